@@ -1,0 +1,43 @@
+# `make` lists the targets. ARGS goes to the program: make run ARGS="--port 9000"
+.DEFAULT_GOAL := help
+ARGS ?=
+SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
+
+.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+bootstrap: ## install what the system lacks (apt-get, with sudo when needed); quick when all is there
+	@scripts/bootstrap.sh
+
+build: bootstrap ## release products: .build/release/tollgate and .build/release/mock-openai
+	@echo "==> building release (minutes, the first time)"
+	@$(SWIFT_BUILD_RELEASE)
+
+run: build ## the private stack: Postgres, Redis, a mock of OpenAI, and Tollgate; Ctrl-C ends it
+	@exec .build/release/tollgate dev $(ARGS)
+
+test: ## every test, with real private Postgres and Redis
+	@scripts/test.sh
+
+test-swift: ## only the Swift tests; ARGS="--filter RedisHoldsTests" narrows them
+	@scripts/test.sh swift $(ARGS)
+
+test-integration: ## only the black-box tests in Python; ARGS="-k sdk" narrows them
+	@scripts/test.sh integration $(ARGS)
+
+lint: ## formatting, unfinished marks, dependencies, and the arrows between targets
+	@scripts/lint.sh
+
+format: ## rewrite the sources in the project's style
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+readme: ## run the commands that README.md shows (after make test)
+	@python3 scripts/readme_commands.py
+
+bench: build ## the first figure: requests per second per core, against nginx (needs nginx and wrk)
+	@python3 bench/first_figure.py $(ARGS)
+
+clean: ## remove what was built; the data of `make run` in var/dev stay
+	@rm -rf .build

@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One settings array for every target: Swift 6 language mode comes with the tools version.
+let settings: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioConcurrency = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "tollgate",
+    products: [
+        .executable(name: "tollgate", targets: ["Tollgate"]),
+        .executable(name: "mock-openai", targets: ["mock-openai"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+    ],
+    targets: [
+        // The pure core: no NIO, no C, no clock, no environment.
+        .target(name: "Metering", dependencies: [crypto], swiftSettings: settings),
+        .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: settings),
+
+        // YAML → prices.
+        .target(name: "RateCards", dependencies: ["Metering", yams], swiftSettings: settings),
+        .testTarget(name: "RateCardsTests", dependencies: ["RateCards", "Metering"], swiftSettings: settings),
+
+        // The hold store.
+        .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+        .target(
+            name: "RedisHolds", dependencies: ["Metering", "CHiredis", logging, nioCore, nioPosix, nioSSL],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RedisHoldsTests",
+            dependencies: ["RedisHolds", "LocalStores", "Metering", logging, nioPosix, nioSSL],
+            swiftSettings: settings),
+
+        // The ledger.
+        .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .target(
+            name: "PostgresLedger", dependencies: ["Metering", "CLibpq", crypto, logging], swiftSettings: settings),
+        .testTarget(
+            name: "PostgresLedgerTests", dependencies: ["PostgresLedger", "LocalStores", "Metering", logging],
+            swiftSettings: settings),
+
+        // What runs between data plane, ledger and hold store.
+        .target(name: "Settlement", dependencies: ["Metering", logging], swiftSettings: settings),
+        .testTarget(
+            name: "SettlementTests", dependencies: ["Settlement", "Metering", logging], swiftSettings: settings),
+
+        // The data plane.
+        .target(
+            name: "Proxy", dependencies: ["Metering", logging, nioConcurrency, nioCore, nioPosix, nioSSL, nioTLS],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix], swiftSettings: settings),
+
+        // The control plane.
+        .target(
+            name: "ControlPlane", dependencies: ["Metering", httpTypes, hummingbird, lifecycle, logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ControlPlaneTests",
+            dependencies: ["ControlPlane", "Metering", httpTypes, hummingbird, hummingbirdTesting],
+            swiftSettings: settings),
+
+        // Peers for dev mode and tests.
+        .target(name: "LocalStores", swiftSettings: settings),
+        .testTarget(name: "LocalStoresTests", dependencies: ["LocalStores"], swiftSettings: settings),
+        .target(
+            name: "MockOpenAI", dependencies: [crypto, nioCore, nioPosix, nioSSL], swiftSettings: settings),
+        .executableTarget(
+            name: "mock-openai", dependencies: ["MockOpenAI", argumentParser, nioPosix], swiftSettings: settings),
+        .testTarget(
+            name: "MockOpenAITests", dependencies: ["MockOpenAI", crypto, nioPosix], swiftSettings: settings),
+
+        // The executable: the only place that knows every target.
+        .executableTarget(
+            name: "Tollgate",
+            dependencies: [
+                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "PostgresLedger", "Proxy", "RateCards",
+                "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging, nioCore,
+                nioPosix,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "TollgateTests", dependencies: ["Tollgate", "Metering", "Proxy"], swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,61 @@
+import Hummingbird
+import Metering
+
+/// The billing API of CONTRACT §5 as one responder, called in process by the data plane's listener.
+public struct ControlPlane: Sendable {
+    public struct Settings: Sendable {
+        public var version: String
+        /// Each at least 32 bytes; all are valid while rotating.
+        public var adminTokens: [String]
+        /// Exact origins that browsers may call from.
+        public var corsOrigins: [String]
+
+        public init(version: String, adminTokens: [String], corsOrigins: [String]) {
+            self.version = version
+            self.adminTokens = adminTokens
+            self.corsOrigins = corsOrigins
+        }
+    }
+
+    public struct Dependencies: Sendable {
+        public var directory: any AccountDirectory
+        public var keyHasher: KeyHasher
+        public var prices: any PriceSource
+        public var billing: any BillingReading
+        public var held: any HeldReading
+        public var readiness: @Sendable () async -> [Readiness]
+
+        public init(
+            directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
+            billing: any BillingReading, held: any HeldReading, readiness: @escaping @Sendable () async -> [Readiness]
+        ) {
+            self.directory = directory
+            self.keyHasher = keyHasher
+            self.prices = prices
+            self.billing = billing
+            self.held = held
+            self.readiness = readiness
+        }
+    }
+
+    /// The internal account that an admin sees when no user is named.
+    public static let adminUserID = "admin"
+
+    /// All routes, with their errors already mapped to replies.
+    public static func router(_ settings: Settings, _ dependencies: Dependencies) -> Router<ControlContext> {
+        let router = Router(context: ControlContext.self)
+        router.add(middleware: ErrorReplies())
+        router.add(middleware: CrossOrigin(origins: settings.corsOrigins))
+        let health = HealthRoutes(version: settings.version, readiness: dependencies.readiness)
+        health.add(to: router, under: "/api")
+        let credentials = Credentials(settings: settings, dependencies: dependencies)
+        BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: router)
+        return router
+    }
+}
+
+/// A request to the control plane, with what the data plane's listener knows of it.
+public struct ControlContext: RequestContext {
+    public var coreContext: CoreRequestContextStorage
+    public init(source: ApplicationRequestContextSource) { self.coreContext = .init(source: source) }
+}

@@ -1,0 +1,117 @@
+/// What the data plane needs of the hold store. One session per event loop; every call and every completion is on
+/// that loop, so a session needs no lock and the exchange no hop (MONEY_PATH K1). Sendable so that the maker can hand
+/// it to its loop; a session asserts where it is used.
+public protocol HoldSession: AnyObject, Sendable {
+    /// Places a hold, loading the account first when the store does not know it, and reading the balance again from
+    /// the ledger before it answers `.short`. Answers within the session's deadline.
+    func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void)
+
+    /// Moves a hold to captured: the amount is spent, the rest is available again. Never fails towards the caller:
+    /// the session repeats it from the present state until the store has it or the ledger has posted it.
+    func capture(_ settlement: Settlement)
+
+    /// Gives the whole hold back: the exchange was free.
+    func release(_ hold: HoldID, of account: AccountID)
+}
+
+/// Everything that PLACE carries.
+public struct PlaceRequest: Sendable, Hashable {
+    public var account: AccountID
+    public var hold: HoldID
+    /// Granted when it fits.
+    public var want: Millicredits
+    /// The smallest grant that is of use; equal to `want` when the client set its own output cap.
+    public var least: Millicredits
+    /// Charge of the input alone: what a reaper settles when nothing else is known.
+    public var inputEstimate: Millicredits
+    public var priceID: String
+    public var endpoint: Endpoint
+    public var caps: SpendCaps
+
+    public init(
+        account: AccountID, hold: HoldID, want: Millicredits, least: Millicredits, inputEstimate: Millicredits,
+        priceID: String, endpoint: Endpoint, caps: SpendCaps = .none
+    ) {
+        precondition(least <= want, "the exchange computes least from the same bounds as want")
+        self.account = account
+        self.hold = hold
+        self.want = want
+        self.least = least
+        self.inputEstimate = inputEstimate
+        self.priceID = priceID
+        self.endpoint = endpoint
+        self.caps = caps
+    }
+}
+
+/// Spend caps in force for one exchange; nil = no cap (CONTRACT §3, `BILLING_*_CAP`).
+public struct SpendCaps: Sendable, Hashable {
+    public var request: Millicredits?
+    /// Per rolling 60 minutes.
+    public var session: Millicredits?
+    /// Per UTC day.
+    public var day: Millicredits?
+
+    public static let none = SpendCaps()
+
+    public init(request: Millicredits? = nil, session: Millicredits? = nil, day: Millicredits? = nil) {
+        self.request = request
+        self.session = session
+        self.day = day
+    }
+}
+
+public enum SpendCap: String, Sendable, Hashable, CaseIterable { case request, session, day }
+
+/// The answer to PLACE.
+public enum PlaceAnswer: Sendable, Equatable {
+    /// `amount` is set aside; `balance` is posted − captured at that moment, this hold not subtracted.
+    case granted(amount: Millicredits, balance: Millicredits)
+    /// Not enough, and the ledger confirmed it.
+    case short(available: Millicredits)
+    case capReached(SpendCap, limit: Millicredits, resetsAtMilliseconds: Int64)
+    /// The account is blocked in the ledger (dispute, review).
+    case blocked
+    /// Fail closed: nothing is known to be held for the caller.
+    case unavailable(HoldsUnavailable)
+}
+
+/// Why no answer could be had. Bounded: used as a metric label.
+public enum HoldsUnavailable: String, Sendable, Hashable, CaseIterable {
+    case deadline = "deadline"
+    case disconnected = "disconnected"
+    case breakerOpen = "breaker_open"
+    case ledgerUnreachable = "ledger_unreachable"
+    case storeRefused = "store_refused"
+}
+
+/// What the settler tells the hold store after a commit (rule R7). May be called from any thread.
+public protocol HoldPosting: Sendable {
+    /// Drops the holds and captures of a committed batch and hands over the new balance. Returns when the store
+    /// acknowledged, throws when it is not known to have done so (the caller repeats: it is harmless).
+    func posted(_ postings: [PostedAccount]) async throws
+
+    /// Floor or block of an account changed in the ledger (rule G2).
+    func gateChanged(_ gates: [AccountGate]) async throws
+}
+
+/// The new balance of one account and the holds that ended in it.
+public struct PostedAccount: Sendable, Hashable {
+    public var balance: LedgerBalance
+    public var settled: [SettledHold]
+
+    public init(balance: LedgerBalance, settled: [SettledHold]) {
+        self.balance = balance
+        self.settled = settled
+    }
+}
+
+public struct SettledHold: Sendable, Hashable {
+    public var hold: HoldID
+    public var amount: Millicredits
+
+    public init(hold: HoldID, amount: Millicredits) {
+        self.hold = hold
+        self.amount = amount
+    }
+}

@@ -1,0 +1,243 @@
+import Crypto
+
+/// The text in which a settlement travels: the value of `u:<hold>` in Redis, and what its digest is taken of.
+///
+///     1;<account>;<hold>;<owner>;<kind>;<authority>;<endpoint>;<model>;<served>;<tier>;<price>;
+///     <input>;<cached>;<cache write>;<output>;<reasoning>;<amount>;<cost>;<shadow>;<reason>;<request id>;<occurred>
+///
+/// on one line. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for nil.
+/// Everything else, any UTF-8 included, stands as it is.
+public enum SettlementPayload {
+    public static let version = 1
+    static let fieldCount = 22
+    /// Longer texts (only an upstream can send one) are cut at a character's border when they are written, so a
+    /// payload is bounded whatever a peer says.
+    public static let textBytesMax = 256
+    /// No encoding is longer: five escaped texts, and numbers.
+    public static let encodedBytesMax = 5 * 3 * textBytesMax + 512
+}
+
+/// Why bytes are not a settlement. Carries no content.
+public enum SettlementPayloadFailure: Error, Sendable, Hashable {
+    case tooLong
+    /// Written by a newer release.
+    case unknownVersion
+    case wrongFieldCount
+    /// The field at this position (0 is the version) has no valid value.
+    case malformed(field: Int)
+    /// Every field is well-formed, but no exchange ends like that (a VOID with a charge).
+    case contradictory
+}
+
+extension Settlement {
+    /// The same settlement always gives the same bytes, at most `SettlementPayload.encodedBytesMax` of them.
+    public func encode() -> [UInt8] {
+        var writer = PayloadWriter()
+        writer.put(Int64(SettlementPayload.version))
+        writer.put(self.account)
+        writer.put(self.hold)
+        writer.put(self.owner)
+        writer.put(Int64(self.kind.rawValue))
+        writer.put(Int64(self.authority.rawValue))
+        writer.put(text: self.endpoint.rawValue)
+        writer.put(text: self.modelRequested)
+        writer.put(text: self.modelServed)
+        writer.put(text: self.servedTier)
+        writer.put(text: self.priceID)
+        writer.put(self.usage.input)
+        writer.put(self.usage.cachedInput)
+        writer.put(self.usage.cacheWrite)
+        writer.put(self.usage.output)
+        writer.put(self.usage.reasoning)
+        writer.put(self.charge.amount.value)
+        writer.put(self.charge.cost.value)
+        writer.put(self.shadow.value)
+        writer.put(text: self.estimatedBecause?.rawValue)
+        writer.put(text: self.upstreamRequestID)
+        writer.put(self.occurredAtMilliseconds)
+        return writer.bytes
+    }
+
+    /// Reads what `encode` wrote; anything else is refused by name.
+    public init(decoding bytes: some Collection<UInt8>) throws(SettlementPayloadFailure) {
+        guard bytes.count <= SettlementPayload.encodedBytesMax else { throw .tooLong }
+        var reader = PayloadReader(bytes)
+        guard reader.isVersion(SettlementPayload.version) else { throw .unknownVersion }
+        guard reader.fields.count == SettlementPayload.fieldCount else { throw .wrongFieldCount }
+        let account = try reader.integer()
+        let (hold, owner) = (try reader.identifier(), try reader.identifier())
+        let kind = try reader.value { Int16(exactly: $0).flatMap(Kind.init(rawValue:)) }
+        let authority = try reader.value { Int16(exactly: $0).flatMap(Authority.init(rawValue:)) }
+        let endpoint = try reader.named(Endpoint.init(rawValue:))
+        let modelRequested = try reader.text()
+        let (modelServed, servedTier) = (try reader.optionalText(), try reader.optionalText())
+        let priceID = try reader.text()
+        let usage = Usage(
+            input: try reader.integer(), cachedInput: try reader.integer(), cacheWrite: try reader.integer(),
+            output: try reader.integer(), reasoning: try reader.integer())
+        let amount = try reader.value(Millicredits.init(exactly:))
+        let cost = PicoUSD(try reader.integer())
+        let shadow = try reader.value(Millicredits.init(exactly:))
+        let reason = try reader.optionalNamed(EstimateReason.init(rawValue:))
+        let requestID = try reader.optionalText()
+        let occurredAt = try reader.integer()
+        let charge = Charge(amount: amount, cost: cost)
+        guard amount >= .zero, kind != .void || charge == .zero else { throw .contradictory }
+        self.init(
+            account: account, hold: hold, owner: owner, kind: kind, authority: authority, endpoint: endpoint,
+            modelRequested: modelRequested, modelServed: modelServed, servedTier: servedTier, priceID: priceID,
+            usage: usage, charge: charge, shadow: shadow, estimatedBecause: reason,
+            upstreamRequestID: requestID, occurredAtMilliseconds: occurredAt)
+    }
+
+    /// First 8 bytes of SHA-256 of `encode()`, big-endian: two outcomes of one hold are the same when amount and
+    /// digest are (MONEY_PATH B2).
+    public var digest: Int64 {
+        let first = SHA256.hash(data: self.encode()).withUnsafeBytes { hash in
+            hash.loadUnaligned(as: UInt64.self)
+        }
+        return Int64(bitPattern: UInt64(bigEndian: first))
+    }
+}
+
+/// Writes fields with their separators.
+private struct PayloadWriter {
+    private(set) var bytes: [UInt8] = []
+    private static let digits = Array("0123456789ABCDEF".utf8)
+
+    init() { self.bytes.reserveCapacity(384) }
+
+    private mutating func separate() {
+        if !self.bytes.isEmpty { self.bytes.append(UInt8(ascii: ";")) }
+    }
+
+    mutating func put(_ number: Int64) {
+        self.separate()
+        self.bytes.append(contentsOf: String(number).utf8)
+    }
+
+    mutating func put(_ id: HoldID) {
+        self.separate()
+        id.withTextBytes { self.bytes.append(contentsOf: $0) }
+    }
+
+    mutating func put(text: String?) {
+        self.separate()
+        guard let text else {
+            self.bytes.append(UInt8(ascii: "~"))
+            return
+        }
+        for byte in Self.bounded(text) {
+            switch byte {
+            case 0..<32, 127, UInt8(ascii: ";"), UInt8(ascii: "%"), UInt8(ascii: "~"):
+                self.bytes.append(UInt8(ascii: "%"))
+                self.bytes.append(Self.digits[Int(byte >> 4)])
+                self.bytes.append(Self.digits[Int(byte & 15)])
+            default:
+                self.bytes.append(byte)
+            }
+        }
+    }
+
+    /// The longest prefix of whole scalars that is not longer than `textBytesMax`.
+    private static func bounded(_ text: String) -> Substring.UTF8View {
+        let bytes = text.utf8
+        guard bytes.count > SettlementPayload.textBytesMax else { return text[...].utf8 }
+        var end = bytes.index(bytes.startIndex, offsetBy: SettlementPayload.textBytesMax)
+        while bytes[end] & 0xc0 == 0x80 { end = bytes.index(before: end) }
+        return bytes[..<end]
+    }
+}
+
+/// Takes the fields in the order in which they were written.
+private struct PayloadReader {
+    let fields: [[UInt8]]
+    private var next = 1
+
+    init(_ bytes: some Collection<UInt8>) {
+        self.fields = Array(bytes)
+            .split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false).map { Array($0) }
+    }
+
+    func isVersion(_ version: Int) -> Bool {
+        guard let first = self.fields.first else { return false }
+        return first.elementsEqual(String(version).utf8)
+    }
+
+    private mutating func take() -> (bytes: [UInt8], field: Int) {
+        defer { self.next += 1 }
+        return (self.fields[self.next], self.next)
+    }
+
+    mutating func value<Value>(_ make: (Int64) -> Value?) throws(SettlementPayloadFailure) -> Value {
+        let (bytes, field) = self.take()
+        let text = String(decoding: bytes, as: UTF8.self)
+        // The detour over the canonical text refuses "+5", "007" and "-0": one settlement has one encoding.
+        guard let number = Int64(text), String(number) == text, let value = make(number) else {
+            throw .malformed(field: field)
+        }
+        return value
+    }
+
+    mutating func integer() throws(SettlementPayloadFailure) -> Int64 { try self.value { $0 } }
+
+    mutating func identifier() throws(SettlementPayloadFailure) -> HoldID {
+        let (bytes, field) = self.take()
+        guard let id = HoldID(text: String(decoding: bytes, as: UTF8.self)) else { throw .malformed(field: field) }
+        return id
+    }
+
+    mutating func optionalText() throws(SettlementPayloadFailure) -> String? {
+        let (bytes, field) = self.take()
+        guard bytes != [UInt8(ascii: "~")] else { return nil }
+        guard let text = Self.unescaped(bytes) else { throw .malformed(field: field) }
+        return text
+    }
+
+    mutating func text() throws(SettlementPayloadFailure) -> String {
+        let field = self.next
+        guard let text = try self.optionalText() else { throw .malformed(field: field) }
+        return text
+    }
+
+    mutating func named<Value>(_ make: (String) -> Value?) throws(SettlementPayloadFailure) -> Value {
+        let field = self.next
+        guard let value = make(try self.text()) else { throw .malformed(field: field) }
+        return value
+    }
+
+    mutating func optionalNamed<Value>(_ make: (String) -> Value?) throws(SettlementPayloadFailure) -> Value? {
+        let field = self.next
+        guard let text = try self.optionalText() else { return nil }
+        guard let value = make(text) else { throw .malformed(field: field) }
+        return value
+    }
+
+    private static func unescaped(_ bytes: [UInt8]) -> String? {
+        var plain: [UInt8] = []
+        plain.reserveCapacity(bytes.count)
+        var at = 0
+        while at < bytes.count {
+            if bytes[at] == UInt8(ascii: "%") {
+                guard at + 2 < bytes.count, let high = nibble(bytes[at + 1]), let low = nibble(bytes[at + 2])
+                else { return nil }
+                plain.append(high << 4 | low)
+                at += 3
+            } else {
+                guard bytes[at] != UInt8(ascii: "~"), bytes[at] >= 32, bytes[at] != 127 else { return nil }
+                plain.append(bytes[at])
+                at += 1
+            }
+        }
+        guard plain.count <= SettlementPayload.textBytesMax else { return nil }
+        return String(validating: plain, as: UTF8.self)
+    }
+
+    private static func nibble(_ digit: UInt8) -> UInt8? {
+        switch digit {
+        case 48...57: digit - 48
+        case 65...70: digit - 55
+        default: nil
+        }
+    }
+}

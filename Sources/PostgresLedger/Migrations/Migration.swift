@@ -1,0 +1,31 @@
+import Crypto
+
+/// One forward step of the schema. Never edited once released: its checksum is kept in the database.
+public struct Migration: Sendable {
+    public let version: Int64
+    public let name: String
+    /// One or more statements, run in one transaction.
+    let sql: String
+
+    init(version: Int64, name: String, sql: String) {
+        self.version = version
+        self.name = name
+        self.sql = sql
+    }
+
+    /// SHA-256 of the statements, in hexadecimal.
+    public var checksum: String { hexadecimal(SHA256.hash(data: Array(self.sql.utf8))) }
+
+    /// All of them, in order.
+    public static let all: [Migration] = [
+        .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages,
+    ]
+}
+
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    var text: [UInt8] = []
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] { text.append(nibble < 10 ? 48 + nibble : 87 + nibble) }
+    }
+    return String(decoding: text, as: UTF8.self)
+}

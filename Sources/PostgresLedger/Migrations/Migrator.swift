@@ -1,0 +1,122 @@
+import Metering
+
+/// Brings the schema up to this program's version; forward only.
+///
+/// Each migration is a transaction that first locks the one row of `schema_guard`, so two migrators take
+/// turns and the second finds the work done. Runs on a direct connection (`DATABASE_DIRECT_URL`).
+public struct Migrator: Sendable {
+    public enum Failure: Error, Sendable, Hashable {
+        /// The database was migrated by a newer program.
+        case newerSchema(database: Int64, program: Int64)
+        /// A migration that was applied differs from the one this program knows.
+        case checksumChanged(version: Int64)
+        /// The program needs migrations that were not applied; run `tollgate migrate`.
+        case behind(database: Int64, program: Int64)
+    }
+
+    public struct Report: Sendable, Hashable {
+        /// Versions applied by this call.
+        public var applied: [Int64]
+        public var version: Int64
+        public var partitions: PartitionReport
+    }
+
+    private let migrations: [Migration]
+
+    public init() { self.init(Migration.all) }
+
+    init(_ migrations: [Migration]) { self.migrations = migrations }
+
+    private var latest: Int64 { self.migrations.last?.version ?? 0 }
+
+    /// Applies what is missing, then creates the coming partitions. Safe to repeat and to run twice at once.
+    public func migrate(_ connection: PostgresConnection) throws -> Report {
+        try self.createGuard(connection)
+        var applied: [Int64] = []
+        while let version = try self.applyNext(connection) { applied.append(version) }
+        let partitions = try UsagePartitions.ensure(connection)
+        return Report(applied: applied, version: self.latest, partitions: partitions)
+    }
+
+    public func migrate(_ pool: PostgresPool) async throws -> Report {
+        try await pool.run(timeout: .seconds(600)) { try self.migrate($0) }
+    }
+
+    /// Throws unless the schema is exactly this program's; changes nothing.
+    public func check(_ connection: PostgresConnection) throws {
+        let exists = try connection.run("SELECT to_regclass('schema_migration') IS NOT NULL").one().bool(0)
+        guard exists else { throw Failure.behind(database: 0, program: self.latest) }
+        let known = try self.verified(connection)
+        guard known == self.latest else { throw Failure.behind(database: known, program: self.latest) }
+    }
+
+    public func check(_ pool: PostgresPool) async throws {
+        try await pool.run { try self.check($0) }
+    }
+
+    /// The version applied in the same transaction; nil when nothing is missing.
+    private func applyNext(_ connection: PostgresConnection) throws -> Int64? {
+        try connection.transaction { connection in
+            try connection.run("SELECT set_config('lock_timeout', '60s', true)")
+            try connection.run("SELECT set_config('statement_timeout', '600s', true)")
+            try connection.run("SELECT only_row FROM schema_guard FOR UPDATE", timeout: .seconds(70))
+            let current = try self.verified(connection)
+            guard let next = self.migrations.first(where: { $0.version > current }) else { return nil }
+            try connection.runScript(next.sql, timeout: .seconds(600))
+            try connection.run(
+                "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)",
+                [.int(next.version), .text(next.name), .text(next.checksum)])
+            return next.version
+        }
+    }
+
+    /// The database's version, after comparing every applied checksum.
+    private func verified(_ connection: PostgresConnection) throws -> Int64 {
+        let applied = try connection.run("SELECT version, checksum FROM schema_migration ORDER BY version")
+            .rows
+        var current: Int64 = 0
+        for row in applied {
+            current = try row.int(0)
+            guard current <= self.latest else {
+                throw Failure.newerSchema(
+                    database: try applied[applied.count - 1].int(0), program: self.latest)
+            }
+            let known = self.migrations.first { $0.version == current }
+            guard try known?.checksum == row.text(1) else { throw Failure.checksumChanged(version: current) }
+        }
+        return current
+    }
+
+    /// `IF NOT EXISTS` still collides when two sessions create the same table at once; the loser tries again.
+    private func createGuard(_ connection: PostgresConnection) throws {
+        for attempt in 1... {
+            do throws(PostgresError) {
+                try connection.runScript(Self.guardSQL)
+                return
+            } catch {
+                let collided = ["23505", "42P07", "42710"].contains(error.sqlState?.code)
+                guard collided || error.isConcurrency, attempt < 20 else { throw error }
+            }
+        }
+    }
+
+    private static let guardSQL = """
+        CREATE TABLE IF NOT EXISTS schema_guard (
+            only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+        );
+        CREATE TABLE IF NOT EXISTS schema_migration (
+            version    bigint PRIMARY KEY,
+            name       text NOT NULL,
+            checksum   text NOT NULL,
+            applied_at timestamptz NOT NULL DEFAULT now()
+        );
+        INSERT INTO schema_guard DEFAULT VALUES ON CONFLICT DO NOTHING;
+        COMMENT ON TABLE schema_guard IS 'One row; whoever migrates holds its lock.';
+        COMMENT ON COLUMN schema_guard.only_row IS 'Always true.';
+        COMMENT ON TABLE schema_migration IS 'Migrations that were applied, with the checksum of their text.';
+        COMMENT ON COLUMN schema_migration.version IS 'Number of the migration, from 1.';
+        COMMENT ON COLUMN schema_migration.name IS 'What it is about.';
+        COMMENT ON COLUMN schema_migration.checksum IS 'SHA-256 of its statements, hexadecimal.';
+        COMMENT ON COLUMN schema_migration.applied_at IS 'When it was applied.';
+        """
+}

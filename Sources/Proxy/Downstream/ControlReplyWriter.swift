@@ -1,0 +1,72 @@
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// Writes a control-plane response to the client's socket, and waits for it (back-pressure).
+final class ControlReplyWriter: ControlResponseWriting, Sendable {
+    private let channel: any Channel
+    private let headOnly: Bool
+    private let close: Bool
+    private let chunkedAllowed: Bool
+    private let framing = NIOLockedValueBox(Framing.none)
+
+    private enum Framing: Sendable { case none, length, chunked, closeDelimited }
+
+    struct HeadMissing: Error {}
+
+    init(channel: any Channel, headOnly: Bool, close: Bool, chunkedAllowed: Bool) {
+        self.channel = channel
+        self.headOnly = headOnly
+        self.close = close
+        self.chunkedAllowed = chunkedAllowed
+    }
+
+    func head(_ head: ControlResponseHead) async throws {
+        var date = HTTPDate()
+        date.update()
+        var out = self.channel.allocator.buffer(capacity: 512)
+        out.writeString("HTTP/1.1 \(head.status) \(head.reason)\r\n")
+        var hasLength = false
+        for field in head.fields where !Self.isOurs(field.name) {
+            hasLength = hasLength || field.name.lowercased() == "content-length"
+            out.writeString("\(field.name): \(field.value)\r\n")
+        }
+        out.writeBytes(date.field)
+        let bodiless = self.headOnly || head.status == 204 || head.status == 304
+        let framing: Framing =
+            bodiless || hasLength ? .length : self.chunkedAllowed ? .chunked : .closeDelimited
+        if framing == .chunked { out.writeStaticString("transfer-encoding: chunked\r\n") }
+        if self.close || framing == .closeDelimited { out.writeStaticString("connection: close\r\n") }
+        out.writeStaticString("\r\n")
+        self.framing.withLockedValue { $0 = framing }
+        try await self.channel.writeAndFlush(out)
+    }
+
+    func body(_ bytes: ByteBuffer) async throws {
+        guard !self.headOnly, bytes.readableBytes > 0 else { return }
+        guard self.framing.withLockedValue({ $0 }) == .chunked else {
+            try await self.channel.writeAndFlush(bytes)
+            return
+        }
+        var out = self.channel.allocator.buffer(capacity: bytes.readableBytes + 16)
+        ReplyWriter.beginChunk(bytes.readableBytes, chunked: true, into: &out)
+        out.writeImmutableBuffer(bytes)
+        ReplyWriter.endChunk(chunked: true, into: &out)
+        try await self.channel.writeAndFlush(out)
+    }
+
+    /// After the responder returned. Throws when the connection cannot be used any further.
+    func end() async throws {
+        switch self.framing.withLockedValue({ $0 }) {
+        case .none, .closeDelimited: throw HeadMissing()
+        case .length: return
+        case .chunked:
+            guard !self.headOnly else { return }
+            try await self.channel.writeAndFlush(ByteBuffer(staticString: "0\r\n\r\n"))
+        }
+    }
+
+    /// Fields that belong to this hop; the data plane writes them itself.
+    private static func isOurs(_ name: String) -> Bool {
+        ["date", "connection", "keep-alive", "transfer-encoding"].contains(name.lowercased())
+    }
+}

@@ -1,0 +1,122 @@
+import NIOCore
+
+/// A request whose head is known and whose body is being collected.
+final class PendingRequest {
+    enum TakeResult {
+        case needMore, complete, tooLarge
+        case invalid(HeadFault)
+    }
+
+    let head: RequestHead
+    /// Holds the bytes that the ranges of `head` refer to.
+    let headBytes: ByteBuffer
+    let plane: Plane
+    let bodyBytesMax: Int
+    private(set) var body = ByteBuffer()
+    private var decoder: ChunkedDecoder?
+
+    init(head: RequestHead, headBytes: ByteBuffer, plane: Plane, bodyBytesMax: Int) {
+        self.head = head
+        self.headBytes = headBytes
+        self.plane = plane
+        self.bodyBytesMax = bodyBytesMax
+        if case .chunked = head.framing { self.decoder = ChunkedDecoder() }
+    }
+
+    var exceedsLimit: Bool {
+        if case .length(let length) = self.head.framing { return length > self.bodyBytesMax }
+        return false
+    }
+
+    /// No body is to come.
+    var isComplete: Bool {
+        switch self.head.framing {
+        case .none, .untilClose: true
+        case .length(let length): length == 0
+        case .chunked: false
+        }
+    }
+
+    func take(from inbox: inout ByteBuffer) -> TakeResult {
+        switch self.head.framing {
+        case .none, .untilClose:  // requests are never close-delimited (RFC 9112 §6.3)
+            return .complete
+        case .length(let length):
+            guard let body = inbox.readSlice(length: length) else { return .needMore }
+            self.body = body
+            return .complete
+        case .chunked:
+            return self.takeChunks(from: &inbox)
+        }
+    }
+
+    private func takeChunks(from inbox: inout ByteBuffer) -> TakeResult {
+        guard var decoder = self.decoder else { return .complete }
+        var consumed = 0
+        var result = TakeResult.needMore
+        inbox.withUnsafeReadableBytes { bytes in
+            decoding: while true {
+                switch decoder.next(in: bytes, from: consumed) {
+                case .payload(let range, let to):
+                    consumed = to
+                    guard self.body.readableBytes + range.count <= self.bodyBytesMax else {
+                        result = .tooLarge
+                        break decoding
+                    }
+                    self.body.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
+                case .needMore(let to):
+                    consumed = to
+                    break decoding
+                case .end(let to):
+                    consumed = to
+                    result = .complete
+                    break decoding
+                case .invalid:
+                    result = .invalid(.badChunk)
+                    break decoding
+                }
+            }
+        }
+        inbox.moveReaderIndex(forwardBy: consumed)
+        self.decoder = decoder
+        return result
+    }
+
+    /// The text of a field value.
+    func text(_ range: Range<Int>?) -> String? {
+        guard let range else { return nil }
+        return self.headBytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
+    }
+
+    /// The client asked for the charge in a comment line before the end of a stream.
+    var wantsReceipt: Bool {
+        guard let range = self.head.tollgateReceipt else { return false }
+        return self.headBytes.withUnsafeReadableBytes { Characters.equal($0, range, "sse") }
+    }
+
+    func controlRequest(channel: any Channel) -> ControlRequest {
+        let fields = self.head.fields.map { field in
+            (name: self.text(field.name) ?? "", value: self.text(field.value) ?? "")
+        }
+        return ControlRequest(
+            method: self.text(self.head.methodRange) ?? "", target: self.text(self.head.targetRange) ?? "",
+            fields: fields, body: self.body, channel: channel)
+    }
+}
+
+extension Plane {
+    var errorShape: Refusal.Shape {
+        switch self {
+        case .data(.aiChat), .control: .api
+        case .data, .invalid: .openAI
+        }
+    }
+
+    var metricLabel: DataRoute.Label {
+        switch self {
+        case .data(let route): route.label
+        case .control: .control
+        case .invalid: .invalid
+        }
+    }
+}

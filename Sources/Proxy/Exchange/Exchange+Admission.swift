@@ -1,0 +1,258 @@
+import Metering
+import NIOCore
+
+/// Steps 2–5 of DESIGN §3: who pays, what is asked, what it can cost, and the hold.
+extension Exchange {
+    // MARK: Who pays
+
+    func authenticate() {
+        guard let connection = self.connection else { return }
+        guard
+            let digests = connection.lastAuthorization.digests(
+                of: self.request, hasher: self.loop.dependencies.keyHasher)
+        else {
+            self.refuse(.missingKey)
+            return
+        }
+        for digest in digests {
+            if let key = self.loop.dependencies.directory.cachedKey(digest) {
+                self.authenticated(key)
+                return
+            }
+        }
+        self.resolveKey(digests[...])
+    }
+
+    /// The snapshot does not know the key: the database decides, one digest after the other.
+    private func resolveKey(_ digests: ArraySlice<KeyDigest>) {
+        guard let digest = digests.first else {
+            self.refuse(.unknownKey)
+            return
+        }
+        let back = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        let eventLoop = self.loop.eventLoop
+        self.loop.dependencies.directory.resolveKey(digest) { result in
+            eventLoop.execute {
+                switch result {
+                case .success(.some(let key)): back.value.authenticated(key)
+                case .success(.none): back.value.resolveKey(digests.dropFirst())
+                case .failure: back.value.refuse(.unavailable(.ledgerUnreachable))
+                }
+            }
+        }
+    }
+
+    private func authenticated(_ key: KeyRecord) {
+        let named = self.request.text(self.request.head.tollgateUser)
+        switch key.holder {
+        case .account(let account):
+            if let named, named != key.label {
+                self.refuse(.notYourAccount)
+                return
+            }
+            self.lookUp(account)
+        case .service:
+            guard let named else {
+                self.refuse(.serviceKeyWithoutUser)
+                return
+            }
+            self.lookUp(userID: named)
+        }
+    }
+
+    private func lookUp(_ account: AccountID) {
+        if let record = self.loop.dependencies.directory.cachedAccount(account) {
+            self.identified(record)
+            return
+        }
+        let back = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        let eventLoop = self.loop.eventLoop
+        self.loop.dependencies.directory.resolveAccount(account) { result in
+            eventLoop.execute {
+                switch result {
+                case .success(.some(let record)): back.value.identified(record)
+                case .success(.none): back.value.refuse(.unknownKey)
+                case .failure: back.value.refuse(.unavailable(.ledgerUnreachable))
+                }
+            }
+        }
+    }
+
+    private func lookUp(userID: String) {
+        guard UserID.isValid(userID) else {
+            self.refuse(.badUser)
+            return
+        }
+        if let record = self.loop.dependencies.directory.cachedAccount(userID: userID) {
+            self.identified(record)
+            return
+        }
+        let back = NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        let eventLoop = self.loop.eventLoop
+        self.loop.dependencies.directory.findOrCreateAccount(userID: userID) { result in
+            eventLoop.execute {
+                switch result {
+                case .success(let record): back.value.identified(record)
+                case .failure: back.value.refuse(.unavailable(.ledgerUnreachable))
+                }
+            }
+        }
+    }
+
+    private func identified(_ account: AccountRecord) {
+        guard !account.suspended else {
+            self.refuse(.suspended)
+            return
+        }
+        self.account = account
+        switch self.route {
+        case .chatCompletions, .aiChat:
+            guard self.request.head.method == .post else {
+                self.refuse(Refusal(.methodNotAllowed, "Use POST."))
+                return
+            }
+            self.admit()
+        case .models:
+            self.answerModels()
+        case .model(let range):
+            let start = self.request.head.targetRange.lowerBound
+            self.answerModel(
+                named: self.request.text(start + range.lowerBound..<start + range.upperBound) ?? "")
+        case .unmetered:
+            self.refuse(.notMetered("This endpoint"))
+        }
+    }
+
+    // MARK: What it can cost
+
+    private func admit() {
+        guard self.request.head.contentEncoding == nil else {
+            self.refuse(.compressedBody)
+            return
+        }
+        let inspected = self.request.body.withUnsafeReadableBytes { ChatRequestInspector.inspect($0) }
+        switch inspected {
+        case .failure(let rejection):
+            self.refuse(Refusal(rejection))
+        case .success(let chat):
+            do throws(Refusal) {
+                let plan = try AdmissionPlan(
+                    chat, bodyBytes: self.request.body.readableBytes,
+                    prices: self.loop.dependencies.prices.current,
+                    leastOutputTokens: self.loop.configuration.limits.leastOutputTokens)
+                self.chat = chat
+                self.plan = plan
+                self.place(plan)
+            } catch {
+                self.refuse(error)
+            }
+        }
+    }
+
+    // MARK: The hold
+
+    private func place(_ plan: AdmissionPlan) {
+        guard let account = self.account else { return }
+        guard self.connection != nil else {
+            self.finish(status: Status.clientClosed)
+            return
+        }
+        guard self.loop.dependencies.settlements.reserve() else {
+            self.refuse(
+                Refusal(
+                    .holdsUnavailable, "Too many charges wait to be posted; try again.", retryAfterSeconds: 2))
+            return
+        }
+        self.hasReservation = true
+        let request = PlaceRequest(
+            account: account.account, hold: self.hold, want: plan.want, least: plan.least,
+            inputEstimate: min(plan.inputEstimate, plan.least), priceID: plan.price.priceID, endpoint: .chat,
+            caps: self.loop.configuration.caps)
+        self.loop.holds.place(request) { answer in self.placed(answer, plan) }
+    }
+
+    private func placed(_ answer: PlaceAnswer, _ plan: AdmissionPlan) {
+        if case .granted(let amount, let balance) = answer {
+            self.granted(amount, balance: balance, plan)
+            return
+        }
+        switch self.machine.refused() {
+        case .answer:
+            self.refuse(self.refusal(for: answer, plan))
+        case .drop:
+            self.giveBackReservation()
+            self.finish(status: Status.clientClosed)
+        case .ignore:
+            break
+        }
+    }
+
+    private func granted(_ amount: Millicredits, balance: Millicredits, _ plan: AdmissionPlan) {
+        switch self.machine.placed(amount) {
+        case .proceed:
+            self.grant = amount
+            self.balance = balance
+            self.sentCap = plan.cap(under: amount)
+            self.waitsForUpstream = true
+            self.loop.pool.lease(self)
+        case .giveBack:
+            guard let account = self.account else { return }
+            self.loop.holds.release(self.hold, of: account.account)
+            self.giveBackReservation()
+            self.finish(status: Status.clientClosed)
+        case .ignore:
+            break
+        }
+    }
+
+    private func refusal(for answer: PlaceAnswer, _ plan: AdmissionPlan) -> Refusal {
+        switch answer {
+        case .granted:
+            preconditionFailure("placed() handles a grant")
+        case .short(let available):
+            let path = "/billing?tab=credits"
+            return .insufficientCredits(
+                required: plan.least, available: available,
+                affordableOutputTokens: plan.affordableOutputTokens(max(available, .zero)),
+                redirectTo: self.shape == .api ? path : self.loop.configuration.publicURL + path)
+        case .capReached(let cap, let limit, let resetsAt):
+            return .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
+        case .blocked:
+            return .suspended
+        case .unavailable(let why):
+            return .unavailable(why)
+        }
+    }
+}
+
+/// Remembers the digests of the last `Authorization` value of a connection, since clients repeat it.
+struct AuthorizationMemo {
+    private var value: [UInt8] = []
+    private var known: [KeyDigest] = []
+
+    /// nil when the field is absent or is not `Bearer tg_…`.
+    mutating func digests(of request: PendingRequest, hasher: KeyHasher) -> [KeyDigest]? {
+        guard let range = request.head.authorization else { return nil }
+        return request.headBytes.withUnsafeReadableBytes { bytes -> [KeyDigest]? in
+            let field = UnsafeRawBufferPointer(rebasing: bytes[range])
+            if !self.known.isEmpty, field.count == self.value.count, field.elementsEqual(self.value) {
+                return self.known
+            }
+            guard let key = Self.bearer(field) else { return nil }
+            self.known = hasher.candidates(key)
+            self.value = Array(field)
+            return self.known
+        }
+    }
+
+    /// The key of `Bearer <key>`; the scheme's case does not matter (RFC 9110).
+    private static func bearer(_ field: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        let scheme: StaticString = "bearer "
+        let keyBytesMax = 256
+        guard field.count > 7, field.count <= 7 + keyBytesMax else { return nil }
+        for index in 0..<7 where field[index] | 0x20 != scheme.utf8Start[index] | 0x20 { return nil }
+        let key = UnsafeRawBufferPointer(rebasing: field[7...])
+        guard key.starts(with: [0x74, 0x67, 0x5f]) else { return nil }
+        return key
+    }
+}

@@ -1,0 +1,44 @@
+import Metering
+
+/// `GET /v1/models`: the priced models only, in OpenAI's shape.
+extension Exchange {
+    func answerModels() {
+        guard self.isRead else { return }
+        let rows = self.loop.dependencies.prices.current.models
+        self.answer("{\"object\":\"list\",\"data\":[" + rows.map(Self.model).joined(separator: ",") + "]}")
+    }
+
+    func answerModel(named name: String) {
+        guard self.isRead else { return }
+        guard let row = self.loop.dependencies.prices.current.row(for: name) else {
+            self.refuse(.notPriced(name))
+            return
+        }
+        self.answer(Self.model(row))
+    }
+
+    private var isRead: Bool {
+        if self.request.head.method == .get || self.request.head.method == .head { return true }
+        self.refuse(Refusal(.methodNotAllowed, "Use GET."))
+        return false
+    }
+
+    private func answer(_ body: String) {
+        guard let connection = self.connection else {
+            self.finish(status: Status.clientClosed)
+            return
+        }
+        let headOnly = self.request.head.method == .head
+        let date = self.loop.now()
+        connection.write { out in
+            ReplyWriter.json(
+                body, hold: self.hold, close: connection.closesAfter, headOnly: headOnly, date: date, into: &out)
+        }
+        self.finish(status: 200)
+        connection.replyEnded()
+    }
+
+    private static func model(_ row: ModelPrice) -> String {
+        "{\"id\":\(jsonString(row.model)),\"object\":\"model\",\"created\":0,\"owned_by\":\"openai\"}"
+    }
+}

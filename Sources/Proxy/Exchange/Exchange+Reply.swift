@@ -1,0 +1,170 @@
+import Metering
+import NIOCore
+
+/// What the client gets to see.
+extension Exchange {
+    enum ReplyEnd {
+        /// Upstream's message ended; the outcome is recorded.
+        case complete
+        /// It did not, and the client is told so as well as its reply still allows.
+        case failed(Refusal.Code)
+    }
+
+    /// Sends the head of a reply that is passed on while it comes.
+    ///
+    /// - Parameter length: bytes of the body when upstream named them.
+    func startReply(length: Int?) {
+        guard let connection = self.connection, self.relay != nil else { return }
+        let chunked = length == nil && self.request.head.minorVersion == 1
+        self.relay?.chunked = chunked
+        self.relay?.replyStarted = true
+        let framing: ReplyWriter.Framing =
+            length.map { .length($0) } ?? (chunked ? .chunked : .closeDelimited)
+        self.writeHead(framing, on: connection)
+    }
+
+    /// Tells the client the end of its reply and lets the connection go on.
+    func endReply(_ end: ReplyEnd) {
+        if self.sentUpstreamAt != nil { self.loop.metrics.streamsOpen.wrappingSubtract(1, ordering: .relaxed) }
+        guard let connection = self.connection else {
+            self.finish(status: Status.clientClosed)
+            return
+        }
+        switch end {
+        case .complete:
+            self.endComplete(on: connection)
+        case .failed(let code):
+            self.endFailed(code, on: connection)
+        }
+    }
+
+    private func endComplete(on connection: ClientConnection) {
+        guard let relay = self.relay else { return }
+        switch relay.mode {
+        case .error:
+            self.answerUpstreamError(relay)
+            return
+        case .gathering:
+            self.writeHead(.length(relay.body.readableBytes), on: connection)
+            connection.write(buffer: relay.body)
+        case .stream:
+            self.writeReceipt(relay, on: connection)
+            connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
+        case .passing:
+            connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
+        case .unreadable:
+            preconditionFailure("upstreamHead() drops an unreadable response before its end")
+        }
+        self.measureOverhead()
+        self.finish(status: relay.head.status)
+        let closes = !relay.chunked && relay.replyStarted && relay.head.contentLength == nil
+        connection.replyEnded(close: closes)
+    }
+
+    private func endFailed(_ code: Refusal.Code, on connection: ClientConnection) {
+        guard let relay = self.relay, relay.replyStarted else {
+            self.refuse(Refusal(code, Self.message(code)))
+            return
+        }
+        guard case .stream = relay.mode else {
+            // A length was promised: only a broken connection says that it will not come.
+            self.finish(status: code.status)
+            connection.abort()
+            return
+        }
+        // A stream ends with an error frame that SDKs raise, never with a silent cut (CONTRACT §4).
+        // A line that the cut left open is closed first.
+        let opening = relay.isInsideReleasedLine ? "\n\n" : ""
+        let frame = opening + "data: " + Refusal(code, Self.message(code)).body(.openAI) + "\n\n"
+        connection.write { out in
+            ReplyWriter.beginChunk(frame.utf8.count, chunked: relay.chunked, into: &out)
+            out.writeString(frame)
+            ReplyWriter.endChunk(chunked: relay.chunked, into: &out)
+        }
+        self.writeReceipt(relay, on: connection)
+        connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
+        self.finish(status: code.status)
+        connection.replyEnded(close: !relay.chunked)
+    }
+
+    private static func message(_ code: Refusal.Code) -> String {
+        switch code {
+        case .upstreamTimeout: "The upstream model provider did not answer in time."
+        default: "The upstream model provider failed to answer."
+        }
+    }
+
+    // MARK: Upstream errors
+
+    /// The operator's own trouble with OpenAI is never shown as the customer's (CONTRACT §4).
+    private func answerUpstreamError(_ relay: Relay) {
+        let status = relay.head.status
+        switch status {
+        case 400, 404, 409, 413, 415, 422:
+            self.passOnError(relay)
+        case 429 where !UpstreamError.isQuota(relay.body):
+            var refusal = Refusal(.upstreamRateLimited, "The upstream model provider is rate limiting; try again.")
+            refusal.retryAfterSeconds = relay.retryAfterSeconds ?? 1
+            self.refuse(refusal)
+        case 408, 504:
+            self.refuse(Refusal(.upstreamTimeout, Self.message(.upstreamTimeout)))
+        default:
+            self.refuse(Refusal(.upstreamError, Self.message(.upstreamError)))
+        }
+    }
+
+    /// The request itself was at fault: upstream's own words help most.
+    private func passOnError(_ relay: Relay) {
+        guard let connection = self.connection else { return }
+        self.writeHead(.length(relay.body.readableBytes), on: connection)
+        connection.write(buffer: relay.body)
+        self.finish(status: relay.head.status)
+        connection.replyEnded()
+    }
+
+    // MARK: Parts
+
+    private func writeHead(_ framing: ReplyWriter.Framing, on connection: ClientConnection) {
+        guard let relay = self.relay, let plan = self.plan else { return }
+        var facts = ReplyWriter.Facts(hold: self.hold)
+        facts.priceID = plan.price.priceID
+        facts.held = self.grant
+        facts.maxOutputTokens = self.sentCap
+        facts.charged = relay.charged
+        facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
+        let date = self.loop.now()
+        connection.write { out in
+            ReplyWriter.upstreamHead(
+                relay.head, bytes: relay.headBytes, framing: framing, facts: facts,
+                close: connection.closesAfter || framing == .closeDelimited, date: date, into: &out)
+        }
+    }
+
+    /// One comment line for clients that asked for it, before the end of the stream.
+    private func writeReceipt(_ relay: Relay, on connection: ClientConnection) {
+        guard let charged = relay.charged, self.request.wantsReceipt else { return }
+        let balance = self.balance.subtracting(charged) ?? self.balance
+        let line = ": tollgate charged=\(charged) balance=\(balance)\n\n"
+        connection.write { out in
+            ReplyWriter.beginChunk(line.utf8.count, chunked: relay.chunked, into: &out)
+            out.writeString(line)
+            ReplyWriter.endChunk(chunked: relay.chunked, into: &out)
+        }
+    }
+
+    private func measureOverhead() {
+        guard let sent = self.sentUpstreamAt else { return }
+        let ours = self.upstreamEndedAt.map { NIODeadline.now() - $0 } ?? .zero
+        self.loop.metrics.addOverhead(sent - self.startedAt + ours)
+    }
+}
+
+/// What upstream's error bodies say that matters here.
+enum UpstreamError {
+    /// The operator is out of quota: `type: insufficient_quota`, or one of the spend-limit codes.
+    static func isQuota(_ body: ByteBuffer) -> Bool {
+        let text = String(buffer: body)
+        return ["insufficient_quota", "credit_balance_exhausted", "spend_limit_exceeded", "usage_limit_exceeded"]
+            .contains { text.contains($0) }
+    }
+}

@@ -1,0 +1,187 @@
+import Metering
+import NIOCore
+
+/// Steps 6–8 of DESIGN §3: send, relay, end.
+extension Exchange: UpstreamBorrower {
+    // MARK: Send
+
+    func upstreamReady(_ connection: UpstreamConnection, reused: Bool) {
+        self.waitsForUpstream = false
+        guard let chat = self.chat, let plan = self.plan, case .held = self.machine.state else {
+            connection.release()
+            return
+        }
+        self.upstream = connection
+        let edits = chat.edits(
+            injectUsage: plan.injectsUsage, outputCap: self.sentCap, pinTier: plan.pinsTier)
+        let bytes = UpstreamRequest.bytes(
+            self.request, edits: edits, origin: self.loop.configuration.upstream,
+            authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
+        let now = NIODeadline.now()
+        self.sentUpstreamAt = now
+        self.deadline = now + self.loop.configuration.timeouts.upstreamHead
+        self.loop.metrics.streamsOpen.wrappingAdd(1, ordering: .relaxed)
+        connection.send(bytes)
+    }
+
+    func upstreamFailed(_ failure: UpstreamFailure) {
+        self.waitsForUpstream = false
+        self.settle(.upstreamCut)
+        self.endReply(.failed(.upstreamError))
+    }
+
+    // MARK: Relay
+
+    func upstreamHead(_ head: ResponseHead, bytes: ByteBuffer) {
+        guard let plan = self.plan else { return }
+        self.touch()
+        self.relay = Relay(head: head, headBytes: bytes, wantsStream: plan.stream, stripUsage: plan.injectsUsage)
+        guard let relay = self.relay else { return }
+        switch relay.mode {
+        case .stream:
+            self.startReply(length: nil)
+        case .gathering:
+            if let length = head.contentLength,
+                length > self.loop.configuration.limits.gatheredReplyBytesMax {
+                self.startPassing(length: length)
+            }
+        case .unreadable:
+            self.captureWritten()
+            self.settleFromRelay(.upstreamCut, complete: false)
+            self.dropUpstream()
+            self.endReply(.failed(.upstreamError))
+        case .error, .passing:
+            break
+        }
+    }
+
+    func upstreamBody(_ bytes: ByteBuffer) {
+        self.touch()
+        switch self.relay?.mode {
+        case .stream(var tap):
+            // The tap leaves the enum while it changes, so that its bytes are not copied.
+            self.relay?.mode = .error
+            let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
+            self.relay?.mode = .stream(tap)
+            self.forward(released, of: bytes)
+        case .gathering(var scanner):
+            self.relay?.mode = .error
+            bytes.withUnsafeReadableBytes { scanner.feed($0) }
+            self.relay?.mode = .gathering(scanner)
+            self.gather(bytes)
+        case .passing(var scanner):
+            self.relay?.mode = .error
+            bytes.withUnsafeReadableBytes { scanner.feed($0) }
+            self.relay?.mode = .passing(scanner)
+            self.writePayload(bytes)
+        case .error:
+            self.relay?.body.writeImmutableBuffer(bytes)
+            if let size = self.relay?.body.readableBytes,
+                size > self.loop.configuration.limits.errorReplyBytesMax
+            {
+                self.upstreamClosed(.protocolViolation)
+            }
+        case .unreadable, nil:
+            break
+        }
+    }
+
+    func upstreamReadComplete() {
+        guard let connection = self.connection else { return }
+        connection.flush()
+        if !connection.isWritable { self.upstream?.pauseReads() }
+    }
+
+    func downstreamWritabilityChanged(_ writable: Bool) {
+        if writable { self.upstream?.resumeReads() } else { self.upstream?.pauseReads() }
+    }
+
+    private func touch() {
+        let idle = NIODeadline.now() + self.loop.configuration.timeouts.upstreamIdle
+        // A drain has a deadline of its own, which reads do not move.
+        if self.connection != nil { self.deadline = idle }
+    }
+
+    private func forward(_ released: SSEUsageTap.Released, of bytes: ByteBuffer) {
+        guard let connection = self.connection, let relay = self.relay else { return }
+        let count = released.byteCount
+        guard count > 0 else { return }
+        connection.write { out in
+            ReplyWriter.beginChunk(count, chunked: relay.chunked, into: &out)
+            if !released.carried.isEmpty { out.writeBytes(released.carried) }
+            bytes.withUnsafeReadableBytes { raw in
+                released.forEachFreshRange { range in
+                    out.writeBytes(UnsafeRawBufferPointer(rebasing: raw[range]))
+                }
+            }
+            ReplyWriter.endChunk(chunked: relay.chunked, into: &out)
+        }
+    }
+
+    private func gather(_ bytes: ByteBuffer) {
+        self.relay?.body.writeImmutableBuffer(bytes)
+        guard let size = self.relay?.body.readableBytes,
+            size > self.loop.configuration.limits.gatheredReplyBytesMax
+        else { return }
+        self.startPassing(length: self.relay?.head.contentLength)
+    }
+
+    /// The reply is too large to hold back: its head and what was gathered go out now.
+    private func startPassing(length: Int?) {
+        guard case .gathering(let scanner) = self.relay?.mode, let gathered = self.relay?.body else { return }
+        self.relay?.mode = .passing(scanner)
+        self.relay?.body = ByteBuffer()
+        self.startReply(length: length)
+        if gathered.readableBytes > 0 { self.writePayload(gathered) }
+    }
+
+    private func writePayload(_ bytes: ByteBuffer) {
+        guard let connection = self.connection, let relay = self.relay else { return }
+        connection.write { ReplyWriter.beginChunk(bytes.readableBytes, chunked: relay.chunked, into: &$0) }
+        connection.write(buffer: bytes)
+        connection.write { ReplyWriter.endChunk(chunked: relay.chunked, into: &$0) }
+    }
+
+    // MARK: End
+
+    func upstreamEnd() {
+        self.upstreamEndedAt = .now()
+        self.captureWritten()
+        // A complete message proves that upstream had the whole request, whatever the socket said last.
+        if self.evidence.written == .partly, (self.relay?.head.status ?? 0) < 400 { self.evidence.written = .fully }
+        var tail = SSEUsageTap.Released()
+        switch self.relay?.mode {
+        case .stream(var tap):
+            tail = tap.finish()
+            self.relay?.mode = .stream(tap)
+        case .gathering(var scanner):
+            scanner.finish()
+            self.relay?.mode = .gathering(scanner)
+        case .passing(var scanner):
+            scanner.finish()
+            self.relay?.mode = .passing(scanner)
+        case .error, .unreadable, nil:
+            break
+        }
+        // The outcome is recorded before the last byte goes to the client (DESIGN §3.8).
+        self.settleFromRelay(.upstreamEnded, complete: true)
+        self.upstream?.release()
+        self.upstream = nil
+        if tail.byteCount > 0 { self.forward(tail, of: ByteBuffer()) }
+        self.endReply(.complete)
+    }
+
+    func upstreamClosed(_ failure: UpstreamFailure) {
+        self.captureWritten()
+        self.settleFromRelay(.upstreamCut, complete: false)
+        self.dropUpstream()
+        self.endReply(.failed(.upstreamError))
+    }
+
+    private func settleFromRelay(_ cause: EndCause, complete: Bool) {
+        if let plan = self.plan, let relay = self.relay {
+            relay.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
+        }
+        self.settle(cause)
+    }
+}

@@ -1,0 +1,207 @@
+import Metering
+import NIOCore
+
+/// One client request to the data plane and its upstream response.
+///
+/// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `ReplyMode` (how the
+/// response is read). This class carries them out on one event loop, from the first to the last byte, and lives on
+/// after its client when the response is drained.
+final class Exchange {
+    let loop: LoopContext
+    let request: PendingRequest
+    let route: DataRoute
+    let hold: HoldID
+    let startedAtMilliseconds: Int64
+    let startedAt: NIODeadline
+    /// nil once the client is gone.
+    private(set) var connection: ClientConnection?
+
+    // Admission, in the order in which it becomes known.
+    var account: AccountRecord?
+    var chat: ChatRequest?
+    var plan: AdmissionPlan?
+    var machine = HoldMachine()
+    /// Room in the settlement sink was reserved and is neither used nor given back.
+    var hasReservation = false
+    var grant: Millicredits = .zero
+    /// Posted − captured when the hold was placed.
+    var balance: Millicredits = .zero
+    var sentCap: Int64?
+
+    // Upstream and relay.
+    var upstream: UpstreamConnection?
+    var waitsForUpstream = false
+    var sentUpstreamAt: NIODeadline?
+    /// When the last byte of the response was read.
+    var upstreamEndedAt: NIODeadline?
+    var evidence = ExchangeEvidence()
+    var relay: Relay?
+    var deadline: NIODeadline = .distantFuture
+    private var isOver = false
+
+    init(_ request: PendingRequest, route: DataRoute, loop: LoopContext, connection: ClientConnection) {
+        self.request = request
+        self.route = route
+        self.loop = loop
+        self.connection = connection
+        self.startedAt = .now()
+        self.startedAtMilliseconds = LoopContext.wallMilliseconds()
+        self.hold = loop.makeHoldID(millisecondsSinceEpoch: self.startedAtMilliseconds)
+    }
+
+    var shape: Refusal.Shape { self.route == .aiChat ? .api : .openAI }
+
+    func start() {
+        self.loop.register(self)
+        self.authenticate()
+    }
+
+    // MARK: Ends
+
+    /// Answers the request ourselves. Nothing was sent to the client before.
+    func refuse(_ refusal: Refusal) {
+        self.giveBackReservation()
+        guard let connection = self.connection else {
+            self.finish(status: refusal.code.status)
+            return
+        }
+        let headOnly = self.request.head.method == .head
+        let date = self.loop.now()
+        connection.write { out in
+            ReplyWriter.refusal(
+                refusal, shape: self.shape, hold: self.hold, close: connection.closesAfter, headOnly: headOnly,
+                date: date, into: &out)
+        }
+        self.finish(status: refusal.code.status)
+        connection.replyEnded()
+    }
+
+    /// Takes the exchange out of the loop's table; the caller has told the client.
+    func finish(status: Int) {
+        guard !self.isOver else { return }
+        self.isOver = true
+        self.loop.unregister(self)
+        self.deadline = .distantFuture
+        self.loop.metrics.countRequest(self.route.label, status: status)
+        self.connection = nil
+    }
+
+    func giveBackReservation() {
+        guard self.hasReservation else { return }
+        self.hasReservation = false
+        self.loop.dependencies.settlements.giveBackReservation()
+    }
+
+    /// The client's connection closed. Called by the connection, which has let go of us already.
+    func clientGone() {
+        self.connection = nil
+        switch self.machine.clientGone() {
+        case .waitForGrant:
+            // Covers authentication too: nothing was placed yet, so `admit` sees that nobody is waiting.
+            break
+        case .end:
+            self.clientGoneWhileHeld()
+        case .nothing:
+            self.finish(status: Status.clientClosed)
+        }
+    }
+
+    private func clientGoneWhileHeld() {
+        guard self.sentUpstreamAt != nil, let plan = self.plan else {
+            // Still waiting for an upstream connection: nothing was sent.
+            self.loop.pool.cancel(self)
+            self.settle(.clientGone)
+            self.finish(status: Status.clientClosed)
+            return
+        }
+        if plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain {
+            self.deadline = min(self.deadline, .now() + self.loop.configuration.timeouts.drain)
+            self.upstream?.resumeReads()
+            return
+        }
+        self.captureWritten()
+        self.settle(.clientGone)
+        self.dropUpstream()
+        self.finish(status: Status.clientClosed)
+    }
+
+    /// The server stops now, with this exchange still running.
+    func shutDown() {
+        if case .end = self.machine.clientGone() {
+            self.captureWritten()
+            self.settle(.upstreamCut)
+        }
+        self.dropUpstream()
+        let connection = self.connection
+        self.finish(status: Status.clientClosed)
+        connection?.abort()
+    }
+
+    func dropUpstream() {
+        self.upstream?.abort()
+        self.upstream = nil
+    }
+
+    /// Looks at the one deadline that is in force. Called a few times per second.
+    func checkDeadline(_ now: NIODeadline) {
+        guard now >= self.deadline else { return }
+        self.captureWritten()
+        self.settle(.upstreamTimeout)
+        self.dropUpstream()
+        self.endReply(.failed(.upstreamTimeout))
+    }
+
+    func captureWritten() {
+        if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
+    }
+
+    // MARK: The outcome
+
+    /// Decides the outcome, once, records it, and ends the hold. From here on it must succeed.
+    func settle(_ cause: EndCause) {
+        guard let plan = self.plan, let account = self.account else { return }
+        switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
+        case .ignoreDuplicate:
+            return
+        case .void:
+            self.record(self.settlement(plan, account, .void, .zero, .zero, nil))
+            self.loop.holds.release(self.hold, of: account.account)
+        case .capture(let usage, let hold, let reason):
+            let served = self.relay.map(\.servedTier) ?? .default
+            let (charge, because) = plan.price.settledCharge(
+                for: usage, estimatedBecause: reason, served: served, permitted: plan.bounds.permittedTiers,
+                hold: hold, mode: plan.mode)
+            if charge.amount > hold {
+                self.loop.metrics.overHold.wrappingAdd(1, ordering: .relaxed)
+            }
+            let settlement = self.settlement(plan, account, .final, usage, charge, because)
+            self.record(settlement)
+            self.loop.holds.capture(settlement)
+            self.relay?.charged = charge.amount
+        }
+    }
+
+    private func record(_ settlement: Settlement) {
+        precondition(self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
+        self.hasReservation = false
+        self.loop.dependencies.settlements.record(settlement)
+    }
+
+    private func settlement(
+        _ plan: AdmissionPlan, _ account: AccountRecord, _ kind: Settlement.Kind, _ usage: Usage, _ charge: Charge,
+        _ because: EstimateReason?
+    ) -> Settlement {
+        Settlement(
+            account: account.account, hold: self.hold, owner: self.loop.configuration.boot, kind: kind,
+            authority: .owner, endpoint: .chat, modelRequested: self.chat?.model ?? plan.price.model,
+            modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
+            priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
+            upstreamRequestID: self.relay?.upstreamRequestID, occurredAtMilliseconds: self.startedAtMilliseconds)
+    }
+}
+
+/// Status codes that are not sent, only counted.
+enum Status {
+    /// The client closed before the end of its reply (nginx's 499).
+    static let clientClosed = 499
+}

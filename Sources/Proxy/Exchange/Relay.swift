@@ -1,0 +1,138 @@
+import Metering
+import NIOCore
+
+/// How a response is read and passed on, with what has been seen of it so far.
+struct Relay {
+    enum Mode {
+        /// SSE: every frame goes on at once; the tap reads the usage out of it.
+        case stream(SSEUsageTap)
+        /// A whole reply, held until its end, so that its charge can be told in a header.
+        case gathering(JSONUsageScanner)
+        /// A whole reply too large to hold: passed on as it comes.
+        case passing(JSONUsageScanner)
+        /// An upstream error: read to its end, then answered in our words or passed on.
+        case error
+        /// Compressed although identity was asked for: it cannot be metered, so it is not relayed.
+        case unreadable
+    }
+
+    var mode: Mode
+    let head: ResponseHead
+    /// Holds the bytes that the ranges of `head` refer to.
+    let headBytes: ByteBuffer
+    /// The body of `gathering` and `error`.
+    var body = ByteBuffer()
+    /// The head went to the client.
+    var replyStarted = false
+    /// The client's framing is chunked; otherwise it is a length, or the end of the connection.
+    var chunked = false
+    var charged: Millicredits?
+
+    init(head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, stripUsage: Bool) {
+        self.head = head
+        self.headBytes = headBytes
+        self.upstreamRequestID = Self.text(head.requestID, headBytes)
+        if head.status >= 400 {
+            self.mode = .error
+        } else if !Self.isIdentity(head, headBytes) {
+            self.mode = .unreadable
+        } else if wantsStream && Self.isEventStream(head, headBytes) {
+            self.mode = .stream(SSEUsageTap(stripUsage: stripUsage))
+        } else {
+            self.mode = .gathering(JSONUsageScanner())
+        }
+    }
+
+    /// `x-request-id` of the response, if it is short enough to keep.
+    let upstreamRequestID: String?
+
+    /// Bytes of a line went out whose end did not come.
+    var isInsideReleasedLine: Bool {
+        if case .stream(let tap) = self.mode { return tap.isInsideReleasedLine }
+        return false
+    }
+
+    var retryAfterSeconds: Int? {
+        guard let range = self.head.retryAfter else { return nil }
+        return self.headBytes.withUnsafeReadableBytes { Characters.decimal($0, range) }
+    }
+
+    var servedModel: String? {
+        switch self.mode {
+        case .stream(let tap): tap.model
+        case .gathering(let scanner), .passing(let scanner): scanner.model
+        case .error, .unreadable: nil
+        }
+    }
+
+    /// The tier as the response names it.
+    var servedTierLiteral: String? {
+        switch self.mode {
+        case .stream(let tap): tap.serviceTier
+        case .gathering(let scanner), .passing(let scanner): scanner.serviceTier
+        case .error, .unreadable: nil
+        }
+    }
+
+    /// The tier to price at: as served; `default` when the response is silent. nil: one that has no name here.
+    var servedTier: ServiceTier? {
+        guard let literal = self.servedTierLiteral else { return .default }
+        return ServiceTier(apiLiteral: literal)
+    }
+
+    /// What this response proves, as far as it came.
+    ///
+    /// - Parameters:
+    ///   - complete: its message ended as framed.
+    ///   - usageBounds: reports beyond them are not believed.
+    func evidence(
+        complete: Bool, usageBounds: (inputMax: Int64, outputMax: Int64), into evidence: inout ExchangeEvidence
+    ) {
+        func usage(_ report: ReportedUsage?, malformed: Bool) -> ExchangeEvidence.UsageSeen {
+            if malformed { return .distrusted(.malformed) }
+            guard let report else { return .absent }
+            do {
+                return .reported(
+                    try Usage(report, inputMax: usageBounds.inputMax, outputMax: usageBounds.outputMax))
+            } catch {
+                return .distrusted(error)
+            }
+        }
+        switch self.mode {
+        case .stream(let tap):
+            evidence.response = .success(complete: complete)
+            evidence.usage = usage(tap.report, malformed: tap.malformedUsage)
+            evidence.visibleOutput = Int64(tap.visibleDeltas)
+            evidence.streamError = tap.sawErrorFrame
+        case .gathering(let scanner), .passing(let scanner):
+            evidence.response = .success(complete: complete)
+            evidence.usage = usage(scanner.report, malformed: scanner.malformedUsage)
+            // Until the tokenizer exists: five bytes a token, as for the input.
+            evidence.visibleOutput = Int64((scanner.visibleBytes + 4) / 5)
+        case .error:
+            evidence.response = .error(complete: complete)
+        case .unreadable:
+            evidence.response = .success(complete: complete)
+        }
+    }
+
+    private static func isIdentity(_ head: ResponseHead, _ bytes: ByteBuffer) -> Bool {
+        guard let encoding = self.text(head.contentEncoding, bytes) else { return true }
+        return encoding.lowercased() == "identity"
+    }
+
+    private static func isEventStream(_ head: ResponseHead, _ bytes: ByteBuffer) -> Bool {
+        guard let range = head.contentType else { return false }
+        let wanted: StaticString = "text/event-stream"
+        let length = wanted.utf8CodeUnitCount
+        guard range.count >= length else { return false }
+        return bytes.withUnsafeReadableBytes { raw in
+            (0..<length).allSatisfy { raw[range.lowerBound + $0] | 0x20 == wanted.utf8Start[$0] | 0x20 }
+        }
+    }
+
+    private static func text(_ range: Range<Int>?, _ bytes: ByteBuffer) -> String? {
+        guard let range, range.count <= 256 else { return nil }
+        return bytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
+    }
+}

@@ -1,0 +1,87 @@
+import Metering
+import NIOCore
+import Synchronization
+
+/// What the data plane counts. Written by all event loops, read at scrape time; label sets are closed enums.
+public final class ProxyMetrics: MetricSource, Sendable {
+    let streamsOpen = Atomic(0)
+    let connectionsOpen = Atomic(0)
+    let insufficientCredits = Atomic(0)
+    let overHold = Atomic(0)
+    private let requests = Mutex<[RequestLabel: Int]>([:])
+    private let overhead = Mutex(OverheadHistogram())
+
+    private struct RequestLabel: Hashable {
+        var route: DataRoute.Label
+        var status: Int
+    }
+
+    public init() {}
+
+    func countRequest(_ route: DataRoute.Label, status: Int) {
+        self.requests.withLock { $0[RequestLabel(route: route, status: status), default: 0] += 1 }
+        if status == 402 { self.insufficientCredits.wrappingAdd(1, ordering: .relaxed) }
+    }
+
+    func addOverhead(_ time: TimeAmount) { self.overhead.withLock { $0.add(time) } }
+
+    public func samples() -> [MetricSample] {
+        var samples = [
+            MetricSample(
+                "proxy_streams_open", help: "Exchanges whose response is being relayed.", kind: .gauge,
+                count: self.streamsOpen.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_connections_open", help: "Client connections.", kind: .gauge,
+                count: self.connectionsOpen.load(ordering: .relaxed)),
+            MetricSample(
+                "billing_402_insufficient_credits_total", help: "Requests refused for want of credits.",
+                kind: .counter, count: self.insufficientCredits.load(ordering: .relaxed)),
+            MetricSample(
+                "over_hold_total", help: "Charges above their hold, posted in full.", kind: .counter,
+                count: self.overHold.load(ordering: .relaxed)),
+        ]
+        for (label, count) in self.requests.withLock({ $0 }) {
+            samples.append(
+                MetricSample(
+                    "proxy_requests_total", help: "Data-plane requests answered.", kind: .counter,
+                    labels: [.init("endpoint", label.route.rawValue), .init("status", String(label.status))],
+                    count: count))
+        }
+        return samples + self.overhead.withLock { $0.samples() }
+    }
+}
+
+/// `proxy_overhead_seconds`: time in Tollgate, the upstream's own time taken out.
+private struct OverheadHistogram {
+    private static let boundsMicroseconds: [Int64] = [
+        50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100_000, 500_000,
+    ]
+    private var counts = [Int](repeating: 0, count: OverheadHistogram.boundsMicroseconds.count)
+    private var count = 0
+    private var nanoseconds: Int128 = 0
+
+    mutating func add(_ time: TimeAmount) {
+        self.count += 1
+        self.nanoseconds += Int128(time.nanoseconds)
+        for (index, bound) in Self.boundsMicroseconds.enumerated() where time <= .microseconds(bound) {
+            self.counts[index] += 1
+        }
+    }
+
+    func samples() -> [MetricSample] {
+        func sample(_ suffix: String, _ le: String?, _ value: ExactDecimal) -> MetricSample {
+            MetricSample(
+                "proxy_overhead_seconds", help: "Request time minus upstream time.", kind: .histogram,
+                suffix: suffix, labels: le.map { [.init("le", $0)] } ?? [], value: value)
+        }
+        func whole(_ count: Int) -> ExactDecimal { ExactDecimal(coefficient: Int128(count), scale: 0) }
+        let buckets = zip(Self.boundsMicroseconds, self.counts).map { bound, count in
+            sample("_bucket", ExactDecimal(coefficient: Int128(bound), scale: 6).description, whole(count))
+        }
+        return buckets + [
+            sample("_bucket", "+Inf", whole(self.count)),
+            sample("_sum", nil, ExactDecimal(coefficient: self.nanoseconds, scale: 9)),
+            sample("_count", nil, whole(self.count)),
+        ]
+    }
+}

@@ -1,0 +1,239 @@
+import Metering
+import NIOCore
+
+/// One connection to the upstream: frames responses, knows how much of a request was written, belongs to one borrower
+/// at a time. Used only on its loop.
+final class UpstreamConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private enum ReadState {
+        /// Nobody asked for anything: bytes are a violation.
+        case idle
+        case head
+        case length(Int)
+        case chunked(ChunkedDecoder)
+        case untilClose
+        /// The message is complete; the borrower has not released yet.
+        case ended
+    }
+
+    private unowned let pool: UpstreamPool
+    private var context: ChannelHandlerContext?
+    private weak var borrower: (any UpstreamBorrower)?
+    private var state: ReadState = .idle
+    private var inbox = ByteBuffer()
+    private var headSearch = ResponseHeadSearch()
+    private var keepsAlive = true
+    private var readsPaused = false
+    private var isAborted = false
+    /// When it went back to the pool.
+    private(set) var idleSince: NIODeadline = .now()
+    /// Requests sent so far.
+    private(set) var uses = 0
+    /// What the socket took of the request, as far as is known.
+    private(set) var requestWritten: ExchangeEvidence.RequestWritten = .nothing
+
+    init(pool: UpstreamPool) { self.pool = pool }
+
+    // MARK: For the borrower
+
+    func assign(_ borrower: any UpstreamBorrower) {
+        self.borrower = borrower
+        self.requestWritten = .nothing
+    }
+
+    /// Sends a whole request. `requestWritten` is `.partly` from here until the socket took its last byte.
+    func send(_ bytes: ByteBuffer) {
+        guard let context = self.context else { return }
+        self.uses += 1
+        self.state = .head
+        self.keepsAlive = true
+        self.headSearch = ResponseHeadSearch()
+        self.requestWritten = .partly
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let use = self.uses
+        written.futureResult.assumeIsolated().whenSuccess { [weak self] in
+            guard let self, self.uses == use else { return }
+            self.requestWritten = .fully
+        }
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: written)
+    }
+
+    func pauseReads() { self.setReads(paused: true) }
+    func resumeReads() { self.setReads(paused: false) }
+
+    private func setReads(paused: Bool) {
+        guard paused != self.readsPaused, let context = self.context else { return }
+        self.readsPaused = paused
+        // On the channel's own loop this is synchronous, and fails only on a closed channel.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: !paused)
+    }
+
+    /// Gives the connection back; it is kept when its last message is complete and upstream keeps it alive.
+    func release() {
+        self.borrower = nil
+        self.resumeReads()
+        var isReusable = false
+        switch self.state {
+        case .ended, .idle: isReusable = self.keepsAlive && self.inbox.readableBytes == 0
+        case .head, .length, .chunked, .untilClose: isReusable = false
+        }
+        guard isReusable, self.context != nil, !self.isAborted else {
+            self.abort()
+            return
+        }
+        self.state = .idle
+        self.idleSince = .now()
+        self.pool.takeBack(self)
+    }
+
+    /// Closes at once: the response is not wanted any more.
+    func abort() {
+        self.borrower = nil
+        guard !self.isAborted else { return }
+        self.isAborted = true
+        self.context?.close(promise: nil)
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = self.unwrapInboundIn(data)
+        if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
+        while self.inbox.readableBytes > 0, !self.isAborted {
+            guard self.advance() else { return }
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { self.borrower?.upstreamReadComplete() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let wasUntilClose = if case .untilClose = self.state { true } else { false }
+        self.keepsAlive = false
+        self.isAborted = true
+        self.pool.forget(self)
+        guard let borrower = self.borrower else { return }
+        if wasUntilClose {
+            self.state = .ended
+            borrower.upstreamEnd()
+        } else if case .ended = self.state {
+            return
+        } else {
+            self.borrower = nil
+            borrower.upstreamClosed(.closed)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A truncated TLS stream must not pass for the end of a close-delimited body.
+        if case .untilClose = self.state { self.state = .length(.max) }
+        context.close(promise: nil)
+    }
+
+    // MARK: Framing
+
+    /// One step; returns whether there may be more in the inbox.
+    private func advance() -> Bool {
+        switch self.state {
+        case .idle, .ended:
+            self.violation()
+            return false
+        case .head:
+            return self.parseHead()
+        case .length(let left):
+            guard let payload = self.inbox.readSlice(length: min(left, self.inbox.readableBytes)) else { return false }
+            let rest = left - payload.readableBytes
+            self.state = .length(rest)
+            self.borrower?.upstreamBody(payload)
+            if rest == 0 { self.end() }
+            return true
+        case .chunked(let decoder):
+            return self.decode(decoder)
+        case .untilClose:
+            let payload = self.inbox
+            self.inbox = ByteBuffer()
+            self.borrower?.upstreamBody(payload)
+            return false
+        }
+    }
+
+    private func parseHead() -> Bool {
+        switch self.inbox.withUnsafeReadableBytes({ self.headSearch.parse($0) }) {
+        case .incomplete:
+            return false
+        case .invalid:
+            self.violation()
+            return false
+        case .complete(let head):
+            self.headSearch = ResponseHeadSearch()
+            guard let bytes = self.inbox.readSlice(length: head.byteCount) else { return false }
+            if head.isInterim {
+                // 101 would hand the connection to another protocol, which nobody asked for.
+                if head.status == 101 { self.violation() }
+                return !self.isAborted
+            }
+            self.begin(head, bytes)
+            return true
+        }
+    }
+
+    private func begin(_ head: ResponseHead, _ bytes: ByteBuffer) {
+        self.keepsAlive = head.keepAlive
+        let framing = head.framing(forHead: false)
+        switch framing {
+        case .none: self.state = .length(0)
+        case .length(let length): self.state = .length(length)
+        case .chunked: self.state = .chunked(ChunkedDecoder())
+        case .untilClose:
+            self.keepsAlive = false
+            self.state = .untilClose
+        }
+        self.borrower?.upstreamHead(head, bytes: bytes)
+        if framing == .none { self.end() }
+    }
+
+    private func decode(_ decoder: ChunkedDecoder) -> Bool {
+        var decoder = decoder
+        let step = self.inbox.withUnsafeReadableBytes { decoder.next(in: $0, from: 0) }
+        self.state = .chunked(decoder)
+        switch step {
+        case .payload(let range, let consumed):
+            guard let payload = self.inbox.getSlice(at: self.inbox.readerIndex + range.lowerBound, length: range.count)
+            else { return false }
+            self.inbox.moveReaderIndex(forwardBy: consumed)
+            self.borrower?.upstreamBody(payload)
+            // The borrower may have dropped the connection, or released it, in that call.
+            if case .chunked = self.state { return true }
+            return false
+        case .needMore(let consumed):
+            self.inbox.moveReaderIndex(forwardBy: consumed)
+            return false
+        case .end(let consumed):
+            self.inbox.moveReaderIndex(forwardBy: consumed)
+            self.end()
+            return true
+        case .invalid:
+            self.violation()
+            return false
+        }
+    }
+
+    private func end() {
+        guard !self.isAborted else { return }
+        self.state = .ended
+        if self.inbox.readableBytes > 0 { self.keepsAlive = false }
+        self.borrower?.upstreamEnd()
+    }
+
+    private func violation() {
+        let borrower = self.borrower
+        self.borrower = nil
+        self.inbox.clear()
+        self.abort()
+        borrower?.upstreamClosed(.protocolViolation)
+    }
+}

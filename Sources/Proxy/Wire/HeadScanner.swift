@@ -1,0 +1,175 @@
+import Glibc
+
+/// Finds the end of a head, remembering how far it looked, so that a head that comes byte by byte is not read again
+/// from its start each time. Refuses a line feed that no carriage return precedes as soon as it is seen.
+struct HeadSearch {
+    private var searched = 0
+
+    enum Found: Equatable {
+        case incomplete
+        /// Bytes of the head, the blank line included.
+        case end(Int)
+        case invalid(HeadFault)
+    }
+
+    mutating func find(_ bytes: UnsafeRawBufferPointer, limits: HeadLimits) -> Found {
+        guard let base = bytes.baseAddress else { return .incomplete }
+        var at = self.searched
+        while at < bytes.count {
+            guard let hit = memchr(base + at, 0x0a, bytes.count - at) else { break }
+            let lineFeed = hit - UnsafeMutableRawPointer(mutating: base)
+            guard lineFeed > 0, bytes[lineFeed - 1] == 0x0d else { return .invalid(.bareLF) }
+            at = lineFeed + 1
+            if lineFeed >= 3, bytes[lineFeed - 2] == 0x0a {
+                return at <= limits.bytesMax ? .end(at) : .invalid(.headTooLarge)
+            }
+        }
+        // The last byte may be the CR of a pair that is still to come, so only whole lines count as searched.
+        self.searched = at
+        return bytes.count >= limits.bytesMax ? .invalid(.headTooLarge) : .incomplete
+    }
+}
+
+/// What both kinds of head share: field lines with their syntax checked, and the fields that frame the body.
+struct FieldScan {
+    var fields: ContiguousArray<FieldLine> = []
+    private(set) var contentLength: Int?
+    private(set) var transferEncoding: Range<Int>?
+    private(set) var isChunked = false
+    var connectionClose = false
+    var connectionKeepAlive = false
+    /// Names listed in `Connection`, which end at this hop.
+    var connectionValues: ContiguousArray<Range<Int>> = []
+
+    /// Reads the lines of `bytes[from..<to]`; `to` is the start of the blank line.
+    mutating func scan(_ bytes: UnsafeRawBufferPointer, from: Int, to: Int, limits: HeadLimits) -> HeadFault? {
+        self.fields.reserveCapacity(16)
+        var start = from
+        while start < to {
+            guard let base = bytes.baseAddress, let hit = memchr(base + start, 0x0a, to - start) else {
+                return .bareCR
+            }
+            let end = hit - UnsafeMutableRawPointer(mutating: base)
+            guard self.fields.count < limits.fieldsMax else { return .tooManyFields }
+            if let fault = self.line(bytes, start, end - 1) { return fault }
+            start = end + 1
+        }
+        return nil
+    }
+
+    /// One line, `start..<end` without its CRLF.
+    private mutating func line(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int) -> HeadFault? {
+        guard start < end else { return .badFieldName }
+        if bytes[start] == 0x20 || bytes[start] == 0x09 { return .obsoleteFold }
+        var colon = start
+        while colon < end, Characters.isToken(bytes[colon]) { colon += 1 }
+        guard colon < end, colon > start, bytes[colon] == UInt8(ascii: ":") else {
+            let isSpace = colon < end && colon > start && (bytes[colon] == 0x20 || bytes[colon] == 0x09)
+            return isSpace ? .spaceBeforeColon : .badFieldName
+        }
+        var low = colon + 1
+        var high = end
+        while low < high, bytes[low] == 0x20 || bytes[low] == 0x09 { low += 1 }
+        while high > low, bytes[high - 1] == 0x20 || bytes[high - 1] == 0x09 { high -= 1 }
+        for index in low..<high where !Characters.isFieldValue(bytes[index]) {
+            return bytes[index] == 0x0d ? .bareCR : .nulByte
+        }
+        self.fields.append(FieldLine(line: start..<end + 2, name: start..<colon, value: low..<high))
+        return self.frame(bytes, start..<colon, low..<high)
+    }
+
+    /// Notes the fields that say where the message ends.
+    private mutating func frame(
+        _ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ value: Range<Int>
+    ) -> HeadFault? {
+        switch name.count {
+        case 10 where Characters.equal(bytes, name, "connection"):
+            self.connectionValues.append(value)
+            self.connectionClose = self.connectionClose || Characters.hasToken(bytes, value, "close")
+            self.connectionKeepAlive = self.connectionKeepAlive || Characters.hasToken(bytes, value, "keep-alive")
+        case 14 where Characters.equal(bytes, name, "content-length"):
+            guard self.contentLength == nil else { return .repeatedField }
+            guard let length = Characters.decimal(bytes, value) else { return .badLength }
+            self.contentLength = length
+        case 17 where Characters.equal(bytes, name, "transfer-encoding"):
+            guard self.transferEncoding == nil else { return .repeatedField }
+            // Only `chunked`, alone: every other coding would hide bytes that must be metered.
+            guard Characters.equal(bytes, value, "chunked") else { return .unknownTransferCoding }
+            self.transferEncoding = value
+            self.isChunked = true
+        default:
+            break
+        }
+        return nil
+    }
+}
+
+/// Character classes of RFC 9110, and the few comparisons that heads need.
+enum Characters {
+    private static let tokenTable: [Bool] = (0..<256).map { code in
+        switch UInt8(code) {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"):
+            true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(UInt8(code))
+        }
+    }
+
+    @inline(__always)
+    static func isToken(_ byte: UInt8) -> Bool {
+        // Letters, digits and the hyphen are nearly all of it.
+        let lower = byte | 0x20
+        if lower >= 0x61 && lower <= 0x7a || byte == 0x2d || byte >= 0x30 && byte <= 0x39 { return true }
+        return Self.tokenTable[Int(byte)]
+    }
+
+    @inline(__always)
+    static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7f || byte == 0x09 }
+
+    /// Compares without regard to case; `wanted` is lower case.
+    @inline(__always)
+    static func equal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ wanted: StaticString) -> Bool {
+        guard range.count == wanted.utf8CodeUnitCount else { return false }
+        for index in 0..<range.count {
+            let byte = bytes[range.lowerBound + index]
+            let lower = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
+            guard lower == wanted.utf8Start[index] else { return false }
+        }
+        return true
+    }
+
+    /// Whether a comma-separated list names `token`.
+    static func hasToken(_ bytes: UnsafeRawBufferPointer, _ list: Range<Int>, _ token: StaticString) -> Bool {
+        var found = false
+        self.forEachListItem(bytes, list) { item in found = found || self.equal(bytes, item, token) }
+        return found
+    }
+
+    static func forEachListItem(
+        _ bytes: UnsafeRawBufferPointer, _ list: Range<Int>, _ body: (Range<Int>) -> Void
+    ) {
+        var start = list.lowerBound
+        while start <= list.upperBound {
+            var end = start
+            while end < list.upperBound, bytes[end] != UInt8(ascii: ",") { end += 1 }
+            var low = start
+            var high = end
+            while low < high, bytes[low] == 0x20 || bytes[low] == 0x09 { low += 1 }
+            while high > low, bytes[high - 1] == 0x20 || bytes[high - 1] == 0x09 { high -= 1 }
+            if low < high { body(low..<high) }
+            start = end + 1
+        }
+    }
+
+    /// Digits only, at most 18 of them, so that it cannot overflow.
+    static func decimal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int? {
+        guard !range.isEmpty, range.count <= 18 else { return nil }
+        var value = 0
+        for index in range {
+            let digit = bytes[index] &- 0x30
+            guard digit <= 9 else { return nil }
+            value = value * 10 + Int(digit)
+        }
+        return value
+    }
+}

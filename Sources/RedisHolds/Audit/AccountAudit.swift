@@ -1,0 +1,83 @@
+import Metering
+
+/// What one account's hash says, and what is wrong with it by itself (DESIGN §9: R1, R2, R4). The caller compares
+/// balance and version with the ledger (R3) and the ids with the settlements (R5).
+public struct AccountAudit: Sendable, Hashable {
+    public var account: AccountID
+    public var epoch: String?
+    /// nil: the hash has no balance (never loaded, or only put back holds).
+    public var balance: LedgerBalance?
+    public var floor: Int64
+    /// `H` and `U` as stored.
+    public var held: Int64
+    public var captured: Int64
+    public var holds: [SettledHold]
+    public var captures: [SettledHold]
+    public var problems: [Problem]
+
+    public enum Problem: Sendable, Hashable {
+        /// R1: `H` is not the sum of the holds.
+        case heldSum(stored: Int64, computed: Int64)
+        /// R2: `U` is not the sum of the captures.
+        case capturedSum(stored: Int64, computed: Int64)
+        /// R4: one id is both held and captured.
+        case heldAndCaptured(HoldID)
+        /// A field that no script writes like that; its name, cut to 64 characters.
+        case malformed(field: String)
+    }
+
+    /// p − H − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch change.
+    public var available: Int64? { self.balance.map { $0.balance.value - self.held - self.captured - self.floor } }
+
+    /// - Parameter fields: name, value, name, value … as HGETALL answers.
+    init(account: AccountID, fields: [String]) {
+        self.account = account
+        (self.holds, self.captures, self.problems) = ([], [], [])
+        var numbers: [String: Int64] = [:]
+        var epoch: String?
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            let (name, value) = (fields[index], fields[index + 1])
+            if name.hasPrefix("h:") || name.hasPrefix("u:") {
+                guard let id = HoldID(text: name.dropFirst(2)), let amount = Self.leadingAmount(value) else {
+                    self.problems.append(.malformed(field: String(name.prefix(64))))
+                    continue
+                }
+                let entry = SettledHold(hold: id, amount: amount)
+                if name.hasPrefix("h:") { self.holds.append(entry) } else { self.captures.append(entry) }
+            } else if ["p", "s", "lg", "H", "U", "f", "gs"].contains(name) {
+                guard let number = Int64(value), String(number) == value else {
+                    self.problems.append(.malformed(field: name))
+                    continue
+                }
+                numbers[name] = number
+            } else if name == "e" {
+                epoch = value
+            }
+        }
+        self.epoch = epoch
+        self.held = numbers["H"] ?? 0
+        self.captured = numbers["U"] ?? 0
+        self.floor = numbers["f"] ?? 0
+        if let posted = numbers["p"].flatMap(Millicredits.init(exactly:)), let version = numbers["s"] {
+            self.balance = LedgerBalance(
+                account: account, generation: numbers["lg"] ?? 0, version: version, balance: posted)
+        }
+        self.check()
+    }
+
+    private mutating func check() {
+        let held = self.holds.reduce(0) { $0 + $1.amount.value }
+        let captured = self.captures.reduce(0) { $0 + $1.amount.value }
+        if held != self.held { self.problems.append(.heldSum(stored: self.held, computed: held)) }
+        if captured != self.captured {
+            self.problems.append(.capturedSum(stored: self.captured, computed: captured))
+        }
+        let both = Set(self.holds.map(\.hold)).intersection(self.captures.map(\.hold))
+        for id in both.sorted() { self.problems.append(.heldAndCaptured(id)) }
+    }
+
+    private static func leadingAmount(_ value: String) -> Millicredits? {
+        guard let bar = value.firstIndex(of: "|"), let number = Int64(value[..<bar]), number >= 0 else { return nil }
+        return Millicredits(exactly: number)
+    }
+}

@@ -1,0 +1,84 @@
+import Logging
+import Metering
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The hold store of one process on one Redis: a session per event loop, a poster, and their metrics.
+public final class RedisHolds: MetricSource, Sendable {
+    public let boot: BootID
+    /// What the settler talks to.
+    public let poster: RedisHoldPoster
+    private let address: RedisAddress
+    private let settings: RedisHoldSettings
+    private let shared: SharedHoldState
+    private let logger: Logger
+    private let sessions = Mutex<[RedisHoldSession]>([])
+
+    /// - Parameters:
+    ///   - url: `redis://…` or `rediss://…`, one host.
+    ///   - boot: owner of this process' holds.
+    ///   - sink: takes the VOID of a PLACE whose fate was unknown.
+    /// - Throws: `RedisAddressProblem`. Connecting happens in the background and never throws.
+    public init(
+        url: String, boot: BootID, accounts: any AccountReading, sink: any SettlementSink,
+        group: any EventLoopGroup, logger: Logger, settings: RedisHoldSettings = RedisHoldSettings()
+    ) throws(RedisAddressProblem) {
+        self.address = try RedisAddress(url: url)
+        self.boot = boot
+        self.settings = settings
+        self.logger = logger
+        self.shared = SharedHoldState(accounts: accounts, sink: sink, counters: RedisHoldCounters())
+        let loop = group.next()
+        let poster = RedisHoldPoster(
+            loop: loop, link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger),
+            epochs: self.shared.epochs, settings: settings, logger: logger)
+        self.poster = poster
+        loop.execute { poster.start() }
+    }
+
+    /// Makes the session of one loop. It can be used at once: PLACE answers `.unavailable` until it is connected.
+    public func session(on loop: any EventLoop) async throws -> any HoldSession {
+        try await self.makeSession(on: loop)
+    }
+
+    func makeSession(on loop: any EventLoop) async throws -> RedisHoldSession {
+        let link = RedisLink<RedisHoldSession>(
+            loop: loop, configuration: Self.link(self.address, self.settings), logger: self.logger)
+        let session = self.sessions.withLock { sessions in
+            let session = RedisHoldSession(
+                loop: loop, number: sessions.count, boot: self.boot, settings: self.settings, shared: self.shared,
+                link: link, logger: self.logger)
+            sessions.append(session)
+            return session
+        }
+        try await loop.submit { session.start() }.get()
+        return session
+    }
+
+    /// Some session can place holds now.
+    public var isHealthy: Bool {
+        self.shared.counters.sessionsReady.now > self.shared.counters.breakersOpen.now
+    }
+
+    public func samples() -> [MetricSample] { self.shared.counters.samples() }
+
+    /// Closes everything, after a moment for the last acknowledgements. Holds that are still open stay in Redis.
+    public func shutdown() async {
+        let sessions = self.sessions.withLock { $0 }
+        for session in sessions {
+            try? await session.loop.flatSubmit { session.shutdown() }.get()
+        }
+        let poster = self.poster
+        try? await poster.loop.submit { poster.stop() }.get()
+    }
+
+    var counters: RedisHoldCounters { self.shared.counters }
+
+    private static func link<Owner>(
+        _ address: RedisAddress, _ settings: RedisHoldSettings
+    ) -> RedisLink<Owner>.Configuration {
+        RedisLink<Owner>.Configuration(
+            address: address, tls: settings.tls, stallTimeout: settings.stallTimeout)
+    }
+}

@@ -1,0 +1,51 @@
+extension HoldScript {
+    /// PLACE (R3). Arguments: epoch, loop, generation, id, want, least, ttl ms, owner boot,
+    /// meta (input estimate|price id|endpoint|progress), caps of request, session, day ('' = none).
+    ///
+    /// Answers integers:
+    /// - {0, granted, p − U} and, for an id that is held already, {1, held, p − U}
+    /// - {2} captured already · {-1} cold · {-5} fenced
+    /// - {-2, available, lg, s, gs} short · {-3, available, lg, s, gs} blocked
+    /// - {-4, which cap, ms at which it has room again}
+    ///
+    /// There is no `raise`: a PLACE is never sent again because of an unknown, it is released.
+    static let place = HoldScript(
+        index: 0, name: "PLACE",
+        body: """
+            local epoch, loop, generation, id, want, least, ttl, owner, meta, cap_request, cap_session, cap_day
+              = unpack(ARGV)
+            if fenced(loop, generation) then return {-5} end
+            local v = redis.call('HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'e', 'h:' .. id, 'u:' .. id, 'lg', 's', 'gs')
+            local p, H, U, f = tonumber(v[1] or '0'), tonumber(v[2] or '0'), tonumber(v[3] or '0'), tonumber(v[4] or '0')
+            if v[7] then return {1, tonumber(amount_of(v[7])), p - U} end
+            if v[8] then return {2} end
+            if not v[1] or v[6] ~= epoch then return {-1} end
+            local available = p - H - U - f
+            if v[5] == '1' then
+              return {-3, available, tonumber(v[9] or '0'), tonumber(v[10] or '0'), tonumber(v[11] or '0')}
+            end
+
+            want, least = tonumber(want), tonumber(least)
+            local ms = now()
+            local room, cap, M, D, minute = cap_room(cap_request, cap_session, cap_day, H, ms)
+            if room then
+              if room < least then
+                local limit = ({cap_request, cap_session, cap_day})[cap]
+                return {-4, cap, cap_resets(cap, least, limit, H, M, minute, ms)}
+              end
+              want = math.min(want, room)
+            end
+
+            -- A request without a cap of its own takes at most half of what is left, never all of it.
+            local grant = want
+            if grant > available then grant = math.max(least, math.floor(available / 2)) end
+            if grant > available then
+              return {-2, available, tonumber(v[9] or '0'), tonumber(v[10] or '0'), tonumber(v[11] or '0')}
+            end
+            local amount = text(grant)
+            redis.call('HSET', k, 'h:' .. id,
+              amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta)
+            add('H', amount)
+            return {0, grant, p - U}
+            """)
+}

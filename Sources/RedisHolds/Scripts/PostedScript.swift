@@ -1,0 +1,31 @@
+extension HoldScript {
+    /// POSTED (R7). Arguments: ledger generation, version, balance, then (id, amount) of each settled hold.
+    ///
+    /// h: goes always, u: only if it is the amount that was posted (a reaper's estimate leaves the owner's FINAL).
+    /// Both go, so CAPTURE may come before or after. Spend of a hold that was never captured is counted here.
+    /// Never creates a hash; the balance counts if (generation, version) is newer. Answers how many entries went.
+    static let posted = HoldScript(
+        index: 5, name: "POSTED",
+        body: """
+            local gone = 0
+            for j = 4, #ARGV, 2 do
+              local id, amount = ARGV[j], ARGV[j + 1]
+              local v = redis.call('HMGET', k, 'h:' .. id, 'u:' .. id)
+              if v[1] then
+                redis.call('HDEL', k, 'h:' .. id)
+                subtract('H', amount_of(v[1]))
+                spend(amount)
+                gone = gone + 1
+              end
+              if v[2] and amount_of(v[2]) == amount then
+                redis.call('HDEL', k, 'u:' .. id)
+                subtract('U', amount)
+                gone = gone + 1
+              end
+            end
+            if redis.call('HEXISTS', k, 'i') == 1 and newer(ARGV[1], ARGV[2]) then
+              redis.call('HSET', k, 'lg', ARGV[1], 's', ARGV[2], 'p', ARGV[3])
+            end
+            return gone
+            """)
+}

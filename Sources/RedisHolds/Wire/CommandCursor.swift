@@ -1,0 +1,163 @@
+import Metering
+import NIOCore
+
+/// Writes one RESP command into reserved memory: no allocation, no String.
+struct CommandCursor {
+    private let memory: UnsafeMutableRawBufferPointer
+    private(set) var written = 0
+
+    /// What one argument costs beside its own bytes: `$`, up to 10 digits, two line ends.
+    static let argumentOverhead = 16
+    /// Decimal digits of an Int64 with its sign.
+    static let integerBytesMax = 20
+    /// `*`, a count, EVALSHA with its digest and the key of an account.
+    static let headBytesMax = 144
+
+    init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
+
+    /// `EVALSHA <digest> 1 a:{<account>}`, to be followed by exactly `arguments` arguments.
+    @inline(__always)
+    mutating func evaluate(_ script: [UInt8], account: AccountID, arguments: Int) {
+        self.put(UInt8(ascii: "*"))
+        self.digits(Int64(arguments + 4))
+        self.lineEnd()
+        self.put(script)
+        self.put(UInt8(ascii: "$"))
+        self.digits(Int64(Self.digitCount(account) + 4))
+        self.lineEnd()
+        self.put(UInt8(ascii: "a"))
+        self.put(UInt8(ascii: ":"))
+        self.put(UInt8(ascii: "{"))
+        self.digits(account)
+        self.put(UInt8(ascii: "}"))
+        self.lineEnd()
+    }
+
+    @inline(__always)
+    mutating func argument(_ number: Int64) {
+        self.length(Self.digitCount(number))
+        self.digits(number)
+        self.lineEnd()
+    }
+
+    @inline(__always)
+    mutating func argument(_ id: HoldID) {
+        self.length(36)
+        id.withTextBytes { self.put($0) }
+        self.lineEnd()
+    }
+
+    /// nil is the empty text.
+    @inline(__always)
+    mutating func argument(_ amount: Millicredits?) {
+        if let amount { self.argument(amount.value) } else { self.emptyArgument() }
+    }
+
+    @inline(__always)
+    mutating func argument(_ bytes: [UInt8]) {
+        self.length(bytes.count)
+        self.put(bytes)
+        self.lineEnd()
+    }
+
+    mutating func argument(_ text: String) {
+        self.length(text.utf8.count)
+        self.put(text)
+        self.lineEnd()
+    }
+
+    @inline(__always)
+    mutating func emptyArgument() {
+        self.length(0)
+        self.lineEnd()
+    }
+
+    /// `<input estimate>|<price id>|<endpoint>|` : the tail of an `h:` value; progress is empty at first.
+    @inline(__always)
+    mutating func meta(of request: PlaceRequest) {
+        let estimate = request.inputEstimate.value
+        let endpoint = request.endpoint.rawValue
+        self.length(Self.digitCount(estimate) + request.priceID.utf8.count + endpoint.utf8.count + 3)
+        self.digits(estimate)
+        self.put(UInt8(ascii: "|"))
+        self.put(request.priceID)
+        self.put(UInt8(ascii: "|"))
+        self.put(endpoint)
+        self.put(UInt8(ascii: "|"))
+        self.lineEnd()
+    }
+
+    /// `<amount>`, then arguments that were written before as RESP.
+    @inline(__always)
+    mutating func prepared(_ arguments: [UInt8]) { self.put(arguments) }
+
+    // MARK: Bytes
+
+    @inline(__always)
+    private mutating func length(_ count: Int) {
+        self.put(UInt8(ascii: "$"))
+        self.digits(Int64(count))
+        self.lineEnd()
+    }
+
+    @inline(__always)
+    private mutating func lineEnd() {
+        self.put(UInt8(ascii: "\r"))
+        self.put(UInt8(ascii: "\n"))
+    }
+
+    @inline(__always)
+    private mutating func put(_ byte: UInt8) {
+        precondition(self.written < self.memory.count, "the caller reserves enough for its command")
+        self.memory[self.written] = byte
+        self.written += 1
+    }
+
+    @inline(__always)
+    private mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= self.memory.count - self.written, "the caller reserves enough for its command")
+        guard !bytes.isEmpty else { return }
+        UnsafeMutableRawBufferPointer(rebasing: self.memory[self.written...]).copyMemory(from: bytes)
+        self.written += bytes.count
+    }
+
+    @inline(__always)
+    private mutating func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { self.put($0) } }
+
+    @inline(__always)
+    private mutating func put(_ text: String) {
+        var text = text
+        text.withUTF8 { self.put(UnsafeRawBufferPointer($0)) }
+    }
+
+    @inline(__always)
+    private mutating func digits(_ number: Int64) {
+        let count = Self.digitCount(number)
+        precondition(count <= self.memory.count - self.written, "the caller reserves enough for its command")
+        var rest = number.magnitude
+        var at = self.written + count
+        repeat {
+            at -= 1
+            self.memory[at] = UInt8(truncatingIfNeeded: 48 + rest % 10)
+            rest /= 10
+        } while rest != 0
+        if number < 0 { self.memory[self.written] = UInt8(ascii: "-") }
+        self.written += count
+    }
+
+    @inline(__always)
+    static func digitCount(_ number: Int64) -> Int {
+        var count = number < 0 ? 2 : 1
+        var rest = number.magnitude
+        while rest >= 10 {
+            rest /= 10
+            count += 1
+        }
+        return count
+    }
+}
+
+/// One argument as RESP, for what a session sends with every command.
+func preparedArgument(_ text: String) -> [UInt8] {
+    Array("$\(text.utf8.count)\r\n\(text)\r\n".utf8)
+}

@@ -1,0 +1,137 @@
+import Metering
+import Proxy
+
+/// Everything `serve` reads from its environment (CONTRACT §3), checked before a port is bound.
+struct ServeConfiguration: Sendable {
+    var databaseURL: Secret
+    /// Migrations and LISTEN, when `DATABASE_URL` goes through a transaction pooler.
+    var databaseDirectURL: Secret
+    var redisURL: Secret
+    var upstream: UpstreamOrigin
+    var upstreamKey: Secret
+    var upstreamCAFile: String?
+    var adminTokens: [Secret]
+    var keyPeppers: [Secret]
+    var sessionSecrets: [Secret]
+    var listen: ListenAddress
+    var opsListen: ListenAddress
+    var publicURL: String
+    var corsOrigins: [String]
+    var roundingMode: RoundingMode
+    var caps: SpendCaps
+    var onDisconnect: DisconnectPolicy
+    var timeouts: DataPlaneConfiguration.Timeouts
+    /// Event loops of the data plane.
+    var threads: Int
+
+    static let defaultOpenAIBaseURL = "https://api.openai.com/v1"
+
+    /// - Throws: `BadConfiguration` with every problem found.
+    init(reading reader: SettingsReader) throws {
+        var reader = reader
+        self.databaseURL = reader.requiredSecret("DATABASE_URL", "the ledger, postgresql://…")
+        self.databaseDirectURL = reader.secret("DATABASE_DIRECT_URL") ?? self.databaseURL
+        self.redisURL = reader.requiredSecret("REDIS_URL", "the hold store, redis://… or rediss://…")
+        Self.checkScheme(&reader, "DATABASE_URL", self.databaseURL, ["postgresql", "postgres"])
+        Self.checkScheme(&reader, "REDIS_URL", self.redisURL, ["redis", "rediss"])
+        self.upstreamKey = reader.requiredSecret("OPENAI_API_KEY", "the operator's upstream key")
+        self.upstream = Self.origin(&reader)
+        self.upstreamCAFile = reader.text("OPENAI_CA_FILE")
+        self.adminTokens = reader.requiredSecrets("ADMIN_TOKEN", "bearer of the admin API", bytesMin: 32)
+        self.keyPeppers = reader.requiredSecrets("KEY_PEPPER", "key of the hash of API keys", bytesMin: 32)
+        self.sessionSecrets = reader.requiredSecrets("SESSION_SECRET", "key of browser sessions", bytesMin: 32)
+        self.listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
+        self.opsListen = reader.listenAddress("OPS_LISTEN", default: "127.0.0.1:9090")
+        self.publicURL = Self.publicURL(&reader, listen: self.listen)
+        self.corsOrigins = Self.origins(&reader)
+        self.roundingMode = reader.choice("BILLING_ROUNDING_MODE", default: .exact)
+        self.onDisconnect = reader.choice("BILLING_ON_DISCONNECT", default: .cancel)
+        self.caps = SpendCaps(
+            request: Self.cap(&reader, "BILLING_SINGLE_REQUEST_CAP"),
+            session: Self.cap(&reader, "BILLING_SESSION_CAP"), day: Self.cap(&reader, "BILLING_DAILY_CAP"))
+        self.timeouts = Self.timeouts(&reader)
+        self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
+        Self.refuseWhatIsNotThereYet(&reader)
+        guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
+    }
+
+    static var defaultThreads: Int { System.coreCount }
+
+    private static func checkScheme(
+        _ reader: inout SettingsReader, _ name: String, _ url: Secret, _ schemes: [String]
+    ) {
+        guard !url.value.isEmpty, !schemes.contains(where: { url.value.hasPrefix($0 + "://") }) else { return }
+        reader.reject(name, "must begin with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
+    }
+
+    private static func origin(_ reader: inout SettingsReader) -> UpstreamOrigin {
+        let text = reader.text("OPENAI_BASE_URL") ?? Self.defaultOpenAIBaseURL
+        do {
+            return try UpstreamOrigin.parse(text)
+        } catch {
+            reader.reject("OPENAI_BASE_URL", "\(error)")
+            return Self.placeholderOrigin
+        }
+    }
+
+    /// Stands in while the other settings are looked at; the problem is already recorded.
+    private static var placeholderOrigin: UpstreamOrigin {
+        guard let origin = try? UpstreamOrigin.parse(Self.defaultOpenAIBaseURL) else {
+            preconditionFailure("the default base URL is well formed")
+        }
+        return origin
+    }
+
+    private static func publicURL(_ reader: inout SettingsReader, listen: ListenAddress) -> String {
+        guard var url = reader.text("PUBLIC_URL") else { return "http://\(listen)" }
+        while url.hasSuffix("/") { url.removeLast() }
+        if !url.hasPrefix("http://") && !url.hasPrefix("https://") {
+            reader.reject("PUBLIC_URL", "must begin with https:// or http://")
+        }
+        return url
+    }
+
+    private static func origins(_ reader: inout SettingsReader) -> [String] {
+        let origins = (reader.text("CORS_ORIGINS") ?? "").split(separator: ",").map { String($0.trimmingBlanks) }
+        for origin in origins {
+            let afterScheme = origin.hasPrefix("https://") ? origin.dropFirst(8) : origin.dropFirst(7)
+            if !(origin.hasPrefix("https://") || origin.hasPrefix("http://")) || afterScheme.isEmpty
+                || afterScheme.contains("/") || afterScheme.contains("*")
+            {
+                reader.reject("CORS_ORIGINS", "'\(origin)' is not an exact origin (scheme://host[:port])")
+            }
+        }
+        return origins
+    }
+
+    private static func cap(_ reader: inout SettingsReader, _ name: String) -> Millicredits? {
+        reader.integer(name, in: 1...Millicredits.chargeMax.value).map { Millicredits($0) }
+    }
+
+    private static func timeouts(_ reader: inout SettingsReader) -> DataPlaneConfiguration.Timeouts {
+        var timeouts = DataPlaneConfiguration.Timeouts()
+        if let seconds = reader.integer("UPSTREAM_HEAD_TIMEOUT_SECONDS", in: 1...3600) {
+            timeouts.upstreamHead = .seconds(seconds)
+        }
+        if let seconds = reader.integer("UPSTREAM_IDLE_TIMEOUT_SECONDS", in: 1...3600) {
+            timeouts.upstreamIdle = .seconds(seconds)
+        }
+        if let seconds = reader.integer("DRAIN_TIMEOUT_SECONDS", in: 1...3600) { timeouts.drain = .seconds(seconds) }
+        if let seconds = reader.integer("SHUTDOWN_TIMEOUT_SECONDS", in: 0...3600) {
+            timeouts.shutdown = .seconds(seconds)
+        }
+        return timeouts
+    }
+
+    /// A setting that this version does not act on must not be believed to work.
+    private static func refuseWhatIsNotThereYet(_ reader: inout SettingsReader) {
+        for (name, harmless) in [
+            ("TLS_CERT", nil), ("TLS_KEY", nil), ("BILLING_CHARGING_ENABLED", "true"),
+            ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil), ("BILLING_AUTO_RECHARGE", "false"),
+            ("BILLING_MODEL_ALLOWLIST", nil),
+        ] as [(String, String?)] {
+            guard let value = reader.text(name), value != harmless else { continue }
+            reader.reject(name, "is not supported by this version")
+        }
+    }
+}

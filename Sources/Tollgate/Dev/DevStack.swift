@@ -1,0 +1,147 @@
+import Foundation
+import LocalStores
+import Logging
+import Metering
+import MockOpenAI
+import NIOPosix
+import PostgresLedger
+
+/// `tollgate dev`: starts the stores and the mock, seeds them, runs the proxy, and stops everything again in reverse.
+struct DevStack {
+    let directory: String
+    let port: Int
+    let logger: Logger
+    private let clock = ContinuousClock()
+    private let started = ContinuousClock.now
+
+    init(directory: String, port: Int, logger: Logger) {
+        self.directory = URL(fileURLWithPath: directory).path
+        self.port = port
+        self.logger = logger
+    }
+
+    func run() async throws {
+        try FileManager.default.createDirectory(
+            atPath: self.directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let factsPath = self.directory + "/dev.json"
+        try? FileManager.default.removeItem(atPath: factsPath)
+        let secrets = try DevSecrets.load(self.directory + "/secrets.json")
+        let postgres = try LocalPostgres.start(directory: self.directory, log: self.step)
+        defer { self.stopping("Postgres") { try postgres.stop() } }
+        let redis = try LocalRedis.start(directory: self.directory, log: self.step)
+        defer { self.stopping("Redis") { try redis.stop() } }
+        let mock = try await self.startMock()
+        do {
+            try await self.prepare(postgres.url, secrets)
+            try await self.serve(postgres.url, redis.url, mock, secrets, factsPath)
+        } catch {
+            try? FileManager.default.removeItem(atPath: factsPath)
+            try? await mock?.shutdown()
+            throw error
+        }
+        try? FileManager.default.removeItem(atPath: factsPath)
+        try? await mock?.shutdown()
+        self.step("stopped")
+    }
+
+    // MARK: Steps
+
+    @Sendable private func step(_ text: String) {
+        let elapsed = self.started.duration(to: self.clock.now)
+        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+        print("[\(String(format: "%6.1f s", seconds))] \(text)")
+        fflush(nil)
+    }
+
+    private func stopping(_ name: String, _ body: () throws -> Void) {
+        do { try body() } catch { complain("stopping \(name): \(error)") }
+    }
+
+    /// nil when the environment names the real API.
+    private func startMock() async throws -> MockOpenAIServer? {
+        if let key = System.environment("OPENAI_API_KEY"), !key.isEmpty {
+            self.step("upstream: the real API, since OPENAI_API_KEY is set")
+            return nil
+        }
+        let mock = try await MockOpenAIServer.start(on: MultiThreadedEventLoopGroup.singleton)
+        self.step("upstream: the bundled mock, since OPENAI_API_KEY is not set (\(mock.baseURL))")
+        return mock
+    }
+
+    private func prepare(_ databaseURL: String, _ secrets: DevSecrets) async throws {
+        try await StoreSession.with(url: Secret(value: databaseURL)) { store in
+            let report = try await Migrator().migrate(store.pool)
+            self.step("schema at version \(report.version)")
+            for line in try await Seeding.seed(store, cardPath: try RateCardFiles.newestOpenAI()) { self.step(line) }
+            let book = AccountBook(
+                pool: store.pool, hasher: KeyHasher(peppers: [Array(secrets.keyPepper.utf8)]))
+            let demo = try await book.findOrCreate(userID: "demo").account
+            try await book.ensureKey(secret: secrets.apiKey, userID: "demo", label: "demo")
+            try await book.ensureKey(secret: secrets.serviceKey, userID: nil, label: "dev service key")
+            // Keyed, so that a second start does not grant again.
+            _ = try await store.ledger.grant(
+                Grant(
+                    account: demo, amount: Millicredits(10_000_000), kind: .promotional, sourceRef: "dev:demo",
+                    reason: "dev"))
+            self.step("user demo is there, with a key and a first 10,000 credits")
+        }
+    }
+
+    private func serve(
+        _ databaseURL: String, _ redisURL: String, _ mock: MockOpenAIServer?, _ secrets: DevSecrets,
+        _ factsPath: String
+    ) async throws {
+        let opsPort = try Loopback.freePort()
+        var settings: [String: String] = [
+            "DATABASE_URL": databaseURL, "REDIS_URL": redisURL, "ADMIN_TOKEN": secrets.adminToken,
+            "KEY_PEPPER": secrets.keyPepper, "SESSION_SECRET": secrets.sessionSecret,
+            "LISTEN": "127.0.0.1:\(self.port)", "OPS_LISTEN": "127.0.0.1:\(opsPort)",
+        ]
+        if let mock {
+            settings["OPENAI_API_KEY"] = "sk-mock"
+            settings["OPENAI_BASE_URL"] = mock.baseURL
+        }
+        let given = settings
+        let reader = SettingsReader(
+            get: { given[$0] ?? System.environment($0) },
+            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
+        let configuration = try ServeConfiguration(reading: reader)
+        let deployment = try await Deployment(configuration, logger: self.logger)
+        let upstreamURL =
+            mock?.baseURL ?? System.environment("OPENAI_BASE_URL") ?? ServeConfiguration.defaultOpenAIBaseURL
+        try await deployment.run { port in
+            let root = "http://127.0.0.1:\(port)"
+            let facts = DevFacts(
+                baseURL: root + "/v1", apiKey: secrets.apiKey, serviceKey: secrets.serviceKey,
+                adminToken: secrets.adminToken, keyPepper: secrets.keyPepper,
+                stripeWebhookSecret: secrets.stripeWebhookSecret, databaseURL: databaseURL, redisURL: redisURL,
+                upstreamURL: upstreamURL, opsURL: "http://127.0.0.1:\(opsPort)",
+                portalURL: root + "/billing?tab=credits", adminURL: root + "/admin")
+            try facts.write(to: factsPath)
+            self.step("ready: \(facts.baseURL)  (facts for scripts: \(factsPath))")
+            print(Self.examples(facts))
+            fflush(nil)
+        }
+    }
+
+    private static func examples(_ facts: DevFacts) -> String {
+        """
+
+        curl -sS \(facts.baseURL)/chat/completions \\
+          -H 'Authorization: Bearer \(facts.apiKey)' -H 'Content-Type: application/json' \\
+          -d '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}'
+
+        curl -sS \(facts.baseURL.dropLast(3))/api/billing/summary -H 'Authorization: Bearer \(facts.apiKey)'
+
+        python3 - <<'EOF'
+        import openai  # pip install openai
+        client = openai.OpenAI(base_url="\(facts.baseURL)", api_key="\(facts.apiKey)")
+        for chunk in client.chat.completions.create(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], stream=True):
+            print(chunk.choices[0].delta.content or "", end="", flush=True)
+        EOF
+
+        Ctrl-C stops everything; the data stays.
+        """
+    }
+}

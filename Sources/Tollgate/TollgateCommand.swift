@@ -1,0 +1,29 @@
+import ArgumentParser
+import Glibc
+
+/// Exit codes of CONTRACT §2: 0 ok, 1 a check failed, 64 usage, 69 dependency unavailable, 78 bad configuration.
+struct TollgateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tollgate",
+        abstract: "A metering reverse proxy for the OpenAI API.",
+        discussion: "Configuration comes from the environment; `serve --help` lists it. Secrets can be given as NAME_FILE.",
+        version: Version.text,
+        subcommands: [
+            ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,
+            KeyCommand.self, RateCardCommand.self, EstimateCommand.self, VerifyCommand.self,
+        ])
+}
+
+enum Version {
+    static let text = "0.1.0"
+}
+
+/// Where the process starts.
+@main
+enum EntryPoint {
+    static func main() async {
+        // A client that closes its socket must be an error of that write, never a signal to the process.
+        signal(SIGPIPE, SIG_IGN)
+        await TollgateCommand.main()
+    }
+}

@@ -1,0 +1,14 @@
+import Logging
+import Metering
+import NIOCore
+import RedisHolds
+
+/// Σ held and captured of one account, for the billing summary.
+struct HeldAmounts: HeldReading {
+    let reader: RedisAccountReader
+
+    func held(of account: AccountID) async -> Millicredits? {
+        guard let audit = try? await self.reader.read(account) else { return nil }
+        return Millicredits(exactly: audit.held + audit.captured)
+    }
+}

@@ -1,0 +1,66 @@
+import psycopg2
+import pytest
+import redis as redis_client
+
+from harness import Dev, wait_until
+
+
+@pytest.fixture(scope="session")
+def dev():
+    """One dev stack for the whole run; each test uses accounts of its own."""
+    stack = Dev()
+    yield stack
+    code = stack.stop()
+    assert code == 0, stack.process.output()[-4000:]
+    stack.remove()
+
+
+@pytest.fixture()
+def sql(dev):
+    with psycopg2.connect(dev.databaseURL) as connection:
+        connection.autocommit = True
+
+        def query(text, *parameters):
+            with connection.cursor() as cursor:
+                cursor.execute(text, parameters)
+                return cursor.fetchall() if cursor.description else None
+
+        yield query
+    connection.close()
+
+
+@pytest.fixture()
+def redis(dev):
+    client = redis_client.Redis.from_url(dev.redisURL, decode_responses=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture()
+def settled(sql):
+    """Waits until a user has this many settlement rows, and returns them, oldest first."""
+
+    def rows(user, count, seconds=15):
+        query = (
+            "SELECT hold_id::text, kind, charged_millicredits, estimated, input_tokens, cached_input_tokens, "
+            "output_tokens, reasoning_tokens, model, price_id, openai_request_id, service_tier "
+            "FROM usage_events WHERE user_id = %s ORDER BY hold_id")
+        names = [
+            "hold", "kind", "charged", "estimated", "input", "cached", "output", "reasoning", "model", "price_id",
+            "openai_request_id", "tier"]
+
+        def found():
+            got = sql(query, user)
+            return got if len(got) >= count else None
+
+        return [dict(zip(names, row)) for row in wait_until(found, seconds, f"{count} settlements of {user}")]
+
+    return rows
+
+
+@pytest.fixture()
+def balance(sql):
+    def of(user):
+        return sql("SELECT balance_millicredits FROM credit_balance WHERE user_id = %s", user)[0][0]
+
+    return of

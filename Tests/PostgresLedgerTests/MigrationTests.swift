@@ -1,0 +1,103 @@
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// The schema moves forward only, once, and never under another program's feet.
+@Suite(.serialized) struct MigrationTests {
+    @Test func migratingTwiceChangesNothing() async throws {
+        let database = try TestDatabase(url: await TestDatabase.empty())
+        let first = try await Migrator().migrate(database.pool)
+        let again = try await Migrator().migrate(database.pool)
+        #expect(first.applied == Migration.all.map(\.version))
+        #expect(first.partitions.created == UsagePartitions.daysBack + 1 + UsagePartitions.daysAhead)
+        #expect(again.applied.isEmpty)
+        #expect(again.partitions == PartitionReport(created: 0, blockedDays: []))
+        try await Migrator().check(database.pool)
+    }
+
+    @Test func fourMigratorsAtOnceApplyEachMigrationOnce() async throws {
+        let database = try TestDatabase(url: await TestDatabase.empty(), poolSize: 4)
+        let applied = try await withThrowingTaskGroup { group in
+            for _ in 0..<4 { group.addTask { try await Migrator().migrate(database.pool).applied } }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(applied.sorted() == Migration.all.map(\.version))
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    @Test func aNewerSchemaIsRefused() async throws {
+        let database = try await TestDatabase.migrated()
+        try await database.execute(
+            "INSERT INTO schema_migration (version, name, checksum) VALUES (1000, 'future', 'x')")
+        let program = Migration.all.last!.version
+        await #expect(throws: Migrator.Failure.newerSchema(database: 1000, program: program)) {
+            try await Migrator().migrate(database.pool)
+        }
+        await #expect(throws: Migrator.Failure.newerSchema(database: 1000, program: program)) {
+            try await Migrator().check(database.pool)
+        }
+    }
+
+    @Test func aMigrationThatWasEditedAfterwardsIsRefused() async throws {
+        let database = try await TestDatabase.migrated()
+        var edited = Migration.all
+        edited[1] = Migration(version: 2, name: "settlement", sql: edited[1].sql + " ")
+        let migrator = Migrator(edited)
+        await #expect(throws: Migrator.Failure.checksumChanged(version: 2)) {
+            try await migrator.migrate(database.pool)
+        }
+    }
+
+    @Test func aDatabaseThatIsBehindIsNamed() async throws {
+        let database = try TestDatabase(url: await TestDatabase.empty())
+        let program = Migration.all.last!.version
+        await #expect(throws: Migrator.Failure.behind(database: 0, program: program)) {
+            try await Migrator().check(database.pool)
+        }
+        _ = try await Migrator(Array(Migration.all.prefix(2))).migrate(database.pool)
+        await #expect(throws: Migrator.Failure.behind(database: 2, program: program)) {
+            try await Migrator().check(database.pool)
+        }
+    }
+
+    /// A failing statement leaves nothing of its migration behind.
+    @Test func aFailingMigrationIsRolledBackWhole() async throws {
+        let database = try await TestDatabase.migrated()
+        let broken = Migration(
+            version: 99, name: "broken", sql: "CREATE TABLE half_done (a int); SELECT no_such_function();")
+        let migrator = Migrator(Migration.all + [broken])
+        await #expect(throws: PostgresError.self) { try await migrator.migrate(database.pool) }
+        #expect(try await database.integer("SELECT count(*) FROM pg_class WHERE relname = 'half_done'") == 0)
+        try await Migrator().check(database.pool)
+    }
+
+    @Test func everyTableAndColumnIsDocumented() async throws {
+        let database = try await TestDatabase.migrated()
+        let missing = try await database.pool.run { connection in
+            try connection.run(
+                """
+                SELECT format('%s.%s', c.relname, a.attname) FROM pg_class c
+                JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+                LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+                  AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)
+                """
+            ).rows.map { try $0.text(0) }
+        }
+        #expect(missing.isEmpty)
+    }
+
+    @Test func aRowInTheDefaultPartitionBlocksItsDayAndIsFound() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("late", balance: 100)
+        let day = UInt64(86_400_000)
+        let hold = Outcomes.hold(at: Outcomes.now - 10 * day)
+        _ = try await database.ledger.settle([Outcomes().final(account, 5, hold: hold)])
+        let report = try await database.ledger.ensurePartitions(now: Int64(Outcomes.now - 10 * day))
+        #expect(report.blockedDays.count == 1)
+        #expect(report.created == UsagePartitions.daysBack + 10 - UsagePartitions.daysBack - 1)
+        let findings = try await database.verifier.verify()
+        #expect(findings.map(\.check) == ["the default partition is empty"])
+    }
+}

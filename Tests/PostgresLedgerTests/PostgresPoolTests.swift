@@ -1,0 +1,169 @@
+import Glibc
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// A dead or hung server gives a typed error in bounded time.
+@Suite(.serialized) struct PostgresPoolTests {
+    @Test func nobodyThereIsConnectFailedAndThenBackingOff() async throws {
+        let configuration = try PostgresConfiguration(url: "postgresql://x@/x?host=/nonexistent")
+        var limits = PostgresPool.Limits()
+        limits.backOffMin = .seconds(60)
+        limits.backOffMax = .seconds(60)
+        let pool = PostgresPool(configuration, size: 1, limits: limits, logger: TestDatabase.logger)
+        await #expect(throws: PostgresError.unreachable(.connectFailed)) { try await pool.run { $0.isOpen } }
+        await #expect(throws: PostgresError.unreachable(.backingOff)) { try await pool.run { $0.isOpen } }
+    }
+
+    /// A server that accepts and says nothing (stopped process, full disk).
+    @Test func aSilentServerIsConnectTimedOut() async throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let port = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                _ = bind(listener, generic, length)
+                _ = listen(listener, 5)
+                _ = getsockname(listener, generic, &length)
+            }
+            return UInt16(bigEndian: pointer.pointee.sin_port)
+        }
+        var configuration = try PostgresConfiguration(url: "postgresql://x@127.0.0.1:\(port)/x")
+        configuration.connectTimeout = .milliseconds(200)
+        let pool = PostgresPool(configuration, size: 1, logger: TestDatabase.logger)
+        let started = ContinuousClock.now
+        await #expect(throws: PostgresError.unreachable(.connectTimedOut)) {
+            try await pool.run { $0.isOpen }
+        }
+        #expect(started.duration(to: .now) < .seconds(5))
+    }
+
+    @Test func aStatementThatHangsIsTimedOutAndTheNextOneWorks() async throws {
+        var configuration = try PostgresConfiguration(url: await TestServer.anyDatabase())
+        configuration.statementTimeout = .milliseconds(200)
+        configuration.sessionSettings = false
+        let pool = PostgresPool(configuration, size: 1, logger: TestDatabase.logger)
+        await #expect(throws: PostgresError.unreachable(.timedOut)) {
+            try await pool.run { try $0.run("SELECT pg_sleep(60)").count }
+        }
+        #expect(try await pool.run { try $0.run("SELECT 42").one().int(0) } == 42)
+    }
+
+    /// The server gives up on its own side as well, so nothing keeps running there.
+    @Test func theServerEndsAStatementThatIsTooSlow() async throws {
+        var configuration = try PostgresConfiguration(url: await TestServer.anyDatabase())
+        configuration.statementTimeout = .milliseconds(800)
+        let pool = PostgresPool(configuration, size: 1, logger: TestDatabase.logger)
+        let error = await #expect(throws: PostgresError.self) {
+            try await pool.run { try $0.run("SELECT pg_sleep(60)").count }
+        }
+        #expect(error?.sqlState?.code == "57014")
+        #expect(error?.isUnreachable == true)
+    }
+
+    @Test func aKilledBackendIsNoticedBeforeTheNextJob() async throws {
+        let url = try await TestServer.anyDatabase()
+        let pool = PostgresPool(try PostgresConfiguration(url: url), size: 1, logger: TestDatabase.logger)
+        let pid = try await pool.run { try $0.run("SELECT pg_backend_pid()").one().int(0) }
+        let other = try PostgresConnection(PostgresConfiguration(url: url))
+        try other.run("SELECT pg_terminate_backend($1::int)", [.int(pid)])
+        while try other.run("SELECT count(*) FROM pg_stat_activity WHERE pid = $1::int", [.int(pid)]).one()
+            .int(0) > 0
+        {
+            sleepThread(.milliseconds(5))
+        }
+        #expect(try await pool.run { try $0.run("SELECT 42").one().int(0) } == 42)
+    }
+
+    @Test func aTransactionLeftOpenIsNotInherited() async throws {
+        let pool = PostgresPool(
+            try PostgresConfiguration(url: await TestServer.anyDatabase()), size: 1,
+            logger: TestDatabase.logger)
+        _ = try await pool.run { try $0.run("BEGIN").count }
+        #expect(try await pool.run { $0.isIdle })
+    }
+
+    @Test func manyJobsShareFewConnections() async throws {
+        let pool = PostgresPool(
+            try PostgresConfiguration(url: await TestServer.anyDatabase()), size: 3,
+            logger: TestDatabase.logger)
+        let pids = try await withThrowingTaskGroup { group in
+            for _ in 0..<300 {
+                group.addTask { try await pool.run { try $0.run("SELECT pg_backend_pid()").one().int(0) } }
+            }
+            return try await group.reduce(into: Set<Int64>()) { $0.insert($1) }
+        }
+        #expect((1...3).contains(pids.count))
+    }
+
+    @Test func aFullQueueRefusesAndAShutPoolAnswers() async throws {
+        var limits = PostgresPool.Limits()
+        limits.waitingMax = 1
+        let pool = PostgresPool(
+            try PostgresConfiguration(url: await TestServer.anyDatabase()), size: 1, limits: limits,
+            logger: TestDatabase.logger)
+        let answers = Collected<Bool>()
+        for _ in 0..<40 {
+            pool.submit {
+                try $0.run("SELECT pg_sleep(0.02)").count
+            } completion: { result in
+                if case .failure(PostgresError.unreachable(.overloaded)) = result {
+                    answers.add(false)
+                } else {
+                    answers.add(true)
+                }
+            }
+        }
+        #expect(await eventually { answers.all.count == 40 })
+        #expect(answers.all.contains(true) && answers.all.contains(false))
+        pool.shutDown()
+        await #expect(throws: PostgresError.unreachable(.shutDown)) { try await pool.run { $0.isOpen } }
+    }
+
+    @Test func aURLThatIsNoneIsRefusedWithoutRepeatingIt() {
+        #expect(throws: PostgresConfiguration.Invalid.notAConnectionURL) {
+            try PostgresConfiguration(url: "postgresql://user:secret@[::1/x")
+        }
+        #expect(throws: PostgresConfiguration.Invalid.notAConnectionURL) {
+            try PostgresConfiguration(url: "")
+        }
+        let configuration = try? PostgresConfiguration(url: "postgresql://user:secret@host/x")
+        #expect(configuration.map { "\($0)".contains("secret") } == false)
+    }
+
+    /// What PostgreSQL reads back is what was written, whatever is in it.
+    @Test(arguments: ["", "plain", "a\"b\\c{d},e", "NULL", " spaced ", "naïve 🙂", "line\nbreak\ttab"])
+    func textSurvivesParametersAndArrays(_ text: String) async throws {
+        let connection = try PostgresConnection(
+            PostgresConfiguration(url: try await TestServer.anyDatabase()))
+        var array = PostgresArray()
+        array.append(text)
+        array.append(nil as String?)
+        let row = try connection.run(
+            "SELECT $1::text, ($2::text[])[1], ($2::text[])[2] IS NULL, array_length($2::text[], 1)",
+            [.text(text), .array(array)]
+        ).one()
+        #expect(try row.text(0) == text)
+        #expect(try row.text(1) == text)
+        #expect(try row.bool(2))
+        #expect(try row.int(3) == 2)
+        #expect(throws: PostgresError.nulInText) { try connection.run("SELECT $1::text", [.text("a\u{0}b")]) }
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, 1, 10, 9_007_199_254_740_993, .max])
+    func integersSurvive(_ value: Int64) async throws {
+        let connection = try PostgresConnection(
+            PostgresConfiguration(url: try await TestServer.anyDatabase()))
+        let row = try connection.run(
+            "SELECT $1::bigint, ($2::bigint[])[1]", [.int(value), .array(PostgresArray([value]))]
+        ).one()
+        #expect(try row.int(0) == value)
+        #expect(try row.int(1) == value)
+        #expect(throws: PostgresError.self) { try row.text(7) }
+        #expect(throws: PostgresError.self) { try row.bool(0) }
+    }
+}

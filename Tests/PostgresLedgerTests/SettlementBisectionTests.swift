@@ -1,0 +1,62 @@
+import Testing
+
+@testable import PostgresLedger
+
+@Suite struct SettlementBisectionTests {
+    /// Runs a bisection against a ledger that refuses the given rows; what was posted and what was
+    /// quarantined.
+    private func run(rows: Int, poison: Set<Int>) -> (posted: [Int], quarantined: [Int], statements: Int) {
+        var bisection = SettlementBisection(rows: rows)
+        var posted: [Int] = []
+        var quarantined: [Int] = []
+        var statements = 0
+        while true {
+            switch bisection.next() {
+            case .post(let range):
+                statements += 1
+                if range.contains(where: poison.contains) {
+                    bisection.refused()
+                } else {
+                    posted += range
+                    bisection.posted()
+                }
+            case .quarantine(let row): quarantined.append(row)
+            case .done: return (posted, quarantined, statements)
+            }
+        }
+    }
+
+    @Test func aCleanBatchIsOneStatement() {
+        let run = self.run(rows: 500, poison: [])
+        #expect(run.statements == 1)
+        #expect(run.posted == Array(0..<500))
+    }
+
+    @Test func nothingIsNothing() { #expect(self.run(rows: 0, poison: []).statements == 0) }
+
+    /// Every single and double poison position of a small batch: each good row once and in order, each bad
+    /// one named.
+    @Test func everyGoodRowIsPostedOnceAndEveryBadOneNamed() {
+        for rows in 1...17 {
+            for first in 0..<rows {
+                for second in first..<rows {
+                    let poison: Set = [first, second]
+                    let run = self.run(rows: rows, poison: poison)
+                    #expect(run.posted == (0..<rows).filter { !poison.contains($0) })
+                    #expect(run.quarantined == poison.sorted())
+                }
+            }
+        }
+    }
+
+    @Test func onePoisonRowOf500CostsAboutTwoLog2Statements() {
+        #expect((0..<500).map { self.run(rows: 500, poison: [$0]).statements }.max()! <= 20)
+    }
+
+    @Test func aBatchOfOnlyPoisonEnds() {
+        let run = self.run(rows: 64, poison: Set(0..<64))
+        #expect(run.posted.isEmpty)
+        #expect(run.quarantined == Array(0..<64))
+        #expect(run.statements == 127)
+    }
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Every test: Swift, then the black-box tests in Python against the debug binaries. The last output is the summary of
+# the runner that ran last; the first failure ends the run.
+#
+#   scripts/test.sh                       all
+#   scripts/test.sh swift [ARGS]          only `swift test ARGS`
+#   scripts/test.sh integration [ARGS]    only `pytest ARGS`
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '==> [%4ds] %s\n' "$SECONDS" "$*"; }
+
+part=all
+case "${1:-}" in
+  "") ;;
+  swift | integration) part=$1; shift ;;
+  *) echo "usage: $0 [swift|integration] [arguments of the runner]" >&2; exit 64 ;;
+esac
+
+step "bootstrap"
+scripts/bootstrap.sh
+
+step "swift build --build-tests (minutes, the first time)"
+swift build --build-tests
+step "built"
+
+if [ "$part" != integration ]; then
+  step "swift test"
+  swift test --skip-build --disable-xctest "$@"
+fi
+[ "$part" != swift ] || exit 0
+
+step "Python packages in .build/venv"
+venv=.build/venv
+stamp="$(python3 --version) $(sha256sum scripts/requirements.txt)"
+if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements.txt
+  printf '%s\n' "$stamp" >"$venv/stamp"
+fi
+
+step "pytest Tests/IntegrationTests"
+export PYTHONDONTWRITEBYTECODE=1 TOLLGATE_BIN="$PWD/.build/debug"
+arguments=()
+[ "$part" != integration ] || arguments=("$@")
+"$venv/bin/python" -m pytest -ra -p no:cacheprovider Tests/IntegrationTests ${arguments[@]+"${arguments[@]}"}
