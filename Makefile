@@ -37,7 +37,8 @@ readme: ## run the commands that README.md shows (after make test)
 	@python3 scripts/readme_commands.py
 
 bench: build ## the first figure: requests per second per core, against nginx (needs nginx and wrk)
-	@python3 bench/first_figure.py $(ARGS)
+	@scripts/venv.sh
+	@.build/venv/bin/python bench/first_figure.py $(ARGS)
 
 clean: ## remove what was built; the data of `make run` in var/dev stay
 	@rm -rf .build

@@ -45,7 +45,8 @@ let package = Package(
 
         // YAML → prices.
         .target(name: "RateCards", dependencies: ["Metering", yams], swiftSettings: settings),
-        .testTarget(name: "RateCardsTests", dependencies: ["RateCards", "Metering"], swiftSettings: settings),
+        .testTarget(
+            name: "RateCardsTests", dependencies: ["RateCards", "Metering"], swiftSettings: settings),
 
         // The hold store.
         .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
@@ -60,22 +61,27 @@ let package = Package(
         // The ledger.
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(
-            name: "PostgresLedger", dependencies: ["Metering", "CLibpq", crypto, logging], swiftSettings: settings),
+            name: "PostgresLedger", dependencies: ["Metering", "CLibpq", crypto, logging],
+            swiftSettings: settings),
         .testTarget(
-            name: "PostgresLedgerTests", dependencies: ["PostgresLedger", "LocalStores", "Metering", logging],
+            name: "PostgresLedgerTests",
+            dependencies: ["PostgresLedger", "LocalStores", "Metering", logging],
             swiftSettings: settings),
 
         // What runs between data plane, ledger and hold store.
         .target(name: "Settlement", dependencies: ["Metering", logging], swiftSettings: settings),
         .testTarget(
-            name: "SettlementTests", dependencies: ["Settlement", "Metering", logging], swiftSettings: settings),
+            name: "SettlementTests", dependencies: ["Settlement", "Metering", logging],
+            swiftSettings: settings),
 
         // The data plane.
         .target(
-            name: "Proxy", dependencies: ["Metering", logging, nioConcurrency, nioCore, nioPosix, nioSSL, nioTLS],
+            name: "Proxy",
+            dependencies: ["Metering", logging, nioConcurrency, nioCore, nioPosix, nioSSL, nioTLS],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix], swiftSettings: settings),
+            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix],
+            swiftSettings: settings),
 
         // The control plane.
         .target(
@@ -92,7 +98,8 @@ let package = Package(
         .target(
             name: "MockOpenAI", dependencies: [crypto, nioCore, nioPosix, nioSSL], swiftSettings: settings),
         .executableTarget(
-            name: "mock-openai", dependencies: ["MockOpenAI", argumentParser, nioPosix], swiftSettings: settings),
+            name: "mock-openai", dependencies: ["MockOpenAI", argumentParser, nioPosix],
+            swiftSettings: settings),
         .testTarget(
             name: "MockOpenAITests", dependencies: ["MockOpenAI", crypto, nioPosix], swiftSettings: settings),
 
@@ -100,8 +107,10 @@ let package = Package(
         .executableTarget(
             name: "Tollgate",
             dependencies: [
-                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "PostgresLedger", "Proxy", "RateCards",
-                "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging, nioCore,
+                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "PostgresLedger", "Proxy",
+                "RateCards",
+                "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging,
+                nioCore,
                 nioPosix,
             ],
             swiftSettings: settings),

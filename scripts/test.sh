@@ -31,16 +31,10 @@ fi
 [ "$part" != swift ] || exit 0
 
 step "Python packages in .build/venv"
-venv=.build/venv
-stamp="$(python3 --version) $(sha256sum scripts/requirements.txt)"
-if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
-  python3 -m venv --clear "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r scripts/requirements.txt
-  printf '%s\n' "$stamp" >"$venv/stamp"
-fi
+scripts/venv.sh
 
 step "pytest Tests/IntegrationTests"
 export PYTHONDONTWRITEBYTECODE=1 TOLLGATE_BIN="$PWD/.build/debug"
 arguments=()
 [ "$part" != integration ] || arguments=("$@")
-"$venv/bin/python" -m pytest -ra -p no:cacheprovider Tests/IntegrationTests ${arguments[@]+"${arguments[@]}"}
+.build/venv/bin/python -m pytest -ra -p no:cacheprovider Tests/IntegrationTests ${arguments[@]+"${arguments[@]}"}

@@ -64,7 +64,9 @@ extension HTTPField.Name {
     static var tollgateUser: HTTPField.Name { Self.make("x-tollgate-user") }
 
     private static func make(_ name: String) -> HTTPField.Name {
-        guard let made = HTTPField.Name(name) else { preconditionFailure("field names of this file are tokens") }
+        guard let made = HTTPField.Name(name) else {
+            preconditionFailure("field names of this file are tokens")
+        }
         return made
     }
 }

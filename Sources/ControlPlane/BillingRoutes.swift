@@ -51,7 +51,8 @@ struct BillingRoutes: Sendable {
     private func packages(_ request: Request) async throws -> Response {
         _ = try await self.credentials.account(of: request)
         let packages = try await self.dependencies.billing.packages()
-        return JSONValue.object([("entries", .array(packages.map(Self.package))), ("nextCursor", .null)]).response()
+        return JSONValue.object([("entries", .array(packages.map(Self.package))), ("nextCursor", .null)])
+            .response()
     }
 
     private static func package(_ package: CreditPackage) -> JSONValue {
@@ -72,8 +73,10 @@ struct BillingRoutes: Sendable {
         }
         return .object([
             ("model", .string(row.model)), ("priceId", .string(row.priceID)),
-            ("inputCreditsPer1k", credits(rates.input)), ("cachedInputCreditsPer1k", credits(rates.cachedInput)),
-            ("cacheWriteCreditsPer1k", credits(rates.cacheWrite)), ("outputCreditsPer1k", credits(rates.output)),
+            ("inputCreditsPer1k", credits(rates.input)),
+            ("cachedInputCreditsPer1k", credits(rates.cachedInput)),
+            ("cacheWriteCreditsPer1k", credits(rates.cacheWrite)),
+            ("outputCreditsPer1k", credits(rates.output)),
         ])
     }
 
@@ -88,10 +91,14 @@ struct BillingRoutes: Sendable {
 
     private static func usageLine(_ line: UsageLine) -> JSONValue {
         .object([
-            ("holdId", .string(line.hold.description)), ("kind", .string(line.kind)), ("model", .string(line.model)),
-            ("modelServed", line.modelServed.map { .string($0) } ?? .null), ("endpoint", .string(line.endpoint)),
-            ("inputTokens", .integer(line.inputTokens)), ("cachedInputTokens", .integer(line.cachedInputTokens)),
-            ("outputTokens", .integer(line.outputTokens)), ("reasoningTokens", .integer(line.reasoningTokens)),
+            ("holdId", .string(line.hold.description)), ("kind", .string(line.kind)),
+            ("model", .string(line.model)),
+            ("modelServed", line.modelServed.map { .string($0) } ?? .null),
+            ("endpoint", .string(line.endpoint)),
+            ("inputTokens", .integer(line.inputTokens)),
+            ("cachedInputTokens", .integer(line.cachedInputTokens)),
+            ("outputTokens", .integer(line.outputTokens)),
+            ("reasoningTokens", .integer(line.reasoningTokens)),
             ("priceId", .string(line.priceID)), ("chargedMillicredits", line.charged.json),
             ("estimated", .bool(line.estimated)), ("occurredAtMs", .integer(line.occurredAt)),
         ])
@@ -106,7 +113,8 @@ struct BillingRoutes: Sendable {
         let prices = self.dependencies.prices.current
         guard let row = prices.row(for: asked.model) else {
             throw APIError(
-                status: .notFound, message: "The model '\(asked.model)' has no price on the active rate card.",
+                status: .notFound,
+                message: "The model '\(asked.model)' has no price on the active rate card.",
                 code: "model_not_priced", param: "model")
         }
         let charge: Charge
@@ -117,7 +125,8 @@ struct BillingRoutes: Sendable {
         }
         return JSONValue.object([
             ("model", .string(asked.model)), ("priceId", .string(row.priceID)),
-            ("inputTokens", .integer(asked.usage.inputTotal)), ("outputTokens", .integer(asked.usage.outputTotal)),
+            ("inputTokens", .integer(asked.usage.inputTotal)),
+            ("outputTokens", .integer(asked.usage.outputTotal)),
             ("estimated", .bool(asked.isEstimated)), ("millicredits", charge.amount.json),
             ("credits", charge.amount.creditsJSON), ("usd", charge.amount.usdJSON),
         ]).response()

@@ -27,7 +27,8 @@ public struct ControlPlane: Sendable {
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
-            billing: any BillingReading, held: any HeldReading, readiness: @escaping @Sendable () async -> [Readiness]
+            billing: any BillingReading, held: any HeldReading,
+            readiness: @escaping @Sendable () async -> [Readiness]
         ) {
             self.directory = directory
             self.keyHasher = keyHasher

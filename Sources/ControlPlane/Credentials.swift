@@ -20,7 +20,8 @@ struct Credentials: Sendable {
         guard let token = Self.bearer(request) else { throw APIError.unauthorized }
         let named = request.headers[.tollgateUser]
         if self.isAdmin(token) {
-            let userID = request.uri.queryParameters["userId"].map(String.init) ?? named ?? ControlPlane.adminUserID
+            let userID =
+                request.uri.queryParameters["userId"].map(String.init) ?? named ?? ControlPlane.adminUserID
             return try await self.found(userID: userID)
         }
         guard let key = try await self.key(token) else { throw APIError.unauthorized }
@@ -28,12 +29,14 @@ struct Credentials: Sendable {
         case .account(let account):
             guard named == nil || named == key.label else {
                 throw APIError(
-                    status: .forbidden, message: "This key may not see the user it names.", code: "not_your_account")
+                    status: .forbidden, message: "This key may not see the user it names.",
+                    code: "not_your_account")
             }
             return try await self.found(account)
         case .service:
             guard let named, !named.isEmpty else {
-                throw APIError.badRequest("X-Tollgate-User", "A service key must name the user in 'X-Tollgate-User'.")
+                throw APIError.badRequest(
+                    "X-Tollgate-User", "A service key must name the user in 'X-Tollgate-User'.")
             }
             return try await self.found(userID: named)
         }
@@ -90,7 +93,8 @@ struct Credentials: Sendable {
 
     private func found(userID: String) async throws -> AccountRecord {
         guard UserID.isValid(userID) else {
-            throw APIError.badRequest("X-Tollgate-User", "The user id must be 1 to 256 bytes without control characters.")
+            throw APIError.badRequest(
+                "X-Tollgate-User", "The user id must be 1 to 256 bytes without control characters.")
         }
         if let record = self.directory.cachedAccount(userID: userID) { return record }
         let result = await withCheckedContinuation { continuation in

@@ -52,12 +52,15 @@ struct EstimateRequest: Sendable {
         do {
             read = try JSONDecoder().decode(Body.self, from: Data(body.readableBytesView))
         } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-            let name = context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+            let name = context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(
+                separator: ".")
             throw APIError.badRequest(name, "'\(name)' has the wrong type.")
         } catch {
             throw APIError(status: .badRequest, message: "The body is not valid JSON.", code: "invalid_json")
         }
-        guard let model = read.model, !model.isEmpty else { throw APIError.badRequest("model", "'model' is required.") }
+        guard let model = read.model, !model.isEmpty else {
+            throw APIError.badRequest("model", "'model' is required.")
+        }
         self.model = model
         if let messages = read.messages {
             let bytes = messages.reduce(0) { $0 + $1.bytes }
@@ -66,11 +69,14 @@ struct EstimateRequest: Sendable {
             self.isEstimated = true
             return
         }
-        guard let inputTokens = read.inputTokens else { throw APIError.badRequest("inputTokens", "'inputTokens' or 'messages' is required.") }
+        guard let inputTokens = read.inputTokens else {
+            throw APIError.badRequest("inputTokens", "'inputTokens' or 'messages' is required.")
+        }
         let input = try Self.count(inputTokens, "inputTokens")
         let cached = try Self.count(read.cachedInputTokens ?? 0, "cachedInputTokens")
         guard cached <= input else {
-            throw APIError.badRequest("cachedInputTokens", "'cachedInputTokens' must not exceed 'inputTokens'.")
+            throw APIError.badRequest(
+                "cachedInputTokens", "'cachedInputTokens' must not exceed 'inputTokens'.")
         }
         self.usage = Usage(
             input: input - cached, cachedInput: cached,

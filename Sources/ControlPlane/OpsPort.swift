@@ -12,7 +12,8 @@ public enum OpsPort {
     ) -> some Service {
         Application(
             router: self.router(version: version, sources: sources, readiness: readiness),
-            configuration: .init(address: .hostname(host, port: port), serverName: "tollgate"), logger: logger)
+            configuration: .init(address: .hostname(host, port: port), serverName: "tollgate"), logger: logger
+        )
     }
 
     static func router(
@@ -38,7 +39,8 @@ enum MetricExposition {
         let byName = Dictionary(grouping: samples, by: \.name)
         for (name, series) in byName.sorted(by: { $0.key < $1.key }) {
             guard let first = series.first else { continue }
-            text += "# HELP \(name) \(self.escaped(first.help, quotes: false))\n# TYPE \(name) \(first.kind.rawValue)\n"
+            text +=
+                "# HELP \(name) \(self.escaped(first.help, quotes: false))\n# TYPE \(name) \(first.kind.rawValue)\n"
             for sample in series {
                 let labels = sample.labels.map { "\($0.name)=\"\(self.escaped($0.value, quotes: true))\"" }
                 let braces = labels.isEmpty ? "" : "{\(labels.joined(separator: ","))}"

@@ -65,12 +65,6 @@ struct PostgresPlace {
         unlink(self.data + "/postmaster.pid")
     }
 
-    /// Removes a cluster that is kept elsewhere; the rest goes with `directory`.
-    func removeElsewhere() {
-        guard !self.data.hasPrefix(self.directory + "/") else { return }
-        try? FileManager.default.removeItem(atPath: (self.data as NSString).deletingLastPathComponent)
-    }
-
     private static func canEnter(_ directory: String, _ user: UnprivilegedUser) -> Bool {
         (try? Spawn.run("test", user.prefix + ["test", "-x", directory])) != nil
     }
@@ -84,11 +78,12 @@ struct PostgresPlace {
         do {
             try files.createDirectory(
                 atPath: root, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
-            try files.createDirectory(
-                atPath: home, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
-            try Data(link.utf8).write(to: URL(fileURLWithPath: home + "/linked-from"))
+            // In this order: a cluster whose link is not there may be swept away by another process.
             unlink(link)
             try files.createSymbolicLink(atPath: link, withDestinationPath: home + "/data")
+            try files.createDirectory(
+                atPath: home, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
+            try Data(link.utf8).write(to: URL(fileURLWithPath: home + "/linked-from"), options: .atomic)
         } catch {
             throw LocalStoresError(
                 program: "postgres", step: "cannot make a place below \(root)", tail: "\(error)")

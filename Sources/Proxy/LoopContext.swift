@@ -49,7 +49,8 @@ final class LoopContext {
     func makeHoldID(millisecondsSinceEpoch: Int64) -> HoldID {
         let bits = (self.random.next(), self.random.next())
         return HoldID(
-            millisecondsSinceEpoch: UInt64(millisecondsSinceEpoch), randomA: UInt16(truncatingIfNeeded: bits.0),
+            millisecondsSinceEpoch: UInt64(millisecondsSinceEpoch),
+            randomA: UInt16(truncatingIfNeeded: bits.0),
             randomB: bits.1)
     }
 

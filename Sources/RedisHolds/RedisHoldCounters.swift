@@ -1,7 +1,8 @@
 import Metering
 import Synchronization
 
-/// What this process counts about its hold store. Shared by the sessions; relaxed, since only scrapes read it.
+/// What this process counts about its hold store. Shared by the sessions; relaxed, since only scrapes read
+/// it.
 final class RedisHoldCounters: Sendable {
     let placesGranted = Atomic(0)
     let placesShort = Atomic(0)
@@ -65,12 +66,17 @@ final class RedisHoldCounters: Sendable {
             gauge("redis_sessions_ready", "Sessions with a live connection", self.sessionsReady.now),
             gauge("redis_breakers_open", "Sessions whose breaker is not closed", self.breakersOpen.now),
             counter("redis_commands_total", "Commands of hold sessions", self.commands.now),
-            counter("redis_epoch_changes_total", "Times that Redis may have lost data", self.epochChanges.now),
+            counter(
+                "redis_epoch_changes_total", "Times that Redis may have lost data", self.epochChanges.now),
             counter("redis_connections_lost_total", "Hold connections lost", self.connectionsLost.now),
             counter("redis_cold_loads_total", "Accounts loaded from the ledger", self.coldLoads.now),
-            counter("redis_short_verifications_total", "Ledger reads before a 402", self.shortVerifications.now),
-            counter("holds_late_grants_released_total", "Grants after their deadline", self.lateGrantsReleased.now),
-            counter("holds_unknown_voided_total", "Unknown PLACEs settled as VOID", self.unknownPlacesVoided.now),
+            counter(
+                "redis_short_verifications_total", "Ledger reads before a 402", self.shortVerifications.now),
+            counter(
+                "holds_late_grants_released_total", "Grants after their deadline", self.lateGrantsReleased.now
+            ),
+            counter(
+                "holds_unknown_voided_total", "Unknown PLACEs settled as VOID", self.unknownPlacesVoided.now),
             counter("holds_reasserted_total", "Holds put back into Redis", self.holdsReasserted.now),
         ]
     }

@@ -21,7 +21,8 @@ public struct RedisHoldSettings: Sendable {
     public var shutdownGrace: TimeAmount = .seconds(1)
     /// Exchanges that may wait for one account to be loaded; more are refused.
     public var coldWaitersMax = 1024
-    /// How often one PLACE may find its account cold, and one load find another incarnation, before it gives up.
+    /// How often one PLACE may find its account cold, and one load find another incarnation, before it gives
+    /// up.
     public var coldRoundsMax = 3
     /// Time-outs or failures in a row that open the breaker.
     public var breakerFailuresMax = 20

@@ -31,13 +31,15 @@ public final class RedisHolds: MetricSource, Sendable {
         self.shared = SharedHoldState(accounts: accounts, sink: sink, counters: RedisHoldCounters())
         let loop = group.next()
         let poster = RedisHoldPoster(
-            loop: loop, link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger),
+            loop: loop,
+            link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger),
             epochs: self.shared.epochs, settings: settings, logger: logger)
         self.poster = poster
         loop.execute { poster.start() }
     }
 
-    /// Makes the session of one loop. It can be used at once: PLACE answers `.unavailable` until it is connected.
+    /// Makes the session of one loop. It can be used at once: PLACE answers `.unavailable` until it is
+    /// connected.
     public func session(on loop: any EventLoop) async throws -> any HoldSession {
         try await self.makeSession(on: loop)
     }
@@ -47,7 +49,8 @@ public final class RedisHolds: MetricSource, Sendable {
             loop: loop, configuration: Self.link(self.address, self.settings), logger: self.logger)
         let session = self.sessions.withLock { sessions in
             let session = RedisHoldSession(
-                loop: loop, number: sessions.count, boot: self.boot, settings: self.settings, shared: self.shared,
+                loop: loop, number: sessions.count, boot: self.boot, settings: self.settings,
+                shared: self.shared,
                 link: link, logger: self.logger)
             sessions.append(session)
             return session
@@ -63,7 +66,8 @@ public final class RedisHolds: MetricSource, Sendable {
 
     public func samples() -> [MetricSample] { self.shared.counters.samples() }
 
-    /// Closes everything, after a moment for the last acknowledgements. Holds that are still open stay in Redis.
+    /// Closes everything, after a moment for the last acknowledgements. Holds that are still open stay in
+    /// Redis.
     public func shutdown() async {
         let sessions = self.sessions.withLock { $0 }
         for session in sessions {

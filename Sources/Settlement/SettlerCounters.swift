@@ -17,7 +17,9 @@ final class SettlerCounters: Sendable {
             self.byReason.withLock { $0[reason, default: 0] += 1 }
         }
         if settlement.charge.amount > .zero {
-            self.byModel.withLock { $0[settlement.modelRequested, default: 0] += settlement.charge.amount.value }
+            self.byModel.withLock {
+                $0[settlement.modelRequested, default: 0] += settlement.charge.amount.value
+            }
         }
     }
 
@@ -37,10 +39,12 @@ final class SettlerCounters: Sendable {
                 "settlement_rows_total", help: "Outcomes acknowledged by the ledger.", kind: .counter,
                 count: self.rows.load(ordering: .relaxed)),
             MetricSample(
-                "settlement_batches_failed_total", help: "Attempts whose commit is not known.", kind: .counter,
+                "settlement_batches_failed_total", help: "Attempts whose commit is not known.",
+                kind: .counter,
                 count: self.batchesFailed.load(ordering: .relaxed)),
             MetricSample(
-                "settlement_quarantined_total", help: "Rows that the ledger refused for good.", kind: .counter,
+                "settlement_quarantined_total", help: "Rows that the ledger refused for good.",
+                kind: .counter,
                 count: self.quarantined.load(ordering: .relaxed)),
             MetricSample(
                 "settlement_conflicts_total", help: "Different final outcomes of one hold.", kind: .counter,
@@ -56,7 +60,8 @@ final class SettlerCounters: Sendable {
         for (model, millicredits) in self.byModel.withLock({ $0 }) {
             samples.append(
                 MetricSample(
-                    "billing_credits_deducted_total", help: "Credits charged, by requested model.", kind: .counter,
+                    "billing_credits_deducted_total", help: "Credits charged, by requested model.",
+                    kind: .counter,
                     labels: [.init("model", model)],
                     value: ExactDecimal(coefficient: Int128(millicredits), scale: 3)))
         }

@@ -6,7 +6,8 @@ struct TollgateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tollgate",
         abstract: "A metering reverse proxy for the OpenAI API.",
-        discussion: "Configuration comes from the environment; `serve --help` lists it. Secrets can be given as NAME_FILE.",
+        discussion:
+            "Configuration comes from the environment; `serve --help` lists it. Secrets can be given as NAME_FILE.",
         version: Version.text,
         subcommands: [
             ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,

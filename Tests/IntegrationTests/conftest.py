@@ -51,9 +51,10 @@ def settled(sql):
 
         def found():
             got = sql(query, user)
-            return got if len(got) >= count else None
+            return [got] if len(got) >= count else None
 
-        return [dict(zip(names, row)) for row in wait_until(found, seconds, f"{count} settlements of {user}")]
+        (got,) = wait_until(found, seconds, f"{count} settlements of {user}")
+        return [dict(zip(names, row)) for row in got]
 
     return rows
 

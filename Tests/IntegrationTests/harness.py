@@ -132,6 +132,7 @@ class Dev:
 
     def __init__(self, directory=None):
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="tollgate-it-"))
+        self.directory.chmod(0o755)  # Postgres runs as another user when we are root
         self.start()
 
     def start(self):

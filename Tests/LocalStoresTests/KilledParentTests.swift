@@ -3,13 +3,13 @@ import LocalStores
 import Testing
 
 /// What happens around the life of the process that owns the stores. Each body runs in a process of its own.
-struct KilledParentTests {
+@Suite(.offThePool) struct KilledParentTests {
     /// The child is killed with both servers running, as `kill -9` of `tollgate dev` does.
     @Test func whatAKilledParentLeftRunningIsEndedByTheNextStart() async throws {
         let scratch = ScratchDirectory("orphan-\(getpid())")
         await #expect(processExitsWith: .signal(SIGKILL)) {
             let directory = "/tmp/tollgate-stores-orphan-\(getppid())"
-            let postgres = try LocalPostgres.start(directory: directory)
+            let postgres = try LocalPostgres.start(directory: directory, settings: ["fsync": "off"])
             let redis = try LocalRedis.start(directory: directory)
             _ = try postgres.makeDatabase(named: "kept")
             withExtendedLifetime((postgres, redis)) { _ = raise(SIGKILL) }
@@ -17,7 +17,7 @@ struct KilledParentTests {
         let left = try StoreProcesses.of(scratch.path)
         #expect(left.count >= 2, "both servers outlive their parent")
 
-        let postgres = try LocalPostgres.start(directory: scratch.path)
+        let postgres = try LocalPostgres.start(directory: scratch.path, settings: ["fsync": "off"])
         let redis = try LocalRedis.start(directory: scratch.path)
         #expect(try Set(StoreProcesses.of(scratch.path)).isDisjoint(with: left), "the killed run still lives")
         #expect(throws: LocalStoresError.self, "its data are kept") {

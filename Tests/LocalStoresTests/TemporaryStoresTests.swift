@@ -3,7 +3,7 @@ import LocalStores
 import Testing
 
 /// What every other test target builds on.
-struct TemporaryStoresTests {
+@Suite(.offThePool) struct TemporaryStoresTests {
     @Test func databasesAreSeparateAndServersShared() throws {
         let stores = TemporaryStores.shared
         let (one, two) = (try stores.freshDatabase(), try stores.freshDatabase())

@@ -68,13 +68,15 @@ import Testing
         OutcomeCase(
             testDescription: "hang-up after the usage came", cause: .clientGone,
             evidence: .init(
-                written: .fully, response: .success(complete: false), usage: .reported(HoldMachineTests.usage),
+                written: .fully, response: .success(complete: false),
+                usage: .reported(HoldMachineTests.usage),
                 visibleOutput: 4),
             expected: .final(HoldMachineTests.usage, estimatedBecause: nil)),
         OutcomeCase(
             testDescription: "explicit zero is not a missing usage", cause: .upstreamEnded,
             evidence: .init(
-                written: .fully, response: .success(complete: true), usage: .reported(.zero), visibleOutput: 4),
+                written: .fully, response: .success(complete: true), usage: .reported(.zero), visibleOutput: 4
+            ),
             expected: .final(.zero, estimatedBecause: nil)),
         OutcomeCase(
             testDescription: "distrusted usage", cause: .upstreamEnded,
@@ -110,7 +112,9 @@ import Testing
                     return
                 }
             }
-            for index in 0..<3 { outcomes[index] += account.finish(&machines[index], id: index, using: &dice) }
+            for index in 0..<3 {
+                outcomes[index] += account.finish(&machines[index], id: index, using: &dice)
+            }
             let oneEach = zip(machines, outcomes).allSatisfy { $1 == ($0.isSettled ? 1 : 0) }
             guard account.held.isEmpty, account.balances, account.agrees, oneEach else {
                 Issue.record("seed \(seed) sequence \(sequence): \(account), outcomes \(outcomes)")
@@ -159,7 +163,11 @@ private struct AccountModel {
         let open = machine.state == .placing || machine.state == .abandoned
         let want = Int64.random(in: 1...600, using: &dice)
         guard open, want <= self.available else {
-            if open { _ = machine.refused() } else { self.agrees = self.agrees && machine.placed(Millicredits(want)) == .ignore }
+            if open {
+                _ = machine.refused()
+            } else {
+                self.agrees = self.agrees && machine.placed(Millicredits(want)) == .ignore
+            }
             return
         }
         self.held[id] = want
@@ -171,7 +179,8 @@ private struct AccountModel {
     ) -> Int {
         let evidence = ExchangeEvidence(
             written: [.nothing, .partly, .fully].randomElement(using: &dice) ?? .fully,
-            response: [.none, .error(complete: true), .success(complete: true)].randomElement(using: &dice) ?? .none,
+            response: [.none, .error(complete: true), .success(complete: true)].randomElement(using: &dice)
+                ?? .none,
             usage: Bool.random(using: &dice)
                 ? .reported(Usage(input: .random(in: 0...400, using: &dice), output: 1)) : .absent,
             visibleOutput: .random(in: 0...3, using: &dice))

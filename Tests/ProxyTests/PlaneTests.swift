@@ -10,17 +10,22 @@ import Testing
     }
 
     @Test(arguments: [
-        ("/v1/chat/completions", Plane.data(.chatCompletions)), ("/v1/chat/completions?x=1", .data(.chatCompletions)),
+        ("/v1/chat/completions", Plane.data(.chatCompletions)),
+        ("/v1/chat/completions?x=1", .data(.chatCompletions)),
         ("/api/ai/chat", .data(.aiChat)), ("/api/ai/chatx", .control), ("/api/ai/chat/", .control),
-        ("/v1/models", .data(.models)), ("/v1/models/gpt-4o", .data(.model(11..<17))), ("/v1", .data(.unmetered)),
-        ("/v1/", .data(.unmetered)), ("/v1/embeddings", .data(.unmetered)), ("/v10/x", .control), ("/", .control),
+        ("/v1/models", .data(.models)), ("/v1/models/gpt-4o", .data(.model(11..<17))),
+        ("/v1", .data(.unmetered)),
+        ("/v1/", .data(.unmetered)), ("/v1/embeddings", .data(.unmetered)), ("/v10/x", .control),
+        ("/", .control),
         ("/api/health", .control), ("/V1/chat/completions", .control), ("/a%20b", .control),
     ])
     func plainTargets(target: String, expected: Plane) { #expect(Self.classify(target) == expected) }
 
     @Test(arguments: [
-        "", "v1/models", "*", "http://x/v1/models", "//v1/models", "/v1//models", "/./v1", "/v1/../api", "/v1/..",
-        "/%76%31/models", "/v1%2fmodels", "/v1%2Fmodels", "/%2e%2e/x", "/v1/models%", "/v1/%zz", "/v1\\models",
+        "", "v1/models", "*", "http://x/v1/models", "//v1/models", "/v1//models", "/./v1", "/v1/../api",
+        "/v1/..",
+        "/%76%31/models", "/v1%2fmodels", "/v1%2Fmodels", "/%2e%2e/x", "/v1/models%", "/v1/%zz",
+        "/v1\\models",
         "/v1#x", "/v1/m\u{e9}", "/v1/a%00b", "/v1/%41",
     ])
     func disguisesAreInvalid(target: String) { #expect(Self.classify(target) == .invalid) }

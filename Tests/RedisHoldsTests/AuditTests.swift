@@ -24,7 +24,8 @@ import Testing
         rows = try await audit.run()
         #expect(
             rows[0].problems == [
-                .malformed(field: "p"), .heldSum(stored: 101, computed: 100), .capturedSum(stored: 0, computed: 7),
+                .malformed(field: "p"), .heldSum(stored: 101, computed: 100),
+                .capturedSum(stored: 0, computed: 7),
                 .heldAndCaptured(hold),
             ])
         await rig.close()
@@ -37,7 +38,8 @@ import Testing
         _ = try await client.run(accounts.map { (.load, $0, ["n"]) })
         let audit = try RedisAudit(url: server.url, group: ScriptClient.group, logger: Logger(label: "test"))
         let rows = try await audit.run()
-        #expect(rows.map(\.account) == accounts && rows.allSatisfy { $0.problems.isEmpty && $0.balance == nil })
+        #expect(
+            rows.map(\.account) == accounts && rows.allSatisfy { $0.problems.isEmpty && $0.balance == nil })
         await client.close()
     }
 }

@@ -1,5 +1,7 @@
+import Logging
 import Metering
 import NIOCore
+import NIOSSL
 import Testing
 
 @testable import RedisHolds
@@ -7,7 +9,8 @@ import Testing
 /// Rules K1–K5 with a network that delays, cuts and delivers late; and a Redis that forgets.
 @Suite struct FaultTests {
     private func warmRig(
-        server: TestRedis = .shared, _ adjust: @escaping @Sendable (inout RedisHoldSettings) -> Void = { _ in }
+        server: TestRedis = .shared,
+        _ adjust: @escaping @Sendable (inout RedisHoldSettings) -> Void = { _ in }
     ) async throws -> SessionRig {
         let rig = try await SessionRig(server: server, faults: true) { $0.breakerFailuresMax = 3 }
         rig.ledger.set(rig.account, balance: 1000)
@@ -34,7 +37,8 @@ import Testing
         await rig.close()
     }
 
-    /// A2: the connection died with a PLACE on its way. It is executed after the RELEASE, and must do nothing.
+    /// A2: the connection died with a PLACE on its way. It is executed after the RELEASE, and must do
+    /// nothing.
     @Test func aPlaceOfADeadConnectionArrivesLateAndIsFenced() async throws {
         let rig = try await self.warmRig()
         let relay = try self.relay(rig)
@@ -86,7 +90,8 @@ import Testing
         await rig.close()
     }
 
-    /// C2, K4: meanwhile a reaper took the hold over; it stays the reaper's, and a VOID corrects its estimate.
+    /// C2, K4: meanwhile a reaper took the hold over; it stays the reaper's, and a VOID corrects its
+    /// estimate.
     @Test func anUnknownPlaceThatAReaperTookIsVoided() async throws {
         let rig = try await self.warmRig()
         let relay = try self.relay(rig)
@@ -128,7 +133,9 @@ import Testing
     }
 
     /// A3: captured while disconnected, or with the answer lost: sent again, once in effect.
-    @Test(arguments: [true, false]) func aCaptureIsRepeatedUntilItIsAcknowledged(_ executed: Bool) async throws {
+    @Test(arguments: [true, false]) func aCaptureIsRepeatedUntilItIsAcknowledged(_ executed: Bool)
+        async throws
+    {
         let rig = try await self.warmRig()
         let relay = try self.relay(rig)
         let hold = freshHold()
@@ -204,7 +211,9 @@ import Testing
         _ = await rig.place(rig.request(100, hold: spent))
         _ = try await rig.client.command("SCRIPT", "FLUSH")
         await rig.capture(spent, 40)
-        #expect(await rig.place(rig.request(10)) == .granted(amount: Millicredits(10), balance: Millicredits(960)))
+        #expect(
+            await rig.place(rig.request(10)) == .granted(amount: Millicredits(10), balance: Millicredits(960))
+        )
         try await rig.settled()
         #expect(try await rig.sums() == [110, 40, 1000])
         _ = try await rig.client.command("SCRIPT", "FLUSH")
@@ -222,7 +231,9 @@ import Testing
         _ = await rig.place(rig.request(400, hold: hold))
         _ = try await rig.client.command("FLUSHALL")
         #expect(await rig.place(rig.request(601)) == .short(available: Millicredits(600)))
-        #expect(await rig.place(rig.request(600)) == .granted(amount: Millicredits(600), balance: Millicredits(1000)))
+        #expect(
+            await rig.place(rig.request(600))
+                == .granted(amount: Millicredits(600), balance: Millicredits(1000)))
         #expect(try await rig.sums() == [1000, 0, 1000])
         #expect(rig.holds.counters.epochChanges.now == 1)
         await rig.close()
@@ -245,7 +256,9 @@ import Testing
         let client = try await ScriptClient(server.url)
         let audit = try await client.audit(rig.account)
         #expect(audit.problems == [] && audit.held == 400 && audit.captured == 0)
-        #expect(await rig.place(rig.request(600)) == .granted(amount: Millicredits(600), balance: Millicredits(1000)))
+        #expect(
+            await rig.place(rig.request(600))
+                == .granted(amount: Millicredits(600), balance: Millicredits(1000)))
         await rig.close()
     }
 
@@ -317,6 +330,27 @@ import Testing
         rig.ledger.answerAll()
         #expect(await pending.answer() == .granted(amount: Millicredits(10), balance: Millicredits(1000)))
         #expect(rig.ledger.reads == 2)
+        await rig.close()
+    }
+
+    @Test func redissSpeaksTLSAndTrustsOnlyWhatItShould() async throws {
+        let server = try TestRedis(tls: true)
+        let roots = try NIOSSLCertificate.fromPEMFile(server.certificate)
+        let rig = try await SessionRig(server: server) { settings in
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .certificates(roots)
+            settings.tls = tls
+        }
+        rig.ledger.set(rig.account, balance: 1000)
+        let granted = PlaceAnswer.granted(amount: Millicredits(10), balance: Millicredits(1000))
+        #expect(await rig.place(rig.request(10)) == granted)
+        let stranger = try RedisHolds(
+            url: server.url, boot: bootA, accounts: rig.ledger, sink: rig.sink, group: ScriptClient.group,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let session = try await stranger.makeSession(on: ScriptClient.group.next())
+        try await eventually("some attempts were refused") { await session.onLoop { $0.link.attempt >= 3 } }
+        #expect(!stranger.isHealthy)
+        await stranger.shutdown()
         await rig.close()
     }
 

@@ -3,8 +3,8 @@ import Testing
 
 @testable import RedisHolds
 
-/// 100,000 commands, duplicated and out of order, against a model: each answer, each sum, and the laws that hold
-/// whatever happens.
+/// 100,000 commands, duplicated and out of order, against a model: each answer, each sum, and the laws that
+/// hold whatever happens.
 @Suite struct RandomScriptTests {
     private static let accounts = 20
     private static let steps = 100_000
@@ -42,7 +42,11 @@ import Testing
             for (index, answer) in answers.enumerated() {
                 guard Self.same(answer, expected[index]) else {
                     Issue.record(
-                        "seed \(seed), batch \(batch), command \(index) \(commands[index].0.name) \(commands[index].2): Redis \(answer), model \(expected[index])")
+                        """
+                        seed \(seed), batch \(batch), command \(index) \(commands[index].0.name) \
+                        \(commands[index].2): Redis \(answer), model \(expected[index])
+                        """
+                    )
                     return
                 }
             }
@@ -53,7 +57,8 @@ import Testing
         await client.close()
     }
 
-    private static func makePlayers(_ client: ScriptClient, _ random: inout SplitMix) async throws -> [Player] {
+    private static func makePlayers(_ client: ScriptClient, _ random: inout SplitMix) async throws -> [Player]
+    {
         var players: [Player] = []
         for index in 0..<Self.accounts {
             let balance = Int64.random(in: -200...20_000, using: &random)
@@ -119,7 +124,10 @@ import Testing
             id, want: want, least: least, session: cap, loop: loop, generation: generation)
         if answer[0] == 0 {
             player.known.append(id)
-            if cap != nil { player.grantedUnderCap = player.grantedUnderCap && player.model.spent + player.model.held <= player.sessionCap }
+            if cap != nil {
+                player.grantedUnderCap =
+                    player.grantedUnderCap && player.model.spent + player.model.held <= player.sessionCap
+            }
         }
         let arguments = [
             "E", loop, "\(generation)", "\(id)", "\(want)", "\(least)", "60000", "A", "5|c@1/m|chat|", "",
@@ -132,12 +140,16 @@ import Testing
         _ player: inout Player, _ random: inout SplitMix
     ) -> (HoldScript, [String], Answer) {
         var settled: [(HoldID, Int64)] = []
-        for (id, amount) in player.unposted.sorted(by: { $0.key < $1.key }).prefix(Int.random(in: 0...4, using: &random)) {
+        for (id, amount) in player.unposted.sorted(by: { $0.key < $1.key }).prefix(
+            Int.random(in: 0...4, using: &random))
+        {
             settled.append((id, amount))
             player.unposted[id] = nil
         }
         // The settler was faster than CAPTURE; a VOID; a reaper's estimate of a hold that is still open.
-        if let id = player.model.holds.keys.sorted().randomElement(using: &random), Bool.random(using: &random) {
+        if let id = player.model.holds.keys.sorted().randomElement(using: &random),
+            Bool.random(using: &random)
+        {
             settled.append((id, Int64.random(in: 0...50, using: &random)))
         }
         if Int.random(in: 0..<6, using: &random) == 0 { player.ledgerBalance += 3000 }
@@ -164,7 +176,9 @@ import Testing
         let model = player.model
         #expect(audit.problems == [], "\(place)")
         #expect(audit.held == model.held && audit.captured == model.captured, "\(place)")
-        #expect(audit.balance?.balance.value == model.balance && audit.balance?.version == model.version, "\(place)")
+        #expect(
+            audit.balance?.balance.value == model.balance && audit.balance?.version == model.version,
+            "\(place)")
         #expect(hash["D"] ?? "0" == "\(model.spent)" && hash["M"] ?? "0" == "\(model.spent)", "\(place)")
         #expect(Set(audit.holds.map(\.hold)) == Set(model.holds.keys), "\(place)")
         #expect(player.grantedUnderCap, "\(place)")
@@ -186,7 +200,9 @@ import Testing
             spend(ARGV[2])
             return redis.call('HMGET', k, 'M', 'D')
             """
-        let source = HoldScript.library.replacing("local function now()", with: "local now = nil\nnow = function()") + body
+        let source =
+            HoldScript.library.replacing("local function now()", with: "local now = nil\nnow = function()")
+            + body
         guard case .text(let digest) = try await client.command("SCRIPT", "LOAD", source) else {
             Issue.record("the library does not load")
             return
@@ -197,7 +213,9 @@ import Testing
             var time: Int64 = 1_700_000_000_000
             for _ in 0..<250 {
                 if Bool.random(using: &random) {
-                    let steps: [Int64] = [0, 10, 1000, 30_000, 60_000, 600_000, 3_600_000, 7_200_000, 90_000_000]
+                    let steps: [Int64] = [
+                        0, 10, 1000, 30_000, 60_000, 600_000, 3_600_000, 7_200_000, 90_000_000,
+                    ]
                     time += steps.randomElement(using: &random)!
                 } else {
                     time += Int64.random(in: 0..<5000, using: &random)
@@ -207,7 +225,9 @@ import Testing
                     "EVALSHA", digest, "1", "a:{\(account)}", "\(time)", "\(events.last!.amount)")
                 let minute = time / 60_000
                 let hour = events.filter { minute - 60 <= $0.time / 60_000 }.reduce(0) { $0 + $1.amount }
-                let day = events.filter { $0.time / 86_400_000 == time / 86_400_000 }.reduce(0) { $0 + $1.amount }
+                let day = events.filter { $0.time / 86_400_000 == time / 86_400_000 }.reduce(0) {
+                    $0 + $1.amount
+                }
                 #expect(answer == .texts(["\(hour)", "\(day)"]), "seed \(seed)")
             }
         }

@@ -15,7 +15,8 @@ struct ScriptAccount {
         _ = try await self.client.command("DEL", "a:{\(self.account)}")
         guard case .texts(let loaded) = try await self.client.run(.load, self.account, "n1") else { return }
         self.incarnation = loaded[0]
-        let answer = try await self.initialize(self.incarnation, version: version, balance: balance, floor: floor)
+        let answer = try await self.initialize(
+            self.incarnation, version: version, balance: balance, floor: floor)
         #expect(answer == .integer(0))
     }
 
@@ -24,7 +25,8 @@ struct ScriptAccount {
         floor: Int64 = 0, gate: Int64 = 1, hour: Int64 = 0, day: Int64 = 0, settled: [String] = []
     ) async throws -> Answer {
         let arguments = [
-            incarnation, epoch, "\(generation)", "\(version)", "\(balance)", "\(gate)", "\(floor)", "0", "\(hour)",
+            incarnation, epoch, "\(generation)", "\(version)", "\(balance)", "\(gate)", "\(floor)", "0",
+            "\(hour)",
             "\(day)",
         ]
         return try await self.client.run([(.initialize, self.account, arguments + settled)])[0]
@@ -46,21 +48,27 @@ struct ScriptAccount {
         async throws -> Answer
     {
         try await self.client.run(
-            .capture, self.account, "A.0", "\(generation)", raise, force, id, "\(amount)", "payload|with;bars")
+            .capture, self.account, "A.0", "\(generation)", raise, force, id, "\(amount)", "payload|with;bars"
+        )
     }
 
-    func release(_ id: String, generation: Int = 1, raise: String = "0", owner: String = "A") async throws -> Answer {
+    func release(_ id: String, generation: Int = 1, raise: String = "0", owner: String = "A") async throws
+        -> Answer
+    {
         try await self.client.run(.release, self.account, "A.0", "\(generation)", raise, id, owner)
     }
 
-    func extend(_ id: String, _ total: Int64, ttl: Int = 60000, progress: String = "") async throws -> [Int64] {
+    func extend(_ id: String, _ total: Int64, ttl: Int = 60000, progress: String = "") async throws -> [Int64]
+    {
         let answer = try await self.client.run(
             .extend, self.account, "A.0", "1", "0", id, "\(total)", "\(ttl)", "A", progress, "", "", "")
         guard case .integers(let numbers) = answer else { return [.min] }
         return numbers
     }
 
-    func posted(_ generation: Int64, _ version: Int64, _ balance: Int64, _ settled: String...) async throws -> Answer {
+    func posted(_ generation: Int64, _ version: Int64, _ balance: Int64, _ settled: String...) async throws
+        -> Answer
+    {
         try await self.client.run([
             (.posted, self.account, ["\(generation)", "\(version)", "\(balance)"] + settled)
         ])[0]
@@ -201,7 +209,9 @@ struct ScriptAccount {
         try await account.warm()
         #expect(try await account.client.run(.gate, account.account, "9", "0", "1") == .integer(1))
         #expect(try await account.place("X", 1) == [-3, 1000, 1, 1, 9])
-        #expect(try await account.initialize("n1", generation: 2, version: 1, balance: 10, gate: 3) == .integer(0))
+        #expect(
+            try await account.initialize("n1", generation: 2, version: 1, balance: 10, gate: 3) == .integer(0)
+        )
         #expect(try await account.place("X", 1) == [0, 1, 10])
     }
 
@@ -234,11 +244,13 @@ struct ScriptAccount {
         var account = try await ScriptAccount()
         try await account.warm()
         _ = try await account.place("X", 100)
-        let before = try #require(try await account.field("h:X")).split(separator: "|", omittingEmptySubsequences: false)
+        let before = try #require(try await account.field("h:X")).split(
+            separator: "|", omittingEmptySubsequences: false)
         #expect(before.count == 8 && before[0] == "100" && before[2] == "A" && before[7] == "")
         #expect(try await account.extend("X", 100, ttl: 120_000, progress: "42") == [1, 100])
         #expect(try await account.extend("X", 100, ttl: 120_000) == [1, 100])
-        let after = try #require(try await account.field("h:X")).split(separator: "|", omittingEmptySubsequences: false)
+        let after = try #require(try await account.field("h:X")).split(
+            separator: "|", omittingEmptySubsequences: false)
         #expect(try #require(Int64(after[1])) > #require(Int64(before[1])))
         #expect(after[2...6] == before[2...6] && after[7] == "42")
     }
@@ -265,7 +277,9 @@ struct ScriptAccount {
         #expect(try await account.place("Y", 1) == [-2, -80, 1, 2, 1])
     }
 
-    @Test(arguments: [(-300, 200, 1), (500, 499, 2), (-9_000_000_000_000_000, 100, 3)] as [(Int64, Int64, Int64)])
+    @Test(
+        arguments: [(-300, 200, 1), (500, 499, 2), (-9_000_000_000_000_000, 100, 3)]
+            as [(Int64, Int64, Int64)])
     func aFloorOfEitherSignIsRespected(_ floor: Int64, _ balance: Int64, _ id: Int64) async throws {
         var account = try await ScriptAccount()
         try await account.warm(balance, floor: floor)
@@ -279,7 +293,9 @@ struct ScriptAccount {
         var account = try await ScriptAccount()
         try await account.warm()
         _ = try await account.place("X", 100)
-        let reap = { (dead: String) in try await account.client.run(.reap, account.account, "X", dead, "B", "1000") }
+        let reap = { (dead: String) in
+            try await account.client.run(.reap, account.account, "X", dead, "B", "1000")
+        }
         #expect(try await reap("A") == .null)
         _ = try await account.extend("X", 100, ttl: -5)
         #expect(try await reap("C") == .null)

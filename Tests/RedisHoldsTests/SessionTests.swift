@@ -27,8 +27,12 @@ import Testing
         let rig = try await SessionRig()
         rig.ledger.set(rig.account, balance: 1000)
         let (spent, free) = (freshHold(), freshHold())
-        #expect(await rig.place(rig.request(400, hold: spent)) == .granted(amount: Millicredits(400), balance: Millicredits(1000)))
-        #expect(await rig.place(rig.request(300, hold: free)) == .granted(amount: Millicredits(300), balance: Millicredits(1000)))
+        #expect(
+            await rig.place(rig.request(400, hold: spent))
+                == .granted(amount: Millicredits(400), balance: Millicredits(1000)))
+        #expect(
+            await rig.place(rig.request(300, hold: free))
+                == .granted(amount: Millicredits(300), balance: Millicredits(1000)))
         #expect(try await rig.sums() == [700, 0, 1000])
         #expect(rig.holds.counters.holdsOpen.now == 2)
         await rig.capture(spent, 120)
@@ -41,7 +45,8 @@ import Testing
         #expect(stored.hasPrefix("120|"))
         let payload = try Settlement(decoding: Array(stored.dropFirst(4).utf8))
         #expect(payload == rig.settlement(spent, 120))
-        let balance = LedgerBalance(account: rig.account, generation: 1, version: 2, balance: Millicredits(880))
+        let balance = LedgerBalance(
+            account: rig.account, generation: 1, version: 2, balance: Millicredits(880))
         try await rig.holds.poster.posted([
             PostedAccount(balance: balance, settled: [SettledHold(hold: spent, amount: Millicredits(120))])
         ])
@@ -58,7 +63,8 @@ import Testing
         rig.ledger.state.withLock { $0.isDown = true }
         let cold = freshAccount()
         #expect(await rig.place(rig.request(1, account: cold)) == .unavailable(.ledgerUnreachable))
-        #expect(await rig.place(rig.request(5)) == .granted(amount: Millicredits(5), balance: Millicredits(1000)))
+        #expect(
+            await rig.place(rig.request(5)) == .granted(amount: Millicredits(5), balance: Millicredits(1000)))
         // Short stays short: nothing better is known.
         #expect(await rig.place(rig.request(5000)) == .short(available: Millicredits(994)))
         await rig.close()
@@ -68,9 +74,12 @@ import Testing
     @Test func aPurchaseWhoseRefreshWasLostIsFoundBeforeA402() async throws {
         let rig = try await SessionRig()
         rig.ledger.set(rig.account, balance: 5)
-        #expect(await rig.place(rig.request(5)) == .granted(amount: Millicredits(5), balance: Millicredits(5)))
+        #expect(
+            await rig.place(rig.request(5)) == .granted(amount: Millicredits(5), balance: Millicredits(5)))
         rig.ledger.set(rig.account, balance: 505, version: 2)
-        #expect(await rig.place(rig.request(100)) == .granted(amount: Millicredits(100), balance: Millicredits(505)))
+        #expect(
+            await rig.place(rig.request(100))
+                == .granted(amount: Millicredits(100), balance: Millicredits(505)))
         await rig.close()
     }
 
@@ -79,7 +88,9 @@ import Testing
         rig.ledger.set(rig.account, balance: 5, blocked: true)
         #expect(await rig.place(rig.request(5)) == .blocked)
         rig.ledger.set(rig.account, balance: 5, floor: -100, gateVersion: 2)
-        #expect(await rig.place(rig.request(105)) == .granted(amount: Millicredits(105), balance: Millicredits(5)))
+        #expect(
+            await rig.place(rig.request(105)) == .granted(amount: Millicredits(105), balance: Millicredits(5))
+        )
         await rig.close()
     }
 
@@ -91,7 +102,10 @@ import Testing
         rig.ledger.state.withLock { $0.isHeldBack = true }
         var waiting: [PendingAnswer] = []
         for _ in 0..<50 { waiting.append(await rig.start(rig.request(100))) }
-        try await eventually("the ledger is asked") { rig.ledger.reads > before }
+        let session = rig.session
+        try await eventually("all were found short") {
+            await session.onLoop { $0.live.values.count { $0.pendingRefusal != nil } == 50 }
+        }
         rig.ledger.answerAll()
         for pending in waiting { #expect(await pending.answer() == .short(available: Millicredits(0))) }
         #expect(rig.ledger.reads == before + 1)
@@ -121,16 +135,24 @@ import Testing
         }
         #expect(limit == Millicredits(200))
         // Day: 900 spent, 200 left; session: 700 spent, 300 left.
-        #expect(await rig.place(rig.request(150, caps: caps)) == .granted(amount: Millicredits(150), balance: Millicredits(10_000)))
-        guard case .capReached(.day, Millicredits(1100), let reset) = await rig.place(rig.request(51, caps: caps)) else {
+        #expect(
+            await rig.place(rig.request(150, caps: caps))
+                == .granted(amount: Millicredits(150), balance: Millicredits(10_000)))
+        guard
+            case .capReached(.day, Millicredits(1100), let reset) = await rig.place(
+                rig.request(51, caps: caps))
+        else {
             Issue.record("the day cap was not named")
             return
         }
         #expect(reset % 86_400_000 == 0)
         // A request without a cap of its own is clamped to what the caps leave.
-        #expect(await rig.place(rig.request(199, least: 16, caps: caps)) == .granted(amount: Millicredits(50), balance: Millicredits(10_000)))
+        #expect(
+            await rig.place(rig.request(199, least: 16, caps: caps))
+                == .granted(amount: Millicredits(50), balance: Millicredits(10_000)))
         let session = SpendCaps(session: Millicredits(901))
-        guard case .capReached(.session, _, let sessionReset) = await rig.place(rig.request(2, caps: session)) else {
+        guard case .capReached(.session, _, let sessionReset) = await rig.place(rig.request(2, caps: session))
+        else {
             Issue.record("the session cap was not named")
             return
         }
@@ -155,7 +177,8 @@ import Testing
         }
         try await eventually("all are answered") { granted.withLock { $0.count } == 1000 }
         let answers = granted.withLock { $0 }
-        #expect(answers.count { $0 == .granted(amount: Millicredits(100), balance: Millicredits(1000)) } == 10)
+        #expect(
+            answers.count { $0 == .granted(amount: Millicredits(100), balance: Millicredits(1000)) } == 10)
         #expect(answers.count { $0 == .short(available: Millicredits(0)) } == 990)
         #expect(try await rig.sums() == [1000, 0, 1000])
         #expect(rig.ledger.reads <= 4)
@@ -198,9 +221,12 @@ import Testing
         _ = await rig.place(rig.request(1))
         let reads = rig.ledger.reads
         rig.ledger.set(rig.account, balance: 400, version: 40, generation: 2)
-        let other = LedgerBalance(account: freshAccount(), generation: 2, version: 1, balance: Millicredits(0))
+        let other = LedgerBalance(
+            account: freshAccount(), generation: 2, version: 1, balance: Millicredits(0))
         try await rig.holds.poster.posted([PostedAccount(balance: other, settled: [])])
-        #expect(await rig.place(rig.request(10)) == .granted(amount: Millicredits(10), balance: Millicredits(400)))
+        #expect(
+            await rig.place(rig.request(10)) == .granted(amount: Millicredits(10), balance: Millicredits(400))
+        )
         #expect(rig.ledger.reads == reads + 1)
         await rig.close()
     }

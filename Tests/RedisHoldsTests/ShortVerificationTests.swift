@@ -35,7 +35,8 @@ import Testing
         #expect(machine.short(1, seen: self.stamp(5), now: soon) == .stands)
         #expect(machine.short(1, seen: self.stamp(6), now: soon) == .stands)
         #expect(machine.short(1, seen: self.stamp(4), now: soon) == .useKnown(self.snapshot(5)))
-        #expect(machine.short(1, seen: self.stamp(9, generation: 0), now: soon) == .useKnown(self.snapshot(5)))
+        #expect(
+            machine.short(1, seen: self.stamp(9, generation: 0), now: soon) == .useKnown(self.snapshot(5)))
         #expect(machine.short(1, seen: self.stamp(5, gate: 0), now: soon) == .useKnown(self.snapshot(5)))
     }
 

@@ -16,11 +16,15 @@ import Testing
         #expect(six.host == "::1" && six.port == 7001 && six.user == nil && six.password?.text == "x")
     }
 
-    @Test(arguments: [
-        ("redis://a,b", .clusterNotSupported), ("http://a", .unknownScheme), ("redis://secret@a", .malformedCredentials),
-        ("redis://:%zz@a", .malformedCredentials), ("redis://", .malformedHost), ("redis://a:b:c", .malformedHost),
-        ("redis://a:0", .malformedPort), ("redis://a:70000", .malformedPort), ("redis://a/x", .malformedDatabase),
-    ] as [(String, RedisAddressProblem)])
+    @Test(
+        arguments: [
+            ("redis://a,b", .clusterNotSupported), ("http://a", .unknownScheme),
+            ("redis://secret@a", .malformedCredentials),
+            ("redis://:%zz@a", .malformedCredentials), ("redis://", .malformedHost),
+            ("redis://a:b:c", .malformedHost),
+            ("redis://a:0", .malformedPort), ("redis://a:70000", .malformedPort),
+            ("redis://a/x", .malformedDatabase),
+        ] as [(String, RedisAddressProblem)])
     func aBadAddressIsNamedButNotQuoted(_ url: String, _ problem: RedisAddressProblem) {
         #expect(throws: problem) { try RedisAddress(url: url) }
         #expect(!problem.description.contains("secret"))
@@ -52,7 +56,9 @@ import Testing
         #expect(self.text { $0.argument("é模") } == "$5\r\né模\r\n")
         #expect(self.text { $0.emptyArgument() } == "$0\r\n\r\n")
         #expect(self.text { $0.argument(nil as Millicredits?) } == "$0\r\n\r\n")
-        #expect(self.text { $0.evaluate(Array("X".utf8), account: -42, arguments: 3) } == "*7\r\nX$7\r\na:{-42}\r\n")
+        #expect(
+            self.text { $0.evaluate(Array("X".utf8), account: -42, arguments: 3) }
+                == "*7\r\nX$7\r\na:{-42}\r\n")
     }
 
     /// TCP cuts anywhere.
@@ -76,11 +82,14 @@ import Testing
         #expect(throws: RedisReplyReader.ProtocolBroken.self) { _ = try reader.next() == nil }
     }
 
-    @Test(arguments: [
-        ("NOSCRIPT No matching script", .noScript), ("LOADING Redis is loading", .notExecuted(.loading)),
-        ("OOM command not allowed", .notExecuted(.outOfMemory)), ("READONLY You can't write", .notExecuted(.readOnly)),
-        ("BUSY", .notExecuted(.busy)), ("BUSYKEY Target key", .unknown), ("ERR anything", .unknown), ("", .unknown),
-    ] as [(String, StoreRefusal)])
+    @Test(
+        arguments: [
+            ("NOSCRIPT No matching script", .noScript), ("LOADING Redis is loading", .notExecuted(.loading)),
+            ("OOM command not allowed", .notExecuted(.outOfMemory)),
+            ("READONLY You can't write", .notExecuted(.readOnly)),
+            ("BUSY", .notExecuted(.busy)), ("BUSYKEY Target key", .unknown), ("ERR anything", .unknown),
+            ("", .unknown),
+        ] as [(String, StoreRefusal)])
     func errorsAreKnownByTheirCode(_ message: String, _ refusal: StoreRefusal) {
         Array(message.utf8).withUnsafeBytes { #expect(StoreRefusal(errorMessage: $0) == refusal) }
     }

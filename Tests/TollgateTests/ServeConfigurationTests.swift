@@ -51,7 +51,8 @@ import Testing
         ])
         #expect(
             Set(found) == [
-                "DATABASE_URL", "REDIS_URL", "ADMIN_TOKEN", "LISTEN", "BILLING_ROUNDING_MODE", "BILLING_DAILY_CAP",
+                "DATABASE_URL", "REDIS_URL", "ADMIN_TOKEN", "LISTEN", "BILLING_ROUNDING_MODE",
+                "BILLING_DAILY_CAP",
                 "OPENAI_BASE_URL", "CORS_ORIGINS",
             ])
     }
@@ -59,14 +60,17 @@ import Testing
     @Test func secretsCanComeFromFilesAndRotate() throws {
         let pepper = String(repeating: "p", count: 32)
         let configuration = try self.read(
-            ["KEY_PEPPER": "", "KEY_PEPPER_FILE": "/run/pepper"], files: ["/run/pepper": "\(pepper), \(pepper)2\n"])
+            ["KEY_PEPPER": "", "KEY_PEPPER_FILE": "/run/pepper"],
+            files: ["/run/pepper": "\(pepper), \(pepper)2\n"])
         #expect(configuration.keyPeppers.map(\.value) == [pepper, pepper + "2"])
         #expect(self.problems(["KEY_PEPPER": "", "KEY_PEPPER_FILE": "/missing"]) == ["KEY_PEPPER_FILE"])
         #expect(self.problems(["ADMIN_TOKEN_FILE": "/also"]) == ["ADMIN_TOKEN"])
     }
 
     /// A kill switch that would be ignored must not be accepted.
-    @Test(arguments: [("BILLING_CHARGING_ENABLED", "false"), ("TLS_CERT", "/x"), ("BILLING_ROLLOUT_PERCENTAGE", "5")])
+    @Test(arguments: [
+        ("BILLING_CHARGING_ENABLED", "false"), ("TLS_CERT", "/x"), ("BILLING_ROLLOUT_PERCENTAGE", "5"),
+    ])
     func whatThisVersionCannotDoIsRefused(name: String, value: String) {
         #expect(self.problems([name: value]) == [name])
     }

@@ -47,7 +47,9 @@ public struct HoldID: Sendable, Hashable {
             var at = 0
             for (word, groups) in [(self.high, 0), (self.low, 1)] {
                 for digit in 0..<16 {
-                    if (groups == 0 && (digit == 8 || digit == 12)) || (groups == 1 && (digit == 0 || digit == 4)) {
+                    if (groups == 0 && (digit == 8 || digit == 12))
+                        || (groups == 1 && (digit == 0 || digit == 4))
+                    {
                         buffer[at] = UInt8(ascii: "-")
                         at += 1
                     }

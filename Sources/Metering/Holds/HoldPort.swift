@@ -29,7 +29,8 @@ public struct PlaceRequest: Sendable, Hashable {
     public var caps: SpendCaps
 
     public init(
-        account: AccountID, hold: HoldID, want: Millicredits, least: Millicredits, inputEstimate: Millicredits,
+        account: AccountID, hold: HoldID, want: Millicredits, least: Millicredits,
+        inputEstimate: Millicredits,
         priceID: String, endpoint: Endpoint, caps: SpendCaps = .none
     ) {
         precondition(least <= want, "the exchange computes least from the same bounds as want")

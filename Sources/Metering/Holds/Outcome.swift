@@ -100,7 +100,8 @@ extension ModelPrice {
     /// The charge of a captured hold under the price it was admitted with. An estimate never exceeds the hold;
     /// reported usage is charged in full.
     public func settledCharge(
-        for usage: Usage, estimatedBecause reason: EstimateReason?, served: ServiceTier?, permitted: [ServiceTier],
+        for usage: Usage, estimatedBecause reason: EstimateReason?, served: ServiceTier?,
+        permitted: [ServiceTier],
         hold: Millicredits, mode: RoundingMode
     ) -> (charge: Charge, estimatedBecause: EstimateReason?) {
         do {

@@ -4,12 +4,14 @@ public struct ChatRequest: Sendable, Equatable {
     public var stream = false
     /// The client asked for the usage chunk itself.
     public var includeUsage = false
-    /// Most output tokens per choice that the client allows: the larger of `max_completion_tokens` and `max_tokens`.
+    /// Most output tokens per choice that the client allows: the larger of `max_completion_tokens` and
+    /// `max_tokens`.
     public var outputCap: Int64?
     /// `n`, 1...128.
     public var choices: Int64 = 1
     public var serviceTier: RequestedTier = .absent
-    /// Bytes of all strings but media: what the input estimate is made from.
+    /// Bytes of the text in messages, tools and the like, without media: what the input estimate is made
+    /// from.
     public var textBytes = 0
     /// Parts whose tokens their bytes do not bound (images, files): the model's context does.
     public var unboundedInput = false
@@ -26,8 +28,10 @@ public struct ChatRequest: Sendable, Equatable {
     struct EditAnchors: Sendable, Equatable {
         /// Behind the opening brace; members can be put here, in front of `model` or whichever comes first.
         var objectStart = 1
-        /// Value of `service_tier`.
+        /// Value of `service_tier`, when it is `auto` or null.
         var tier: Range<Int>?
+        /// Value of `max_completion_tokens`, when it is null.
+        var nullCap: Range<Int>?
         /// Value of `stream_options`, when it is present.
         var streamOptions: StreamOptions = .absent
     }
@@ -53,8 +57,8 @@ extension ChatRequest {
     ///
     /// - Parameters:
     ///   - injectUsage: ask for the usage chunk.
-    ///   - outputCap: cap to add; only for requests without one.
-    ///   - pinTier: send `service_tier: default` where it is absent or `auto`.
+    ///   - outputCap: cap per choice to add. A cap of the client's own is never touched.
+    ///   - pinTier: send `service_tier: default` where it is absent, null or `auto`; a named tier stays.
     public func edits(injectUsage: Bool, outputCap: Int64?, pinTier: Bool) -> [BodyEdit] {
         var added: [String] = []
         var edits: [BodyEdit] = []
@@ -70,11 +74,18 @@ extension ChatRequest {
             case .includeUsage(let range): replace(range, "true")
             }
         }
-        if let outputCap { added.append("\"max_completion_tokens\":\(outputCap)") }
+        if let outputCap, self.outputCap == nil {
+            // A second member of the same name would leave it to upstream which of the two counts.
+            if let range = self.anchors.nullCap {
+                replace(range, String(outputCap))
+            } else {
+                added.append("\"max_completion_tokens\":\(outputCap)")
+            }
+        }
         if pinTier {
             if let range = self.anchors.tier {
                 replace(range, "\"default\"")
-            } else {
+            } else if self.serviceTier == .absent {
                 added.append("\"service_tier\":\"default\"")
             }
         }

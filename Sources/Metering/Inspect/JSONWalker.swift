@@ -35,19 +35,18 @@ protocol JSONVisitor {
 
 /// One strict pass over a whole JSON document, without recursion: the depth is bounded and costs no stack.
 struct JSONWalker {
-    static let depthMax = 512
-
-    private let bytes: UnsafeRawBufferPointer
-    private var at = 0
-    private var frames: [Frame] = []
-    private var keys = DuplicateKeys()
-    /// A visitor's refusal; the walk stops and hands it over.
+    /// Why a walk stopped early: the document is bad, or the visitor refused.
     enum Ending<Rejection: Error>: Error {
         case fault(JSONFault)
         case rejected(Rejection)
     }
 
-    private enum Frame { case object, array }
+    private let bytes: UnsafeRawBufferPointer
+    private var at = 0
+    private var nesting = Nesting()
+    /// The innermost container has no item yet.
+    private var isFirst = false
+    private var keys = DuplicateKeys()
 
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
@@ -55,10 +54,11 @@ struct JSONWalker {
         self.skipBlanks()
         guard self.at < self.bytes.count else { throw .fault(self.fault(.empty)) }
         try self.value(&visitor)
-        while let frame = self.frames.last {
-            switch frame {
-            case .object: try self.nextMember(&visitor)
-            case .array: try self.nextElement(&visitor)
+        while self.nesting.depth > 0 {
+            if self.nesting.isInObject {
+                try self.nextMember(&visitor)
+            } else {
+                try self.nextElement(&visitor)
             }
         }
         self.skipBlanks()
@@ -66,7 +66,9 @@ struct JSONWalker {
     }
 
     private func fault(_ reason: JSONFault.Reason) -> JSONFault {
-        JSONFault(reason: self.at >= self.bytes.count && reason == .unexpected ? .truncated : reason, offset: self.at)
+        JSONFault(
+            reason: self.at >= self.bytes.count && reason == .unexpected ? .truncated : reason,
+            offset: self.at)
     }
 
     // MARK: Structure
@@ -113,7 +115,8 @@ struct JSONWalker {
         if self.bytes[self.at] == closing {
             let offset = self.at
             self.at += 1
-            if self.frames.popLast() == .object { self.keys.endObject() }
+            if self.nesting.isInObject { self.keys.endObject() }
+            self.nesting.close()
             do { try visitor.endContainer(at: offset) } catch { throw .rejected(error) }
             return false
         }
@@ -125,9 +128,6 @@ struct JSONWalker {
         return true
     }
 
-    /// The innermost container has no item yet.
-    private var isFirst = false
-
     private mutating func value<Visitor: JSONVisitor>(
         _ visitor: inout Visitor
     ) throws(Ending<Visitor.Rejection>) {
@@ -138,10 +138,10 @@ struct JSONWalker {
             let (range, escaped) = try self.scanString(Visitor.Rejection.self)
             do { try visitor.string(range, escaped: escaped) } catch { throw .rejected(error) }
         case UInt8(ascii: "{"):
-            try self.open(.object, Visitor.Rejection.self)
+            try self.open(isObject: true, Visitor.Rejection.self)
             do { try visitor.beginObject(at: start) } catch { throw .rejected(error) }
         case UInt8(ascii: "["):
-            try self.open(.array, Visitor.Rejection.self)
+            try self.open(isObject: false, Visitor.Rejection.self)
             do { try visitor.beginArray(at: start) } catch { throw .rejected(error) }
         case UInt8(ascii: "t"):
             try self.literal("true", Visitor.Rejection.self)
@@ -160,14 +160,14 @@ struct JSONWalker {
         }
     }
 
-    private mutating func open<R: Error>(_ frame: Frame, _: R.Type) throws(Ending<R>) {
-        guard self.frames.count < Self.depthMax else { throw .fault(self.fault(.depth)) }
-        self.frames.append(frame)
-        if frame == .object { self.keys.beginObject() }
+    private mutating func open<R: Error>(isObject: Bool, _: R.Type) throws(Ending<R>) {
+        guard self.nesting.open(isObject: isObject) else { throw .fault(self.fault(.depth)) }
+        if isObject { self.keys.beginObject() }
         self.at += 1
         self.isFirst = true
     }
 
+    @inline(__always)
     private mutating func skipBlanks() {
         while self.at < self.bytes.count {
             switch self.bytes[self.at] {
@@ -220,165 +220,29 @@ struct JSONWalker {
         var at = start
         var escaped = false
         let count = self.bytes.count
-        while at < count {
+        while true {
+            at = ByteSearch.asciiStringStop(self.bytes, at)
+            guard at < count else { break }
             let byte = self.bytes[at]
             if byte == UInt8(ascii: "\"") {
                 self.at = at + 1
                 return (start..<at, escaped)
             }
+            let next: Int?
             if byte == UInt8(ascii: "\\") {
                 escaped = true
-                guard let next = JSONText.escapeEnd(self.bytes, at) else {
-                    self.at = at
-                    throw .fault(self.fault(.escape))
-                }
-                at = next
-            } else if byte < 0x20 {
-                self.at = at
-                throw .fault(self.fault(.control))
-            } else if byte < 0x80 {
-                at += 1
+                next = JSONText.escapeEnd(self.bytes, at)
             } else {
-                guard let next = JSONText.sequenceEnd(self.bytes, at) else {
-                    self.at = at
-                    throw .fault(self.fault(.utf8))
-                }
-                at = next
+                next = byte < 0x20 ? nil : JSONText.sequencesEnd(self.bytes, at)
             }
+            guard let next else {
+                self.at = at
+                let reason: JSONFault.Reason = byte < 0x20 ? .control : byte < 0x80 ? .escape : .utf8
+                throw .fault(JSONFault(reason: reason, offset: at))
+            }
+            at = next
         }
         self.at = count
         throw .fault(self.fault(.truncated))
-    }
-}
-
-/// The keys seen in each open object, after unescaping. Linear in small objects, hashed in large ones, so that a
-/// million keys cost a million look-ups. The hash is keyed per process: nobody can aim at a collision.
-private struct DuplicateKeys {
-    private static let linearMax = 16
-    private var hashes: [Int] = []
-    private var starts: [Int] = []
-    private var large: [Int: Set<Int>] = [:]
-
-    mutating func beginObject() { self.starts.append(self.hashes.count) }
-
-    mutating func endObject() {
-        guard let start = self.starts.popLast() else { return }
-        self.hashes.removeSubrange(start...)
-        if !self.large.isEmpty { self.large[self.starts.count] = nil }
-    }
-
-    /// false: the innermost object has this key already.
-    mutating func insert(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, escaped: Bool) -> Bool {
-        var hasher = Hasher()
-        if escaped {
-            var text = JSONText.unescape(bytes, range)
-            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-        } else {
-            hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]))
-        }
-        let hash = hasher.finalize()
-        let depth = self.starts.count - 1
-        let start = self.starts[depth]
-        if self.large[depth] != nil { return self.large[depth]?.insert(hash).inserted ?? true }
-        for index in start..<self.hashes.count where self.hashes[index] == hash { return false }
-        self.hashes.append(hash)
-        if self.hashes.count - start > Self.linearMax { self.large[depth] = Set(self.hashes[start...]) }
-        return true
-    }
-}
-
-/// Escapes and UTF-8 sequences.
-enum JSONText {
-    /// Behind the escape that starts at `at`, surrogate pairs taken together; nil when it is malformed.
-    static func escapeEnd(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int? {
-        guard at + 1 < bytes.count else { return nil }
-        switch bytes[at + 1] {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
-            UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
-            return at + 2
-        case UInt8(ascii: "u"):
-            guard let unit = self.hexadecimal(bytes, at + 2) else { return nil }
-            guard 0xd800...0xdfff ~= unit else { return at + 6 }
-            guard unit < 0xdc00, at + 7 < bytes.count, bytes[at + 6] == UInt8(ascii: "\\"),
-                bytes[at + 7] == UInt8(ascii: "u"), let low = self.hexadecimal(bytes, at + 8),
-                0xdc00...0xdfff ~= low
-            else { return nil }
-            return at + 12
-        default:
-            return nil
-        }
-    }
-
-    private static func hexadecimal(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> UInt32? {
-        guard at + 4 <= bytes.count else { return nil }
-        var value: UInt32 = 0
-        for index in at..<at + 4 {
-            switch bytes[index] {
-            case 0x30...0x39: value = value << 4 | UInt32(bytes[index] - 0x30)
-            case 0x61...0x66: value = value << 4 | UInt32(bytes[index] - 0x57)
-            case 0x41...0x46: value = value << 4 | UInt32(bytes[index] - 0x37)
-            default: return nil
-            }
-        }
-        return value
-    }
-
-    /// Behind the well-formed multi-byte sequence that starts at `at` (Unicode, table 3-7); nil when it is not one.
-    static func sequenceEnd(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int? {
-        func isTail(_ offset: Int, _ low: UInt8 = 0x80, _ high: UInt8 = 0xbf) -> Bool {
-            at + offset < bytes.count && bytes[at + offset] >= low && bytes[at + offset] <= high
-        }
-        switch bytes[at] {
-        case 0xc2...0xdf: return isTail(1) ? at + 2 : nil
-        case 0xe0: return isTail(1, 0xa0) && isTail(2) ? at + 3 : nil
-        case 0xed: return isTail(1, 0x80, 0x9f) && isTail(2) ? at + 3 : nil
-        case 0xe1...0xef: return isTail(1) && isTail(2) ? at + 3 : nil
-        case 0xf0: return isTail(1, 0x90) && isTail(2) && isTail(3) ? at + 4 : nil
-        case 0xf1...0xf3: return isTail(1) && isTail(2) && isTail(3) ? at + 4 : nil
-        case 0xf4: return isTail(1, 0x80, 0x8f) && isTail(2) && isTail(3) ? at + 4 : nil
-        default: return nil
-        }
-    }
-
-    /// The text of a validated string.
-    static func unescape(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
-        var out: [UInt8] = []
-        out.reserveCapacity(range.count)
-        var at = range.lowerBound
-        while at < range.upperBound {
-            guard bytes[at] == UInt8(ascii: "\\") else {
-                out.append(bytes[at])
-                at += 1
-                continue
-            }
-            switch bytes[at + 1] {
-            case UInt8(ascii: "b"): out.append(0x08)
-            case UInt8(ascii: "f"): out.append(0x0c)
-            case UInt8(ascii: "n"): out.append(0x0a)
-            case UInt8(ascii: "r"): out.append(0x0d)
-            case UInt8(ascii: "t"): out.append(0x09)
-            case UInt8(ascii: "u"):
-                at = self.appendUnicode(bytes, at, &out)
-                continue
-            default: out.append(bytes[at + 1])
-            }
-            at += 2
-        }
-        return String(decoding: out, as: UTF8.self)
-    }
-
-    private static func appendUnicode(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ out: inout [UInt8]) -> Int {
-        var scalar = self.hexadecimal(bytes, at + 2) ?? 0xfffd
-        var end = at + 6
-        if 0xd800...0xdbff ~= scalar, let low = self.hexadecimal(bytes, at + 8) {
-            scalar = 0x10000 + (scalar - 0xd800) << 10 + (low - 0xdc00)
-            end = at + 12
-        }
-        out.append(contentsOf: Array(String(Unicode.Scalar(scalar) ?? "\u{fffd}").utf8))
-        return end
-    }
-
-    static func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, escaped: Bool) -> String {
-        escaped ? self.unescape(bytes, range) : String(decoding: bytes[range], as: UTF8.self)
     }
 }

@@ -20,7 +20,8 @@ public struct MetricSample: Sendable, Hashable {
     }
 
     public init(
-        _ name: String, help: String, kind: Kind, suffix: String = "", labels: [Label] = [], value: ExactDecimal
+        _ name: String, help: String, kind: Kind, suffix: String = "", labels: [Label] = [],
+        value: ExactDecimal
     ) {
         self.name = name
         self.help = help

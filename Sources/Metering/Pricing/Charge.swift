@@ -70,11 +70,13 @@ extension ModelPrice {
         _ bounds: RequestBounds, outputCap: Int64, mode: RoundingMode
     ) throws(PricingFailure) -> Millicredits {
         let input = min(bounds.inputTokensMax, self.context)
-        let (output, overflow) = bounds.choices.multipliedReportingOverflow(by: min(outputCap, self.outputMax))
+        let (output, overflow) = bounds.choices.multipliedReportingOverflow(
+            by: min(outputCap, self.outputMax))
         guard !overflow else { throw .amountTooLarge }
         var worst: Int128 = 0
         for rates in self.possibleRates(bounds.permittedTiers, inputTokens: input) {
-            let (inputAmount, inputOverflow) = Int128(input).multipliedReportingOverflow(by: rates.dearestInput)
+            let (inputAmount, inputOverflow) = Int128(input).multipliedReportingOverflow(
+                by: rates.dearestInput)
             let (outputAmount, outputOverflow) = Int128(output).multipliedReportingOverflow(by: rates.output)
             let (sum, sumOverflow) = inputAmount.addingReportingOverflow(outputAmount)
             guard !inputOverflow, !outputOverflow, !sumOverflow else { throw .amountTooLarge }

@@ -5,13 +5,13 @@ import Crypto
 ///     1;<account>;<hold>;<owner>;<kind>;<authority>;<endpoint>;<model>;<served>;<tier>;<price>;
 ///     <input>;<cached>;<cache write>;<output>;<reasoning>;<amount>;<cost>;<shadow>;<reason>;<request id>;<occurred>
 ///
-/// on one line. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for nil.
-/// Everything else, any UTF-8 included, stands as it is.
+/// on one line. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for
+/// nil. Everything else, any UTF-8 included, stands as it is.
 public enum SettlementPayload {
     public static let version = 1
     static let fieldCount = 22
-    /// Longer texts (only an upstream can send one) are cut at a character's border when they are written, so a
-    /// payload is bounded whatever a peer says.
+    /// Longer texts (only an upstream can send one) are cut at a character's border when they are written, so
+    /// a payload is bounded whatever a peer says.
     public static let textBytesMax = 256
     /// No encoding is longer: five escaped texts, and numbers.
     public static let encodedBytesMax = 5 * 3 * textBytesMax + 512
@@ -85,13 +85,14 @@ extension Settlement {
         guard amount >= .zero, kind != .void || charge == .zero else { throw .contradictory }
         self.init(
             account: account, hold: hold, owner: owner, kind: kind, authority: authority, endpoint: endpoint,
-            modelRequested: modelRequested, modelServed: modelServed, servedTier: servedTier, priceID: priceID,
+            modelRequested: modelRequested, modelServed: modelServed, servedTier: servedTier,
+            priceID: priceID,
             usage: usage, charge: charge, shadow: shadow, estimatedBecause: reason,
             upstreamRequestID: requestID, occurredAtMilliseconds: occurredAt)
     }
 
-    /// First 8 bytes of SHA-256 of `encode()`, big-endian: two outcomes of one hold are the same when amount and
-    /// digest are (MONEY_PATH B2).
+    /// First 8 bytes of SHA-256 of `encode()`, big-endian: two outcomes of one hold are the same when amount
+    /// and digest are (MONEY_PATH B2).
     public var digest: Int64 {
         let first = SHA256.hash(data: self.encode()).withUnsafeBytes { hash in
             hash.loadUnaligned(as: UInt64.self)
@@ -183,7 +184,9 @@ private struct PayloadReader {
 
     mutating func identifier() throws(SettlementPayloadFailure) -> HoldID {
         let (bytes, field) = self.take()
-        guard let id = HoldID(text: String(decoding: bytes, as: UTF8.self)) else { throw .malformed(field: field) }
+        guard let id = HoldID(text: String(decoding: bytes, as: UTF8.self)) else {
+            throw .malformed(field: field)
+        }
         return id
     }
 
@@ -206,7 +209,8 @@ private struct PayloadReader {
         return value
     }
 
-    mutating func optionalNamed<Value>(_ make: (String) -> Value?) throws(SettlementPayloadFailure) -> Value? {
+    mutating func optionalNamed<Value>(_ make: (String) -> Value?) throws(SettlementPayloadFailure) -> Value?
+    {
         let field = self.next
         guard let text = try self.optionalText() else { return nil }
         guard let value = make(text) else { throw .malformed(field: field) }

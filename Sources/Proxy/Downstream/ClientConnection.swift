@@ -102,7 +102,9 @@ final class ClientConnection: ChannelInboundHandler {
                 Plane.classify(target: UnsafeRawBufferPointer(rebasing: bytes[head.targetRange]))
             }
             guard let headBytes = self.inbox.readSlice(length: head.byteCount) else { return false }
-            self.begin(PendingRequest(head: head, headBytes: headBytes, plane: plane, bodyBytesMax: self.bodyLimit(plane)))
+            self.begin(
+                PendingRequest(
+                    head: head, headBytes: headBytes, plane: plane, bodyBytesMax: self.bodyLimit(plane)))
             return true
         }
     }
@@ -265,7 +267,8 @@ final class ClientConnection: ChannelInboundHandler {
         let date = self.loop.now()
         self.write { out in
             ReplyWriter.refusal(
-                Refusal(.invalidRequest, "The HTTP request is malformed (\(fault.rawValue))."), shape: .openAI,
+                Refusal(.invalidRequest, "The HTTP request is malformed (\(fault.rawValue))."),
+                shape: .openAI,
                 hold: nil, close: true, headOnly: false, date: date, into: &out)
         }
         self.loop.metrics.countRequest(.invalid, status: 400)

@@ -160,7 +160,8 @@ extension Exchange {
         guard self.loop.dependencies.settlements.reserve() else {
             self.refuse(
                 Refusal(
-                    .holdsUnavailable, "Too many charges wait to be posted; try again.", retryAfterSeconds: 2))
+                    .holdsUnavailable, "Too many charges wait to be posted; try again.", retryAfterSeconds: 2)
+            )
             return
         }
         self.hasReservation = true

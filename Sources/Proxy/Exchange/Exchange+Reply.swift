@@ -25,7 +25,9 @@ extension Exchange {
 
     /// Tells the client the end of its reply and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
-        if self.sentUpstreamAt != nil { self.loop.metrics.streamsOpen.wrappingSubtract(1, ordering: .relaxed) }
+        if self.sentUpstreamAt != nil {
+            self.loop.metrics.streamsOpen.wrappingSubtract(1, ordering: .relaxed)
+        }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed)
             return
@@ -103,7 +105,8 @@ extension Exchange {
         case 400, 404, 409, 413, 415, 422:
             self.passOnError(relay)
         case 429 where !UpstreamError.isQuota(relay.body):
-            var refusal = Refusal(.upstreamRateLimited, "The upstream model provider is rate limiting; try again.")
+            var refusal = Refusal(
+                .upstreamRateLimited, "The upstream model provider is rate limiting; try again.")
             refusal.retryAfterSeconds = relay.retryAfterSeconds ?? 1
             self.refuse(refusal)
         case 408, 504:
@@ -164,7 +167,9 @@ enum UpstreamError {
     /// The operator is out of quota: `type: insufficient_quota`, or one of the spend-limit codes.
     static func isQuota(_ body: ByteBuffer) -> Bool {
         let text = String(buffer: body)
-        return ["insufficient_quota", "credit_balance_exhausted", "spend_limit_exceeded", "usage_limit_exceeded"]
-            .contains { text.contains($0) }
+        return [
+            "insufficient_quota", "credit_balance_exhausted", "spend_limit_exceeded", "usage_limit_exceeded",
+        ]
+        .contains { text.contains($0) }
     }
 }

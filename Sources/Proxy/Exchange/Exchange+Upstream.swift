@@ -35,19 +35,20 @@ extension Exchange: UpstreamBorrower {
     func upstreamHead(_ head: ResponseHead, bytes: ByteBuffer) {
         guard let plan = self.plan else { return }
         self.touch()
-        self.relay = Relay(head: head, headBytes: bytes, wantsStream: plan.stream, stripUsage: plan.injectsUsage)
+        self.relay = Relay(
+            head: head, headBytes: bytes, wantsStream: plan.stream, stripUsage: plan.injectsUsage)
         guard let relay = self.relay else { return }
         switch relay.mode {
         case .stream:
             self.startReply(length: nil)
         case .gathering:
             if let length = head.contentLength,
-                length > self.loop.configuration.limits.gatheredReplyBytesMax {
+                length > self.loop.configuration.limits.gatheredReplyBytesMax
+            {
                 self.startPassing(length: length)
             }
         case .unreadable:
-            self.captureWritten()
-            self.settleFromRelay(.upstreamCut, complete: false)
+            self.settle(.upstreamCut)
             self.dropUpstream()
             self.endReply(.failed(.upstreamError))
         case .error, .passing:
@@ -146,9 +147,6 @@ extension Exchange: UpstreamBorrower {
 
     func upstreamEnd() {
         self.upstreamEndedAt = .now()
-        self.captureWritten()
-        // A complete message proves that upstream had the whole request, whatever the socket said last.
-        if self.evidence.written == .partly, (self.relay?.head.status ?? 0) < 400 { self.evidence.written = .fully }
         var tail = SSEUsageTap.Released()
         switch self.relay?.mode {
         case .stream(var tap):
@@ -164,7 +162,7 @@ extension Exchange: UpstreamBorrower {
             break
         }
         // The outcome is recorded before the last byte goes to the client (DESIGN §3.8).
-        self.settleFromRelay(.upstreamEnded, complete: true)
+        self.settle(.upstreamEnded, complete: true)
         self.upstream?.release()
         self.upstream = nil
         if tail.byteCount > 0 { self.forward(tail, of: ByteBuffer()) }
@@ -172,16 +170,8 @@ extension Exchange: UpstreamBorrower {
     }
 
     func upstreamClosed(_ failure: UpstreamFailure) {
-        self.captureWritten()
-        self.settleFromRelay(.upstreamCut, complete: false)
+        self.settle(.upstreamCut)
         self.dropUpstream()
         self.endReply(.failed(.upstreamError))
-    }
-
-    private func settleFromRelay(_ cause: EndCause, complete: Bool) {
-        if let plan = self.plan, let relay = self.relay {
-            relay.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
-        }
-        self.settle(cause)
     }
 }

@@ -69,7 +69,8 @@ final class Exchange {
         let date = self.loop.now()
         connection.write { out in
             ReplyWriter.refusal(
-                refusal, shape: self.shape, hold: self.hold, close: connection.closesAfter, headOnly: headOnly,
+                refusal, shape: self.shape, hold: self.hold, close: connection.closesAfter,
+                headOnly: headOnly,
                 date: date, into: &out)
         }
         self.finish(status: refusal.code.status)
@@ -119,7 +120,6 @@ final class Exchange {
             self.upstream?.resumeReads()
             return
         }
-        self.captureWritten()
         self.settle(.clientGone)
         self.dropUpstream()
         self.finish(status: Status.clientClosed)
@@ -128,7 +128,6 @@ final class Exchange {
     /// The server stops now, with this exchange still running.
     func shutDown() {
         if case .end = self.machine.clientGone() {
-            self.captureWritten()
             self.settle(.upstreamCut)
         }
         self.dropUpstream()
@@ -145,21 +144,23 @@ final class Exchange {
     /// Looks at the one deadline that is in force. Called a few times per second.
     func checkDeadline(_ now: NIODeadline) {
         guard now >= self.deadline else { return }
-        self.captureWritten()
         self.settle(.upstreamTimeout)
         self.dropUpstream()
         self.endReply(.failed(.upstreamTimeout))
     }
 
-    func captureWritten() {
-        if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
-    }
-
     // MARK: The outcome
 
-    /// Decides the outcome, once, records it, and ends the hold. From here on it must succeed.
-    func settle(_ cause: EndCause) {
+    /// Decides the outcome from everything seen so far, once, records it, and ends the hold. From here on it must
+    /// succeed.
+    ///
+    /// - Parameter complete: upstream's message ended as framed.
+    func settle(_ cause: EndCause, complete: Bool = false) {
         guard let plan = self.plan, let account = self.account else { return }
+        if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
+        // A successful, complete message proves that upstream had the whole request, whatever the socket said last.
+        if complete, let status = self.relay?.head.status, status < 400 { self.evidence.written = .fully }
+        self.relay?.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
         switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
         case .ignoreDuplicate:
             return
@@ -182,13 +183,15 @@ final class Exchange {
     }
 
     private func record(_ settlement: Settlement) {
-        precondition(self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
+        precondition(
+            self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
         self.hasReservation = false
         self.loop.dependencies.settlements.record(settlement)
     }
 
     private func settlement(
-        _ plan: AdmissionPlan, _ account: AccountRecord, _ kind: Settlement.Kind, _ usage: Usage, _ charge: Charge,
+        _ plan: AdmissionPlan, _ account: AccountRecord, _ kind: Settlement.Kind, _ usage: Usage,
+        _ charge: Charge,
         _ because: EstimateReason?
     ) -> Settlement {
         Settlement(
@@ -196,7 +199,8 @@ final class Exchange {
             authority: .owner, endpoint: .chat, modelRequested: self.chat?.model ?? plan.price.model,
             modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
             priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
-            upstreamRequestID: self.relay?.upstreamRequestID, occurredAtMilliseconds: self.startedAtMilliseconds)
+            upstreamRequestID: self.relay?.upstreamRequestID,
+            occurredAtMilliseconds: self.startedAtMilliseconds)
     }
 }
 

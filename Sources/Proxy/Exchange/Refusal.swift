@@ -92,7 +92,8 @@ extension Refusal {
     static let compressedBody = Refusal(
         .unsupportedEncoding, "Compressed request bodies cannot be metered; send the JSON as it is.",
         param: "content-encoding")
-    static let draining = Refusal(.draining, "This instance is shutting down; try again.", retryAfterSeconds: 1)
+    static let draining = Refusal(
+        .draining, "This instance is shutting down; try again.", retryAfterSeconds: 1)
 
     static func bodyTooLarge(limit: Int) -> Refusal {
         Refusal(.bodyTooLarge, "The request body is larger than \(limit) bytes.")
@@ -167,8 +168,10 @@ extension Refusal {
         var text: String
         switch shape {
         case .openAI:
-            text = "{\"error\":{\"message\":\(jsonString(self.message)),\"type\":\(jsonString(self.code.type)),"
-            text += "\"param\":\(self.param.map(jsonString) ?? "null"),\"code\":\(jsonString(self.code.rawValue))}"
+            text =
+                "{\"error\":{\"message\":\(jsonString(self.message)),\"type\":\(jsonString(self.code.type)),"
+            text +=
+                "\"param\":\(self.param.map(jsonString) ?? "null"),\"code\":\(jsonString(self.code.rawValue))}"
         case .api:
             let summary = self.code == .insufficientCredits ? "Insufficient credits" : self.message
             text = "{\"error\":\(jsonString(summary))"

@@ -86,7 +86,8 @@ struct Relay {
     ///   - complete: its message ended as framed.
     ///   - usageBounds: reports beyond them are not believed.
     func evidence(
-        complete: Bool, usageBounds: (inputMax: Int64, outputMax: Int64), into evidence: inout ExchangeEvidence
+        complete: Bool, usageBounds: (inputMax: Int64, outputMax: Int64),
+        into evidence: inout ExchangeEvidence
     ) {
         func usage(_ report: ReportedUsage?, malformed: Bool) -> ExchangeEvidence.UsageSeen {
             if malformed { return .distrusted(.malformed) }

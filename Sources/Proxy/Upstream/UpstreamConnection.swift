@@ -27,6 +27,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var keepsAlive = true
     private var readsPaused = false
     private var isAborted = false
+    /// Counts in the pool until the channel is inactive.
+    private var isCounted = true
+    /// In the pool's idle list; only the pool sets it.
+    var isIdle = false
     /// When it went back to the pool.
     private(set) var idleSince: NIODeadline = .now()
     /// Requests sent so far.
@@ -70,13 +74,18 @@ final class UpstreamConnection: ChannelInboundHandler {
         try? context.channel.syncOptions?.setOption(.autoRead, value: !paused)
     }
 
-    /// Gives the connection back; it is kept when its last message is complete and upstream keeps it alive.
+    /// Gives the connection back; it is kept when its last message is complete, the whole request went out, and
+    /// upstream keeps it alive. An answer to half a request leaves a request body on the way that nobody may read.
     func release() {
         self.borrower = nil
         self.resumeReads()
         var isReusable = false
         switch self.state {
-        case .ended, .idle: isReusable = self.keepsAlive && self.inbox.readableBytes == 0
+        case .ended:
+            isReusable = self.keepsAlive && self.inbox.readableBytes == 0 && self.requestWritten == .fully
+        case .idle:
+            // Nothing was asked of it.
+            isReusable = self.keepsAlive
         case .head, .length, .chunked, .untilClose: isReusable = false
         }
         guard isReusable, self.context != nil, !self.isAborted else {
@@ -88,11 +97,12 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.pool.takeBack(self)
     }
 
-    /// Closes at once: the response is not wanted any more.
+    /// Closes at once: the response is not wanted any more. The pool does not hand it out from here on.
     func abort() {
         self.borrower = nil
         guard !self.isAborted else { return }
         self.isAborted = true
+        self.pool.idleDied(self)
         self.context?.close(promise: nil)
     }
 
@@ -105,8 +115,10 @@ final class UpstreamConnection: ChannelInboundHandler {
         var bytes = self.unwrapInboundIn(data)
         if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
         while self.inbox.readableBytes > 0, !self.isAborted {
-            guard self.advance() else { return }
+            guard self.advance() else { break }
         }
+        // An empty inbox would keep the read buffer from being used again.
+        if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { self.borrower?.upstreamReadComplete() }
@@ -115,7 +127,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         let wasUntilClose = if case .untilClose = self.state { true } else { false }
         self.keepsAlive = false
         self.isAborted = true
-        self.pool.forget(self)
+        self.leavePool()
         guard let borrower = self.borrower else { return }
         if wasUntilClose {
             self.state = .ended
@@ -132,6 +144,12 @@ final class UpstreamConnection: ChannelInboundHandler {
         // A truncated TLS stream must not pass for the end of a close-delimited body.
         if case .untilClose = self.state { self.state = .length(.max) }
         context.close(promise: nil)
+    }
+
+    private func leavePool() {
+        guard self.isCounted else { return }
+        self.isCounted = false
+        self.pool.forget(self)
     }
 
     // MARK: Framing

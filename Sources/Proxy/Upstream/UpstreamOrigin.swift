@@ -47,14 +47,19 @@ public struct UpstreamOrigin: Sendable, Hashable {
         let colon = authority.lastIndex(of: ":")
         let bracket = authority.lastIndex(of: "]")
         if let colon, bracket.map({ colon > $0 }) ?? true {
-            guard let number = Int(authority[authority.index(after: colon)...]), (1...65535).contains(number)
+            let digits = authority[authority.index(after: colon)...]
+            // `Int` alone would take a sign.
+            guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(digits),
+                (1...65535).contains(number)
             else { throw .port }
             port = number
             host = authority[..<colon]
         }
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        if isBracketed { host = host.dropFirst().dropLast() }
+        // Colons stand only in an address in brackets; without them it is not clear where a port begins.
         let allowed = host.utf8.allSatisfy { byte in
-            Characters.isToken(byte) && byte != UInt8(ascii: "%") || byte == UInt8(ascii: ":")
+            Characters.isToken(byte) && byte != UInt8(ascii: "%") || isBracketed && byte == UInt8(ascii: ":")
         }
         guard !host.isEmpty, host.utf8.count <= 253, allowed else { throw .host }
         return (String(host), port)

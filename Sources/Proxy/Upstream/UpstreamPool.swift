@@ -19,10 +19,14 @@ final class UpstreamPool {
     private let origin: UpstreamOrigin
     private let tls: NIOSSLContext?
     private let limits: Limits
+    /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many deaths cost
+    /// no search each; its `isIdle` is false.
     private var idle: [UpstreamConnection] = []
+    private var deadInIdle = 0
     private var waiting = CircularBuffer<any UpstreamBorrower>()
     /// Connections in any state, those being dialled included.
-    private var count = 0
+    private(set) var count = 0
+    private var dialling = 0
     private var isShutDown = false
     private var sweep: RepeatedTask?
 
@@ -45,7 +49,7 @@ final class UpstreamPool {
             borrower.upstreamFailed(.shuttingDown)
             return
         }
-        while let connection = self.idle.popLast() {
+        while let connection = self.popIdle() {
             guard connection.idleSince + self.limits.idleMax > .now() else {
                 connection.abort()
                 continue
@@ -59,7 +63,7 @@ final class UpstreamPool {
             return
         }
         self.waiting.append(borrower)
-        if self.count < self.limits.connectionsMax { self.dial() }
+        self.dialWhereNeeded()
     }
 
     /// The borrower does not want a connection any more. No call follows.
@@ -68,8 +72,7 @@ final class UpstreamPool {
     func shutdown() {
         self.isShutDown = true
         self.sweep?.cancel()
-        for connection in self.idle { connection.abort() }
-        self.idle.removeAll()
+        while let connection = self.popIdle() { connection.abort() }
         while let borrower = self.waiting.popFirst() { borrower.upstreamFailed(.shuttingDown) }
     }
 
@@ -82,20 +85,58 @@ final class UpstreamPool {
             connection.assign(next)
             next.upstreamReady(connection, reused: true)
         } else {
-            self.idle.append(connection)
+            self.pushIdle(connection)
         }
     }
 
+    /// The channel is gone. Each connection calls this once.
     func forget(_ connection: UpstreamConnection) {
         self.count -= 1
-        self.idle.removeAll { $0 === connection }
-        if !self.waiting.isEmpty, self.count < self.limits.connectionsMax, !self.isShutDown { self.dial() }
+        self.idleDied(connection)
+        self.dialWhereNeeded()
     }
+
+    /// The connection closes; if it is idle it is not handed out again.
+    func idleDied(_ connection: UpstreamConnection) {
+        guard connection.isIdle else { return }
+        connection.isIdle = false
+        self.deadInIdle += 1
+        guard self.deadInIdle * 2 > self.idle.count else { return }
+        self.idle.removeAll { !$0.isIdle }
+        self.deadInIdle = 0
+    }
+
+    private func pushIdle(_ connection: UpstreamConnection) {
+        connection.isIdle = true
+        self.idle.append(connection)
+    }
+
+    private func popIdle() -> UpstreamConnection? {
+        while let connection = self.idle.popLast() {
+            guard connection.isIdle else {
+                self.deadInIdle -= 1
+                continue
+            }
+            connection.isIdle = false
+            return connection
+        }
+        return nil
+    }
+
+    var idleCount: Int { self.idle.count - self.deadInIdle }
 
     // MARK: Dialling
 
+    /// A dial is under way for each one who waits, as far as the limit allows.
+    private func dialWhereNeeded() {
+        while self.waiting.count > self.dialling, self.count < self.limits.connectionsMax, !self.isShutDown {
+            self.dial()
+        }
+    }
+
     private func dial() {
         self.count += 1
+        self.dialling += 1
         let (origin, tls) = (self.origin, self.tls)
         let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
         ClientBootstrap(group: self.eventLoop)
@@ -115,94 +156,115 @@ final class UpstreamPool {
                 switch result {
                 case .success(let channel): selfOnLoop.value.connected(channel)
                 case .failure(let error):
-                    selfOnLoop.value.dialFailed(error is ChannelError ? .connectTimeout : .connectFailed)
+                    selfOnLoop.value.dialFailed(Self.failure(error))
                 }
             }
     }
 
+    private static func failure(_ error: any Error) -> UpstreamFailure {
+        func isTimeout(_ error: any Error) -> Bool {
+            if case .connectTimeout = error as? ChannelError { true } else { false }
+        }
+        // One error per address that was tried.
+        if let error = error as? NIOConnectionError {
+            return error.connectionErrors.contains { isTimeout($0.error) } ? .connectTimeout : .connectFailed
+        }
+        if error is NIOSSLError || error is NIOSSLExtraError { return .tlsFailed }
+        return isTimeout(error) ? .connectTimeout : .connectFailed
+    }
+
     private func connected(_ channel: any Channel) {
-        guard self.tls != nil, let watch = try? channel.pipeline.syncOperations.handler(type: HandshakeWatch.self)
-        else {
+        guard self.tls != nil else {
             self.ready(channel)
             return
         }
+        guard let watch = try? channel.pipeline.syncOperations.handler(type: HandshakeWatch.self) else {
+            // The channel closed between the connect and here.
+            self.dialFailed(.tlsFailed)
+            return
+        }
         let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
-        watch.whenDone { succeeded in
-            if succeeded {
-                selfOnLoop.value.ready(channel)
-            } else {
+        let watchOnLoop = NIOLoopBound(watch, eventLoop: self.eventLoop)
+        let timer = self.eventLoop.scheduleTask(in: self.limits.connectTimeout) {
+            watchOnLoop.value.done(.connectTimeout)
+        }
+        watch.whenDone { failure in
+            timer.cancel()
+            if let failure {
                 channel.close(promise: nil)
-                selfOnLoop.value.dialFailed(.tlsFailed)
+                selfOnLoop.value.dialFailed(failure)
+            } else {
+                channel.pipeline.syncOperations.removeHandler(watchOnLoop.value, promise: nil)
+                selfOnLoop.value.ready(channel)
             }
         }
     }
 
     private func ready(_ channel: any Channel) {
         let connection = UpstreamConnection(pool: self)
-        do {
-            try channel.pipeline.syncOperations.addHandler(connection)
-        } catch {
+        guard channel.isActive, (try? channel.pipeline.syncOperations.addHandler(connection)) != nil else {
             channel.close(promise: nil)
             self.dialFailed(.connectFailed)
             return
         }
-        guard channel.isActive else {
-            self.forget(connection)
-            return
-        }
+        self.dialling -= 1
         if self.isShutDown {
             connection.abort()
         } else if let borrower = self.waiting.popFirst() {
             connection.assign(borrower)
             borrower.upstreamReady(connection, reused: false)
         } else {
-            self.idle.append(connection)
+            self.pushIdle(connection)
         }
     }
 
     private func dialFailed(_ failure: UpstreamFailure) {
         self.count -= 1
-        // One dial was made for one borrower: the longest waiting one hears of it, the others keep their own dials.
-        self.waiting.popFirst()?.upstreamFailed(failure)
+        self.dialling -= 1
+        // Where a dial is left for each one who waits nobody hears of it, else the one who waits longest.
+        if self.waiting.count > self.dialling { self.waiting.popFirst()?.upstreamFailed(failure) }
+        self.dialWhereNeeded()
     }
 
     private func evictIdle() {
         let oldest = NIODeadline.now() - self.limits.idleMax
-        let old = self.idle.filter { $0.idleSince < oldest }
-        for connection in old { connection.abort() }
+        let old = self.idle.prefix { !$0.isIdle || $0.idleSince < oldest }
+        for connection in old where connection.isIdle { connection.abort() }
     }
 }
 
-/// Tells when a TLS handshake is through, or will never be. Leaves the pipeline's events as they are.
-private final class HandshakeWatch: ChannelInboundHandler {
+/// Tells when a TLS handshake is through, or will never be. Leaves the pipeline's events as they are, and the pipeline
+/// itself when it is done.
+private final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
-    private var result: Bool?
-    private var callback: ((Bool) -> Void)?
+    /// The inner nil is success.
+    private var result: UpstreamFailure??
+    private var callback: ((UpstreamFailure?) -> Void)?
 
-    func whenDone(_ callback: @escaping (Bool) -> Void) {
+    func whenDone(_ callback: @escaping (UpstreamFailure?) -> Void) {
         if let result = self.result { callback(result) } else { self.callback = callback }
     }
 
-    private func done(_ succeeded: Bool) {
+    func done(_ failure: UpstreamFailure?) {
         guard self.result == nil else { return }
-        self.result = succeeded
+        self.result = .some(failure)
         let callback = self.callback
         self.callback = nil
-        callback?(succeeded)
+        callback?(failure)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .some(.handshakeCompleted) = event as? TLSUserEvent { self.done(true) }
         context.fireUserInboundEventTriggered(event)
+        if case .some(.handshakeCompleted) = event as? TLSUserEvent { self.done(nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.done(false)
         context.fireErrorCaught(error)
+        self.done(.tlsFailed)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.done(false)
         context.fireChannelInactive()
+        self.done(.tlsFailed)
     }
 }

@@ -19,7 +19,8 @@ struct ChunkedDecoder: Sendable {
         case dataCR, dataLF
         /// At the start of a trailer line, or of the last blank line.
         case trailerStart
-        case trailerLine
+        case trailerName
+        case trailerValue
         case trailerLF
         case endLF
         case ended
@@ -67,8 +68,11 @@ struct ChunkedDecoder: Sendable {
             self.left = 0
         case .trailerStart:
             guard byte == 0x0d || Characters.isToken(byte) else { return false }
-            self.state = byte == 0x0d ? .endLF : .trailerLine
-        case .trailerLine:
+            self.state = byte == 0x0d ? .endLF : .trailerName
+        case .trailerName:
+            guard byte == UInt8(ascii: ":") || Characters.isToken(byte) else { return false }
+            if byte == UInt8(ascii: ":") { self.state = .trailerValue }
+        case .trailerValue:
             guard byte == 0x0d || Characters.isFieldValue(byte) else { return false }
             if byte == 0x0d { self.state = .trailerLF }
         case .trailerLF:
@@ -102,7 +106,7 @@ struct ChunkedDecoder: Sendable {
 
     private mutating func countTrailer() -> Bool {
         switch self.state {
-        case .trailerLine, .trailerLF:
+        case .trailerName, .trailerValue, .trailerLF:
             self.trailerBytes += 1
             return self.trailerBytes <= Self.trailerBytesMax
         default:

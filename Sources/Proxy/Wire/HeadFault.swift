@@ -13,6 +13,7 @@ enum HeadFault: String, Error, Sendable, Equatable, CaseIterable {
     case spaceBeforeColon = "space before colon"
     case obsoleteFold = "folded line"
     case missingHost = "host missing"
+    case badHost = "host"
     case repeatedField = "repeated field"
     case badLength = "content-length"
     case lengthAndChunked = "content-length beside transfer-encoding"

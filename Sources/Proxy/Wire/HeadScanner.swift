@@ -24,8 +24,8 @@ struct HeadSearch {
                 return at <= limits.bytesMax ? .end(at) : .invalid(.headTooLarge)
             }
         }
-        // The last byte may be the CR of a pair that is still to come, so only whole lines count as searched.
-        self.searched = at
+        // A pair cut between two reads is found by its LF, which looks back at the CR.
+        self.searched = bytes.count
         return bytes.count >= limits.bytesMax ? .invalid(.headTooLarge) : .incomplete
     }
 }
@@ -36,10 +36,15 @@ struct FieldScan {
     private(set) var contentLength: Int?
     private(set) var transferEncoding: Range<Int>?
     private(set) var isChunked = false
-    var connectionClose = false
-    var connectionKeepAlive = false
+    private var connectionClose = false
+    private var connectionKeepAlive = false
     /// Names listed in `Connection`, which end at this hop.
     var connectionValues: ContiguousArray<Range<Int>> = []
+
+    /// Whether the sender keeps the connection open; `close` wins over `keep-alive`.
+    func keepsAlive(minorVersion: Int) -> Bool {
+        !self.connectionClose && (minorVersion == 1 || self.connectionKeepAlive)
+    }
 
     /// Reads the lines of `bytes[from..<to]`; `to` is the start of the blank line.
     mutating func scan(_ bytes: UnsafeRawBufferPointer, from: Int, to: Int, limits: HeadLimits) -> HeadFault? {
@@ -136,6 +141,18 @@ enum Characters {
             guard lower == wanted.utf8Start[index] else { return false }
         }
         return true
+    }
+
+    /// A name or address with an optional port, by the bytes that occur in one; no list, path or userinfo.
+    static func isHost(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
+        range.allSatisfy { index in
+            switch bytes[index] {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "%"):
+                true
+            default: false
+            }
+        }
     }
 
     /// Whether a comma-separated list names `token`.

@@ -57,8 +57,9 @@ enum RequestHeadParser {
             RequestHead(
                 method: line.method, methodRange: line.methodRange, targetRange: line.targetRange,
                 minorVersion: line.minorVersion, framing: framing,
-                keepAlive: line.minorVersion == 1 ? !scan.connectionClose : scan.connectionKeepAlive,
-                expectContinue: noted.expectContinue, byteCount: end, fields: scan.fields,
+                keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
+                // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1).
+                expectContinue: noted.expectContinue && line.minorVersion == 1, byteCount: end, fields: scan.fields,
                 connectionValues: scan.connectionValues, authorization: noted.authorization,
                 contentEncoding: noted.contentEncoding, tollgateUser: noted.tollgateUser,
                 tollgateReceipt: noted.tollgateReceipt))
@@ -139,7 +140,9 @@ private struct NotedFields {
             return nil
         }
         switch field.name.count {
-        case 4: return once(&self.host, "host")
+        case 4:
+            if let fault = once(&self.host, "host") { return fault }
+            return self.host == field.value && !Characters.isHost(bytes, field.value) ? .badHost : nil
         case 6:
             if Characters.equal(bytes, field.name, "expect") {
                 self.expectContinue = Characters.equal(bytes, field.value, "100-continue")

@@ -67,7 +67,7 @@ struct ResponseHeadSearch {
             ResponseHead(
                 status: line.status, minorVersion: line.minorVersion, contentLength: scan.contentLength,
                 isChunked: scan.isChunked,
-                keepAlive: line.minorVersion == 1 ? !scan.connectionClose : scan.connectionKeepAlive,
+                keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
                 byteCount: end, fields: scan.fields, contentType: contentType, contentEncoding: contentEncoding,
                 requestID: requestID, retryAfter: retryAfter))
     }

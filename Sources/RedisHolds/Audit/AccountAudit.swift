@@ -1,7 +1,7 @@
 import Metering
 
-/// What one account's hash says, and what is wrong with it by itself (DESIGN §9: R1, R2, R4). The caller compares
-/// balance and version with the ledger (R3) and the ids with the settlements (R5).
+/// What one account's hash says, and what is wrong with it by itself (DESIGN §9: R1, R2, R4). The caller
+/// compares balance and version with the ledger (R3) and the ids with the settlements (R5).
 public struct AccountAudit: Sendable, Hashable {
     public var account: AccountID
     public var epoch: String?
@@ -26,8 +26,11 @@ public struct AccountAudit: Sendable, Hashable {
         case malformed(field: String)
     }
 
-    /// p − H − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch change.
-    public var available: Int64? { self.balance.map { $0.balance.value - self.held - self.captured - self.floor } }
+    /// p − H − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch
+    /// change.
+    public var available: Int64? {
+        self.balance.map { $0.balance.value - self.held - self.captured - self.floor }
+    }
 
     /// - Parameter fields: name, value, name, value … as HGETALL answers.
     init(account: AccountID, fields: [String]) {
@@ -77,7 +80,9 @@ public struct AccountAudit: Sendable, Hashable {
     }
 
     private static func leadingAmount(_ value: String) -> Millicredits? {
-        guard let bar = value.firstIndex(of: "|"), let number = Int64(value[..<bar]), number >= 0 else { return nil }
+        guard let bar = value.firstIndex(of: "|"), let number = Int64(value[..<bar]), number >= 0 else {
+            return nil
+        }
         return Millicredits(exactly: number)
     }
 }

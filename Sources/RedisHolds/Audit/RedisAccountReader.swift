@@ -9,7 +9,8 @@ public final class RedisAccountReader: Sendable {
     /// Connects in the background.
     /// - Throws: `RedisAddressProblem`.
     public init(
-        url: String, group: any EventLoopGroup, logger: Logger, settings: RedisHoldSettings = RedisHoldSettings()
+        url: String, group: any EventLoopGroup, logger: Logger,
+        settings: RedisHoldSettings = RedisHoldSettings()
     ) throws(RedisAddressProblem) {
         let address = try RedisAddress(url: url)
         let loop = group.next()

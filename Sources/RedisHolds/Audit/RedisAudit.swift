@@ -2,8 +2,8 @@ import Logging
 import Metering
 import NIOCore
 
-/// Reads every account in Redis, for `tollgate verify`. Each account is read atomically; the set of accounts is not
-/// a snapshot.
+/// Reads every account in Redis, for `tollgate verify`. Each account is read atomically; the set of accounts
+/// is not a snapshot.
 public final class RedisAudit: Sendable {
     private let address: RedisAddress
     private let settings: RedisHoldSettings
@@ -12,7 +12,8 @@ public final class RedisAudit: Sendable {
 
     /// - Throws: `RedisAddressProblem`.
     public init(
-        url: String, group: any EventLoopGroup, logger: Logger, settings: RedisHoldSettings = RedisHoldSettings()
+        url: String, group: any EventLoopGroup, logger: Logger,
+        settings: RedisHoldSettings = RedisHoldSettings()
     ) throws(RedisAddressProblem) {
         self.address = try RedisAddress(url: url)
         self.group = group
@@ -89,7 +90,9 @@ final class RedisAuditRun: RedisLinkOwner, @unchecked Sendable {
         }
         for key in keys {
             // SCAN may name a key twice.
-            guard let account = Int64(key.dropFirst(3).dropLast()), self.asked.insert(account).inserted else { continue }
+            guard let account = Int64(key.dropFirst(3).dropLast()), self.asked.insert(account).inserted else {
+                continue
+            }
             self.outstanding += 1
             self.link.send(.account(account), command: ["HGETALL", key])
         }

@@ -1,6 +1,7 @@
 import NIOCore
 
-/// Pauses between attempts to connect: doubling, with jitter, so that a fleet does not come back in step. A value.
+/// Pauses between attempts to connect: doubling, with jitter, so that a fleet does not come back in step. A
+/// value.
 struct ReconnectBackoff: Sendable {
     static let first: TimeAmount = .milliseconds(20)
     static let longest: TimeAmount = .seconds(1)

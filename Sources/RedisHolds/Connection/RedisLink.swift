@@ -13,9 +13,10 @@ protocol RedisLinkOwner: AnyObject, Sendable {
     func linkLost(_ unanswered: [Slot])
 }
 
-/// One connection to Redis that is kept up: connects, greets, loads the scripts, connects again with a back-off.
-/// Commands of one loop tick go out in one write.
-// SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may hold it.
+/// One connection to Redis that is kept up: connects, greets, loads the scripts, connects again with a
+/// back-off. Commands of one loop tick go out in one write.
+// SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may
+// hold it.
 final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     struct Configuration: Sendable {
         var address: RedisAddress
@@ -55,7 +56,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private var evaluations: [[UInt8]] = Array(repeating: [], count: HoldScript.all.count)
     private var reloadsExpected = 0
     private var backoff = ReconnectBackoff()
-    private var attempt = 0
+    /// Connections tried so far; tells callbacks of an old one from those of the present one.
+    private(set) var attempt = 0
     private var lastProgress: NIODeadline = .now()
 
     init(loop: any EventLoop, configuration: Configuration, logger: Logger) {
@@ -154,7 +156,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
         self.outgoing = channel.allocator.buffer(capacity: 32 << 10)
         self.lastProgress = .now()
         self.sendGreeting()
-        // A peer may have closed between the handshake and this callback, before the handler had a state to end.
+        // A peer may have closed between the handshake and this callback, before the handler had a state to
+        // end.
         if !channel.isActive { self.closed(attempt) }
         self.loop.scheduleTask(in: self.configuration.greetingTimeout) {
             guard attempt == self.attempt, case .greeting(let channel) = self.state else { return }

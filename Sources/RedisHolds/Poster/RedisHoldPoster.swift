@@ -26,7 +26,8 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     private static let holdsPerCommand = 500
 
     init(
-        loop: any EventLoop, link: RedisLink<RedisHoldPoster>, epochs: EpochWatch, settings: RedisHoldSettings,
+        loop: any EventLoop, link: RedisLink<RedisHoldPoster>, epochs: EpochWatch,
+        settings: RedisHoldSettings,
         logger: Logger
     ) {
         self.loop = loop

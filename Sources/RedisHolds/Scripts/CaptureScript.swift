@@ -1,8 +1,8 @@
 extension HoldScript {
     /// CAPTURE (R4). Arguments: loop, generation, raise, force, id, amount, payload.
     ///
-    /// Answers 0 moved · 1 captured already · 2 no such hold, nothing written (POSTED came first, or Redis lost
-    /// it) · 3 written without a hold because of `force`, only in the epoch protocol · -5 fenced.
+    /// Answers 0 moved · 1 captured already · 2 no such hold, nothing written (POSTED came first, or Redis
+    /// lost it) · 3 written without a hold because of `force`, only in the epoch protocol · -5 fenced.
     static let capture = HoldScript(
         index: 1, name: "CAPTURE",
         body: """

@@ -4,13 +4,16 @@ extension HoldScript {
     static let evict = HoldScript(
         index: 10, name: "EVICT",
         body: """
-            if (redis.call('HGET', k, 'H') or '0') ~= '0' or (redis.call('HGET', k, 'U') or '0') ~= '0' then return 0 end
+            local sums = redis.call('HMGET', k, 'H', 'U')
+            if (sums[1] or '0') ~= '0' or (sums[2] or '0') ~= '0' then return 0 end
             local second = tonumber(redis.call('TIME')[1])
             local all = redis.call('HGETALL', k)
             for j = 1, #all, 2 do
               local kind = string.sub(all[j], 1, 2)
               if kind == 'h:' or kind == 'u:' then return 0 end
-              if kind == 'g:' and second - tonumber(string.match(all[j + 1], '|(%d+)')) < 900 then return 0 end
+              if kind == 'g:' then
+                if second - tonumber(string.match(all[j + 1], '|(%d+)')) < 900 then return 0 end
+              end
             end
             redis.call('DEL', k)
             return 1

@@ -1,6 +1,6 @@
 extension HoldScript {
-    /// EXTEND (R6), and TOUCH when the total is not above what is held. Arguments: loop, generation, raise, id,
-    /// total, ttl ms, owner boot, progress ('' = as it was), caps of request, session, day ('' = none).
+    /// EXTEND (R6), and TOUCH when the total is not above what is held. Arguments: loop, generation, raise,
+    /// id, total, ttl ms, owner boot, progress ('' = as it was), caps of request, session, day ('' = none).
     ///
     /// The total is absolute, so a repeat changes nothing. Answers integers:
     /// - {0, total} raised · {1, held} only touched

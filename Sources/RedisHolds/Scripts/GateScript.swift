@@ -1,5 +1,6 @@
 extension HoldScript {
-    /// GATE (G2). Arguments: gate version, floor, block ('0' or '1'). Answers 1 taken · 0 not newer, or no hash.
+    /// GATE (G2). Arguments: gate version, floor, block ('0' or '1'). Answers 1 taken · 0 not newer, or no
+    /// hash.
     static let gate = HoldScript(
         index: 6, name: "GATE",
         body: """

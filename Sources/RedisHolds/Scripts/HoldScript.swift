@@ -11,8 +11,8 @@
 /// - `g:<loop>` connection generation|second it was raised in: commands of older generations do nothing
 /// - `mi`, `m0`…`m60`, `M` spend per minute and its rolling sum, `di`, `D` spend of the UTC day
 ///
-/// Laws of every script (R10): amounts are strings of digits, `-0` is never written, nothing that can fail comes
-/// after a write, and where memory is to be freed under OOM the first write is HDEL.
+/// Laws of every script (R10): amounts are strings of digits, `-0` is never written, nothing that can fail
+/// comes after a write, and where memory is to be freed under OOM the first write is HDEL.
 struct HoldScript: Sendable {
     /// Index in `all`, and in a connection's table of digests.
     let index: Int
@@ -42,12 +42,15 @@ struct HoldScript: Sendable {
         end
 
         -- Zero is skipped: '-' .. '0' is no number to HINCRBY, and the rest of the script would be lost.
-        local function add(field, amount) if amount ~= '0' then redis.call('HINCRBY', k, field, amount) end end
+        local function add(field, amount)
+          if amount ~= '0' then redis.call('HINCRBY', k, field, amount) end
+        end
         local function subtract(field, amount)
           if amount ~= '0' then redis.call('HINCRBY', k, field, '-' .. amount) end
         end
 
-        -- Fence (R2): true when a later connection of the same loop has spoken up; then this command has no effect.
+        -- Fence (R2): true when a later connection of the same loop has spoken up; then this command has no
+        -- effect.
         local function fenced(loop, generation)
           local g = redis.call('HGET', k, 'g:' .. loop)
           return g and tonumber(generation) < tonumber(string.match(g, '^%d+'))
@@ -100,8 +103,8 @@ struct HoldScript: Sendable {
           redis.call('HINCRBY', k, 'D', amount)
         end
 
-        -- Room under the caps ('' = none) beside everything held (H): nil room = no cap; else room, the cap that
-        -- is nearest (1 request, 2 session, 3 day), both sums, and the minute of the windows.
+        -- Room under the caps ('' = none) beside everything held (H): nil room = no cap; else room, the cap
+        -- that is nearest (1 request, 2 session, 3 day), both sums, and the minute of the windows.
         local function cap_room(request, session, day, H, ms)
           if session == '' and day == '' then
             if request == '' then return nil end
@@ -118,7 +121,8 @@ struct HoldScript: Sendable {
           return room, nearest, M, D, minute
         end
 
-        -- When the nearest cap has room for `need` again, in ms since 1970; 0 = never (a cap of a single request).
+        -- When the nearest cap has room for `need` again, in ms since 1970; 0 = never (a cap of a single
+        -- request).
         local function cap_resets(which, need, cap, H, M, minute, ms)
           if which == 1 then return 0 end
           if which == 3 then return (math.floor(ms / 86400000) + 1) * 86400000 end

@@ -1,12 +1,12 @@
 extension HoldScript {
     /// INIT (R8): ends a cold load. Arguments: incarnation, epoch, ledger generation, version, balance, gate
-    /// version, floor, block, spend of the last hour, spend of the day, then (id, amount) of each hold that the
-    /// ledger has as settled, all of one snapshot.
+    /// version, floor, block, spend of the last hour, spend of the day, then (id, amount) of each hold that
+    /// the ledger has as settled, all of one snapshot.
     ///
     /// Answers 0 done · -1 the hash is another one than the one that was loaded: LOAD again.
     ///
-    /// The snapshot's spend does not hold what is captured and not posted, so U is added. Where POSTED was faster
-    /// than the snapshot its balance stays, and the larger spend counts: a cap errs on the safe side.
+    /// The snapshot's spend does not hold what is captured and not posted, so U is added. Where POSTED was
+    /// faster than the snapshot its balance stays, and the larger spend counts: a cap errs on the safe side.
     static let initialize = HoldScript(
         index: 8, name: "INIT",
         body: """
@@ -27,7 +27,8 @@ extension HoldScript {
             end
             local hour, day = tonumber(ARGV[9]) + U, tonumber(ARGV[10]) + U
             local known = redis.call('HMGET', k, 'lg', 's')
-            local overtaken = known[2] and (known[1] ~= ARGV[3] or known[2] ~= ARGV[4]) and not newer(ARGV[3], ARGV[4])
+            local same = known[1] == ARGV[3] and known[2] == ARGV[4]
+            local overtaken = known[2] and not same and not newer(ARGV[3], ARGV[4])
             if overtaken then
               hour, day = math.max(hour, M), math.max(day, D)
             else
@@ -36,7 +37,8 @@ extension HoldScript {
             for _, name in ipairs(minutes) do redis.call('HDEL', k, name) end
             redis.call('HSET', k, 'm' .. text(minute % 61), text(hour), 'M', text(hour), 'D', text(day))
             local gs = redis.call('HGET', k, 'gs')
-            if not gs or tonumber(ARGV[6]) >= tonumber(gs) or tonumber(ARGV[3]) > tonumber(known[1] or '0') then
+            local restored = tonumber(ARGV[3]) > tonumber(known[1] or '0')
+            if not gs or restored or tonumber(ARGV[6]) >= tonumber(gs) then
               redis.call('HSET', k, 'gs', ARGV[6], 'f', ARGV[7], 'blk', ARGV[8])
             end
             redis.call('HSET', k, 'e', ARGV[2], 'H', text(H), 'U', text(U))

@@ -12,11 +12,13 @@ extension HoldScript {
     static let place = HoldScript(
         index: 0, name: "PLACE",
         body: """
-            local epoch, loop, generation, id, want, least, ttl, owner, meta, cap_request, cap_session, cap_day
-              = unpack(ARGV)
+            local epoch, loop, generation, id, want, least, ttl, owner, meta = unpack(ARGV)
+            local cap_request, cap_session, cap_day = ARGV[10], ARGV[11], ARGV[12]
             if fenced(loop, generation) then return {-5} end
-            local v = redis.call('HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'e', 'h:' .. id, 'u:' .. id, 'lg', 's', 'gs')
-            local p, H, U, f = tonumber(v[1] or '0'), tonumber(v[2] or '0'), tonumber(v[3] or '0'), tonumber(v[4] or '0')
+            local v = redis.call(
+              'HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'e', 'h:' .. id, 'u:' .. id, 'lg', 's', 'gs')
+            local p, H = tonumber(v[1] or '0'), tonumber(v[2] or '0')
+            local U, f = tonumber(v[3] or '0'), tonumber(v[4] or '0')
             if v[7] then return {1, tonumber(amount_of(v[7])), p - U} end
             if v[8] then return {2} end
             if not v[1] or v[6] ~= epoch then return {-1} end

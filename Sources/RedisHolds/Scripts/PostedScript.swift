@@ -1,9 +1,10 @@
 extension HoldScript {
     /// POSTED (R7). Arguments: ledger generation, version, balance, then (id, amount) of each settled hold.
     ///
-    /// h: goes always, u: only if it is the amount that was posted (a reaper's estimate leaves the owner's FINAL).
-    /// Both go, so CAPTURE may come before or after. Spend of a hold that was never captured is counted here.
-    /// Never creates a hash; the balance counts if (generation, version) is newer. Answers how many entries went.
+    /// h: goes always, u: only if it is the amount that was posted (a reaper's estimate leaves the owner's
+    /// FINAL). Both go, so CAPTURE may come before or after. Spend of a hold that was never captured is
+    /// counted here. Never creates a hash; the balance counts if (generation, version) is newer. Answers how
+    /// many entries went.
     static let posted = HoldScript(
         index: 5, name: "POSTED",
         body: """

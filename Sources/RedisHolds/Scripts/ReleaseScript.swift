@@ -1,8 +1,8 @@
 extension HoldScript {
     /// RELEASE (R5). Arguments: loop, generation, raise, id, owner boot.
     ///
-    /// Answers 0 given back · 1 nothing there · 2 captured already · 3 taken over by a reaper, which keeps it ·
-    /// -5 fenced.
+    /// Answers 0 given back · 1 nothing there · 2 captured already · 3 taken over by a reaper, which keeps it
+    /// · -5 fenced.
     static let release = HoldScript(
         index: 2, name: "RELEASE",
         body: """

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What all sessions of a process know together about epochs: the newest generation of the ledger, and the epoch
-/// that was seen last.
+/// What all sessions of a process know together about epochs: the newest generation of the ledger, and the
+/// epoch that was seen last.
 final class EpochWatch: Sendable {
     private let generation = Atomic<Int64>(0)
     private let lastEpoch = Mutex<String?>(nil)

@@ -23,7 +23,8 @@ struct HoldTrack: Sendable, Equatable {
     private(set) var placeIsOut = false
     /// REASSERTs sent and not acknowledged.
     private(set) var reassertsOut = 0
-    /// Nobody has recorded an outcome, so if the hold is gone a reaper may have: then a VOID must correct it (K4).
+    /// Nobody has recorded an outcome, so if the hold is gone a reaper may have: then a VOID must correct it
+    /// (K4).
     private(set) var oweVoid = false
     /// POSTED may have come between a REASSERT and its CAPTURE: u: would stay for ever (K6).
     private(set) var mustVerifyCapture = false

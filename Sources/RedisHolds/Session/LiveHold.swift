@@ -1,9 +1,10 @@
 import Metering
 import NIOCore
 
-/// One hold in a session's table: the exchange's side of the truth, from before PLACE is sent until its end is
-/// acknowledged.
-// SAFETY: confined to the loop of its session; Sendable only so that callbacks which return to that loop may hold it.
+/// One hold in a session's table: the exchange's side of the truth, from before PLACE is sent until its end
+/// is acknowledged.
+// SAFETY: confined to the loop of its session; Sendable only so that callbacks which return to that loop may
+// hold it.
 final class LiveHold: @unchecked Sendable {
     let request: PlaceRequest
     var track: HoldTrack

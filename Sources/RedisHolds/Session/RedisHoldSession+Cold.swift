@@ -23,7 +23,8 @@ extension RedisHoldSession {
         self.begin(load)
     }
 
-    /// The epoch key is read on the same connection before LOAD, so what INIT stamps is not older than the data.
+    /// The epoch key is read on the same connection before LOAD, so what INIT stamps is not older than the
+    /// data.
     private func begin(_ load: ColdLoad) {
         load.rounds += 1
         guard load.rounds <= self.settings.coldRoundsMax, self.link.isReady else {
@@ -51,7 +52,9 @@ extension RedisHoldSession {
     func loadAnswered(_ load: ColdLoad, _ reply: borrowing RedisReply) {
         guard self.isCurrent(load) else { return }
         if let refusal = reply.refusal { return self.refused(load, refusal, of: "LOAD") }
-        guard let incarnation = reply.text(at: 0), !incarnation.isEmpty else { return self.fail(load, .storeRefused) }
+        guard let incarnation = reply.text(at: 0), !incarnation.isEmpty else {
+            return self.fail(load, .storeRefused)
+        }
         load.incarnation = incarnation
         let holds = stride(from: 1, to: reply.count, by: 2).compactMap { index in
             reply.text(at: index).flatMap { HoldID(text: $0.dropFirst(2)) }
@@ -66,7 +69,8 @@ extension RedisHoldSession {
         guard case .success(let snapshot) = result else { return self.fail(load, .ledgerUnreachable) }
         self.shared.epochs.saw(generation: snapshot.balance.generation)
         self.checkLedgerGeneration()
-        // A ledger older than one that was seen (an old primary that still answers) must not be stamped as new.
+        // A ledger older than one that was seen (an old primary that still answers) must not be stamped as
+        // new.
         guard snapshot.balance.generation == self.knownLedgerGeneration else {
             return self.fail(load, .ledgerUnreachable)
         }

@@ -47,7 +47,9 @@ extension RedisHoldSession {
 
     func captureAnswered(_ hold: LiveHold, _ reply: borrowing RedisReply) {
         hold.endIsOut = false
-        guard let answer = reply.integer, answer != -5 else { return self.endRefused(hold, reply.refusal, "CAPTURE") }
+        guard let answer = reply.integer, answer != -5 else {
+            return self.endRefused(hold, reply.refusal, "CAPTURE")
+        }
         switch hold.track.captureAnswered(wrote: answer != 2) {
         case .forget: self.forget(hold)
         case .verifyThenForget:
@@ -59,7 +61,9 @@ extension RedisHoldSession {
 
     func releaseAnswered(_ hold: LiveHold, _ reply: borrowing RedisReply) {
         hold.endIsOut = false
-        guard let answer = reply.integer, answer != -5 else { return self.endRefused(hold, reply.refusal, "RELEASE") }
+        guard let answer = reply.integer, answer != -5 else {
+            return self.endRefused(hold, reply.refusal, "RELEASE")
+        }
         switch hold.track.releaseAnswered(gone: answer == 1 || answer == 3) {
         case .forget: self.forget(hold)
         case .recordVoid:
@@ -77,14 +81,17 @@ extension RedisHoldSession {
             hold.failures += 1
             return self.sendEnd(hold)
         }
-        if refusal == nil { self.logger.error("an end was fenced or not understood", metadata: ["command": "\(command)"]) }
+        if refusal == nil {
+            self.logger.error("an end was fenced or not understood", metadata: ["command": "\(command)"])
+        }
         let pause = min(Self.retryFirst * (1 << min(hold.failures, 8)), Self.retryMax)
         hold.failures += 1
         hold.due = .now() + pause
     }
 
-    /// Rule K6, from behind: after the CAPTURE of a hold that was put back is acknowledged, the ledger is asked. If
-    /// it has the hold, POSTED may have come too early, and comes again; if not, POSTED is still to come.
+    /// Rule K6, from behind: after the CAPTURE of a hold that was put back is acknowledged, the ledger is
+    /// asked. If it has the hold, POSTED may have come too early, and comes again; if not, POSTED is still to
+    /// come.
     private func verifyCapture(_ hold: LiveHold, pause: TimeAmount) {
         let account = hold.request.account
         self.shared.accounts.snapshot(of: account, among: [hold.request.hold]) { result in
@@ -112,7 +119,8 @@ extension RedisHoldSession {
         let bytes =
             prefix.count + self.leaseArguments.count + request.priceID.utf8.count
             + request.endpoint.rawValue.utf8.count + 36 + 2 * CommandCursor.integerBytesMax
-        self.link.send(.reassert(hold), .reassert, of: request.account, arguments: 8, argumentBytes: bytes) { cursor in
+        self.link.send(.reassert(hold), .reassert, of: request.account, arguments: 8, argumentBytes: bytes) {
+            cursor in
             cursor.prepared(prefix)
             cursor.argument(request.hold)
             cursor.argument(hold.track.amount.value)
@@ -160,7 +168,8 @@ extension RedisHoldSession {
             hold.due = .now() + .seconds(1)
             return
         }
-        // Rule F9 in its simple form. A hold that a reaper took over (3) is its owner's again once POSTED took it.
+        // Rule F9 in its simple form. A hold that a reaper took over (3) is its owner's again once POSTED
+        // took it.
         if reply.integer(at: 0) == 2 { self.sendReassert(hold, raise: false) }
     }
 

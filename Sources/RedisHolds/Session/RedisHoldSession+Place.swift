@@ -9,7 +9,8 @@ extension RedisHoldSession {
         let bytes =
             self.placePrefix.count + self.leaseArguments.count + request.priceID.utf8.count
             + request.endpoint.rawValue.utf8.count + 36 + 7 * CommandCursor.integerBytesMax
-        self.link.send(.place(hold), .place, of: request.account, arguments: 12, argumentBytes: bytes) { cursor in
+        self.link.send(.place(hold), .place, of: request.account, arguments: 12, argumentBytes: bytes) {
+            cursor in
             cursor.prepared(self.placePrefix)
             cursor.argument(request.hold)
             cursor.argument(request.want.value)
@@ -34,7 +35,8 @@ extension RedisHoldSession {
             self.foundShort(hold, .short(available: available), reply)
         case -3: self.foundShort(hold, .blocked, reply)
         case -4:
-            let answer = Self.capAnswer(hold.request.caps, which: reply.integer(at: 1), reset: reply.integer(at: 2))
+            let answer = Self.capAnswer(
+                hold.request.caps, which: reply.integer(at: 1), reset: reply.integer(at: 2))
             self.decide(hold) { self.end($0, answer) }
         case 2, -5:
             // Captured already, or fenced: only a mistake of ours can bring that about.
@@ -55,7 +57,8 @@ extension RedisHoldSession {
     }
 
     private func granted(_ hold: LiveHold, _ reply: borrowing RedisReply) {
-        guard let value = reply.integer(at: 1), let amount = Millicredits(exactly: value), amount >= .zero else {
+        guard let value = reply.integer(at: 1), let amount = Millicredits(exactly: value), amount >= .zero
+        else {
             return self.placeBecameUnknown(hold)
         }
         switch hold.track.granted(amount) {
@@ -140,7 +143,9 @@ extension RedisHoldSession {
     }
 
     private func verified(_ hold: LiveHold, _ seen: BalanceStamp, _ outcome: ShortVerifier.Outcome) {
-        guard hold.track.phase == .placing, !hold.track.placeIsOut, let refusal = hold.pendingRefusal else { return }
+        guard hold.track.phase == .placing, !hold.track.placeIsOut, let refusal = hold.pendingRefusal else {
+            return
+        }
         guard case .known(let snapshot) = outcome, seen.isOlder(than: snapshot), self.link.isReady else {
             return self.end(hold, refusal)
         }

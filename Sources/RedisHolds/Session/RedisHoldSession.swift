@@ -4,9 +4,10 @@ import NIOCore
 
 /// The hold store as one event loop sees it: one connection, one table of live holds.
 ///
-/// The table is the exchange's side of the truth. Redis may lose anything; what it should know is issued again from
-/// the present state, never by repeating old commands (MONEY_PATH K1–K6).
-// SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may hold it.
+/// The table is the exchange's side of the truth. Redis may lose anything; what it should know is issued
+/// again from the present state, never by repeating old commands (MONEY_PATH K1–K6).
+// SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may
+// hold it.
 public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sendable {
     typealias Slot = SessionSlot
 
@@ -70,7 +71,8 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         }
         let now = NIODeadline.now()
         guard self.breaker.admit(now: now) != .refuse else { return self.refuse(.breakerOpen, completion) }
-        // A hold id is made for one exchange; a second PLACE of it is a mistake of ours that must not harm the first.
+        // A hold id is made for one exchange; a second PLACE of it is a mistake of ours that must not harm
+        // the first.
         guard self.live[request.hold] == nil else { return self.refuse(.storeRefused, completion) }
         let hold = LiveHold(
             request: request, deadline: now + self.settings.placeDeadline, completion: completion)
@@ -115,10 +117,12 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     /// A capture whose hold this session never placed (taken over from another one).
     private func adopt(_ settlement: Settlement) -> LiveHold {
         let request = PlaceRequest(
-            account: settlement.account, hold: settlement.hold, want: .zero, least: .zero, inputEstimate: .zero,
+            account: settlement.account, hold: settlement.hold, want: .zero, least: .zero,
+            inputEstimate: .zero,
             priceID: settlement.priceID, endpoint: settlement.endpoint)
         let hold = LiveHold(
-            request: request, track: .adopted(settlement.charge.amount), deadline: .distantPast, completion: nil)
+            request: request, track: .adopted(settlement.charge.amount), deadline: .distantPast,
+            completion: nil)
         self.live[settlement.hold] = hold
         return hold
     }
@@ -153,8 +157,8 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         }
     }
 
-    /// All in `placing` got the same time, so the first is the next to expire. Those that went on to the ledger
-    /// have a later deadline; the upkeep looks at them.
+    /// All in `placing` got the same time, so the first is the next to expire. Those that went on to the
+    /// ledger have a later deadline; the upkeep looks at them.
     private func passDeadlines(now: NIODeadline) {
         while let first = self.placing.first {
             let isPast = first.deadline <= now

@@ -16,7 +16,8 @@ struct BalanceStamp: Sendable, Hashable {
 }
 
 /// Decides when the ledger is read before a 402 (rule G4): one read at a time and at most one per second per
-/// account, so someone who has just paid is never turned away for longer than that. A value; time from outside.
+/// account, so someone who has just paid is never turned away for longer than that. A value; time from
+/// outside.
 struct ShortVerification: Sendable {
     static let interval: TimeAmount = .seconds(1)
     /// A read that did not come back within this is taken for lost.
@@ -72,11 +73,15 @@ struct ShortVerification: Sendable {
 
     var count: Int { self.entries.count }
 
-    private static func limit(_ entry: Entry) -> TimeAmount { entry.isReading ? Self.patience : Self.interval }
+    private static func limit(_ entry: Entry) -> TimeAmount {
+        entry.isReading ? Self.patience : Self.interval
+    }
 
     private mutating func makeRoom(now: NIODeadline) {
         guard self.entries.count >= Self.entriesMax else { return }
-        self.entries = self.entries.filter { now - $0.value.startedAt < Self.limit($0.value) || $0.value.waiters > 0 }
+        self.entries = self.entries.filter {
+            now - $0.value.startedAt < Self.limit($0.value) || $0.value.waiters > 0
+        }
     }
 }
 

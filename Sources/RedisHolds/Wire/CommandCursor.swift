@@ -115,7 +115,8 @@ struct CommandCursor {
 
     @inline(__always)
     private mutating func put(_ bytes: UnsafeRawBufferPointer) {
-        precondition(bytes.count <= self.memory.count - self.written, "the caller reserves enough for its command")
+        precondition(
+            bytes.count <= self.memory.count - self.written, "the caller reserves enough for its command")
         guard !bytes.isEmpty else { return }
         UnsafeMutableRawBufferPointer(rebasing: self.memory[self.written...]).copyMemory(from: bytes)
         self.written += bytes.count

@@ -1,6 +1,7 @@
 import Metering
 
-/// Where Redis is and how to get in: `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+/// Where Redis is and how to get in: `redis://[user:password@]host[:port][/database]`, or `rediss://` for
+/// TLS.
 public struct RedisAddress: Sendable, Hashable {
     public var host: String
     public var port: Int
@@ -22,7 +23,8 @@ public struct RedisAddress: Sendable, Hashable {
         }
         (self.user, self.password) = (nil, nil)
         if let at = rest.lastIndex(of: "@") {
-            let credentials = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            let credentials = rest[..<at].split(
+                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             rest = rest[rest.index(after: at)...]
             guard credentials.count == 2, let user = Self.unescaped(credentials[0]),
                 let password = Self.unescaped(credentials[1])
@@ -68,7 +70,8 @@ public struct RedisAddress: Sendable, Hashable {
                 bytes.append(byte)
                 continue
             }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            guard rest.count >= 2,
+                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
             else { return nil }
             bytes.append(value)
             rest = rest.dropFirst(2)
@@ -87,7 +90,8 @@ public struct RedisPassword: Sendable, Hashable, CustomStringConvertible, Custom
 
 /// What is wrong with `REDIS_URL`; never quotes it, since it may hold a password.
 public enum RedisAddressProblem: Error, Sendable, Hashable, CustomStringConvertible {
-    case clusterNotSupported, unknownScheme, malformedCredentials, malformedHost, malformedPort, malformedDatabase
+    case clusterNotSupported, unknownScheme, malformedCredentials, malformedHost, malformedPort,
+        malformedDatabase
 
     public var description: String {
         switch self {

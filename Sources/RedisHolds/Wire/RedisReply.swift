@@ -77,7 +77,9 @@ final class RedisReplyReader {
     private let reader: UnsafeMutablePointer<redisReader>
 
     init() {
-        guard let reader = redisReaderCreate() else { preconditionFailure("redisReaderCreate: out of memory") }
+        guard let reader = redisReaderCreate() else {
+            preconditionFailure("redisReaderCreate: out of memory")
+        }
         self.reader = reader
     }
 

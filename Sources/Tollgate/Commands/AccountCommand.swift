@@ -75,7 +75,9 @@ struct AccountCommand: AsyncParsableCommand {
                         throw UsageError("no account of user '\(user)'")
                     }
                     print(account.line)
-                    print("balance  \(account.balance.balance) millicredits, version \(account.balance.version)")
+                    print(
+                        "balance  \(account.balance.balance) millicredits, version \(account.balance.version)"
+                    )
                     print("floor    \(account.gate.floor) millicredits")
                     print("blocked  \(account.gate.blocked ? "yes" : "no")")
                 }

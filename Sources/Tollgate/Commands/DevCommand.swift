@@ -3,7 +3,8 @@ import Logging
 
 struct DevCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dev", abstract: "A complete private stack: Postgres, Redis, a mock of OpenAI, and Tollgate.",
+        commandName: "dev",
+        abstract: "A complete private stack: Postgres, Redis, a mock of OpenAI, and Tollgate.",
         discussion: """
             Data is kept below --dir and used again by the next start. With OPENAI_API_KEY in the environment (and \
             OPENAI_BASE_URL, if set) the real API is used instead of the mock. User 'demo' starts with 10,000 \

@@ -4,7 +4,8 @@ import PostgresLedger
 import RateCards
 
 struct EstimateCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "estimate", abstract: "The price of a request.")
+    static let configuration = CommandConfiguration(
+        commandName: "estimate", abstract: "The price of a request.")
 
     @Option(help: "Model, as clients name it.")
     var model: String

@@ -22,7 +22,8 @@ struct KeyCommand: AsyncParsableCommand {
                     let book = try store.book()
                     let made =
                         service
-                        ? try await book.createServiceKey(label: user) : try await book.createKey(userID: user)
+                        ? try await book.createServiceKey(label: user)
+                        : try await book.createKey(userID: user)
                     print(made.secret.text)
                     complain("key \(made.keyID) created; the secret is not stored and cannot be shown again")
                 }

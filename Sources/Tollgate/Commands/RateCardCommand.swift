@@ -10,7 +10,8 @@ struct RateCardCommand: AsyncParsableCommand {
         subcommands: [Validate.self, Diff.self, Apply.self, List.self, Import.self])
 
     struct Validate: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Check a file; every problem is reported at once.")
+        static let configuration = CommandConfiguration(
+            abstract: "Check a file; every problem is reported at once.")
         @Argument(help: "The YAML file.") var file: String
 
         func run() async throws {
@@ -69,14 +70,17 @@ struct RateCardCommand: AsyncParsableCommand {
                     let result = try await store.ledger.applyRateCard(
                         card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds,
                         body: body, by: "cli")
-                    print("\(card.identity): " + (result == .applied ? "applied" : "was applied before, unchanged"))
+                    print(
+                        "\(card.identity): "
+                            + (result == .applied ? "applied" : "was applied before, unchanged"))
                 }
             }
         }
     }
 
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "All applied cards; * marks the active one.")
+        static let configuration = CommandConfiguration(
+            abstract: "All applied cards; * marks the active one.")
 
         func run() async throws {
             try await reporting {
@@ -95,7 +99,9 @@ struct RateCardCommand: AsyncParsableCommand {
 
     struct Import: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Draft a card from a price list (CSV); the YAML goes to standard output, doubts to standard error.")
+            abstract:
+                "Draft a card from a price list (CSV); the YAML goes to standard output, doubts to standard error."
+        )
         @Argument(help: "The price list, with columns as ratecards/import/*.csv.") var csv: String
         @Option(help: "Name of the card.") var card = "openai"
         @Option(help: "Version and date of the card, YYYY-MM-DD.") var version: String

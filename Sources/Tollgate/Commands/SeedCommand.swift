@@ -8,7 +8,8 @@ import RateCards
 struct SeedCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "seed",
-        abstract: "Put the active rate card, the packages and the internal admin account in place; safe to repeat.")
+        abstract:
+            "Put the active rate card, the packages and the internal admin account in place; safe to repeat.")
 
     @Option(help: "Rate card to apply; default: the newest ratecards/openai-*.yaml.")
     var card: String?
@@ -35,7 +36,8 @@ enum Seeding {
             by: "seed")
         lines.append("rate card \(card.identity): " + (applied == .applied ? "applied" : "already applied"))
         let admin = try await store.accounts().findOrCreate(userID: ControlPlane.adminUserID)
-        lines.append("internal account '\(ControlPlane.adminUserID)': " + (admin.created ? "created" : "exists"))
+        lines.append(
+            "internal account '\(ControlPlane.adminUserID)': " + (admin.created ? "created" : "exists"))
         let packages = try await store.ledger.packages()
         lines.append("packages: " + packages.map(\.code).joined(separator: ", "))
         return lines

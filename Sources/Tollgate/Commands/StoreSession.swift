@@ -10,7 +10,9 @@ struct StoreSession {
     let logger: Logger
 
     /// Opens the database of `DATABASE_URL` (`DATABASE_DIRECT_URL` when `direct`), runs `body`, and closes it.
-    static func with<Value>(direct: Bool = false, _ body: (StoreSession) async throws -> Value) async throws -> Value {
+    static func with<Value>(direct: Bool = false, _ body: (StoreSession) async throws -> Value) async throws
+        -> Value
+    {
         var reader = SettingsReader.environment()
         let url = reader.requiredSecret("DATABASE_URL", "the ledger, postgresql://…")
         let directURL = reader.secret("DATABASE_DIRECT_URL") ?? url
@@ -23,7 +25,8 @@ struct StoreSession {
         logger.logLevel = .warning
         let pool = PostgresPool(try PostgresConfiguration(url: url.value), size: 1, logger: logger)
         defer { pool.shutDown() }
-        return try await body(StoreSession(pool: pool, ledger: PostgresLedger(pool: pool, logger: logger), logger: logger))
+        return try await body(
+            StoreSession(pool: pool, ledger: PostgresLedger(pool: pool, logger: logger), logger: logger))
     }
 
     /// Accounts and keys; needs `KEY_PEPPER`, since keys are stored as a keyed hash.

@@ -8,7 +8,9 @@ import RedisHolds
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Every invariant of the ledger, and of the hold store when REDIS_URL is set; exit 1 with the offending rows.")
+        abstract:
+            "Every invariant of the ledger, and of the hold store when REDIS_URL is set; exit 1 with the offending rows."
+    )
 
     func run() async throws {
         try await reporting {
@@ -66,7 +68,9 @@ private enum HoldStoreCheck {
             }
             if stored.generation == ledger.generation, stored.version > ledger.version {
                 isClean = false
-                print("violation: hold store: account \(account.account) is at a version that the ledger never had")
+                print(
+                    "violation: hold store: account \(account.account) is at a version that the ledger never had"
+                )
             }
         }
         return isClean

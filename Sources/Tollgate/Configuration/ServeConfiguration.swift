@@ -39,7 +39,8 @@ struct ServeConfiguration: Sendable {
         self.upstreamCAFile = reader.text("OPENAI_CA_FILE")
         self.adminTokens = reader.requiredSecrets("ADMIN_TOKEN", "bearer of the admin API", bytesMin: 32)
         self.keyPeppers = reader.requiredSecrets("KEY_PEPPER", "key of the hash of API keys", bytesMin: 32)
-        self.sessionSecrets = reader.requiredSecrets("SESSION_SECRET", "key of browser sessions", bytesMin: 32)
+        self.sessionSecrets = reader.requiredSecrets(
+            "SESSION_SECRET", "key of browser sessions", bytesMin: 32)
         self.listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
         self.opsListen = reader.listenAddress("OPS_LISTEN", default: "127.0.0.1:9090")
         self.publicURL = Self.publicURL(&reader, listen: self.listen)
@@ -60,7 +61,9 @@ struct ServeConfiguration: Sendable {
     private static func checkScheme(
         _ reader: inout SettingsReader, _ name: String, _ url: Secret, _ schemes: [String]
     ) {
-        guard !url.value.isEmpty, !schemes.contains(where: { url.value.hasPrefix($0 + "://") }) else { return }
+        guard !url.value.isEmpty, !schemes.contains(where: { url.value.hasPrefix($0 + "://") }) else {
+            return
+        }
         reader.reject(name, "must begin with \(schemes.map { $0 + "://" }.joined(separator: " or "))")
     }
 
@@ -92,7 +95,9 @@ struct ServeConfiguration: Sendable {
     }
 
     private static func origins(_ reader: inout SettingsReader) -> [String] {
-        let origins = (reader.text("CORS_ORIGINS") ?? "").split(separator: ",").map { String($0.trimmingBlanks) }
+        let origins = (reader.text("CORS_ORIGINS") ?? "").split(separator: ",").map {
+            String($0.trimmingBlanks)
+        }
         for origin in origins {
             let afterScheme = origin.hasPrefix("https://") ? origin.dropFirst(8) : origin.dropFirst(7)
             if !(origin.hasPrefix("https://") || origin.hasPrefix("http://")) || afterScheme.isEmpty
@@ -116,7 +121,9 @@ struct ServeConfiguration: Sendable {
         if let seconds = reader.integer("UPSTREAM_IDLE_TIMEOUT_SECONDS", in: 1...3600) {
             timeouts.upstreamIdle = .seconds(seconds)
         }
-        if let seconds = reader.integer("DRAIN_TIMEOUT_SECONDS", in: 1...3600) { timeouts.drain = .seconds(seconds) }
+        if let seconds = reader.integer("DRAIN_TIMEOUT_SECONDS", in: 1...3600) {
+            timeouts.drain = .seconds(seconds)
+        }
         if let seconds = reader.integer("SHUTDOWN_TIMEOUT_SECONDS", in: 0...3600) {
             timeouts.shutdown = .seconds(seconds)
         }
@@ -127,7 +134,8 @@ struct ServeConfiguration: Sendable {
     private static func refuseWhatIsNotThereYet(_ reader: inout SettingsReader) {
         for (name, harmless) in [
             ("TLS_CERT", nil), ("TLS_KEY", nil), ("BILLING_CHARGING_ENABLED", "true"),
-            ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil), ("BILLING_AUTO_RECHARGE", "false"),
+            ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil),
+            ("BILLING_AUTO_RECHARGE", "false"),
             ("BILLING_MODEL_ALLOWLIST", nil),
         ] as [(String, String?)] {
             guard let value = reader.text(name), value != harmless else { continue }

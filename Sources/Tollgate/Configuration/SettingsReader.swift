@@ -47,7 +47,9 @@ struct SettingsReader {
     /// `NAME`, or the contents of the file that `NAME_FILE` names, without its last line end.
     mutating func secret(_ name: String) -> Secret? {
         if let value = self.text(name) {
-            if self.text(name + "_FILE") != nil { self.reject(name, "is set beside \(name)_FILE; set one of them") }
+            if self.text(name + "_FILE") != nil {
+                self.reject(name, "is set beside \(name)_FILE; set one of them")
+            }
             return Secret(value: value)
         }
         guard let path = self.text(name + "_FILE") else { return nil }
@@ -95,7 +97,8 @@ struct SettingsReader {
         }
     }
 
-    mutating func choice<Value: RawRepresentable & CaseIterable>(_ name: String, default fallback: Value) -> Value
+    mutating func choice<Value: RawRepresentable & CaseIterable>(_ name: String, default fallback: Value)
+        -> Value
     where Value.RawValue == String {
         guard let text = self.text(name) else { return fallback }
         if let value = Value(rawValue: text) { return value }
@@ -141,7 +144,9 @@ struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
         self.init(host: String(host), port: port)
     }
 
-    var description: String { self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)" }
+    var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
 }
 
 extension StringProtocol {

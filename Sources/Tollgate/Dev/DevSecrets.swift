@@ -21,7 +21,8 @@ struct DevSecrets: Codable {
         }
         let secrets = DevSecrets(
             adminToken: self.random(), keyPepper: self.random(), sessionSecret: self.random(),
-            stripeWebhookSecret: "whsec_" + self.random(), apiKey: KeySecret().text, serviceKey: KeySecret().text)
+            stripeWebhookSecret: "whsec_" + self.random(), apiKey: KeySecret().text,
+            serviceKey: KeySecret().text)
         let data = try JSONEncoder().encode(secrets)
         try writePrivately(String(decoding: data, as: UTF8.self), to: path)
         return secrets

@@ -72,7 +72,9 @@ struct DevStack {
         try await StoreSession.with(url: Secret(value: databaseURL)) { store in
             let report = try await Migrator().migrate(store.pool)
             self.step("schema at version \(report.version)")
-            for line in try await Seeding.seed(store, cardPath: try RateCardFiles.newestOpenAI()) { self.step(line) }
+            for line in try await Seeding.seed(store, cardPath: try RateCardFiles.newestOpenAI()) {
+                self.step(line)
+            }
             let book = AccountBook(
                 pool: store.pool, hasher: KeyHasher(peppers: [Array(secrets.keyPepper.utf8)]))
             let demo = try await book.findOrCreate(userID: "demo").account
@@ -81,7 +83,8 @@ struct DevStack {
             // Keyed, so that a second start does not grant again.
             _ = try await store.ledger.grant(
                 Grant(
-                    account: demo, amount: Millicredits(10_000_000), kind: .promotional, sourceRef: "dev:demo",
+                    account: demo, amount: Millicredits(10_000_000), kind: .promotional,
+                    sourceRef: "dev:demo",
                     reason: "dev"))
             self.step("user demo is there, with a key and a first 10,000 credits")
         }
@@ -114,7 +117,8 @@ struct DevStack {
             let facts = DevFacts(
                 baseURL: root + "/v1", apiKey: secrets.apiKey, serviceKey: secrets.serviceKey,
                 adminToken: secrets.adminToken, keyPepper: secrets.keyPepper,
-                stripeWebhookSecret: secrets.stripeWebhookSecret, databaseURL: databaseURL, redisURL: redisURL,
+                stripeWebhookSecret: secrets.stripeWebhookSecret, databaseURL: databaseURL,
+                redisURL: redisURL,
                 upstreamURL: upstreamURL, opsURL: "http://127.0.0.1:\(opsPort)",
                 portalURL: root + "/billing?tab=credits", adminURL: root + "/admin")
             try facts.write(to: factsPath)

@@ -43,7 +43,8 @@ final class Deployment: Sendable {
         _ = try await self.ledger.ensurePartitions()
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
         try await self.directory.load()
-        self.prices = try await PriceBook(ledger: self.ledger, mode: configuration.roundingMode, logger: logger)
+        self.prices = try await PriceBook(
+            ledger: self.ledger, mode: configuration.roundingMode, logger: logger)
         let directory = self.directory
         self.feed = ChangeFeed(
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
@@ -57,7 +58,8 @@ final class Deployment: Sendable {
         self.heldReader = try RedisAccountReader(
             url: configuration.redisURL.value, group: self.group, logger: logger)
         self.proxy = Self.makeProxy(
-            configuration, boot: self.boot, directory: self.directory, prices: self.prices, settler: self.settler,
+            configuration, boot: self.boot, directory: self.directory, prices: self.prices,
+            settler: self.settler,
             holds: self.holds, ledger: self.ledger, heldReader: self.heldReader, pool: self.readingPool,
             group: self.group, logger: logger)
     }
@@ -69,7 +71,8 @@ final class Deployment: Sendable {
     /// - Parameter onReady: called once the public port listens.
     func run(onReady: @escaping @Sendable (Int) async throws -> Void) async throws {
         let ops = OpsPort.application(
-            host: self.configuration.opsListen.host, port: self.configuration.opsListen.port, version: Version.text,
+            host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
+            version: Version.text,
             sources: [self.proxy.metrics, self.settler, self.holds],
             readiness: Self.readiness(self.holds, self.readingPool), logger: self.logger)
         let services: [any Service] = [
@@ -89,9 +92,12 @@ final class Deployment: Sendable {
             randomA: UInt16(truncatingIfNeeded: random.next()), randomB: random.next())
     }
 
-    private static func readiness(_ holds: RedisHolds, _ pool: PostgresPool) -> @Sendable () async -> [Readiness] {
+    private static func readiness(_ holds: RedisHolds, _ pool: PostgresPool)
+        -> @Sendable () async -> [Readiness]
+    {
         { @Sendable in
-            let ledger = (try? await pool.run(timeout: .seconds(2)) { try $0.run("SELECT 1").affected }) != nil
+            let ledger =
+                (try? await pool.run(timeout: .seconds(2)) { try $0.run("SELECT 1").affected }) != nil
             return [Readiness("hold_store", isReady: holds.isHealthy), Readiness("ledger", isReady: ledger)]
         }
     }

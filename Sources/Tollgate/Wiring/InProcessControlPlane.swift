@@ -11,7 +11,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     let logger: Logger
 
     func respond(to call: ControlRequest, writer: any ControlResponseWriting) async throws {
-        let context = Responder.Context(source: ApplicationRequestContextSource(channel: call.channel, logger: self.logger))
+        let context = Responder.Context(
+            source: ApplicationRequestContextSource(channel: call.channel, logger: self.logger))
         let response: Response
         if let request = Self.request(call) {
             do {

@@ -39,7 +39,8 @@ final class PriceBook: PriceSource, Sendable {
 
     private static func load(_ ledger: PostgresLedger, _ mode: RoundingMode) async throws -> PriceTable {
         guard let active = try await ledger.activeRateCard() else {
-            throw UsageError("no rate card is in force: run `tollgate seed`, or `tollgate ratecard apply FILE`")
+            throw UsageError(
+                "no rate card is in force: run `tollgate seed`, or `tollgate ratecard apply FILE`")
         }
         return try self.table(active.body, mode)
     }

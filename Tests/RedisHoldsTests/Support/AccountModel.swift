@@ -2,8 +2,8 @@ import Metering
 
 @testable import RedisHolds
 
-/// What the scripts must do to one account, in plain Swift. Spend windows are those of one short run: nothing ages
-/// out of them.
+/// What the scripts must do to one account, in plain Swift. Spend windows are those of one short run: nothing
+/// ages out of them.
 struct AccountModel {
     struct Hold { var amount: Int64 }
 
@@ -46,7 +46,9 @@ struct AccountModel {
         return [0, grant, posted]
     }
 
-    mutating func capture(_ id: HoldID, _ amount: Int64, loop: String, generation: Int64, raise: Bool) -> Int64 {
+    mutating func capture(_ id: HoldID, _ amount: Int64, loop: String, generation: Int64, raise: Bool)
+        -> Int64
+    {
         if self.isFenced(loop, generation) { return -5 }
         if raise { self.fences[loop] = generation }
         if self.captures[id] != nil { return 1 }

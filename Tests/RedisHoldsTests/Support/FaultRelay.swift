@@ -43,16 +43,18 @@ final class FaultRelay: @unchecked Sendable {
     /// Everything that waited goes on, in order.
     func letGo() async throws {
         try await self.loop.submit {
-            (self.holdsCommands, self.holdsReplies) = (false, false)
+            self.holdsCommands = false
+            self.holdsReplies = false
             for pair in self.pairs { self.pump(pair) }
         }.get()
     }
 
-    /// Cuts the client's side of every connection. What waited on its way to Redis stays, to be delivered late.
-    /// New connections pass freely.
+    /// Cuts the client's side of every connection. What waited on its way to Redis stays, to be delivered
+    /// late. New connections pass freely.
     func cut() async throws {
         try await self.loop.submit {
-            (self.holdsCommands, self.holdsReplies) = (false, false)
+            self.holdsCommands = false
+            self.holdsReplies = false
             for pair in self.pairs {
                 pair.client?.close(promise: nil)
                 pair.client = nil
@@ -86,14 +88,18 @@ final class FaultRelay: @unchecked Sendable {
             .channelInitializer { server in
                 server.eventLoop.makeCompletedFuture {
                     try server.pipeline.syncOperations.addHandler(
-                        RelayHandler { self.fromServer(bound.value, $0) } closed: { self.serverClosed(bound.value) })
+                        RelayHandler(
+                            received: { self.fromServer(bound.value, $0) },
+                            closed: { self.serverClosed(bound.value) }))
                 }
             }
             .connect(host: "127.0.0.1", port: self.target)
             .flatMapThrowing { server in
                 bound.value.server = server
                 try client.pipeline.syncOperations.addHandler(
-                    RelayHandler { self.fromClient(bound.value, $0) } closed: { self.clientClosed(bound.value) })
+                    RelayHandler(
+                        received: { self.fromClient(bound.value, $0) },
+                        closed: { self.clientClosed(bound.value) }))
             }
     }
 
@@ -137,7 +143,9 @@ private final class RelayHandler: ChannelInboundHandler {
         self.closed = closed
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { self.received(self.unwrapInboundIn(data)) }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.received(self.unwrapInboundIn(data))
+    }
     func channelInactive(context: ChannelHandlerContext) { self.closed() }
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

@@ -2,6 +2,7 @@ import Logging
 import Metering
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 @testable import RedisHolds
 
@@ -42,11 +43,11 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
     private let link: RedisLink<ScriptClient>
     private let ready: EventLoopPromise<Void>
 
-    init(_ url: String = TestRedis.shared.url) async throws {
+    init(_ url: String = TestRedis.shared.url, tls: TLSConfiguration? = nil) async throws {
         self.loop = Self.group.next()
         self.ready = self.loop.makePromise()
         self.link = RedisLink(
-            loop: self.loop, configuration: .init(address: try RedisAddress(url: url)),
+            loop: self.loop, configuration: .init(address: try RedisAddress(url: url), tls: tls),
             logger: Logger(label: "test"))
         self.loop.execute { self.link.start(owner: self) }
         try await self.ready.futureResult.get()
@@ -89,7 +90,9 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
 
     /// All fields of an account's hash.
     func hash(_ account: AccountID) async throws -> [String: String] {
-        guard case .texts(let fields) = try await self.command("HGETALL", "a:{\(account)}") else { return [:] }
+        guard case .texts(let fields) = try await self.command("HGETALL", "a:{\(account)}") else {
+            return [:]
+        }
         var hash: [String: String] = [:]
         for index in stride(from: 0, to: fields.count - 1, by: 2) { hash[fields[index]] = fields[index + 1] }
         return hash

@@ -19,7 +19,8 @@ struct SessionRig {
     let account = freshAccount()
 
     init(
-        server: TestRedis = .shared, faults: Bool = false, _ adjust: (inout RedisHoldSettings) -> Void = { _ in }
+        server: TestRedis = .shared, faults: Bool = false,
+        _ adjust: (inout RedisHoldSettings) -> Void = { _ in }
     ) async throws {
         var settings = RedisHoldSettings()
         settings.upkeepEvery = .milliseconds(20)
@@ -30,13 +31,16 @@ struct SessionRig {
         self.server = server
         self.relay = faults ? try await FaultRelay(to: server.port) : nil
         self.holds = try RedisHolds(
-            url: self.relay.map { server.url(port: $0.port) } ?? server.url, boot: bootA, accounts: self.ledger, sink: self.sink,
+            url: self.relay.map { server.url(port: $0.port) } ?? server.url, boot: bootA,
+            accounts: self.ledger, sink: self.sink,
             group: ScriptClient.group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             settings: settings)
         self.session = try await self.holds.makeSession(on: ScriptClient.group.next())
-        self.client = try await ScriptClient(server.url)
+        self.client = try await ScriptClient(server.url, tls: settings.tls)
         let session = self.session
         try await eventually("the session connects") { await session.onLoop { $0.link.isReady } }
+        let poster = self.holds.poster
+        try await eventually("the poster connects") { (try? await poster.posted([])) != nil }
     }
 
     func request(
@@ -45,7 +49,8 @@ struct SessionRig {
     ) -> PlaceRequest {
         PlaceRequest(
             account: account ?? self.account, hold: hold, want: Millicredits(want),
-            least: Millicredits(least ?? want), inputEstimate: Millicredits(3), priceID: "openai@1/gpt-4o|mini",
+            least: Millicredits(least ?? want), inputEstimate: Millicredits(3),
+            priceID: "openai@1/gpt-4o|mini",
             endpoint: .chat, caps: caps)
     }
 
@@ -80,7 +85,8 @@ struct SessionRig {
         let session = self.session
         try await eventually("every end is acknowledged") {
             await session.onLoop { session in
-                session.link.isReady && session.live.values.allSatisfy { $0.track.phase == .held && !$0.mustRaise }
+                session.link.isReady
+                    && session.live.values.allSatisfy { $0.track.phase == .held && !$0.mustRaise }
                     && session.link.unanswered == 0
             }
         }
@@ -94,7 +100,9 @@ struct SessionRig {
     /// Loads the account.
     func placeAndRelease() async throws {
         let hold = freshHold()
-        guard case .granted = await self.place(self.request(1, hold: hold)) else { throw NeverCame(what: "a grant") }
+        guard case .granted = await self.place(self.request(1, hold: hold)) else {
+            throw NeverCame(what: "a grant")
+        }
         await self.release(hold)
         try await self.settled()
     }

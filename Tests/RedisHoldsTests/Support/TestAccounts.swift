@@ -80,7 +80,9 @@ final class FakeLedger: AccountReading, Sendable {
                     if state.isDown { return .failure(.unreachable) }
                     guard var snapshot = state.accounts[account] else { return .failure(.noSuchAccount) }
                     let known = state.settled[account] ?? [:]
-                    snapshot.settled = holds.compactMap { id in known[id].map { SettledHold(hold: id, amount: $0) } }
+                    snapshot.settled = holds.compactMap { id in
+                        known[id].map { SettledHold(hold: id, amount: $0) }
+                    }
                     return .success(snapshot)
                 }
                 reply(result)

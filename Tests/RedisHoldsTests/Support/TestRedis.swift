@@ -4,14 +4,15 @@ import Synchronization
 
 /// A private redis-server on a free port of 127.0.0.1, in a directory of its own.
 ///
-/// Started without Foundation's Process: tests start and stop several at once, and Process takes a child for alive
-/// while any sibling still has its monitoring descriptor. A shell stands in between and kills the server when its
-/// standard input ends, so nothing is left even when the test process is killed.
+/// Started without Foundation's Process: tests start and stop several at once, and Process takes a child for
+/// alive while any sibling still has its monitoring descriptor. A shell stands in between and kills the
+/// server when its standard input ends, so nothing is left even when the test process is killed.
 // SAFETY: each test stops and starts its server from one task; the shared one is never stopped but at exit.
 final class TestRedis: @unchecked Sendable {
     private static let password = "test-secret"
     let port: Int
     private let directory: String
+    private let usesTLS: Bool
     private var shell: pid_t
     private var lifeline: Int32
 
@@ -24,17 +25,24 @@ final class TestRedis: @unchecked Sendable {
 
     var url: String { self.url(port: self.port) }
     /// As `url`, with another port: for a relay.
-    func url(port: Int) -> String { "redis://:\(Self.password)@127.0.0.1:\(port)" }
+    func url(port: Int) -> String {
+        self.usesTLS
+            ? "rediss://:\(Self.password)@localhost:\(port)" : "redis://:\(Self.password)@127.0.0.1:\(port)"
+    }
+    /// PEM file of the certificate, when the server speaks TLS only.
+    var certificate: String { self.directory + "/cert.pem" }
 
     struct DidNotStart: Error {}
 
-    init() throws {
+    init(tls: Bool = false) throws {
+        self.usesTLS = tls
         self.directory = "/tmp/tollgate-redis-\(getpid())-\(UInt64.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: self.directory, withIntermediateDirectories: true)
+        if tls { try Self.makeCertificate(self.directory) }
         // Somebody else may take a free port before the server does: then the next one is tried.
         for _ in 0..<20 {
             let port = Self.freePort()
-            let (shell, lifeline) = try Self.launch(port: port, directory: self.directory)
+            let (shell, lifeline) = try Self.launch(port: port, directory: self.directory, tls: tls)
             if Self.becomesReady(self.directory) {
                 (self.port, self.shell, self.lifeline) = (port, shell, lifeline)
                 return
@@ -58,7 +66,8 @@ final class TestRedis: @unchecked Sendable {
     /// Comes back empty, as another run of the server.
     func restart() throws {
         self.stop()
-        (self.shell, self.lifeline) = try Self.launch(port: self.port, directory: self.directory)
+        (self.shell, self.lifeline) = try Self.launch(
+            port: self.port, directory: self.directory, tls: self.usesTLS)
         guard Self.becomesReady(self.directory) else { throw DidNotStart() }
     }
 
@@ -68,10 +77,17 @@ final class TestRedis: @unchecked Sendable {
         waitpid(shell, &status, 0)
     }
 
-    private static func launch(port: Int, directory: String) throws -> (pid_t, Int32) {
+    private static func launch(port: Int, directory: String, tls: Bool) throws -> (pid_t, Int32) {
         try? FileManager.default.removeItem(atPath: directory + "/log")
+        let listen =
+            tls
+            ? """
+            --port 0 --tls-port \(port) --tls-auth-clients no --tls-cert-file '\(directory)/cert.pem' \
+            --tls-key-file '\(directory)/key.pem'
+            """ : "--port \(port)"
         let command = """
-            redis-server --port \(port) --bind 127.0.0.1 --dir '\(directory)' --save '' --appendonly no \
+            exec 2>/dev/null
+            redis-server \(listen) --bind 127.0.0.1 --dir '\(directory)' --save '' --appendonly no \
             --logfile '\(directory)/log' --requirepass \(Self.password) --maxmemory-policy noeviction \
             </dev/null >/dev/null 2>&1 & server=$!
             read line
@@ -79,6 +95,22 @@ final class TestRedis: @unchecked Sendable {
             """
         // One at a time, so that no other server inherits the writing end and keeps this one alive.
         return try self.launching.withLock { _ in try self.spawn(command) }
+    }
+
+    private static func makeCertificate(_ directory: String) throws {
+        let (shell, lifeline) = try self.launching.withLock { _ in
+            try self.spawn(
+                """
+                cd '\(directory)' && exec openssl req -x509 -days 2 -nodes \
+                -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout key.pem -out cert.pem \
+                -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+                >openssl.log 2>&1
+                """)
+        }
+        var status: Int32 = 0
+        waitpid(shell, &status, 0)
+        close(lifeline)
+        guard status == 0 else { throw DidNotStart() }
     }
 
     private static let launching = Mutex(())

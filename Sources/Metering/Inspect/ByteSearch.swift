@@ -1,0 +1,88 @@
+/// Finds the bytes at which a scanner has to stop, eight at a time.
+///
+/// Each mask marks its bytes in their top bits. A borrow can mark a byte falsely only behind a true one, so
+/// the lowest mark is always true, and it is the only one that is used.
+enum ByteSearch {
+    private static let ones: UInt64 = 0x0101_0101_0101_0101
+    private static let tops: UInt64 = 0x8080_8080_8080_8080
+
+    @inline(__always)
+    private static func mark(_ word: UInt64, below limit: UInt64) -> UInt64 {
+        (word &- self.ones &* limit) & ~word & self.tops
+    }
+
+    @inline(__always)
+    private static func mark(_ word: UInt64, equalTo byte: UInt64) -> UInt64 {
+        self.mark(word ^ (self.ones &* byte), below: 1)
+    }
+
+    @inline(__always)
+    private static func word(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> UInt64 {
+        UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+    }
+
+    /// The first quote, backslash or control character at or behind `start`; the end when there is none.
+    @inline(__always)
+    static func stringStop(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var at = start
+        while at &+ 8 <= bytes.count {
+            let word = self.word(bytes, at)
+            let marks =
+                self.mark(word, equalTo: 0x22) | self.mark(word, equalTo: 0x5c) | self.mark(word, below: 0x20)
+            if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
+            at &+= 8
+        }
+        while at < bytes.count {
+            let byte = bytes[at]
+            if byte == 0x22 || byte == 0x5c || byte < 0x20 { return at }
+            at &+= 1
+        }
+        return at
+    }
+
+    /// As `stringStop`, and stops at bytes beyond ASCII too.
+    @inline(__always)
+    static func asciiStringStop(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var at = start
+        while at &+ 8 <= bytes.count {
+            let word = self.word(bytes, at)
+            let marks =
+                self.mark(word, equalTo: 0x22) | self.mark(word, equalTo: 0x5c) | self.mark(word, below: 0x20)
+                | (word & self.tops)
+            if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
+            at &+= 8
+        }
+        while at < bytes.count {
+            let byte = bytes[at]
+            if byte == 0x22 || byte == 0x5c || byte < 0x20 || byte > 0x7f { return at }
+            at &+= 1
+        }
+        return at
+    }
+
+    /// The first line feed or carriage return at or behind `start`; nil when there is none.
+    @inline(__always)
+    static func lineEnd(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int? {
+        var at = start
+        while at &+ 8 <= bytes.count {
+            let word = self.word(bytes, at)
+            let marks = self.mark(word, equalTo: 0x0a) | self.mark(word, equalTo: 0x0d)
+            if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
+            at &+= 8
+        }
+        while at < bytes.count {
+            if bytes[at] == 0x0a || bytes[at] == 0x0d { return at }
+            at &+= 1
+        }
+        return nil
+    }
+
+    /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.
+    @inline(__always)
+    static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ wanted: StaticString) -> Bool {
+        for index in 0..<wanted.utf8CodeUnitCount where bytes[start &+ index] != wanted.utf8Start[index] {
+            return false
+        }
+        return true
+    }
+}

@@ -1,0 +1,42 @@
+/// The bytes of a string of at most 128 bytes, kept in place: no heap allocation until the string is wanted.
+struct ShortText: Sendable {
+    private static let capacity = 128
+
+    private var bytes: InlineArray<128, UInt8> = .init(repeating: 0)
+    private var count = 0
+    private var isTooLong = false
+
+    mutating func clear() {
+        self.count = 0
+        self.isTooLong = false
+    }
+
+    mutating func append(_ more: UnsafeRawBufferPointer) {
+        let start = self.count
+        guard !self.isTooLong, more.count <= Self.capacity - start else {
+            self.isTooLong = true
+            return
+        }
+        withUnsafeMutableBytes(of: &self.bytes) { buffer in
+            UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(from: more)
+        }
+        self.count = start + more.count
+    }
+
+    mutating func set(_ text: UnsafeRawBufferPointer) {
+        self.clear()
+        self.append(text)
+    }
+
+    /// Hands over the bytes; nil when they were too many to keep.
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R {
+        guard !self.isTooLong else { return body(nil) }
+        return withUnsafeBytes(of: self.bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<self.count])) }
+    }
+
+    /// nil when it is empty, or was too long to be kept.
+    var string: String? {
+        guard self.count > 0 else { return nil }
+        return self.withBytes { $0.map { String(decoding: $0, as: UTF8.self) } }
+    }
+}
