@@ -55,7 +55,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RedisHoldsTests",
-            dependencies: ["RedisHolds", "LocalStores", "Metering", logging, nioPosix, nioSSL],
+            dependencies: ["RedisHolds", "Metering", logging, nioCore, nioPosix, nioSSL],
             swiftSettings: settings),
 
         // The ledger.
@@ -80,7 +80,7 @@ let package = Package(
             dependencies: ["Metering", logging, nioConcurrency, nioCore, nioPosix, nioSSL, nioTLS],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix],
+            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix, nioSSL],
             swiftSettings: settings),
 
         // The control plane.
@@ -115,6 +115,6 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TollgateTests", dependencies: ["Tollgate", "Metering", "Proxy"], swiftSettings: settings),
+            name: "TollgateTests", dependencies: ["Tollgate", "Metering"], swiftSettings: settings),
     ]
 )

@@ -2,7 +2,8 @@ import HTTPTypes
 import Hummingbird
 import Metering
 
-/// Who asks, and whose account is meant (CONTRACT §5): a user key, a service key with `X-Tollgate-User`, or the admin
+/// Who asks, and whose account is meant (CONTRACT §5): a user key, a service key with `X-Tollgate-User`, or
+/// the admin
 /// token.
 struct Credentials: Sendable {
     private let adminTokens: [[UInt8]]

@@ -2,7 +2,8 @@ import Foundation
 import Hummingbird
 import Metering
 
-/// `{model,inputTokens,outputTokens,cachedInputTokens?}`, or `{model,messages,maxOutputTokens?}` whose tokens are
+/// `{model,inputTokens,outputTokens,cachedInputTokens?}`, or `{model,messages,maxOutputTokens?}` whose tokens
+/// are
 /// estimated at five bytes each.
 struct EstimateRequest: Sendable {
     var model: String

@@ -2,7 +2,8 @@ import HTTPTypes
 import Hummingbird
 import Metering
 
-/// JSON to be written, with numbers that are exact decimals and members in a fixed order. `Codable` knows only binary
+/// JSON to be written, with numbers that are exact decimals and members in a fixed order. `Codable` knows
+/// only binary
 /// floats, which cannot say 3.72 credits.
 enum JSONValue: Sendable {
     case string(String)

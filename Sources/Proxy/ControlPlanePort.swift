@@ -23,7 +23,8 @@ public struct ControlResponseHead: Sendable {
     }
 }
 
-/// Where a control-plane response goes; each call returns when the client's socket took the bytes (back-pressure).
+/// Where a control-plane response goes; each call returns when the client's socket took the bytes
+/// (back-pressure).
 public protocol ControlResponseWriting: Sendable {
     func head(_ head: ControlResponseHead) async throws
     func body(_ bytes: ByteBuffer) async throws

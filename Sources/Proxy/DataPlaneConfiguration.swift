@@ -26,9 +26,11 @@ public struct DataPlaneConfiguration: Sendable {
         public var jsonBodyBytesMax = 20 << 20
         /// Bodies of the control plane.
         public var controlBodyBytesMax = 1 << 20
-        /// Bytes of further, pipelined requests kept while one is being answered; more are left in the socket.
+        /// Bytes of further, pipelined requests kept while one is being answered; more are left in the
+        /// socket.
         public var pipelinedBytesMax = 64 << 10
-        /// A whole reply up to this size is held until its charge is known, so that it can be told in a header.
+        /// A whole reply up to this size is held until its charge is known, so that it can be told in a
+        /// header.
         public var gatheredReplyBytesMax = 1 << 20
         /// Of an upstream error no more than this is read.
         public var errorReplyBytesMax = 64 << 10

@@ -2,7 +2,8 @@ import Glibc
 import Metering
 import NIOCore
 
-/// What one event loop owns: its hold session, its upstream connections, its running exchanges. Only used on that loop.
+/// What one event loop owns: its hold session, its upstream connections, its running exchanges. Only used on
+/// that loop.
 final class LoopContext {
     let eventLoop: any EventLoop
     let configuration: DataPlaneConfiguration

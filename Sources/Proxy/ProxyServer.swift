@@ -53,7 +53,8 @@ public final class ProxyServer: Sendable {
         self.listener.withLockedValue { $0 = channel }
     }
 
-    /// Stops accepting, lets running exchanges end within the configured time, then ends the rest. When this returns
+    /// Stops accepting, lets running exchanges end within the configured time, then ends the rest. When this
+    /// returns
     /// every exchange has recorded its outcome.
     public func stop() async {
         try? await self.listener.withLockedValue { $0 }?.close()

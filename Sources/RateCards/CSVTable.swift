@@ -58,7 +58,8 @@ struct CSVTable {
         for (index, line) in lines.dropFirst().enumerated() {
             guard line.count == header.count else { throw Malformed(line: index + 2) }
             rows.append(
-                Dictionary(zip(header, line).filter { !$0.1.isEmpty }, uniquingKeysWith: { first, _ in first }))
+                Dictionary(
+                    zip(header, line).filter { !$0.1.isEmpty }, uniquingKeysWith: { first, _ in first }))
         }
         self.rows = rows
     }

@@ -1,7 +1,7 @@
 import Metering
 
-/// Drafts a card from a price list (columns as `ratecards/import/*.csv`). A person reviews it before it is applied:
-/// what cannot be expressed is left out with its reason, what looks wrong is flagged.
+/// Drafts a card from a price list (columns as `ratecards/import/*.csv`). A person reviews it before it is
+/// applied: what cannot be expressed is left out with its reason, what looks wrong is flagged.
 public struct RateCardImport: Sendable {
     public struct Settings: Sendable {
         public var card: String
@@ -22,10 +22,12 @@ public struct RateCardImport: Sendable {
     public private(set) var yaml = ""
     /// Rows that are not in the card, with the reason.
     public private(set) var leftOut: [(model: String, reason: String)] = []
+    /// Prices of rows in the card that the card has no key for; a request that would need them must be
+    /// refused.
+    public private(set) var notExpressed: [(model: String, reason: String)] = []
     /// Rows that are in the card and want a second look.
     public private(set) var suspicious: [(model: String, reason: String)] = []
 
-    private typealias Row = [String: String]
     private let settings: Settings
 
     /// - Throws: when the table or the settings cannot be read, or the draft is not a valid card.
@@ -34,179 +36,160 @@ public struct RateCardImport: Sendable {
         let table = try CSVTable(parsing: csv)
         var body = "card: \(settings.card)\nversion: \"\(settings.version)\"\n"
         body += "effective_from: \(settings.effectiveFrom)\n"
-        body += "markup: \"\(settings.markup)\"  # price = cost × markup, exactly, unless `price` names it\nmodels:\n"
-        for row in table.rows.sorted(by: { $0["model", default: ""] < $1["model", default: ""] }) {
-            guard let model = row["model"], !model.hasPrefix("tool:") else { continue }
+        body += "markup: \"\(settings.markup)\""
+        body += "  # price = cost × markup, exactly, unless `price` names it\nmodels:\n"
+        let rows = table.rows.map(PriceListRow.init).sorted { $0.model < $1.model }
+        let doubts = PriceListDoubts(rows, retiredBefore: String(settings.effectiveFrom.prefix(10)))
+        for row in rows where Self.toolNames[row.model] == nil {
             if let reason = self.reasonToLeaveOut(row) {
-                self.leftOut.append((model, reason))
-            } else {
-                body += self.model(model, row)
-                self.flag(model, row)
+                self.leftOut.append((row.model, reason))
+                continue
             }
+            body += Self.text(of: row)
+            self.notExpressed += Self.notExpressed(row).map { (row.model, $0) }
+            self.suspicious += (row.repairs + doubts.about(row)).map { (row.model, $0) }
         }
-        body += Self.tools(table.rows)
+        body += Self.tools(rows)
         self.yaml = body
         _ = try RateCard(parsing: body)
     }
 
     // MARK: What is left out
 
-    private func reasonToLeaveOut(_ row: Row) -> String? {
-        let model = row["model", default: ""]
-        let mode = row["mode", default: ""]
-        guard ["chat", "responses", "completion", "embedding", "moderation"].contains(mode) else {
-            return "mode \(mode) is not priced per text token"
+    private func reasonToLeaveOut(_ row: PriceListRow) -> String? {
+        if row.mode == "tool" { return "is a tool that is not priced per call" }
+        guard ["chat", "responses", "completion", "embedding", "moderation"].contains(row.mode) else {
+            return "mode \(row.mode) is not priced per text token"
         }
-        if let retired = row["deprecation_date"], retired < self.settings.effectiveFrom.prefix(10) {
+        if let retired = row.cells["deprecation_date"], retired < self.settings.effectiveFrom.prefix(10) {
             return "retired on \(retired)"
         }
-        if model.contains("-audio") || row["audio_in_usd_per_1m"] != nil { return "has audio tokens" }
-        if model.contains("-search") { return "every request carries a search fee" }
-        if row["input_usd_per_1m"] == nil { return "has no input price" }
-        if row["max_input"] == nil { return "has no context size" }
-        if row["max_output"] == nil && mode != "embedding" { return "has no maximal output" }
-        for (key, value) in row where Self.rateColumns.contains(key) {
-            guard let amount = try? ExactDecimal(parsing: value), amount.scale <= 6 else {
-                return "\(key) \(value) is not a whole pico-USD per token"
+        if row.model.contains("-audio") || row.cells["audio_in_usd_per_1m"] != nil {
+            return "has audio tokens"
+        }
+        if row.model.contains("-search") { return "every request carries a search fee" }
+        if row.standard.input == nil { return "has no input price" }
+        if row.standard.output == nil { return "has no output price" }
+        if row.cells["max_input"] == nil { return "has no context size" }
+        if row.cells["max_output"] == nil && row.mode != "embedding" { return "has no maximal output" }
+        return self.reasonInRates(row)
+    }
+
+    private func reasonInRates(_ row: PriceListRow) -> String? {
+        let all =
+            ([.default] + PriceListRow.tiers).flatMap { [row.short($0), row.long($0)?.rates] } + [row.long]
+        for rates in all.compactMap({ $0 }) {
+            for part in RateCard.Part.allCases {
+                guard let text = rates[part] else { continue }
+                guard let amount = try? ExactDecimal(parsing: text),
+                    (try? RateCard.costPerToken(amount)) != nil
+                else {
+                    return "\(part.rawValue) \(text) is not a whole number of pico-USD per token"
+                }
             }
         }
         return nil
     }
 
-    private static let rateColumns: Set<String> = {
-        var columns: Set<String> = [
-            "input_usd_per_1m", "cached_input_usd_per_1m", "cache_write_usd_per_1m", "output_usd_per_1m",
-            "input_long", "cached_long", "cache_write_long", "output_long",
-        ]
-        for tier in ["flex", "priority", "batch"] {
-            for part in ["input", "cached", "cache_write", "output", "input_long", "output_long"] {
-                columns.insert("\(tier)_\(part)")
-            }
+    private static func notExpressed(_ row: PriceListRow) -> [String] {
+        var reasons: [String] = []
+        if let write = row.cells["cache_write_12h_usd_per_1m"] {
+            reasons.append("12-hour cache writes at \(write)")
         }
-        return columns
-    }()
-
-    // MARK: Rows
-
-    private func model(_ model: String, _ row: Row) -> String {
-        let isEmbedding = row["mode"] == "embedding"
-        var text = "  \(Self.key(model)):\n    encoding: \(Self.encoding(model))\n"
-        text += "    endpoints: [\(Self.endpoints(row).joined(separator: ", "))]\n"
-        text += "    context: \(row["max_input"] ?? "0")\n    max_output: \(isEmbedding ? "0" : row["max_output"] ?? "0")\n"
-        text += "    cost: " + Self.amounts(
-            row["input_usd_per_1m"], row["cached_input_usd_per_1m"], row["cache_write_usd_per_1m"],
-            row["output_usd_per_1m"] ?? "0") + "\n"
-        let tiers = ["flex", "priority", "batch"].compactMap { tier -> String? in
-            guard let input = row["\(tier)_input"], let output = row["\(tier)_output"] else { return nil }
-            let cost = Self.amounts(input, row["\(tier)_cached"], row["\(tier)_cache_write"], output)
-            return "      \(tier): {cost: \(cost)}\n"
+        if let input = row.cells["ultrafast_input"] { reasons.append("tier ultrafast, input at \(input)") }
+        if let input = row.cells["decisions_input"] {
+            reasons.append("endpoint decisions, input at \(input)")
         }
-        if !tiers.isEmpty { text += "    tiers:\n" + tiers.joined() }
-        text += Self.longContext(row)
-        if Self.thinksInHiddenTokens(model) { text += "    on_disconnect: drain\n" }
+        if let uplift = row.cells["regional_uplift_eu"] ?? row.cells["regional_uplift_us"] {
+            reasons.append("regional uplift of \(uplift)")
+        }
+        return reasons
+    }
+
+    // MARK: Rows as YAML
+
+    private static func text(of row: PriceListRow) -> String {
+        var text = "  \(self.key(row.model)):\n    encoding: \(self.encoding(row.model))\n"
+        text += "    endpoints: [\(self.endpoints(row).joined(separator: ", "))]\n"
+        text += "    context: \(row.cells["max_input"] ?? "0")\n"
+        text += "    max_output: \(row.mode == "embedding" ? "0" : row.cells["max_output"] ?? "0")\n"
+        text += "    cost: \(self.amounts(row.standard))\n"
+        text += self.tiers(indent: "    ") { row.short($0) }
+        if let long = row.long, let threshold = row.cells["long_ctx_threshold"] {
+            text += "    long_context:\n      threshold: \(threshold)\n      cost: \(self.amounts(long))\n"
+            text += self.tiers(indent: "      ") { row.long($0)?.rates }
+        }
+        if self.thinksInHiddenTokens(row.model) { text += "    on_disconnect: drain\n" }
         return text
     }
 
-    private static func longContext(_ row: Row) -> String {
-        guard let threshold = row["long_ctx_threshold"], let input = row["input_long"], let output = row["output_long"]
-        else { return "" }
-        var text = "    long_context:\n      threshold: \(threshold)\n      cost: "
-        text += self.amounts(input, row["cached_long"], row["cache_write_long"], output) + "\n"
-        let tiers = ["flex", "priority", "batch"].compactMap { tier -> String? in
-            guard let input = row["\(tier)_input_long"], let output = row["\(tier)_output_long"] else { return nil }
-            return "        \(tier): {cost: \(self.amounts(input, nil, nil, output))}\n"
+    private static func tiers(indent: String, _ rates: (ServiceTier) -> PriceListRow.Rates?) -> String {
+        let lines = PriceListRow.tiers.compactMap { tier in
+            rates(tier).map { "\(indent)  \(tier.rawValue): {cost: \(self.amounts($0))}\n" }
         }
-        if !tiers.isEmpty { text += "      tiers:\n" + tiers.joined() }
-        return text
+        return lines.isEmpty ? "" : "\(indent)tiers:\n" + lines.joined()
     }
 
-    private static func amounts(_ input: String?, _ cached: String?, _ write: String?, _ output: String) -> String {
-        var parts = ["input: \"\(input ?? "0")\""]
-        if let cached { parts.append("cached_input: \"\(cached)\"") }
-        if let write { parts.append("cache_write: \"\(write)\"") }
-        parts.append("output: \"\(output)\"")
+    private static func amounts(_ rates: PriceListRow.Rates) -> String {
+        let parts = RateCard.Part.allCases.compactMap { part in
+            rates[part].map { "\(part.rawValue): \"\($0)\"" }
+        }
         return "{\(parts.joined(separator: ", "))}"
     }
 
-    private static func endpoints(_ row: Row) -> [String] {
-        switch row["mode"] {
+    /// A chat model whose row lists no endpoint takes both: the price per token is the same, and upstream
+    /// refuses what it does not serve. Fine-tuned ones stay with what is known.
+    private static func endpoints(_ row: PriceListRow) -> [String] {
+        switch row.mode {
         case "embedding": return ["embeddings"]
         case "moderation": return ["moderations"]
         case "completion": return ["completions"]
         case "responses": return ["responses"]
         default:
-            let listed = row["endpoints", default: "/v1/chat/completions"]
+            guard let listed = row.cells["endpoints"] else {
+                return row.model.hasPrefix("ft:") ? ["chat"] : ["chat", "responses"]
+            }
             return (listed.contains("/v1/chat/completions") ? ["chat"] : [])
                 + (listed.contains("/v1/responses") ? ["responses"] : [])
         }
     }
 
-    /// tiktoken's table of models; `o200k_base` is what its newest entries use, and what is assumed beyond them.
+    /// tiktoken's table of models; `o200k_base` is what its newest entries use, and what is assumed beyond
+    /// them.
     private static func encoding(_ model: String) -> String {
         let base = model.hasPrefix("ft:") ? String(model.dropFirst(3)) : model
         let isNew = ["gpt-4o", "gpt-4.1", "gpt-4.5"].contains { base.hasPrefix($0) }
-        let isOld = ["gpt-4", "gpt-3.5", "text-embedding", "babbage", "davinci"].contains { base.hasPrefix($0) }
+        let isOld = ["gpt-4", "gpt-3.5", "text-embedding", "babbage", "davinci"].contains {
+            base.hasPrefix($0)
+        }
         return isOld && !isNew ? "cl100k_base" : "o200k_base"
     }
 
-    /// Reasoning models: what they cost is told only at the end of their stream.
+    /// Reasoning models: what they cost is told only at the end of their stream. `daybreak` carries the
+    /// prices of gpt-5.6, cache writes included, so it is taken for one of them.
     private static func thinksInHiddenTokens(_ model: String) -> Bool {
         let base = model.hasPrefix("ft:") ? String(model.dropFirst(3)) : model
-        let isO = base.hasPrefix("o1") || base.hasPrefix("o3") || base.hasPrefix("o4")
-        let isNew = base.hasPrefix("gpt-5") || base.hasPrefix("gpt-6")
-        return isO || (isNew && !base.contains("-chat"))
+        let isO = ["o1", "o3", "o4"].contains { base.hasPrefix($0) }
+        let isNew = ["gpt-5", "gpt-6"].contains { base.hasPrefix($0) }
+        return isO || base.contains("daybreak") || (isNew && !base.contains("-chat"))
     }
 
     private static func key(_ model: String) -> String { model.contains(":") ? "\"\(model)\"" : model }
 
-    private static func tools(_ rows: [Row]) -> String {
+    private static let toolNames = [
+        "tool:web_search": "web_search",
+        "tool:web_search_preview_non_reasoning": "web_search_preview_non_reasoning",
+        "tool:file_search_call": "file_search",
+    ]
+
+    private static func tools(_ rows: [PriceListRow]) -> String {
         let lines = rows.compactMap { row -> String? in
-            guard let tool = row["model"], let cost = row["web_search_usd_per_1k_calls"] else { return nil }
-            switch tool {
-            case "tool:web_search": return "  web_search: {cost_per_1k_calls: \"\(cost)\"}\n"
-            case "tool:web_search_preview_non_reasoning":
-                return "  web_search_preview_non_reasoning: {cost_per_1k_calls: \"\(cost)\"}\n"
-            case "tool:file_search_call": return "  file_search: {cost_per_1k_calls: \"\(cost)\"}\n"
-            default: return nil
+            guard let name = self.toolNames[row.model], let cost = row.cells["web_search_usd_per_1k_calls"]
+            else {
+                return nil
             }
+            return "  \(name): {cost_per_1k_calls: \"\(cost)\"}\n"
         }
         return lines.isEmpty ? "" : "tools:\n" + lines.joined()
-    }
-
-    // MARK: What looks wrong
-
-    private mutating func flag(_ model: String, _ row: Row) {
-        func amount(_ key: String) -> ExactDecimal? { row[key].flatMap { try? ExactDecimal(parsing: $0) } }
-        func note(_ reason: String) { self.suspicious.append((model, reason)) }
-        let input = amount("input_usd_per_1m")
-        if let input, let cached = amount("cached_input_usd_per_1m"), input.isLess(than: cached) {
-            note("cached input is dearer than input")
-        }
-        if let input, let write = amount("cache_write_usd_per_1m"), write.isLess(than: input) {
-            note("a cache write is cheaper than plain input: a cached price in the wrong column?")
-        }
-        if let input, let output = amount("output_usd_per_1m"), row["mode"] == "chat" || row["mode"] == "responses",
-            output.isLess(than: input)
-        {
-            note("output is cheaper than input")
-        }
-        if let input, let priority = amount("priority_input"), priority.isLess(than: input) {
-            note("the priority tier is cheaper than the standard one")
-        }
-        for tier in ["flex", "batch"] {
-            for (part, column) in [
-                ("input", "input_usd_per_1m"), ("cached", "cached_input_usd_per_1m"), ("output", "output_usd_per_1m"),
-            ] {
-                guard let full = amount(column), let tierAmount = amount("\(tier)_\(part)") else { continue }
-                let half = full.multiplied(by: ExactDecimal(coefficient: 5, scale: 1))
-                if half != tierAmount {
-                    note("\(tier) \(part) is \(tierAmount), not half of \(full)")
-                }
-            }
-        }
-        if row["priority_input"] != nil, row["long_ctx_threshold"] != nil, row["priority_input_long"] == nil {
-            note("priority has no long-context price: the standard long price is used")
-        }
-        if row["genai_prices_agrees"] == "NO" { note("an independent list disagrees") }
     }
 }

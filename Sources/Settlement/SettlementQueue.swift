@@ -1,6 +1,7 @@
 import Metering
 
-/// Which outcomes wait, which are on their way to the ledger, and how much room is left. A value; the settler holds
+/// Which outcomes wait, which are on their way to the ledger, and how much room is left. A value; the settler
+/// holds
 /// it under one lock. One batch is in flight at a time, so outcomes of one hold reach the ledger in order.
 struct SettlementQueue {
     struct Limits {
@@ -23,7 +24,8 @@ struct SettlementQueue {
     }
 
     private let limits: Limits
-    /// Outcomes before `head` were sent; they are dropped in bulk, so a long backlog is not moved for each batch.
+    /// Outcomes before `head` were sent; they are dropped in bulk, so a long backlog is not moved for each
+    /// batch.
     private var waiting: [Settlement] = []
     private var head = 0
     private var oldest: ContinuousClock.Instant?
@@ -88,7 +90,8 @@ struct SettlementQueue {
         self.failures = 0
     }
 
-    /// It is not known that the ledger has the batch: the same outcomes go again. Returns the pause before that.
+    /// It is not known that the ledger has the batch: the same outcomes go again. Returns the pause before
+    /// that.
     mutating func failed(now: ContinuousClock.Instant, jitter: Int) -> Duration {
         precondition(!self.inFlight.isEmpty, "failed() follows .send")
         self.failures = min(self.failures + 1, 6)

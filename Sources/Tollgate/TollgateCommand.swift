@@ -1,7 +1,8 @@
 import ArgumentParser
 import Glibc
 
-/// Exit codes of CONTRACT §2: 0 ok, 1 a check failed, 64 usage, 69 dependency unavailable, 78 bad configuration.
+/// Exit codes of CONTRACT §2: 0 ok, 1 a check failed, 64 usage, 69 dependency unavailable, 78 bad
+/// configuration.
 struct TollgateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tollgate",

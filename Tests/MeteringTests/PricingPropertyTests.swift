@@ -55,7 +55,8 @@ import Testing
                 == 10)
     }
 
-    /// hold ≥ charge for every usage the request permits; the affordable cap is maximal; charges are monotone.
+    /// hold ≥ charge for every usage the request permits; the affordable cap is maximal; charges are
+    /// monotone.
     @Test func holdsCoverEveryPermittedUsage() throws {
         let seed = UInt64.random(in: .min ... .max)
         print("pricing property, seed \(seed)")

@@ -167,7 +167,8 @@ import Testing
 
     @Test func theSlowestPaceWithTheLongestReplyDoesNotTrap() async throws {
         try await withMock { mock in
-            let whole = try mock.chat("x [[mock tps=0.001 tokens=1000000]]", extra: ",\"n\":128", milliseconds: 100)
+            let whole = try mock.chat(
+                "x [[mock tps=0.001 tokens=1000000]]", extra: ",\"n\":128", milliseconds: 100)
             #expect(whole.end == .silence)
             let stream = try mock.chat("x [[mock tps=0.001 tokens=1000000]]", stream: true, milliseconds: 100)
             #expect(stream.end == .silence && stream.status == 200)

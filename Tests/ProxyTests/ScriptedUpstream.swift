@@ -4,7 +4,8 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// An upstream that answers the n-th request it gets with the n-th step of its script (the last step repeats).
+/// An upstream that answers the n-th request it gets with the n-th step of its script (the last step
+/// repeats).
 final class ScriptedUpstream: Sendable {
     enum Step: Sendable {
         case reply(String)

@@ -2,8 +2,8 @@ import Testing
 
 @testable import Proxy
 
-/// What decides where a request ends decides who is billed for the bytes behind it: everything that two programs
-/// could read in two ways is refused.
+/// What decides where a request ends decides who is billed for the bytes behind it: everything that two
+/// programs could read in two ways is refused.
 @Suite struct WireRequestHeadTests {
     /// Parses the way a connection does: all bytes at once, or one more byte per call.
     static func parse(
@@ -239,18 +239,19 @@ import Testing
     @Test func notedFieldsPointAtTheirValues() throws {
         let text =
             Self.start + Self.host + "authorization:  Bearer tg_1 \r\nX-TOLLGATE-USER: u7\r\n"
-            + "X-Tollgate-Receipt: sse\r\nContent-Encoding: gzip\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n"
+            + "X-Tollgate-Receipt: sse\r\nContent-Encoding: gzip\r\nExpect: 100-Continue\r\n"
+            + "Content-Length: 1\r\n\r\n"
         let head = try Self.head(text)
-        func text(_ range: Range<Int>?) -> String? {
+        func value(_ range: Range<Int>?) -> String? {
             range.map { String(decoding: Array(text.utf8)[$0], as: UTF8.self) }
         }
         #expect(head.method == .post)
-        #expect(text(head.methodRange) == "POST")
-        #expect(text(head.targetRange) == "/v1/chat/completions")
-        #expect(text(head.authorization) == "Bearer tg_1")
-        #expect(text(head.tollgateUser) == "u7")
-        #expect(text(head.tollgateReceipt) == "sse")
-        #expect(text(head.contentEncoding) == "gzip")
+        #expect(value(head.methodRange) == "POST")
+        #expect(value(head.targetRange) == "/v1/chat/completions")
+        #expect(value(head.authorization) == "Bearer tg_1")
+        #expect(value(head.tollgateUser) == "u7")
+        #expect(value(head.tollgateReceipt) == "sse")
+        #expect(value(head.contentEncoding) == "gzip")
         #expect(head.expectContinue)
     }
 
@@ -294,13 +295,13 @@ import Testing
         let clock = ContinuousClock()
         let spent = clock.measure {
             bytes.withUnsafeBytes { all in
-                for count in stride(from: 1, through: all.count, by: 64) {
+                for count in stride(from: 1, through: all.count, by: 16) {
                     let found = search.find(UnsafeRawBufferPointer(rebasing: all[..<count]), limits: limits)
-                    guard found == .incomplete else { return Issue.record("no line ends here") }
+                    #expect(found == .incomplete)
                 }
             }
         }
-        // Searching from the line's start each time would read 137 GB: many seconds on any machine.
+        // Searching from the line's start each time would read 550 GB: 6 s where this was measured.
         #expect(spent < .seconds(3))
     }
 }

@@ -2,8 +2,8 @@ import Testing
 
 @testable import Proxy
 
-/// Upstream replies are held to the same rules as requests: a reply that ends elsewhere than we think poisons the
-/// next exchange on the connection.
+/// Upstream replies are held to the same rules as requests: a reply that ends elsewhere than we think
+/// poisons the next exchange on the connection.
 @Suite struct WireResponseHeadTests {
     static func parse(_ text: String, byteByByte: Bool = false) -> Parsed<ResponseHead> {
         let bytes = Array(text.utf8)
@@ -21,7 +21,7 @@ import Testing
 
     static let ok = "HTTP/1.1 200 OK\r\n"
 
-    @Test(arguments: [
+    static let good: [(String, Int, BodyFraming, Bool)] = [
         (ok + "\r\n", 200, BodyFraming.untilClose, true),
         (ok + "Content-Length: 7\r\n\r\n", 200, .length(7), true),
         (ok + "Content-Length: 0\r\n\r\n", 200, .none, true),
@@ -39,7 +39,9 @@ import Testing
         ("HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n", 103, .none, true),
         ("HTTP/1.1 429 Trop \u{e0} la fois\r\nContent-Length: 7\r\n\r\n", 429, .length(7), true),
         ("HTTP/1.1 599 x\r\nContent-Length: 7\r\n\r\n", 599, .length(7), true),
-    ])
+    ]
+
+    @Test(arguments: good)
     func repliesEndWhereTheStandardSays(text: String, status: Int, framing: BodyFraming, keepAlive: Bool)
         throws
     {
@@ -54,7 +56,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [
+    static let bad: [(String, HeadFault)] = [
         ("HTTP/1.1 200 OK\n\n", HeadFault.bareLF),
         ("HTTP/1.1 200 OK\r\nA: b\n\r\n", .bareLF),
         ("HTTP/2 200 OK\r\n\r\n", .badStatusLine),
@@ -86,7 +88,9 @@ import Testing
         (ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", .unknownTransferCoding),
         (ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", .repeatedField),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .lengthAndChunked),
-    ])
+    ]
+
+    @Test(arguments: bad)
     func repliesThatCouldBeReadInTwoWaysAreRefused(text: String, fault: HeadFault) {
         #expect(Self.parse(text).fault == fault)
         #expect(Self.parse(text, byteByByte: true).fault == fault)
@@ -97,12 +101,12 @@ import Testing
             Self.ok + "Content-Type: text/event-stream\r\nX-Request-ID: req_1\r\nRetry-After: 7\r\n"
             + "Content-Encoding: gzip\r\n\r\n"
         let head = try Self.parse(text).head
-        func text(_ range: Range<Int>?) -> String? {
+        func value(_ range: Range<Int>?) -> String? {
             range.map { String(decoding: Array(text.utf8)[$0], as: UTF8.self) }
         }
-        #expect(text(head.contentType) == "text/event-stream")
-        #expect(text(head.requestID) == "req_1")
-        #expect(text(head.retryAfter) == "7")
-        #expect(text(head.contentEncoding) == "gzip")
+        #expect(value(head.contentType) == "text/event-stream")
+        #expect(value(head.requestID) == "req_1")
+        #expect(value(head.retryAfter) == "7")
+        #expect(value(head.contentEncoding) == "gzip")
     }
 }

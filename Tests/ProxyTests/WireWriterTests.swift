@@ -1,7 +1,7 @@
-import Metering
 import NIOCore
 import Testing
 
+@testable import Metering
 @testable import Proxy
 
 /// Which fields cross Tollgate is a promise to both sides (CONTRACT §4).
@@ -11,7 +11,8 @@ import Testing
         origin: String = "https://api.openai.com/v1"
     ) throws -> String {
         let text =
-            "POST /v1/chat/completions?x=1 HTTP/1.1\r\nHost: tollgate\r\nContent-Length: \(body.utf8.count)\r\n"
+            "POST /v1/chat/completions?x=1 HTTP/1.1\r\nHost: tollgate\r\n"
+            + "Content-Length: \(body.utf8.count)\r\n"
             + fields + "\r\n"
         let head = try WireRequestHeadTests.head(text)
         let request = PendingRequest(
@@ -30,7 +31,8 @@ import Testing
         #expect(
             try Self.upstreamBytes(fields: "")
                 == "POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n"
-                + "Authorization: Bearer sk-operator\r\nAccept-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}"
+                + "Authorization: Bearer sk-operator\r\nAccept-Encoding: identity\r\n"
+                + "Content-Length: 2\r\n\r\n{}"
         )
         #expect(
             try Self.upstreamBytes(fields: "", origin: "http://127.0.0.1:9000")
@@ -57,7 +59,8 @@ import Testing
     @Test func endToEndFieldsGoUpAsTheyCame() throws {
         let kept =
             "content-type: application/json\r\nAccept: text/event-stream\r\nUser-Agent:  OpenAI/Python \r\n"
-            + "X-Stainless-Lang: python\r\nIdempotency-Key: k1\r\nOpenAI-Beta: a\r\nX-Client-Request-Id: r\r\n"
+            + "X-Stainless-Lang: python\r\nIdempotency-Key: k1\r\nOpenAI-Beta: a\r\n"
+            + "X-Client-Request-Id: r\r\n"
         let out = try Self.upstreamBytes(fields: "Cookie: a\r\n" + kept + "TE: x\r\nX-Last: 1\r\n")
         #expect(out.hasSuffix("Content-Length: 2\r\n" + kept + "X-Last: 1\r\n\r\n{}"))
     }
@@ -92,10 +95,13 @@ import Testing
 
     @Test func onlyTheNamedFieldsComeDown() throws {
         let lines = try Self.downstreamHead(
-            "HTTP/1.1 200 OK\r\nServer: cloudflare\r\nDate: x\r\ncontent-type: a/b\r\nOpenAI-Organization: org-1\r\n"
-                + "openai-project: p\r\nSet-Cookie: a=b\r\nx-ratelimit-limit-requests: 1\r\nX-Request-Id: req_1\r\n"
+            "HTTP/1.1 200 OK\r\nServer: cloudflare\r\nDate: x\r\ncontent-type: a/b\r\n"
+                + "OpenAI-Organization: org-1\r\n"
+                + "openai-project: p\r\nSet-Cookie: a=b\r\nx-ratelimit-limit-requests: 1\r\n"
+                + "X-Request-Id: req_1\r\n"
                 + "openai-version: v\r\nopenai-processing-ms: 5\r\nretry-after: 1\r\nretry-after-ms: 2\r\n"
-                + "cache-control: no-cache\r\nx-should-retry: true\r\nContent-Length: 3\r\nConnection: keep-alive\r\n"
+                + "cache-control: no-cache\r\nx-should-retry: true\r\n"
+                + "Content-Length: 3\r\nConnection: keep-alive\r\n"
                 + "cf-ray: z\r\nstrict-transport-security: y\r\n\r\n", framing: .length(3))
         let passed = lines.filter { !$0.hasPrefix("x-tollgate") && !$0.hasPrefix("date: ") }
         #expect(

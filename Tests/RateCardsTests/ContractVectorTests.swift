@@ -15,11 +15,12 @@ enum Checkout {
 }
 
 /// The test vectors of CONTRACT §7, against the file that ships.
-@Test(arguments: [
-    ("gpt-4o-mini", 1000, 1000, 12000, 12000), ("gpt-4o", 10000, 2000, 360_000, 360_000),
-    ("gpt-4o-mini", 750, 200, 3720, 4000), ("gpt-4o", 1234, 567, 70040, 71000),
-    ("gpt-5-nano", 1000, 1000, 1800, 2000), ("gpt-5", 10000, 2000, 130_000, 130_000),
-] as [(String, Int64, Int64, Int64, Int64)])
+@Test(
+    arguments: [
+        ("gpt-4o-mini", 1000, 1000, 12000, 12000), ("gpt-4o", 10000, 2000, 360_000, 360_000),
+        ("gpt-4o-mini", 750, 200, 3720, 4000), ("gpt-4o", 1234, 567, 70040, 71000),
+        ("gpt-5-nano", 1000, 1000, 1800, 2000), ("gpt-5", 10000, 2000, 130_000, 130_000),
+    ] as [(String, Int64, Int64, Int64, Int64)])
 func vectorsOfTheContract(model: String, input: Int64, output: Int64, exact: Int64, ceil: Int64) throws {
     let card = try RateCard(parsing: try Checkout.text("ratecards/scholarlink-2025.yaml"))
     let usage = Usage(input: input, output: output)
@@ -40,7 +41,8 @@ func vectorsOfTheContract(model: String, input: Int64, output: Int64, exact: Int
 }
 
 @Test func fineTunedModelsUseTheRowOfTheirBaseAndSnapshotsNeedTheirOwn() throws {
-    let table = try RateCard(parsing: try Checkout.text("ratecards/openai-2026-11-12.yaml")).priceTable(mode: .exact)
+    let table = try RateCard(parsing: try Checkout.text("ratecards/openai-2026-11-12.yaml")).priceTable(
+        mode: .exact)
     #expect(table.row(for: "ft:gpt-4.1-2025-04-14:acme::abc123")?.model == "ft:gpt-4.1-2025-04-14")
     #expect(table.row(for: "ft:gpt-4.1-2025-04-14")?.model == "ft:gpt-4.1-2025-04-14")
     #expect(table.row(for: "ft:nothing:acme::abc") == nil)

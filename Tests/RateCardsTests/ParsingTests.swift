@@ -35,8 +35,10 @@ import Testing
         #expect(card.identity == "test@1" && card.effectiveFromMilliseconds == 1_767_225_600_000)
         let row = try #require(try card.priceTable(mode: .exact).row(for: "m"))
         #expect(row.priceID == "test@1/m")
-        #expect(row.tiers[.default]?.price.input == 300_000_000_000, "0.15 USD × 2 per 1M, in atto-USD per token")
-        #expect(row.tiers[.default]?.price.cacheWrite == 300_000_000_000, "an absent cache write costs as input")
+        #expect(
+            row.tiers[.default]?.price.input == 300_000_000_000, "0.15 USD × 2 per 1M, in atto-USD per token")
+        #expect(
+            row.tiers[.default]?.price.cacheWrite == 300_000_000_000, "an absent cache write costs as input")
     }
 
     @Test(arguments: [
@@ -54,7 +56,10 @@ import Testing
         ("2026-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "effective_from"),
         ("2026-01-01T00:00:00Z", "yesterday", "effective_from"),
         ("card: test\n", "", "card"), ("card: test", "card: test\nunknown: 1", "(top)"),
-        ("    encoding: o200k_base", "    on_disconnect: maybe\n    encoding: o200k_base", "models.m.on_disconnect"),
+        (
+            "    encoding: o200k_base", "    on_disconnect: maybe\n    encoding: o200k_base",
+            "models.m.on_disconnect"
+        ),
     ])
     func mistakesAreNamed(from: String, to: String, path: String) {
         let text = Self.good.replacing(from, with: to)
@@ -63,7 +68,8 @@ import Testing
     }
 
     @Test func severalMistakesComeTogether() {
-        let text = Self.good.replacing("\"0.15\"", with: "0.15").replacing("max_output: 100", with: "max_output: x")
+        let text = Self.good.replacing("\"0.15\"", with: "0.15").replacing(
+            "max_output: 100", with: "max_output: x")
         #expect(Set(self.problems(text)).isSuperset(of: ["models.m.cost.input", "models.m.max_output"]))
     }
 
@@ -90,13 +96,15 @@ import Testing
         let text = ParsingTests.good.replacing("output: \"0.60\"", with: "output: \"6.00\"")
             .replacing("version: \"1\"", with: "version: \"2\"")
             .replacing("    cost:", with: "    price: {input: \"0.1\"}\n    cost:")
-        let diff = RateCardDiff(from: old, to: try RateCard(parsing: text), nowMilliseconds: 1_800_000_000_000)
+        let diff = RateCardDiff(
+            from: old, to: try RateCard(parsing: text), nowMilliseconds: 1_800_000_000_000)
         let warnings = diff.problems.filter { $0.severity == .warning }.map(\.path)
         #expect(warnings.contains("models.m.output"), "moves by more than 5×")
         #expect(warnings.contains("models.m.input"), "is sold below cost")
         #expect(diff.problems.contains { $0.severity == .notice && $0.path == "effective_from" })
         let gone = RateCardDiff(
-            from: old, to: try RateCard(parsing: text.replacing("  m:", with: "  other:")), nowMilliseconds: 0)
+            from: old, to: try RateCard(parsing: text.replacing("  m:", with: "  other:")), nowMilliseconds: 0
+        )
         #expect(gone.problems.contains { $0.path == "models.m" && $0.severity == .warning })
     }
 

@@ -26,7 +26,8 @@ public struct KeyDigest: Sendable, Hashable {
         }
     }
 
-    /// Compares all 256 bits whatever the first difference (Hashable's `==` is for dictionaries of digests only).
+    /// Compares all 256 bits whatever the first difference (Hashable's `==` is for dictionaries of digests
+    /// only).
     public static func == (left: KeyDigest, right: KeyDigest) -> Bool {
         let difference =
             (left.words.0 ^ right.words.0) | (left.words.1 ^ right.words.1)
@@ -112,7 +113,8 @@ public protocol AccountDirectory: Sendable {
     /// Snapshot only.
     func cachedAccount(_ account: AccountID) -> AccountRecord?
     func cachedAccount(userID: String) -> AccountRecord?
-    /// Asks the database (rate-limited per digest, so a guesser cannot load it). nil: no such key, or revoked.
+    /// Asks the database (rate-limited per digest, so a guesser cannot load it). nil: no such key, or
+    /// revoked.
     /// `reply` is called exactly once, on any thread.
     func resolveKey(
         _ digest: KeyDigest, reply: @escaping @Sendable (Result<KeyRecord?, DirectoryFailure>) -> Void)

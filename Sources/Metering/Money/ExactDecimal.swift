@@ -21,7 +21,8 @@ public struct ExactDecimal: Sendable, Hashable {
         self.scale = scale
     }
 
-    /// Accepts `-?digits(.digits)?`: no exponent, no sign `+`, no blank, no thousands mark, at most 30 digits.
+    /// Accepts `-?digits(.digits)?`: no exponent, no sign `+`, no blank, no thousands mark, at most 30
+    /// digits.
     public init(parsing text: String) throws(ParseFailure) {
         guard !text.isEmpty else { throw .empty }
         var coefficient: Int128 = 0

@@ -1,4 +1,5 @@
-/// An amount of money in the ledger: 1,000 millicredits = 1 credit, 1,000 credits = 1 USD, so 1 millicredit = 1 micro-USD.
+/// An amount of money in the ledger: 1,000 millicredits = 1 credit, 1,000 credits = 1 USD, so 1 millicredit =
+/// 1 micro-USD.
 ///
 /// Arithmetic is checked: every operation that could leave the ledger's range is spelled as a throwing or
 /// optional function. Balances may be negative (a charge above its hold is posted in full).

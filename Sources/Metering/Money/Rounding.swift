@@ -6,7 +6,8 @@ public enum RoundingMode: String, Sendable, Hashable, CaseIterable {
     case ceil
 }
 
-/// An exact amount before rounding, in atto-USD (10^-18 USD): fine enough for cost × markup of the cheapest token.
+/// An exact amount before rounding, in atto-USD (10^-18 USD): fine enough for cost × markup of the cheapest
+/// token.
 public struct AttoUSD: Sendable, Hashable {
     public static let perMillicredit: Int128 = 1_000_000_000_000
     public static let perCredit: Int128 = 1_000_000_000_000_000

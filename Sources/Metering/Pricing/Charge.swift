@@ -14,7 +14,8 @@ public struct Charge: Sendable, Hashable {
 extension ModelPrice {
     /// usage × price, rounded once. The same rates serve `worstCase`.
     ///
-    /// - Parameter tier: the tier that was *served*; nil when the response named one that has no name here. A tier
+    /// - Parameter tier: the tier that was *served*; nil when the response named one that has no name here. A
+    ///   tier
     ///   without a price takes the dearest of `permitted`.
     public func charge(
         for usage: Usage, served tier: ServiceTier?, permitted: [ServiceTier] = [.default], mode: RoundingMode
@@ -46,7 +47,8 @@ extension ModelPrice {
 
 /// The bounds of a request, from which its worst case is priced.
 public struct RequestBounds: Sendable, Hashable {
-    /// No more input tokens than this can be billed (bytes bound tokens), before the model's context clamps it.
+    /// No more input tokens than this can be billed (bytes bound tokens), before the model's context clamps
+    /// it.
     public var inputTokensMax: Int64
     /// Number of choices, ≥ 1.
     public var choices: Int64
@@ -62,7 +64,8 @@ public struct RequestBounds: Sendable, Hashable {
 }
 
 extension ModelPrice {
-    /// The hold that covers every usage the request permits, rounded up; at least 1 millicredit when any rate is not 0.
+    /// The hold that covers every usage the request permits, rounded up; at least 1 millicredit when any rate
+    /// is not 0.
     ///
     /// Property: for each usage with input ≤ bound and output ≤ choices × outputCap, at any permitted tier,
     /// `worstCase ≥ charge`.
@@ -109,6 +112,11 @@ extension ModelPrice {
         for tier in tiers {
             if let short = self.tiers[tier] { all.append(short.price) }
             if let long = self.rates(tier, inputTokens: inputTokens) { all.append(long.price) }
+        }
+        // `charge` falls back to the default tier when none of the permitted ones has a price; so must the
+        // hold.
+        if all.isEmpty && tiers != [.default] {
+            return self.possibleRates([.default], inputTokens: inputTokens)
         }
         return all
     }

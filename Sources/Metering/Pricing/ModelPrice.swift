@@ -2,7 +2,8 @@
 public enum ServiceTier: String, Sendable, Hashable, CaseIterable {
     case `default`, flex, priority, batch
 
-    /// Reads the API's literal. `fast` is another name of `priority`; `auto` and `scale` name no price of their own.
+    /// Reads the API's literal. `fast` is another name of `priority`; `auto` and `scale` name no price of
+    /// their own.
     public init?(apiLiteral: String) {
         switch apiLiteral {
         case "default", "standard": self = .default
@@ -113,8 +114,10 @@ public final class ModelPrice: Sendable {
         self.onDisconnect = onDisconnect
     }
 
-    /// The rates of a tier at a given input length; nil when this row does not price the tier. A tier without long
-    /// rates of its own takes the default tier's long rates, as OpenAI's price list does; `worstCase` looks at both.
+    /// The rates of a tier at a given input length; nil when this row does not price the tier. A tier without
+    /// long
+    /// rates of its own takes the default tier's long rates, as OpenAI's price list does; `worstCase` looks
+    /// at both.
     func rates(_ tier: ServiceTier, inputTokens: Int64) -> TierPrice? {
         guard let base = self.tiers[tier] else { return nil }
         guard let long = self.longContext, inputTokens > long.threshold else { return base }

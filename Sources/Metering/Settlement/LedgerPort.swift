@@ -66,7 +66,8 @@ public protocol AccountReading: Sendable {
 
 /// What the settler needs of the ledger.
 public protocol SettlementPosting: Sendable {
-    /// One attempt of one batch: one autocommit statement (rules P1–P6). Returns the balances of *all* accounts named.
+    /// One attempt of one batch: one autocommit statement (rules P1–P6). Returns the balances of *all*
+    /// accounts named.
     /// Poison rows are put into quarantine and named in the result; they never fail the others.
     /// Throws when it is not known to be committed: the caller sends the same outcomes again.
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt
@@ -86,7 +87,8 @@ public struct SettlementReceipt: Sendable, Hashable {
     }
 }
 
-/// Where the data plane leaves its outcomes, before the last byte goes to the client. Never blocks, never fails.
+/// Where the data plane leaves its outcomes, before the last byte goes to the client. Never blocks, never
+/// fails.
 public protocol SettlementSink: Sendable {
     /// Sets room aside for one exchange, before it is admitted (rule J3). false: stop admitting.
     func reserve() -> Bool

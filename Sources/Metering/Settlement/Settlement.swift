@@ -1,4 +1,5 @@
-/// The one outcome that ends a hold: what becomes a row of `usage_events`. Decided once; never computed again.
+/// The one outcome that ends a hold: what becomes a row of `usage_events`. Decided once; never computed
+/// again.
 public struct Settlement: Sendable, Hashable {
     public enum Kind: Int16, Sendable, Hashable, CaseIterable {
         /// Usage is known or estimated by the owner.

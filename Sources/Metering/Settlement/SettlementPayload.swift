@@ -3,7 +3,8 @@ import Crypto
 /// The text in which a settlement travels: the value of `u:<hold>` in Redis, and what its digest is taken of.
 ///
 ///     1;<account>;<hold>;<owner>;<kind>;<authority>;<endpoint>;<model>;<served>;<tier>;<price>;
-///     <input>;<cached>;<cache write>;<output>;<reasoning>;<amount>;<cost>;<shadow>;<reason>;<request id>;<occurred>
+///     <input>;<cached>;<cache write>;<output>;<reasoning>;<amount>;<cost>;<shadow>;<reason>;<request
+///   id>;<occurred>
 ///
 /// on one line. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for
 /// nil. Everything else, any UTF-8 included, stands as it is.

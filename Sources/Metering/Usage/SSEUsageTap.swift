@@ -1,8 +1,10 @@
 /// Looks at a stream of server-sent events on its way to the client, reads the usage, and takes the injected
 /// usage chunk out again. Everything else goes on byte by byte as it came.
 ///
-/// Zero frame lag: every complete line is released in the call that completes it. While stripping, at most 16
-/// KiB of an unfinished line are held back; a longer line goes on as it comes and is never stripped. O(1)
+/// Zero frame lag: every complete line is released in the call that completes it. Of an unfinished line at
+/// most 16
+/// KiB are held back, so that a cut stream never ends in half a frame; a longer line goes on as it comes.
+/// O(1)
 /// memory, and the same bytes and the same report for any split.
 public struct SSEUsageTap: Sendable {
     /// The last usage object seen; nil: absent, null, or unreadable.
@@ -108,7 +110,7 @@ public struct SSEUsageTap: Sendable {
 
     /// An unfinished line: held back while it may yet be stripped.
     private mutating func keep(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ released: inout Released) {
-        if self.stripUsage, !self.isInsideReleasedLine, self.lineBytes <= Self.heldBytesMax {
+        if !self.isInsideReleasedLine, self.lineBytes <= Self.heldBytesMax {
             self.carry.append(contentsOf: bytes[start...])
             return
         }

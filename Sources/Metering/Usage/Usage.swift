@@ -1,6 +1,7 @@
 /// What one exchange consumed, in disjoint parts. Their sum is what OpenAI reported as `total_tokens`.
 ///
-/// Source of the arithmetic: cached and cache-write tokens are disjoint subsets of the reported input, reasoning
+/// Source of the arithmetic: cached and cache-write tokens are disjoint subsets of the reported input,
+/// reasoning
 /// tokens are a subset of the reported output (openai-openapi, `CompletionUsage`).
 public struct Usage: Sendable, Hashable {
     /// Input tokens that were neither read from nor written to the prompt cache.
@@ -40,7 +41,8 @@ public struct ReportedUsage: Sendable, Hashable {
     public var cachedTokens: Int64?
     public var cacheWriteTokens: Int64?
     public var reasoningTokens: Int64?
-    /// Audio tokens of input and output together: they have no text price, so their presence voids the report.
+    /// Audio tokens of input and output together: they have no text price, so their presence voids the
+    /// report.
     public var audioTokens: Int64?
 
     public init() {}
@@ -63,7 +65,8 @@ extension Usage {
     ///
     /// - Parameters:
     ///   - inputMax: the model's context, in tokens.
-    ///   - outputMax: n × the model's maximal output, in tokens. Both bounds stop garbage such as 9e18; a report
+    ///   - outputMax: n × the model's maximal output, in tokens. Both bounds stop garbage such as 9e18; a
+    ///   report
     ///     above the client's cap but within them is believed and charged in full.
     public init(
         _ report: ReportedUsage, inputMax: Int64, outputMax: Int64
@@ -74,10 +77,14 @@ extension Usage {
         let cached = report.cachedTokens ?? 0
         let written = report.cacheWriteTokens ?? 0
         let reasoning = report.reasoningTokens ?? 0
-        guard prompt >= 0, completion >= 0, cached >= 0, written >= 0, reasoning >= 0 else { throw .malformed }
+        guard prompt >= 0, completion >= 0, cached >= 0, written >= 0, reasoning >= 0 else {
+            throw .malformed
+        }
         guard prompt <= inputMax, completion <= outputMax else { throw .impossible }
         guard (report.audioTokens ?? 0) == 0 else { throw .unpriced }
-        guard cached <= prompt, written <= prompt - cached, reasoning <= completion else { throw .inconsistent }
+        guard cached <= prompt, written <= prompt - cached, reasoning <= completion else {
+            throw .inconsistent
+        }
         if let total = report.totalTokens, total != prompt + completion { throw .inconsistent }
         self.init(
             input: prompt - cached - written, cachedInput: cached, cacheWrite: written,

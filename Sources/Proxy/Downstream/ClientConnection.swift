@@ -1,6 +1,7 @@
 import NIOCore
 
-/// One client connection for its whole life: finds request after request in the bytes, decides the plane of each,
+/// One client connection for its whole life: finds request after request in the bytes, decides the plane of
+/// each,
 /// lets one exchange answer at a time, and keeps pipelined bytes until then.
 final class ClientConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
@@ -26,7 +27,9 @@ final class ClientConnection: ChannelInboundHandler {
     private var controlTask: Task<Void, Never>?
     private var closesAfterReply = false
     private var readsPaused = false
-    /// `Authorization` of the last request with its digests: a keep-alive client sends the same again and again.
+    private var isAdvancing = false
+    /// `Authorization` of the last request with its digests: a keep-alive client sends the same again and
+    /// again.
     var lastAuthorization = AuthorizationMemo()
     /// Bytes on their way out; written once per flush.
     private var outbox = ByteBuffer()
@@ -72,6 +75,12 @@ final class ClientConnection: ChannelInboundHandler {
     // MARK: Finding requests
 
     private func advance() {
+        // A reply can end while it is begun: the loop that runs already goes on with the next request, so a
+        // client
+        // that pipelines costs no stack.
+        guard !self.isAdvancing else { return }
+        self.isAdvancing = true
+        defer { self.isAdvancing = false }
         while self.inbox.readableBytes > 0 {
             switch self.phase {
             case .waiting:
@@ -211,7 +220,8 @@ final class ClientConnection: ChannelInboundHandler {
     private func writeOutbox(_ context: ChannelHandlerContext) {
         guard self.outbox.readableBytes > 0 else { return }
         context.write(self.wrapOutboundOut(self.outbox), promise: nil)
-        // The channel is done with the bytes after a synchronous flush; otherwise this makes a new allocation.
+        // The channel is done with the bytes after a synchronous flush; otherwise this makes a new
+        // allocation.
         self.outbox.clear()
     }
 
@@ -286,7 +296,8 @@ final class ClientConnection: ChannelInboundHandler {
         let control = self.loop.dependencies.control
         let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
         let eventLoop = context.eventLoop
-        // SAFETY: structured by its connection: kept in `controlTask`, cancelled when the channel goes inactive.
+        // SAFETY: structured by its connection: kept in `controlTask`, cancelled when the channel goes
+        // inactive.
         self.controlTask = Task {
             var broken = false
             do {

@@ -1,6 +1,7 @@
 import Metering
 
-/// What is to be held for one request, and on what terms it may go upstream. Pure: made from the inspected request
+/// What is to be held for one request, and on what terms it may go upstream. Pure: made from the inspected
+/// request
 /// and the active prices, before any store is asked.
 struct AdmissionPlan: Sendable {
     let price: ModelPrice
@@ -19,7 +20,8 @@ struct AdmissionPlan: Sendable {
     let stream: Bool
     /// The usage chunk is asked for although the client did not, and taken out again.
     let injectsUsage: Bool
-    /// `service_tier` is absent or `auto`: it is sent as `default`, so that it is served at a price that was held.
+    /// `service_tier` is absent or `auto`: it is sent as `default`, so that it is served at a price that was
+    /// held.
     let pinsTier: Bool
 
     init(

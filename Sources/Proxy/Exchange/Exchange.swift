@@ -3,8 +3,10 @@ import NIOCore
 
 /// One client request to the data plane and its upstream response.
 ///
-/// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `ReplyMode` (how the
-/// response is read). This class carries them out on one event loop, from the first to the last byte, and lives on
+/// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `ReplyMode`
+/// (how the
+/// response is read). This class carries them out on one event loop, from the first to the last byte, and
+/// lives on
 /// after its client when the response is drained.
 final class Exchange {
     let loop: LoopContext
@@ -151,14 +153,16 @@ final class Exchange {
 
     // MARK: The outcome
 
-    /// Decides the outcome from everything seen so far, once, records it, and ends the hold. From here on it must
+    /// Decides the outcome from everything seen so far, once, records it, and ends the hold. From here on it
+    /// must
     /// succeed.
     ///
     /// - Parameter complete: upstream's message ended as framed.
     func settle(_ cause: EndCause, complete: Bool = false) {
         guard let plan = self.plan, let account = self.account else { return }
         if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
-        // A successful, complete message proves that upstream had the whole request, whatever the socket said last.
+        // A successful, complete message proves that upstream had the whole request, whatever the socket said
+        // last.
         if complete, let status = self.relay?.head.status, status < 400 { self.evidence.written = .fully }
         self.relay?.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
         switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {

@@ -74,7 +74,8 @@ struct Relay {
         }
     }
 
-    /// The tier to price at: as served; `default` when the response is silent. nil: one that has no name here.
+    /// The tier to price at: as served; `default` when the response is silent. nil: one that has no name
+    /// here.
     var servedTier: ServiceTier? {
         guard let literal = self.servedTierLiteral else { return .default }
         return ServiceTier(apiLiteral: literal)

@@ -1,8 +1,8 @@
 import Metering
 import NIOCore
 
-/// One connection to the upstream: frames responses, knows how much of a request was written, belongs to one borrower
-/// at a time. Used only on its loop.
+/// One connection to the upstream: frames responses, knows how much of a request was written, belongs to one
+/// borrower at a time. Used only on its loop.
 final class UpstreamConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -74,8 +74,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         try? context.channel.syncOptions?.setOption(.autoRead, value: !paused)
     }
 
-    /// Gives the connection back; it is kept when its last message is complete, the whole request went out, and
-    /// upstream keeps it alive. An answer to half a request leaves a request body on the way that nobody may read.
+    /// Gives the connection back; it is kept when its last message is complete, the whole request went out,
+    /// and upstream keeps it alive. An answer to half a request leaves a request body on the way that nobody
+    /// may read.
     func release() {
         self.borrower = nil
         self.resumeReads()
@@ -163,7 +164,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         case .head:
             return self.parseHead()
         case .length(let left):
-            guard let payload = self.inbox.readSlice(length: min(left, self.inbox.readableBytes)) else { return false }
+            guard let payload = self.inbox.readSlice(length: min(left, self.inbox.readableBytes)) else {
+                return false
+            }
             let rest = left - payload.readableBytes
             self.state = .length(rest)
             self.borrower?.upstreamBody(payload)
@@ -220,7 +223,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.state = .chunked(decoder)
         switch step {
         case .payload(let range, let consumed):
-            guard let payload = self.inbox.getSlice(at: self.inbox.readerIndex + range.lowerBound, length: range.count)
+            guard
+                let payload = self.inbox.getSlice(
+                    at: self.inbox.readerIndex + range.lowerBound, length: range.count)
             else { return false }
             self.inbox.moveReaderIndex(forwardBy: consumed)
             self.borrower?.upstreamBody(payload)

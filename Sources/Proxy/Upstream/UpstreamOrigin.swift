@@ -32,7 +32,7 @@ public struct UpstreamOrigin: Sendable, Hashable {
         var path = String(rest.dropFirst(authority.count))
         while path.hasSuffix("/") { path.removeLast() }
         let pathIsPlain = path.utf8.allSatisfy { byte in
-            Characters.isToken(byte) || byte == UInt8(ascii: "/")
+            Characters.isToken(byte) && byte != UInt8(ascii: "#") || byte == UInt8(ascii: "/")
         }
         guard pathIsPlain, !path.contains("//"), path.isEmpty || path.hasPrefix("/") else { throw .path }
         let (host, port) = try self.hostAndPort(authority, isTLS: isTLS)

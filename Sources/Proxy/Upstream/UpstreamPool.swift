@@ -4,8 +4,8 @@ import NIOPosix
 import NIOSSL
 import NIOTLS
 
-/// The upstream connections of one event loop. Hands out idle ones first, newest first, dials up to a limit, and lets
-/// the rest wait in order. Used only on its loop.
+/// The upstream connections of one event loop. Hands out idle ones first, newest first, dials up to a limit,
+/// and lets the rest wait in order. Used only on its loop.
 final class UpstreamPool {
     struct Limits: Sendable {
         var connectionsMax = 8192
@@ -19,8 +19,8 @@ final class UpstreamPool {
     private let origin: UpstreamOrigin
     private let tls: NIOSSLContext?
     private let limits: Limits
-    /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many deaths cost
-    /// no search each; its `isIdle` is false.
+    /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many
+    /// deaths cost no search each; its `isIdle` is false.
     private var idle: [UpstreamConnection] = []
     private var deadInIdle = 0
     private var waiting = CircularBuffer<any UpstreamBorrower>()
@@ -124,6 +124,7 @@ final class UpstreamPool {
     }
 
     var idleCount: Int { self.idle.count - self.deadInIdle }
+    var waitingCount: Int { self.waiting.count }
 
     // MARK: Dialling
 
@@ -233,8 +234,8 @@ final class UpstreamPool {
     }
 }
 
-/// Tells when a TLS handshake is through, or will never be. Leaves the pipeline's events as they are, and the pipeline
-/// itself when it is done.
+/// Tells when a TLS handshake is through, or will never be. Leaves the pipeline's events as they are, and
+/// the pipeline itself when it is done.
 private final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     /// The inner nil is success.

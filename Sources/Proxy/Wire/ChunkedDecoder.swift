@@ -1,6 +1,6 @@
 /// Finds the payload in a chunked body without copying it. Strict: hexadecimal digits only, CRLF only, no
-/// extensions (nothing that matters sends them, and they are where parsers disagree), bounded trailers, which are
-/// dropped.
+/// extensions (nothing that matters sends them, and they are where parsers disagree), bounded trailers,
+/// which are dropped.
 struct ChunkedDecoder: Sendable {
     enum Step: Equatable {
         /// Payload at this range; go on at `consumedTo`.

@@ -21,7 +21,8 @@ struct HTTPDate: Sendable {
         func padded(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let text =
             "date: \(days[Int(parts.tm_wday)]), \(padded(parts.tm_mday)) \(months[Int(parts.tm_mon)]) "
-            + "\(parts.tm_year + 1900) \(padded(parts.tm_hour)):\(padded(parts.tm_min)):\(padded(parts.tm_sec)) GMT\r\n"
+            + "\(parts.tm_year + 1900) \(padded(parts.tm_hour)):\(padded(parts.tm_min)):"
+            + "\(padded(parts.tm_sec)) GMT\r\n"
         self.field = Array(text.utf8)
     }
 }

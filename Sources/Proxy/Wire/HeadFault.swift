@@ -1,5 +1,5 @@
-/// Why bytes are not an HTTP/1.1 message as Tollgate accepts it. Nothing behind such bytes can be trusted, so the
-/// connection closes. Raw values are bounded and carry nothing of the message.
+/// Why bytes are not an HTTP/1.1 message as Tollgate accepts it. Nothing behind such bytes can be trusted,
+/// so the connection closes. Raw values are bounded and carry nothing of the message.
 enum HeadFault: String, Error, Sendable, Equatable, CaseIterable {
     case bareLF = "bare line feed"
     case bareCR = "bare carriage return"

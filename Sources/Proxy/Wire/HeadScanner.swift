@@ -1,7 +1,8 @@
 import Glibc
 
-/// Finds the end of a head, remembering how far it looked, so that a head that comes byte by byte is not read again
-/// from its start each time. Refuses a line feed that no carriage return precedes as soon as it is seen.
+/// Finds the end of a head, remembering how far it looked, so that a head that comes byte by byte is not
+/// read again from its start each time. Refuses a line feed that no carriage return precedes as soon as it
+/// is seen.
 struct HeadSearch {
     private var searched = 0
 
@@ -47,7 +48,8 @@ struct FieldScan {
     }
 
     /// Reads the lines of `bytes[from..<to]`; `to` is the start of the blank line.
-    mutating func scan(_ bytes: UnsafeRawBufferPointer, from: Int, to: Int, limits: HeadLimits) -> HeadFault? {
+    mutating func scan(_ bytes: UnsafeRawBufferPointer, from: Int, to: Int, limits: HeadLimits) -> HeadFault?
+    {
         self.fields.reserveCapacity(16)
         var start = from
         while start < to {
@@ -91,7 +93,8 @@ struct FieldScan {
         case 10 where Characters.equal(bytes, name, "connection"):
             self.connectionValues.append(value)
             self.connectionClose = self.connectionClose || Characters.hasToken(bytes, value, "close")
-            self.connectionKeepAlive = self.connectionKeepAlive || Characters.hasToken(bytes, value, "keep-alive")
+            self.connectionKeepAlive =
+                self.connectionKeepAlive || Characters.hasToken(bytes, value, "keep-alive")
         case 14 where Characters.equal(bytes, name, "content-length"):
             guard self.contentLength == nil else { return .repeatedField }
             guard let length = Characters.decimal(bytes, value) else { return .badLength }
@@ -147,7 +150,8 @@ enum Characters {
     static func isHost(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
         range.allSatisfy { index in
             switch bytes[index] {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"),
                 UInt8(ascii: "~"), UInt8(ascii: ":"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "%"):
                 true
             default: false

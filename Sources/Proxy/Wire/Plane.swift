@@ -58,7 +58,8 @@ extension Plane {
     }
 
     /// Origin form, without anything by which two programs could read two paths: no empty or dot segments, no
-    /// backslash, no fragment, no escape of a character that needs none, nor of a slash, a dot or a percent sign.
+    /// backslash, no fragment, no escape of a character that needs none, nor of a slash, a dot or a percent
+    /// sign.
     private static func isPlain(_ target: UnsafeRawBufferPointer, _ pathEnd: Int) -> Bool {
         guard pathEnd > 0, target[0] == UInt8(ascii: "/") else { return false }
         var index = 0
@@ -82,7 +83,8 @@ extension Plane {
         return true
     }
 
-    private static func segmentIsPlain(_ target: UnsafeRawBufferPointer, _ start: Int, _ pathEnd: Int) -> Bool {
+    private static func segmentIsPlain(_ target: UnsafeRawBufferPointer, _ start: Int, _ pathEnd: Int) -> Bool
+    {
         var end = start
         while end < pathEnd, target[end] != UInt8(ascii: "/") { end += 1 }
         let count = end - start

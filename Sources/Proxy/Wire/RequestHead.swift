@@ -1,4 +1,5 @@
-/// A validated request head. Ranges refer to the bytes it was parsed from; no text is made until someone asks.
+/// A validated request head. Ranges refer to the bytes it was parsed from; no text is made until someone
+/// asks.
 struct RequestHead: Sendable {
     enum Method: Sendable, Equatable { case get, head, post, put, patch, delete, options, other }
 
@@ -40,10 +41,15 @@ struct RequestHeadSearch {
 
 enum RequestHeadParser {
     /// - Parameter end: bytes of the head, as `HeadSearch` found it.
-    static func parse(_ bytes: UnsafeRawBufferPointer, end: Int, limits: HeadLimits) -> HeadParse<RequestHead> {
-        guard let line = RequestLine(bytes, end: end) else { return .invalid(RequestLine.fault(bytes, end: end)) }
+    static func parse(_ bytes: UnsafeRawBufferPointer, end: Int, limits: HeadLimits) -> HeadParse<RequestHead>
+    {
+        guard let line = RequestLine(bytes, end: end) else {
+            return .invalid(RequestLine.fault(bytes, end: end))
+        }
         var scan = FieldScan()
-        if let fault = scan.scan(bytes, from: line.byteCount, to: end - 2, limits: limits) { return .invalid(fault) }
+        if let fault = scan.scan(bytes, from: line.byteCount, to: end - 2, limits: limits) {
+            return .invalid(fault)
+        }
         var noted = NotedFields()
         for field in scan.fields {
             if let fault = noted.note(bytes, field) { return .invalid(fault) }
@@ -59,7 +65,8 @@ enum RequestHeadParser {
                 minorVersion: line.minorVersion, framing: framing,
                 keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
                 // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1).
-                expectContinue: noted.expectContinue && line.minorVersion == 1, byteCount: end, fields: scan.fields,
+                expectContinue: noted.expectContinue && line.minorVersion == 1, byteCount: end,
+                fields: scan.fields,
                 connectionValues: scan.connectionValues, authorization: noted.authorization,
                 contentEncoding: noted.contentEncoding, tollgateUser: noted.tollgateUser,
                 tollgateReceipt: noted.tollgateReceipt))
@@ -87,7 +94,9 @@ private struct RequestLine {
         let version: StaticString = "HTTP/1."
         for index in 0..<7 where bytes[at + 1 + index] != version.utf8Start[index] { return nil }
         let minor = bytes[at + 8]
-        guard minor == 0x30 || minor == 0x31, bytes[at + 9] == 0x0d, bytes[at + 10] == 0x0a else { return nil }
+        guard minor == 0x30 || minor == 0x31, bytes[at + 9] == 0x0d, bytes[at + 10] == 0x0a else {
+            return nil
+        }
         self.minorVersion = Int(minor - 0x30)
         self.byteCount = at + 11
         self.method = Self.method(bytes, self.methodRange)
@@ -122,7 +131,8 @@ private struct RequestLine {
     }
 }
 
-/// The request fields that Tollgate reads. Those that decide who pays, or what the body is, may come once only.
+/// The request fields that Tollgate reads. Those that decide who pays, or what the body is, may come once
+/// only.
 private struct NotedFields {
     var host: Range<Int>?
     var authorization: Range<Int>?

@@ -45,7 +45,9 @@ struct ResponseHeadSearch {
     ) -> HeadParse<ResponseHead> {
         guard let line = StatusLine(bytes, end: end) else { return .invalid(.badStatusLine) }
         var scan = FieldScan()
-        if let fault = scan.scan(bytes, from: line.byteCount, to: end - 2, limits: limits) { return .invalid(fault) }
+        if let fault = scan.scan(bytes, from: line.byteCount, to: end - 2, limits: limits) {
+            return .invalid(fault)
+        }
         if scan.isChunked && (scan.contentLength != nil || line.minorVersion == 0) {
             return .invalid(.lengthAndChunked)
         }
@@ -59,7 +61,8 @@ struct ResponseHeadSearch {
             case 12:
                 if Characters.equal(bytes, field.name, "content-type") { contentType = field.value }
                 if Characters.equal(bytes, field.name, "x-request-id") { requestID = field.value }
-            case 16 where Characters.equal(bytes, field.name, "content-encoding"): contentEncoding = field.value
+            case 16 where Characters.equal(bytes, field.name, "content-encoding"):
+                contentEncoding = field.value
             default: break
             }
         }
@@ -68,7 +71,8 @@ struct ResponseHeadSearch {
                 status: line.status, minorVersion: line.minorVersion, contentLength: scan.contentLength,
                 isChunked: scan.isChunked,
                 keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
-                byteCount: end, fields: scan.fields, contentType: contentType, contentEncoding: contentEncoding,
+                byteCount: end, fields: scan.fields, contentType: contentType,
+                contentEncoding: contentEncoding,
                 requestID: requestID, retryAfter: retryAfter))
     }
 }

@@ -1,8 +1,8 @@
 import Metering
 import NIOCore
 
-/// The bytes of a request as it goes upstream: the client's body with the documented edits, and of its head only what
-/// is end-to-end and safe (CONTRACT §4).
+/// The bytes of a request as it goes upstream: the client's body with the documented edits, and of its head
+/// only what is end-to-end and safe (CONTRACT §4).
 enum UpstreamRequest {
     static func bytes(
         _ request: PendingRequest, edits: [BodyEdit], origin: UpstreamOrigin, authorization: [UInt8],
@@ -43,14 +43,18 @@ enum UpstreamRequest {
         if let run { out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[run])) }
     }
 
-    private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead) -> Bool {
+    private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
+        -> Bool
+    {
         func named(_ wanted: StaticString) -> Bool { Characters.equal(bytes, name, wanted) }
         func begins(_ wanted: StaticString) -> Bool {
             name.count >= wanted.utf8CodeUnitCount
-                && Characters.equal(bytes, name.lowerBound..<name.lowerBound + wanted.utf8CodeUnitCount, wanted)
+                && Characters.equal(
+                    bytes, name.lowerBound..<name.lowerBound + wanted.utf8CodeUnitCount, wanted)
         }
         switch name.count {
-        case 2 where named("te"), 3 where named("via"), 4 where named("host"), 6 where named("cookie") || named("expect"):
+        case 2 where named("te"), 3 where named("via"), 4 where named("host"),
+            6 where named("cookie") || named("expect"):
             return false
         case 7 where named("trailer") || named("upgrade"): return false
         case 9 where named("forwarded") || named("x-real-ip"): return false
@@ -67,12 +71,16 @@ enum UpstreamRequest {
     }
 
     /// Named in `Connection`: meant for this hop only.
-    private static func endsHere(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead) -> Bool {
+    private static func endsHere(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
+        -> Bool
+    {
         var ends = false
         for value in head.connectionValues {
             Characters.forEachListItem(bytes, value) { item in
-                ends = ends || item.count == name.count
-                    && zip(item, name).allSatisfy { bytes[$0] | 0x20 == bytes[$1] | 0x20 }
+                ends =
+                    ends
+                    || item.count == name.count
+                        && zip(item, name).allSatisfy { bytes[$0] | 0x20 == bytes[$1] | 0x20 }
             }
         }
         return ends

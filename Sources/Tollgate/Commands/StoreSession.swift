@@ -9,7 +9,8 @@ struct StoreSession {
     let ledger: PostgresLedger
     let logger: Logger
 
-    /// Opens the database of `DATABASE_URL` (`DATABASE_DIRECT_URL` when `direct`), runs `body`, and closes it.
+    /// Opens the database of `DATABASE_URL` (`DATABASE_DIRECT_URL` when `direct`), runs `body`, and closes
+    /// it.
     static func with<Value>(direct: Bool = false, _ body: (StoreSession) async throws -> Value) async throws
         -> Value
     {

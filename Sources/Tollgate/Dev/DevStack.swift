@@ -6,7 +6,8 @@ import MockOpenAI
 import NIOPosix
 import PostgresLedger
 
-/// `tollgate dev`: starts the stores and the mock, seeds them, runs the proxy, and stops everything again in reverse.
+/// `tollgate dev`: starts the stores and the mock, seeds them, runs the proxy, and stops everything again in
+/// reverse.
 struct DevStack {
     let directory: String
     let port: Int

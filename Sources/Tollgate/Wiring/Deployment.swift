@@ -66,7 +66,8 @@ final class Deployment: Sendable {
 
     var port: Int? { self.proxy.port }
 
-    /// Listens, and runs until the service group is told to stop; then drains: exchanges, settlements, stores.
+    /// Listens, and runs until the service group is told to stop; then drains: exchanges, settlements,
+    /// stores.
     ///
     /// - Parameter onReady: called once the public port listens.
     func run(onReady: @escaping @Sendable (Int) async throws -> Void) async throws {

@@ -4,7 +4,8 @@ import Logging
 import NIOCore
 import Proxy
 
-/// Calls the Hummingbird router as a function, for requests that came to the data plane's listener (DESIGN §3.1).
+/// Calls the Hummingbird router as a function, for requests that came to the data plane's listener (DESIGN
+/// §3.1).
 struct InProcessControlPlane<Responder: HTTPResponder>: ControlPlaneResponding
 where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
     let responder: Responder

@@ -19,7 +19,7 @@ final class TestRedis: @unchecked Sendable {
     /// Shared by the tests that disturb nobody; each of them uses accounts of its own.
     static let shared: TestRedis = {
         let server = try! TestRedis()
-        atexit { TestRedis.shared.stop() }
+        atexit { TestRedis.shared.discard() }
         return server
     }()
 
@@ -52,7 +52,9 @@ final class TestRedis: @unchecked Sendable {
         throw DidNotStart()
     }
 
-    deinit {
+    deinit { self.discard() }
+
+    private func discard() {
         self.stop()
         try? FileManager.default.removeItem(atPath: self.directory)
     }
