@@ -17,15 +17,16 @@ def dev():
 
 @pytest.fixture()
 def sql(dev):
-    with psycopg2.connect(dev.databaseURL) as connection:
-        connection.autocommit = True
+    # Not as a context manager: that would hold one transaction open around all queries.
+    connection = psycopg2.connect(dev.databaseURL)
+    connection.autocommit = True
 
-        def query(text, *parameters):
-            with connection.cursor() as cursor:
-                cursor.execute(text, parameters)
-                return cursor.fetchall() if cursor.description else None
+    def query(text, *parameters):
+        with connection.cursor() as cursor:
+            cursor.execute(text, parameters)
+            return cursor.fetchall() if cursor.description else None
 
-        yield query
+    yield query
     connection.close()
 
 
