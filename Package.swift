@@ -85,11 +85,14 @@ let package = Package(
 
         // The control plane.
         .target(
-            name: "ControlPlane", dependencies: ["Metering", httpTypes, hummingbird, lifecycle, logging],
+            name: "ControlPlane",
+            dependencies: ["Metering", httpTypes, hummingbird, lifecycle, logging, nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests",
-            dependencies: ["ControlPlane", "Metering", httpTypes, hummingbird, hummingbirdTesting],
+            dependencies: [
+                "ControlPlane", "Metering", httpTypes, hummingbird, hummingbirdTesting, logging, nioCore,
+            ],
             swiftSettings: settings),
 
         // Peers for dev mode and tests.

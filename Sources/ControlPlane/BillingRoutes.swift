@@ -6,41 +6,30 @@ struct BillingRoutes: Sendable {
     let credentials: Credentials
     let dependencies: ControlPlane.Dependencies
 
-    func add(to router: some RouterMethods<ControlContext>) {
-        router.get("/api/billing/summary") { request, _ in try await self.summary(request) }
-        router.get("/api/billing/packages") { request, _ in try await self.packages(request) }
-        router.post("/api/billing/estimate") { request, _ in try await self.estimate(request) }
-        for path in ["/api/billing/summary", "/api/billing/packages", "/api/health", "/api/ready"] {
-            router.on(RouterPath(path), method: .post) { _, _ in Self.wrongMethod("GET") }
-        }
-        router.on("/api/billing/estimate", method: .get) { _, _ in Self.wrongMethod("POST") }
-    }
-
-    private static func wrongMethod(_ allowed: String) -> Response {
-        var response = APIError(
-            status: .methodNotAllowed, message: "Use \(allowed).", code: "method_not_allowed"
-        ).response
-        response.headers[.allow] = allowed
-        return response
+    func add(to table: inout RouteTable) {
+        table.get("/api/billing/summary") { try await self.summary($0, $1) }
+        table.get("/api/billing/packages") { try await self.packages($0, $1) }
+        table.post("/api/billing/estimate") { request, _ in try await self.estimate(request) }
     }
 
     // MARK: Summary
 
-    private func summary(_ request: Request) async throws -> Response {
-        let account = try await self.credentials.account(of: request)
-        async let held = self.dependencies.held.held(of: account.account)
-        async let packages = self.dependencies.billing.packages()
-        guard let summary = try await self.dependencies.billing.summary(of: account.account) else {
-            throw APIError.unauthorized
+    private func summary(_ request: Request, _ context: ControlContext) async throws -> Response {
+        let account = try await self.credentials.account(of: request).account
+        async let held = self.dependencies.held.held(of: account)
+        async let packages = self.read(context) { try await $0.packages() }
+        guard let summary = try await self.read(context, { try await $0.summary(of: account) }) else {
+            throw APIError.noSuchAccount
         }
         let balance = summary.balance.balance
         let knownHeld = await held
         let heldAmount = knownHeld ?? .zero
-        let available = balance.subtracting(heldAmount)?.subtracting(summary.gate.floor) ?? balance
+        // Each is below 2^53, so this cannot overflow, though it can leave the range of a balance.
+        let available = balance.value - heldAmount.value - summary.gate.floor.value
         return JSONValue.object([
             ("balanceMillicredits", balance.json), ("balanceCredits", balance.creditsJSON),
             ("balanceUsd", balance.usdJSON), ("heldMillicredits", heldAmount.json),
-            ("heldKnown", .bool(knownHeld != nil)), ("availableMillicredits", available.json),
+            ("heldKnown", .bool(knownHeld != nil)), ("availableMillicredits", .string(String(available))),
             ("packages", .array(try await packages.map(Self.package))),
             ("activeRates", .array(self.dependencies.prices.current.models.map(Self.rate))),
             ("recentLedger", .array(summary.recentLedger.map(Self.ledgerLine))),
@@ -48,11 +37,23 @@ struct BillingRoutes: Sendable {
         ]).response()
     }
 
-    private func packages(_ request: Request) async throws -> Response {
+    private func packages(_ request: Request, _ context: ControlContext) async throws -> Response {
         _ = try await self.credentials.account(of: request)
-        let packages = try await self.dependencies.billing.packages()
+        let packages = try await self.read(context) { try await $0.packages() }
         return JSONValue.object([("entries", .array(packages.map(Self.package))), ("nextCursor", .null)])
             .response()
+    }
+
+    /// Asks the ledger. Whatever it fails with, the client is told to try again and nothing more.
+    private func read<Value: Sendable>(
+        _ context: ControlContext, _ query: @Sendable (any BillingReading) async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await query(self.dependencies.billing)
+        } catch {
+            context.logger.warning("ledger not readable", metadata: ["error": "\(type(of: error))"])
+            throw APIError.unavailable
+        }
     }
 
     private static func package(_ package: CreditPackage) -> JSONValue {
@@ -106,10 +107,11 @@ struct BillingRoutes: Sendable {
 
     // MARK: Estimate
 
+    private static let estimateBytesMax = 1 << 20
+
     private func estimate(_ request: Request) async throws -> Response {
         _ = try await self.credentials.account(of: request)
-        let body = try await request.body.collect(upTo: 1 << 20)
-        let asked = try EstimateRequest(parsing: body)
+        let asked = try EstimateRequest(parsing: try await request.body.collect(upTo: Self.estimateBytesMax))
         let prices = self.dependencies.prices.current
         guard let row = prices.row(for: asked.model) else {
             throw APIError(
@@ -121,11 +123,12 @@ struct BillingRoutes: Sendable {
         do {
             charge = try row.charge(for: asked.usage, served: .default, mode: prices.mode)
         } catch {
-            throw APIError.badRequest("inputTokens", "The amount is too large to be priced.")
+            throw APIError.badRequest(asked.amountField, "The amount is too large to be priced.")
         }
         return JSONValue.object([
             ("model", .string(asked.model)), ("priceId", .string(row.priceID)),
             ("inputTokens", .integer(asked.usage.inputTotal)),
+            ("cachedInputTokens", .integer(asked.usage.cachedInput)),
             ("outputTokens", .integer(asked.usage.outputTotal)),
             ("estimated", .bool(asked.isEstimated)), ("millicredits", charge.amount.json),
             ("credits", charge.amount.creditsJSON), ("usd", charge.amount.usdJSON),

@@ -42,16 +42,17 @@ public struct ControlPlane: Sendable {
     /// The internal account that an admin sees when no user is named.
     public static let adminUserID = "admin"
 
-    /// All routes, with their errors already mapped to replies.
+    /// All routes, with their errors already mapped to replies. To be called in process through an
+    /// `InProcessResponder`, or served by an `Application` (tests).
     public static func router(_ settings: Settings, _ dependencies: Dependencies) -> Router<ControlContext> {
-        let router = Router(context: ControlContext.self)
-        router.add(middleware: ErrorReplies())
-        router.add(middleware: CrossOrigin(origins: settings.corsOrigins))
-        let health = HealthRoutes(version: settings.version, readiness: dependencies.readiness)
-        health.add(to: router, under: "/api")
+        var table = RouteTable()
+        HealthRoutes(version: settings.version, readiness: dependencies.readiness)
+            .add(to: &table, under: "/api")
         let credentials = Credentials(settings: settings, dependencies: dependencies)
-        BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: router)
-        return router
+        BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
+        return table.router([
+            ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
+        ])
     }
 }
 

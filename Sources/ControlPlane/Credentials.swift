@@ -3,15 +3,17 @@ import Hummingbird
 import Metering
 
 /// Who asks, and whose account is meant (CONTRACT §5): a user key, a service key with `X-Tollgate-User`, or
-/// the admin
-/// token.
+/// the admin token.
 struct Credentials: Sendable {
-    private let adminTokens: [[UInt8]]
+    private static let userField = "X-Tollgate-User"
+    private static let userQuery = "userId"
+
+    private let adminTokens: AdminTokens
     private let directory: any AccountDirectory
     private let hasher: KeyHasher
 
     init(settings: ControlPlane.Settings, dependencies: ControlPlane.Dependencies) {
-        self.adminTokens = settings.adminTokens.map { Array($0.utf8) }
+        self.adminTokens = AdminTokens(settings.adminTokens, hasher: dependencies.keyHasher)
         self.directory = dependencies.directory
         self.hasher = dependencies.keyHasher
     }
@@ -19,49 +21,54 @@ struct Credentials: Sendable {
     /// The account that the request is about.
     func account(of request: Request) async throws -> AccountRecord {
         guard let token = Self.bearer(request) else { throw APIError.unauthorized }
-        let named = request.headers[.tollgateUser]
-        if self.isAdmin(token) {
-            let userID =
-                request.uri.queryParameters["userId"].map(String.init) ?? named ?? ControlPlane.adminUserID
-            return try await self.found(userID: userID)
+        if self.adminTokens.contains(token) {
+            if let queried = Self.queriedUser(request) {
+                return try await self.found(userID: queried, namedBy: Self.userQuery)
+            }
+            let named = try Self.namedUser(request)
+            return try await self.found(userID: named ?? ControlPlane.adminUserID, namedBy: Self.userField)
         }
         guard let key = try await self.key(token) else { throw APIError.unauthorized }
+        let named = try Self.namedUser(request)
         switch key.holder {
         case .account(let account):
-            guard named == nil || named == key.label else {
-                throw APIError(
-                    status: .forbidden, message: "This key may not see the user it names.",
-                    code: "not_your_account")
+            for user in [named, Self.queriedUser(request)] {
+                guard user == nil || user == key.label else { throw APIError.notYourAccount }
             }
             return try await self.found(account)
         case .service:
             guard let named, !named.isEmpty else {
                 throw APIError.badRequest(
-                    "X-Tollgate-User", "A service key must name the user in 'X-Tollgate-User'.")
+                    Self.userField, "A service key must name the user in '\(Self.userField)'.")
             }
-            return try await self.found(userID: named)
+            return try await self.found(userID: named, namedBy: Self.userField)
         }
     }
+
+    // MARK: What the request says
 
     private static func bearer(_ request: Request) -> [UInt8]? {
-        guard let field = request.headers[.authorization], field.count > 7,
-            field.prefix(7).lowercased() == "bearer "
-        else { return nil }
-        return Array(field.dropFirst(7).utf8)
+        guard let field = request.headers[.authorization], field.prefix(7).lowercased() == "bearer " else {
+            return nil
+        }
+        let token = field.dropFirst(7).drop { $0 == " " }
+        return token.isEmpty ? nil : Array(token.utf8)
     }
 
-    /// Every token is compared to its end, whatever the first difference.
-    private func isAdmin(_ token: [UInt8]) -> Bool {
-        var matches = false
-        for admin in self.adminTokens {
-            var difference = admin.count ^ token.count
-            for index in 0..<admin.count {
-                difference |= Int(admin[index] ^ (index < token.count ? token[index] : 0))
-            }
-            if difference == 0 { matches = true }
+    /// Two fields would be joined by a comma, which is a user's name as well as any other.
+    private static func namedUser(_ request: Request) throws -> String? {
+        let values = request.headers[values: .tollgateUser]
+        guard values.count <= 1 else {
+            throw APIError.badRequest(Self.userField, "'\(Self.userField)' may be given once only.")
         }
-        return matches
+        return values.first
     }
+
+    private static func queriedUser(_ request: Request) -> String? {
+        request.uri.queryParameters[Substring(Self.userQuery)].map(String.init)
+    }
+
+    // MARK: What the directory says
 
     private func key(_ token: [UInt8]) async throws -> KeyRecord? {
         let digests = token.withUnsafeBytes { self.hasher.candidates($0) }
@@ -92,10 +99,11 @@ struct Credentials: Sendable {
         }
     }
 
-    private func found(userID: String) async throws -> AccountRecord {
+    /// - Parameter place: the field or parameter that named the user; for the error.
+    private func found(userID: String, namedBy place: String) async throws -> AccountRecord {
         guard UserID.isValid(userID) else {
             throw APIError.badRequest(
-                "X-Tollgate-User", "The user id must be 1 to 256 bytes without control characters.")
+                place, "'\(place)' must be 1 to 256 bytes of UTF-8 without control characters.")
         }
         if let record = self.directory.cachedAccount(userID: userID) { return record }
         let result = await withCheckedContinuation { continuation in

@@ -2,92 +2,136 @@ import Foundation
 import Hummingbird
 import Metering
 
-/// `{model,inputTokens,outputTokens,cachedInputTokens?}`, or `{model,messages,maxOutputTokens?}` whose tokens
-/// are
-/// estimated at five bytes each.
+/// `{model,inputTokens,outputTokens?,cachedInputTokens?}`, or `{model,messages,maxOutputTokens?}` whose input
+/// is estimated as the data plane would estimate it, five bytes of text to the token.
 struct EstimateRequest: Sendable {
     var model: String
     var usage: Usage
+    /// The input is an estimate, not the caller's figure.
     var isEstimated: Bool
+    /// The field to blame when the amount is too large.
+    var amountField: String
 
-    private struct Body: Decodable {
-        var model: String?
-        var inputTokens: Int64?
-        var cachedInputTokens: Int64?
-        var outputTokens: Int64?
-        var maxOutputTokens: Int64?
-        var messages: [Message]?
+    private static let tokensMax: Int64 = 1_000_000_000_000
+    private static let modelBytesMax = 256
+
+    /// What the inspector of chat requests does not read.
+    private struct Numbers: Decodable {
+        var model: Text?
+        var inputTokens: Count?
+        var cachedInputTokens: Count?
+        var outputTokens: Count?
+        var maxOutputTokens: Count?
     }
 
-    private struct Message: Decodable {
-        var content: Content?
+    /// nil: something else than a whole number that fits. The decoder's own error would not name the field.
+    private struct Count: Decodable {
+        var value: Int64?
 
-        enum Content: Decodable {
-            case text(String)
-            case parts([Part])
-
-            init(from decoder: any Decoder) throws {
-                let container = try decoder.singleValueContainer()
-                if let text = try? container.decode(String.self) {
-                    self = .text(text)
-                } else {
-                    self = .parts(try container.decode([Part].self))
-                }
-            }
+        init(from decoder: any Decoder) throws {
+            self.value = try? decoder.singleValueContainer().decode(Int64.self)
         }
+    }
 
-        struct Part: Decodable { var text: String? }
+    /// nil: not a string.
+    private struct Text: Decodable {
+        var value: String?
 
-        var bytes: Int {
-            switch self.content {
-            case .text(let text): text.utf8.count
-            case .parts(let parts): parts.reduce(0) { $0 + ($1.text?.utf8.count ?? 0) }
-            case nil: 0
-            }
+        init(from decoder: any Decoder) throws {
+            self.value = try? decoder.singleValueContainer().decode(String.self)
         }
     }
 
     /// - Throws: `APIError` that names the field.
     init(parsing body: ByteBuffer) throws {
-        let read: Body
-        do {
-            read = try JSONDecoder().decode(Body.self, from: Data(body.readableBytesView))
-        } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-            let name = context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(
-                separator: ".")
-            throw APIError.badRequest(name, "'\(name)' has the wrong type.")
-        } catch {
-            throw APIError(status: .badRequest, message: "The body is not valid JSON.", code: "invalid_json")
+        // A complete chat request, or nil when it only lacks messages.
+        let chat: ChatRequest?
+        switch body.withUnsafeReadableBytes({ ChatRequestInspector.inspect($0) }) {
+        case .success(let request): chat = request
+        case .failure(let rejection) where rejection == Self.withoutMessages: chat = nil
+        case .failure(let rejection): throw Self.refusal(rejection)
         }
-        guard let model = read.model, !model.isEmpty else {
-            throw APIError.badRequest("model", "'model' is required.")
+        let numbers = try Self.numbers(body)
+        if let chat {
+            try self.init(chat, numbers)
+        } else {
+            try self.init(numbers)
         }
-        self.model = model
-        if let messages = read.messages {
-            let bytes = messages.reduce(0) { $0 + $1.bytes }
-            let output = try Self.count(read.maxOutputTokens ?? 0, "maxOutputTokens")
-            self.usage = Usage(input: Int64((bytes + 4) / 5), output: output)
-            self.isEstimated = true
-            return
+    }
+
+    private init(_ chat: ChatRequest, _ numbers: Numbers) throws {
+        for (number, name) in [
+            (numbers.inputTokens, "inputTokens"), (numbers.outputTokens, "outputTokens"),
+            (numbers.cachedInputTokens, "cachedInputTokens"),
+        ] where number != nil {
+            throw APIError.badRequest(name, "Give either 'messages' or '\(name)', not both.")
         }
-        guard let inputTokens = read.inputTokens else {
+        guard !chat.unboundedInput else {
+            throw APIError.badRequest(
+                "messages", "Images and files cannot be estimated from their bytes; give 'inputTokens'.")
+        }
+        let cap = try Self.count(numbers.maxOutputTokens, "maxOutputTokens")
+        let own = try chat.outputCap.map { try Self.bounded($0, "max_completion_tokens") }
+        self.model = chat.model
+        self.usage = Usage(input: Int64((chat.textBytes + 4) / 5), output: (cap ?? own ?? 0) * chat.choices)
+        self.isEstimated = true
+        self.amountField = "maxOutputTokens"
+    }
+
+    private init(_ numbers: Numbers) throws {
+        guard let model = numbers.model?.value, !model.isEmpty, model.utf8.count <= Self.modelBytesMax else {
+            throw APIError.badRequest(
+                "model", "'model' must be a string of 1 to \(Self.modelBytesMax) bytes.")
+        }
+        guard let input = try Self.count(numbers.inputTokens, "inputTokens") else {
             throw APIError.badRequest("inputTokens", "'inputTokens' or 'messages' is required.")
         }
-        let input = try Self.count(inputTokens, "inputTokens")
-        let cached = try Self.count(read.cachedInputTokens ?? 0, "cachedInputTokens")
+        // Embeddings have no output, so none given is none.
+        let output = try Self.count(numbers.outputTokens, "outputTokens") ?? 0
+        let cached = try Self.count(numbers.cachedInputTokens, "cachedInputTokens") ?? 0
         guard cached <= input else {
             throw APIError.badRequest(
                 "cachedInputTokens", "'cachedInputTokens' must not exceed 'inputTokens'.")
         }
-        self.usage = Usage(
-            input: input - cached, cachedInput: cached,
-            output: try Self.count(read.outputTokens ?? 0, "outputTokens"))
+        self.model = model
+        self.usage = Usage(input: input - cached, cachedInput: cached, output: output)
         self.isEstimated = false
+        self.amountField = "inputTokens"
     }
 
-    private static func count(_ value: Int64, _ name: String) throws -> Int64 {
-        guard (0...1_000_000_000_000).contains(value) else {
-            throw APIError.badRequest(name, "'\(name)' must be a whole number from 0 to 1000000000000.")
+    // MARK: Reading
+
+    /// What the inspector says of a document that is sound but has no messages.
+    private static let withoutMessages: RequestRejection? = {
+        let sound: StaticString = #"{"model":"m"}"#
+        let bytes = UnsafeRawBufferPointer(start: sound.utf8Start, count: sound.utf8CodeUnitCount)
+        guard case .failure(let rejection) = ChatRequestInspector.inspect(bytes) else { return nil }
+        return rejection
+    }()
+
+    private static func refusal(_ rejection: RequestRejection) -> APIError {
+        APIError(
+            status: .badRequest, message: rejection.message,
+            code: rejection.code == .invalidJSON ? "invalid_json" : "invalid_request",
+            param: rejection.param)
+    }
+
+    private static func numbers(_ body: ByteBuffer) throws -> Numbers {
+        do {
+            return try JSONDecoder().decode(Numbers.self, from: Data(body.readableBytesView))
+        } catch {
+            throw APIError(status: .badRequest, message: "The body is not valid JSON.", code: "invalid_json")
+        }
+    }
+
+    /// nil: absent or null.
+    private static func count(_ count: Count?, _ name: String) throws -> Int64? {
+        try count.map { try Self.bounded($0.value, name) }
+    }
+
+    private static func bounded(_ value: Int64?, _ name: String) throws -> Int64 {
+        guard let value, (0...Self.tokensMax).contains(value) else {
+            throw APIError.badRequest(name, "'\(name)' must be a whole number from 0 to \(Self.tokensMax).")
         }
         return value
     }

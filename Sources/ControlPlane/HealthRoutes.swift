@@ -6,11 +6,12 @@ struct HealthRoutes: Sendable {
     let version: String
     let readiness: @Sendable () async -> [Readiness]
 
-    func add(to router: some RouterMethods<ControlContext>, under prefix: RouterPath) {
-        router.get("\(prefix)/health") { _, _ in
+    func add(to table: inout RouteTable, under prefix: String) {
+        // Asks nothing of a dependency: a process that waits for its database must not be killed for it.
+        table.get("\(prefix)/health") { _, _ in
             JSONValue.object([("status", .string("ok")), ("version", .string(self.version))]).response()
         }
-        router.get("\(prefix)/ready") { _, _ in await self.ready() }
+        table.get("\(prefix)/ready") { _, _ in await self.ready() }
     }
 
     private func ready() async -> Response {

@@ -3,8 +3,7 @@ import Hummingbird
 import Metering
 
 /// JSON to be written, with numbers that are exact decimals and members in a fixed order. `Codable` knows
-/// only binary
-/// floats, which cannot say 3.72 credits.
+/// only binary floats, which cannot say 3.72 credits.
 enum JSONValue: Sendable {
     case string(String)
     case integer(Int64)

@@ -65,10 +65,10 @@ import Testing
             #expect(try mock.exchange("POST /_mock/barrier \(control)").text.contains("true"))
             let clients = try (0..<10).map { _ in try RawClient(port: mock.port) }
             for client in clients { client.send(mock.request(MockOpenAIServer.body("hi"))) }
-            for _ in 0..<500 where mock.stats.waiting < 10 { try await Task.sleep(for: .milliseconds(5)) }
+            for _ in 0..<6000 where mock.stats.waiting < 10 { try await Task.sleep(for: .milliseconds(5)) }
             #expect(mock.stats.waiting == 10 && mock.stats.requests == 10 && mock.stats.served == 0)
             clients[9].close()
-            for _ in 0..<500 where mock.stats.waiting > 9 { try await Task.sleep(for: .milliseconds(5)) }
+            for _ in 0..<6000 where mock.stats.waiting > 9 { try await Task.sleep(for: .milliseconds(5)) }
             #expect(mock.stats.waiting == 9)
             _ = try mock.exchange("POST /_mock/release HTTP/1.1\r\nConnection: close\r\n\r\n")
             for client in clients.prefix(9) {

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -14,15 +15,6 @@ import Testing
         UpstreamPool.Limits(
             connectionsMax: connectionsMax, waitingMax: waitingMax, idleMax: idleMax,
             connectTimeout: .seconds(10))
-    }
-
-    /// A port that nobody listens on.
-    static func closedPort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .bind(host: "127.0.0.1", port: 0).get()
-        let port = channel.localAddress?.port ?? 0
-        try await channel.close()
-        return port
     }
 
     @Test func anIdleConnectionIsUsedBeforeANewOne() async throws {
@@ -74,8 +66,11 @@ import Testing
 
     /// With one dial allowed at a time a failed one must not leave those behind it waiting for ever.
     @Test func everyoneHearsOfADialThatFails() async throws {
-        let port = try await Self.closedPort()
-        try await UpstreamRig.with("http://127.0.0.1:\(port)", limits: Self.limits(connectionsMax: 1)) {
+        let refusing = try RefusingPort()
+        defer { refusing.release() }
+        try await UpstreamRig.with(
+            "http://127.0.0.1:\(refusing.port)", limits: Self.limits(connectionsMax: 1)
+        ) {
             rig in
             var running: [EventLoopFuture<Transcript>] = []
             for _ in 0..<5 { running.append(try await rig.begin()) }
@@ -199,4 +194,31 @@ import Testing
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
         }
     }
+}
+
+/// A port that refuses connections and stays ours: bound, but nobody listens. A port that was merely free a
+/// moment ago
+/// may be some other test's by now.
+private struct RefusingPort {
+    struct NoPort: Error {}
+    private let descriptor: Int32
+    let port: Int
+
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0
+            }
+        }
+        guard descriptor >= 0, isBound else { throw NoPort() }
+        self.descriptor = descriptor
+        self.port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    func release() { close(self.descriptor) }
 }

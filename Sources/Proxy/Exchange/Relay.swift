@@ -1,8 +1,9 @@
 import Metering
 import NIOCore
 
-/// How a response is read and passed on, with what has been seen of it so far.
-struct Relay {
+/// How a response is read and passed on, with what has been seen of it so far. A class, because it changes with
+/// every read of a response and copies of it would be most of the work.
+final class Relay {
     enum Mode {
         /// SSE: every frame goes on at once; the tap reads the usage out of it.
         case stream(SSEUsageTap)

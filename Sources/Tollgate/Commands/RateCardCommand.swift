@@ -47,7 +47,8 @@ struct RateCardCommand: AsyncParsableCommand {
         private func show(_ old: RateCard?, _ new: RateCard) throws {
             let diff = RateCardDiff(from: old, to: new, nowMilliseconds: Clock.wallMilliseconds())
             print("from \(old?.identity ?? "nothing") to \(new.identity)")
-            print(diff.text)
+            print(RateCardReport.renderDiff(diff))
+            print(RateCardReport.renderMargins(diff))
             if diff.problems.contains(where: { $0.severity == .error }) { throw Exit.checkFailed }
         }
     }
@@ -114,8 +115,7 @@ struct RateCardCommand: AsyncParsableCommand {
                     settings: .init(
                         card: card, version: version, effectiveFrom: version + "T00:00:00Z", markup: markup))
                 print(draft.yaml, terminator: "")
-                for (model, reason) in draft.leftOut { complain("left out: \(model): \(reason)") }
-                for (model, reason) in draft.suspicious { complain("suspicious: \(model): \(reason)") }
+                complain(RateCardReport.describe(draft))
             }
         }
     }

@@ -130,7 +130,7 @@ final class Deployment: Sendable {
             dependencies: DataPlaneDependencies(
                 directory: directory, prices: prices, settlements: settler, keyHasher: hasher,
                 makeHolds: { try await holds.session(on: $0) },
-                control: InProcessControlPlane(responder: router.buildResponder(), logger: logger)),
+                control: InProcessControlPlane(responder: InProcessResponder(router, logger: logger))),
             group: group, logger: logger)
     }
 

@@ -1,0 +1,47 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+
+/// What every reply carries, whichever route made it. Outermost of the middleware.
+struct ReplyFields: RouterMiddleware {
+    typealias Context = ControlContext
+
+    private static let loggerKey = "hb.request.id"
+
+    func handle(
+        _ request: Request, context: ControlContext, next: (Request, ControlContext) async throws -> Response
+    ) async throws -> Response {
+        // A listener that speaks HTTP itself may have named the request already; the names must agree.
+        var context = context
+        let id = context.logger[metadataKey: Self.loggerKey]?.description ?? RequestID().description
+        context.logger[metadataKey: Self.loggerKey] = .string(id)
+        var response = try await next(request, context)
+        // An error of a HEAD request has a body too, and sending it would break the framing.
+        if request.method == .head { response = response.createHeadResponse() }
+        response.headers[.tollgateRequestID] = id
+        response.headers[.contentTypeOptions] = "nosniff"
+        Self.fill(&response, .cacheControl, "no-store")
+        Self.fill(&response, .contentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+        Self.fill(&response, .referrerPolicy, "no-referrer")
+        return response
+    }
+
+    /// A route may know better, so its own value stays.
+    private static func fill(_ response: inout Response, _ name: HTTPField.Name, _ value: String) {
+        if response.headers[name] == nil { response.headers[name] = value }
+    }
+}
+
+extension HTTPField.Name {
+    static var contentTypeOptions: HTTPField.Name { Self.make("x-content-type-options") }
+    static var referrerPolicy: HTTPField.Name { Self.make("referrer-policy") }
+    static var tollgateRequestID: HTTPField.Name { Self.make("x-tollgate-request-id") }
+    static var tollgateUser: HTTPField.Name { Self.make("x-tollgate-user") }
+
+    private static func make(_ name: String) -> HTTPField.Name {
+        guard let made = HTTPField.Name(name) else {
+            preconditionFailure("field names of this file are tokens")
+        }
+        return made
+    }
+}
