@@ -54,8 +54,7 @@ public final class ProxyServer: Sendable {
     }
 
     /// Stops accepting, lets running exchanges end within the configured time, then ends the rest. When this
-    /// returns
-    /// every exchange has recorded its outcome.
+    /// returns every exchange has recorded its outcome.
     public func stop() async {
         try? await self.listener.withLockedValue { $0 }?.close()
         let loops = self.loops.withLockedValue { $0 }

@@ -13,8 +13,7 @@ public struct AccountChange: Sendable, Hashable {
 }
 
 /// Hands the ledger's changes to the hold store. A lost one is not lost money: a short account is read again
-/// from
-/// the ledger before its 402, and every later posting carries the newer balance.
+/// from the ledger before its 402, and every later posting carries the newer balance.
 public struct AccountRefresher: Sendable {
     private let holds: any HoldPosting
     private let logger: Logger

@@ -1,8 +1,7 @@
 import Metering
 
 /// What the hold store has still to be told, merged by account: only the newest balance matters, and every
-/// settled
-/// hold of the account goes with it.
+/// settled hold of the account goes with it.
 struct PostingOutbox {
     private var accounts: [AccountID: PostedAccount] = [:]
 

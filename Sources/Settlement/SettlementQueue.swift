@@ -1,8 +1,8 @@
 import Metering
 
 /// Which outcomes wait, which are on their way to the ledger, and how much room is left. A value; the settler
-/// holds
-/// it under one lock. One batch is in flight at a time, so outcomes of one hold reach the ledger in order.
+/// holds it under one lock. One batch is in flight at a time, so outcomes of one hold reach the ledger in
+/// order.
 struct SettlementQueue {
     struct Limits {
         var batchRowsMax = 500

@@ -5,8 +5,7 @@ import Synchronization
 /// Posts outcomes to the ledger in batches and then tells the hold store the new balances (DESIGN §3.9).
 ///
 /// An outcome that `record` took stays here until the ledger acknowledged it: an unknown commit is sent
-/// again, and
-/// the hold id makes that harmless. What a killed process held is the journal's matter.
+/// again, and the hold id makes that harmless. What a killed process held is the journal's matter.
 public final class Settler: SettlementSink, Sendable {
     private let ledger: any SettlementPosting
     private let logger: Logger

@@ -2,12 +2,14 @@
 import http.client
 import json
 import socket
+import subprocess
 import time
 
-import openai
+import psycopg2
 import pytest
+import redis as redis_client
 
-from harness import Mock, Serve, http as call, mock_log, running, wait_until
+from harness import Mock, Serve, http as call, running, wait_until
 
 # fault: (status for whole replies, status for streams, settlement kind, estimated)
 # A stream's status is that of its head; what goes wrong later comes as an error frame.
@@ -107,9 +109,6 @@ def check(dev, proxy, settled, fault, stream, status, kind, estimated):
 
 
 def holds(dev, user):
-    import psycopg2
-    import redis as redis_client
-
     connection = psycopg2.connect(dev.databaseURL)
     try:
         with connection.cursor() as cursor:
@@ -205,3 +204,33 @@ def slope(samples):
     mean_x = sum(x for x, _ in samples) / n
     mean_y = sum(y for _, y in samples) / n
     return sum((x - mean_x) * (y - mean_y) for x, y in samples) / sum((x - mean_x) ** 2 for x, _ in samples)
+
+
+def test_upstream_over_tls_is_verified(dev, settled, tmp_path):
+    """The right CA: served. Any other: a clear error, nothing sent, nothing charged."""
+    authority, server = tmp_path / "ca", tmp_path / "server"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test CA",
+            "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", f"{server}.key", "-out", f"{server}.csr")
+    extensions = tmp_path / "extensions"
+    extensions.write_text("subjectAltName=DNS:localhost\n")
+    openssl("x509", "-req", "-days", "2", "-in", f"{server}.csr", "-CA", f"{authority}.pem", "-CAkey",
+            f"{authority}.key", "-CAcreateserial", "-extfile", str(extensions), "-out", f"{server}.pem")
+    key = dev.account("tls", credits=1000)
+    body = request("none", False)
+    with running(Mock(tmp_path, "--tls-cert", f"{server}.pem", "--tls-key", f"{server}.key")) as mock:
+        url = f"https://localhost:{mock.port}/v1"
+        with running(Serve(dev, OPENAI_BASE_URL=url, OPENAI_CA_FILE=f"{authority}.pem")) as trusting:
+            assert call("POST", trusting.base + "/chat/completions", body, {"Authorization": f"Bearer {key}"})[0] == 200
+        assert settled("tls", 1)[0]["charged"] > 0
+        with running(Serve(dev, OPENAI_BASE_URL=url)) as other:
+            status, _, reply = call(
+                "POST", other.base + "/chat/completions", body, {"Authorization": f"Bearer {key}"}, 30)
+            assert status == 502 and json.loads(reply)["error"]["code"] == "upstream_error"
+        row = settled("tls", 2)[1]
+        assert (row["kind"], row["charged"]) == ("void", 0)
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)

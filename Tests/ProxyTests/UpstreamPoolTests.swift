@@ -197,8 +197,7 @@ import Testing
 }
 
 /// A port that refuses connections and stays ours: bound, but nobody listens. A port that was merely free a
-/// moment ago
-/// may be some other test's by now.
+/// moment ago may be some other test's by now.
 private struct RefusingPort {
     struct NoPort: Error {}
     private let descriptor: Int32

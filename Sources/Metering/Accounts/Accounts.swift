@@ -114,8 +114,7 @@ public protocol AccountDirectory: Sendable {
     func cachedAccount(_ account: AccountID) -> AccountRecord?
     func cachedAccount(userID: String) -> AccountRecord?
     /// Asks the database (rate-limited per digest, so a guesser cannot load it). nil: no such key, or
-    /// revoked.
-    /// `reply` is called exactly once, on any thread.
+    /// revoked. `reply` is called exactly once, on any thread.
     func resolveKey(
         _ digest: KeyDigest, reply: @escaping @Sendable (Result<KeyRecord?, DirectoryFailure>) -> Void)
     func resolveAccount(

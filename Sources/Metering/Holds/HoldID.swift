@@ -1,6 +1,5 @@
 /// Identity of a hold, made by the proxy: a UUIDv7 (RFC 9562), so ids are ordered by time. The idempotency
-/// key in
-/// Redis, journal and Postgres, and the `x-tollgate-request-id` that clients see.
+/// key in Redis, journal and Postgres, and the `x-tollgate-request-id` that clients see.
 public struct HoldID: Sendable, Hashable {
     public let high: UInt64
     public let low: UInt64

@@ -1,6 +1,5 @@
 /// The life of one hold as its owner sees it. Every exit path of an exchange ends in exactly one outcome,
-/// whatever
-/// the order in which the client, the upstream, the hold store and the clock report.
+/// whatever the order in which the client, the upstream, the hold store and the clock report.
 ///
 /// A duplicate or late event is an action, never a trap: both sides of a proxy can end an exchange.
 public struct HoldMachine: Sendable {

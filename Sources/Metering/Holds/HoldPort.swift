@@ -1,17 +1,14 @@
 /// What the data plane needs of the hold store. One session per event loop; every call and every completion
-/// is on
-/// that loop, so a session needs no lock and the exchange no hop (MONEY_PATH K1). Sendable so that the maker
-/// can hand
-/// it to its loop; a session asserts where it is used.
+/// is on that loop, so a session needs no lock and the exchange no hop (MONEY_PATH K1). Sendable so that the
+/// maker can hand it to its loop; a session asserts where it is used.
 public protocol HoldSession: AnyObject, Sendable {
     /// Places a hold, loading the account first when the store does not know it, and reading the balance
-    /// again from
-    /// the ledger before it answers `.short`. Answers within the session's deadline.
+    /// again from the ledger before it answers `.short`. Answers within the session's deadline.
     func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void)
 
     /// Moves a hold to captured: the amount is spent, the rest is available again. Never fails towards the
-    /// caller:
-    /// the session repeats it from the present state until the store has it or the ledger has posted it.
+    /// caller: the session repeats it from the present state until the store has it or the ledger has posted
+    /// it.
     func capture(_ settlement: Settlement)
 
     /// Gives the whole hold back: the exchange was free.
@@ -93,8 +90,7 @@ public enum HoldsUnavailable: String, Sendable, Hashable, CaseIterable {
 /// What the settler tells the hold store after a commit (rule R7). May be called from any thread.
 public protocol HoldPosting: Sendable {
     /// Drops the holds and captures of a committed batch and hands over the new balance. Returns when the
-    /// store
-    /// acknowledged, throws when it is not known to have done so (the caller repeats: it is harmless).
+    /// store acknowledged, throws when it is not known to have done so (the caller repeats: it is harmless).
     func posted(_ postings: [PostedAccount]) async throws
 
     /// Floor or block of an account changed in the ledger (rule G2).

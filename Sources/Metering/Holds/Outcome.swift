@@ -98,8 +98,7 @@ extension ExchangeEvidence {
 
 extension ModelPrice {
     /// The charge of a captured hold under the price it was admitted with. An estimate never exceeds the
-    /// hold;
-    /// reported usage is charged in full.
+    /// hold; reported usage is charged in full.
     public func settledCharge(
         for usage: Usage, estimatedBecause reason: EstimateReason?, served: ServiceTier?,
         permitted: [ServiceTier],
@@ -111,8 +110,7 @@ extension ModelPrice {
             return (charge, reason)
         } catch {
             // Believed usage is bounded by the model's limits, so only an absurd rate card comes here: the
-            // hold is
-            // what the user agreed to, and the row says why.
+            // hold is what the user agreed to, and the row says why.
             return (Charge(amount: hold, cost: .zero), reason ?? .usageImpossible)
         }
     }

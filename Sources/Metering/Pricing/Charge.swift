@@ -15,8 +15,7 @@ extension ModelPrice {
     /// usage × price, rounded once. The same rates serve `worstCase`.
     ///
     /// - Parameter tier: the tier that was *served*; nil when the response named one that has no name here. A
-    ///   tier
-    ///   without a price takes the dearest of `permitted`.
+    ///   tier without a price takes the dearest of `permitted`.
     public func charge(
         for usage: Usage, served tier: ServiceTier?, permitted: [ServiceTier] = [.default], mode: RoundingMode
     ) throws(PricingFailure) -> Charge {

@@ -115,9 +115,8 @@ public final class ModelPrice: Sendable {
     }
 
     /// The rates of a tier at a given input length; nil when this row does not price the tier. A tier without
-    /// long
-    /// rates of its own takes the default tier's long rates, as OpenAI's price list does; `worstCase` looks
-    /// at both.
+    /// long rates of its own takes the default tier's long rates, as OpenAI's price list does; `worstCase`
+    /// looks at both.
     func rates(_ tier: ServiceTier, inputTokens: Int64) -> TierPrice? {
         guard let base = self.tiers[tier] else { return nil }
         guard let long = self.longContext, inputTokens > long.threshold else { return base }

@@ -67,9 +67,8 @@ public protocol AccountReading: Sendable {
 /// What the settler needs of the ledger.
 public protocol SettlementPosting: Sendable {
     /// One attempt of one batch: one autocommit statement (rules P1–P6). Returns the balances of *all*
-    /// accounts named.
-    /// Poison rows are put into quarantine and named in the result; they never fail the others.
-    /// Throws when it is not known to be committed: the caller sends the same outcomes again.
+    /// accounts named. Poison rows are put into quarantine and named in the result; they never fail the
+    /// others. Throws when it is not known to be committed: the caller sends the same outcomes again.
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt
 }
 

@@ -2,10 +2,8 @@
 /// usage chunk out again. Everything else goes on byte by byte as it came.
 ///
 /// Zero frame lag: every complete line is released in the call that completes it. Of an unfinished line at
-/// most 16
-/// KiB are held back, so that a cut stream never ends in half a frame; a longer line goes on as it comes.
-/// O(1)
-/// memory, and the same bytes and the same report for any split.
+/// most 16 KiB are held back, so that a cut stream never ends in half a frame; a longer line goes on as it
+/// comes. O(1) memory, and the same bytes and the same report for any split.
 public struct SSEUsageTap: Sendable {
     /// The last usage object seen; nil: absent, null, or unreadable.
     public private(set) var report: ReportedUsage?

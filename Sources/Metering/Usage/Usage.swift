@@ -1,8 +1,7 @@
 /// What one exchange consumed, in disjoint parts. Their sum is what OpenAI reported as `total_tokens`.
 ///
 /// Source of the arithmetic: cached and cache-write tokens are disjoint subsets of the reported input,
-/// reasoning
-/// tokens are a subset of the reported output (openai-openapi, `CompletionUsage`).
+/// reasoning tokens are a subset of the reported output (openai-openapi, `CompletionUsage`).
 public struct Usage: Sendable, Hashable {
     /// Input tokens that were neither read from nor written to the prompt cache.
     public var input: Int64

@@ -3,8 +3,7 @@ import NIOCore
 /// Produces the SSE frames of one streamed reply, one per call and in constant memory.
 ///
 /// Order: a role frame for each choice, the deltas (choices in turn), a finish frame for each choice, the
-/// usage
-/// frame if it was asked for, `[DONE]`.
+/// usage frame if it was asked for, `[DONE]`.
 struct ChunkFrames {
     /// What the frame that was written is, or why none was.
     enum Frame: Equatable {

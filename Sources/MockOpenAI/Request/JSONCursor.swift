@@ -1,6 +1,5 @@
 /// A validating walk over JSON bytes that copies nothing. Strings come back as ranges of the raw bytes
-/// between
-/// the quotation marks, escapes left as they stand.
+/// between the quotation marks, escapes left as they stand.
 struct JSONCursor {
     struct Malformed: Error {}
     static let depthMax = 256

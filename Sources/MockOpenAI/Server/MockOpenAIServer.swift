@@ -15,9 +15,8 @@ public final class MockOpenAIServer: Sendable {
         self.shared = shared
     }
 
-    /// Binds and serves on `group` until `shutdown()`. Throws when the address, the TLS files or the log
-    /// file are
-    /// unusable.
+    /// Binds and serves on `group` until `shutdown()`. Throws when the address, the TLS files or the log file
+    /// are unusable.
     public static func start(
         _ configuration: Configuration = Configuration(), on group: any EventLoopGroup
     ) async throws -> MockOpenAIServer {

@@ -1,8 +1,7 @@
 import NIOCore
 
 /// One client connection for its whole life: finds request after request in the bytes, decides the plane of
-/// each,
-/// lets one exchange answer at a time, and keeps pipelined bytes until then.
+/// each, lets one exchange answer at a time, and keeps pipelined bytes until then.
 final class ClientConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -76,8 +75,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func advance() {
         // A reply can end while it is begun: the loop that runs already goes on with the next request, so a
-        // client
-        // that pipelines costs no stack.
+        // client that pipelines costs no stack.
         guard !self.isAdvancing else { return }
         self.isAdvancing = true
         defer { self.isAdvancing = false }

@@ -1,8 +1,7 @@
 import Metering
 
 /// What is to be held for one request, and on what terms it may go upstream. Pure: made from the inspected
-/// request
-/// and the active prices, before any store is asked.
+/// request and the active prices, before any store is asked.
 struct AdmissionPlan: Sendable {
     let price: ModelPrice
     let mode: RoundingMode

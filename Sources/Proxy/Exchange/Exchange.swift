@@ -4,10 +4,8 @@ import NIOCore
 /// One client request to the data plane and its upstream response.
 ///
 /// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `ReplyMode`
-/// (how the
-/// response is read). This class carries them out on one event loop, from the first to the last byte, and
-/// lives on
-/// after its client when the response is drained.
+/// (how the response is read). This class carries them out on one event loop, from the first to the last
+/// byte, and lives on after its client when the response is drained.
 final class Exchange {
     let loop: LoopContext
     let request: PendingRequest
@@ -154,8 +152,7 @@ final class Exchange {
     // MARK: The outcome
 
     /// Decides the outcome from everything seen so far, once, records it, and ends the hold. From here on it
-    /// must
-    /// succeed.
+    /// must succeed.
     ///
     /// - Parameter complete: upstream's message ended as framed.
     func settle(_ cause: EndCause, complete: Bool = false) {

@@ -138,21 +138,14 @@ final class Deployment: Sendable {
 
     /// Everything behind the listener. Stops last: what the listener recorded is posted first.
     fileprivate func runStores() async {
-        await withTaskGroup { group in
-            group.addTask { await self.settler.run(telling: self.holds.poster) }
-            group.addTask {
-                await withGracefulShutdownHandler {
-                    await withTaskCancellationOrGracefulShutdownHandler {
-                        await self.runFollowers()
-                    } onCancelOrGracefulShutdown: {
-                    }
-                } onGracefulShutdown: {
-                    self.settler.drain()
-                }
+        await withGracefulShutdownHandler {
+            await withTaskGroup { group in
+                group.addTask { await self.runFollowers() }
+                await self.settler.run(telling: self.holds.poster)
+                group.cancelAll()
             }
-            // The settler ends when it is drained; the followers are cancelled then.
-            await group.next()
-            group.cancelAll()
+        } onGracefulShutdown: {
+            self.settler.drain()
         }
         await self.holds.shutdown()
         await self.heldReader.shutdown()

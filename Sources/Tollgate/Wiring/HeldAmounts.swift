@@ -1,6 +1,4 @@
-import Logging
 import Metering
-import NIOCore
 import RedisHolds
 
 /// Σ held and captured of one account, for the billing summary.

@@ -5,8 +5,7 @@ import NIOCore
 import Proxy
 
 /// Joins the data plane's listener and the control plane's router: a request that is not the data plane's is
-/// answered
-/// by a function call (DESIGN §3.1).
+/// answered by a function call (DESIGN §3.1).
 struct InProcessControlPlane: ControlPlaneResponding {
     let responder: InProcessResponder
 
