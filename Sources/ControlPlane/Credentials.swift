@@ -22,11 +22,10 @@ struct Credentials: Sendable {
     func account(of request: Request) async throws -> AccountRecord {
         guard let token = Self.bearer(request) else { throw APIError.unauthorized }
         if self.adminTokens.contains(token) {
-            if let queried = Self.queriedUser(request) {
-                return try await self.found(userID: queried, namedBy: Self.userQuery)
+            if let named = try Self.queriedUser(request) ?? Self.namedUser(request) {
+                return try await self.existing(userID: named)
             }
-            let named = try Self.namedUser(request)
-            return try await self.found(userID: named ?? ControlPlane.adminUserID, namedBy: Self.userField)
+            return try await self.found(userID: ControlPlane.adminUserID, namedBy: Self.userQuery)
         }
         guard let key = try await self.key(token) else { throw APIError.unauthorized }
         let named = try Self.namedUser(request)
@@ -95,6 +94,24 @@ struct Credentials: Sendable {
         switch result {
         case .success(.some(let record)): return record
         case .success(.none): throw APIError.unauthorized
+        case .failure: throw APIError.unavailable
+        }
+    }
+
+    /// For an admin, who may mistype a name: nobody is made by asking for them.
+    private func existing(userID: String) async throws -> AccountRecord {
+        guard UserID.isValid(userID) else {
+            throw APIError.badRequest(
+                Self.userQuery,
+                "'\(Self.userQuery)' must be 1 to 256 bytes of UTF-8 without control characters.")
+        }
+        if let record = self.directory.cachedAccount(userID: userID) { return record }
+        let result = await withCheckedContinuation { continuation in
+            self.directory.findAccount(userID: userID) { continuation.resume(returning: $0) }
+        }
+        switch result {
+        case .success(.some(let record)): return record
+        case .success(.none): throw APIError.noSuchAccount
         case .failure: throw APIError.unavailable
         }
     }

@@ -15,14 +15,15 @@ enum JSONValue: Sendable {
 
     var text: String {
         switch self {
-        case .string(let value): return Self.quoted(value)
+        case .string(let value): return JSONLiteral.string(value)
         case .integer(let value): return String(value)
         case .decimal(let value): return value.description
         case .bool(let value): return value ? "true" : "false"
         case .null: return "null"
         case .array(let items): return "[" + items.map(\.text).joined(separator: ",") + "]"
         case .object(let members):
-            return "{" + members.map { Self.quoted($0.0) + ":" + $0.1.text }.joined(separator: ",") + "}"
+            return "{" + members.map { JSONLiteral.string($0.0) + ":" + $0.1.text }.joined(separator: ",")
+                + "}"
         }
     }
 
@@ -30,21 +31,6 @@ enum JSONValue: Sendable {
         Response(
             status: status, headers: [.contentType: "application/json"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: self.text)))
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        return out + "\""
     }
 }
 

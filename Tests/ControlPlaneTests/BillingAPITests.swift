@@ -37,6 +37,9 @@ struct FakeBackends: AccountDirectory, BillingReading, HeldReading, PriceSource 
     func resolveAccount(
         _ account: AccountID, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
     ) { reply(.success(nil)) }
+    func findAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
+    ) { reply(.success(nil)) }
     func findOrCreateAccount(
         userID: String, reply: @escaping @Sendable (Result<AccountRecord, DirectoryFailure>) -> Void
     ) { reply(.success(AccountRecord(account: 9, userID: userID, suspended: false))) }

@@ -69,6 +69,8 @@ def test_summary_and_estimate(dev, settled):
     admin = http("GET", dev.root + "/api/billing/summary", headers={"Authorization": f"Bearer {dev.adminToken}"})
     assert admin[0] == 200 and json.loads(admin[2])["balanceMillicredits"] == "0"
     assert http("GET", dev.root + "/api/billing/summary")[0] == 401
+    typo = http("GET", dev.root + "/api/billing/summary?userId=sumary", headers={"Authorization": f"Bearer {dev.adminToken}"})
+    assert typo[0] == 404, "an admin's typing error makes no account"
     status, _, body = http(
         "POST", dev.root + "/api/billing/estimate",
         {"model": "gpt-4o-mini", "inputTokens": 750, "outputTokens": 200}, {"Authorization": f"Bearer {key}"})

@@ -119,6 +119,9 @@ public protocol AccountDirectory: Sendable {
         _ digest: KeyDigest, reply: @escaping @Sendable (Result<KeyRecord?, DirectoryFailure>) -> Void)
     func resolveAccount(
         _ account: AccountID, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void)
+    /// Finds the account of a user; nil: there is none, and none is made.
+    func findAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void)
     /// Finds the account of a user, creating it with a zero balance on first use.
     func findOrCreateAccount(
         userID: String, reply: @escaping @Sendable (Result<AccountRecord, DirectoryFailure>) -> Void)

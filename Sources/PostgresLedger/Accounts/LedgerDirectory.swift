@@ -95,6 +95,22 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         }
     }
 
+    public func findAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
+    ) {
+        guard UserID.isValid(userID) else { return reply(.success(nil)) }
+        let dropped = self.index.withLock { $0.dropped }
+        self.pool.submit(timeout: .seconds(2)) { connection in
+            try connection.run(
+                "SELECT account_id, user_id, status, row_version FROM account WHERE user_id = $1",
+                [.text(userID)]
+            ).rows.map { try Self.accountRow($0) }.first
+        } completion: { result in
+            if case .success(let row?) = result { self.learn(row, droppedBefore: dropped) }
+            reply(result.map { $0?.record }.mapError { _ in DirectoryFailure.unreachable })
+        }
+    }
+
     /// - Precondition: the caller asked `UserID.isValid`; another text is answered as
     ///   `.unreachable`.
     public func findOrCreateAccount(

@@ -40,6 +40,6 @@ extension Exchange {
     }
 
     private static func model(_ row: ModelPrice) -> String {
-        "{\"id\":\(jsonString(row.model)),\"object\":\"model\",\"created\":0,\"owned_by\":\"openai\"}"
+        "{\"id\":\(JSONLiteral.string(row.model)),\"object\":\"model\",\"created\":0,\"owned_by\":\"openai\"}"
     }
 }

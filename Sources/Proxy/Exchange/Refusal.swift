@@ -138,7 +138,7 @@ extension Refusal {
             Fact(name: "requiredCredits", json: required.creditsText),
             Fact(name: "currentCredits", json: available.creditsText),
             Fact(name: "affordableOutputTokens", json: String(affordableOutputTokens)),
-            Fact(name: "redirectTo", json: jsonString(redirectTo)),
+            Fact(name: "redirectTo", json: JSONLiteral.string(redirectTo)),
         ]
         refusal.mustNotRetry = true
         return refusal
@@ -147,12 +147,12 @@ extension Refusal {
     static func capReached(_ cap: SpendCap, limit: Millicredits, resetsAtMilliseconds: Int64) -> Refusal {
         var refusal = Refusal(.spendCapReached, "The \(cap.rawValue) spend cap of this account is reached.")
         refusal.facts = [
-            Fact(name: "cap", json: jsonString(cap.rawValue)),
-            Fact(name: "limitMillicredits", json: jsonString(String(limit.value))),
+            Fact(name: "cap", json: JSONLiteral.string(cap.rawValue)),
+            Fact(name: "limitMillicredits", json: JSONLiteral.string(String(limit.value))),
             Fact(
                 name: "resetsAt",
                 json: resetsAtMilliseconds == 0
-                    ? "null" : jsonString(ISO8601.text(millisecondsSinceEpoch: resetsAtMilliseconds))),
+                    ? "null" : JSONLiteral.string(ISO8601.text(millisecondsSinceEpoch: resetsAtMilliseconds))),
         ]
         refusal.mustNotRetry = true
         return refusal
@@ -169,38 +169,22 @@ extension Refusal {
         switch shape {
         case .openAI:
             text =
-                "{\"error\":{\"message\":\(jsonString(self.message)),\"type\":\(jsonString(self.code.type)),"
+                "{\"error\":{\"message\":\(JSONLiteral.string(self.message)),\"type\":\(JSONLiteral.string(self.code.type)),"
             text +=
-                "\"param\":\(self.param.map(jsonString) ?? "null"),\"code\":\(jsonString(self.code.rawValue))}"
+                "\"param\":\(self.param.map(JSONLiteral.string) ?? "null"),\"code\":\(JSONLiteral.string(self.code.rawValue))}"
         case .api:
             let summary = self.code == .insufficientCredits ? "Insufficient credits" : self.message
-            text = "{\"error\":\(jsonString(summary))"
+            text = "{\"error\":\(JSONLiteral.string(summary))"
             if self.code != .insufficientCredits {
-                text += ",\"code\":\(jsonString(self.code.rawValue))"
-                if let param = self.param { text += ",\"param\":\(jsonString(param))" }
+                text += ",\"code\":\(JSONLiteral.string(self.code.rawValue))"
+                if let param = self.param { text += ",\"param\":\(JSONLiteral.string(param))" }
             }
         }
         for fact in self.facts where shape == .openAI || fact.name != "affordableOutputTokens" {
-            text += ",\(jsonString(fact.name)):\(fact.json)"
+            text += ",\(JSONLiteral.string(fact.name)):\(fact.json)"
         }
         return text + "}"
     }
-}
-
-/// A JSON string literal of any text.
-func jsonString(_ text: String) -> String {
-    var out = "\""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"": out += "\\\""
-        case "\\": out += "\\\\"
-        case _ where scalar.value < 0x20:
-            let digits = String(scalar.value, radix: 16)
-            out += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-        default: out.unicodeScalars.append(scalar)
-        }
-    }
-    return out + "\""
 }
 
 /// `2026-11-23T15:04:05Z` without Foundation, proleptic Gregorian, UTC.

@@ -67,6 +67,17 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
         reply(self.state.withLock { $0.isDown ? .failure(.unreachable) : .success(Self.record($0, account)) })
     }
 
+    func findAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
+    ) {
+        reply(
+            self.state.withLock { state in
+                guard !state.isDown else { return .failure(.unreachable) }
+                return .success(
+                    state.users[userID].map { AccountRecord(account: $0, userID: userID, suspended: false) })
+            })
+    }
+
     func findOrCreateAccount(
         userID: String, reply: @escaping @Sendable (Result<AccountRecord, DirectoryFailure>) -> Void
     ) {
