@@ -48,13 +48,11 @@ def pin(pid, core):
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and its living children, at nanosecond resolution where there is one."""
-    total = 0.0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0]) / 1e9
-        for child in (task / "children").read_text().split():
-            total += cpu_seconds(int(child))
-    return total
+    """User and system time of a process, its threads that have ended included, and of its living children."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    total = (int(fields[11]) + int(fields[12])) / TICKS
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return total + sum(cpu_seconds(int(child)) for child in children)
 
 
 class Nginx:
