@@ -22,10 +22,13 @@ struct Credentials: Sendable {
     func account(of request: Request) async throws -> AccountRecord {
         guard let token = Self.bearer(request) else { throw APIError.unauthorized }
         if self.adminTokens.contains(token) {
-            if let named = try Self.queriedUser(request) ?? Self.namedUser(request) {
-                return try await self.existing(userID: named)
+            if let queried = Self.queriedUser(request) {
+                return try await self.existing(userID: queried, namedBy: Self.userQuery)
             }
-            return try await self.found(userID: ControlPlane.adminUserID, namedBy: Self.userQuery)
+            if let named = try Self.namedUser(request) {
+                return try await self.existing(userID: named, namedBy: Self.userField)
+            }
+            return try await self.found(userID: ControlPlane.adminUserID, namedBy: Self.userField)
         }
         guard let key = try await self.key(token) else { throw APIError.unauthorized }
         let named = try Self.namedUser(request)
@@ -99,13 +102,8 @@ struct Credentials: Sendable {
     }
 
     /// For an admin, who may mistype a name: nobody is made by asking for them.
-    private func existing(userID: String) async throws -> AccountRecord {
-        guard UserID.isValid(userID) else {
-            throw APIError.badRequest(
-                Self.userQuery,
-                "'\(Self.userQuery)' must be 1 to 256 bytes of UTF-8 without control characters.")
-        }
-        if let record = self.directory.cachedAccount(userID: userID) { return record }
+    private func existing(userID: String, namedBy place: String) async throws -> AccountRecord {
+        if let record = try self.known(userID: userID, namedBy: place) { return record }
         let result = await withCheckedContinuation { continuation in
             self.directory.findAccount(userID: userID) { continuation.resume(returning: $0) }
         }
@@ -116,13 +114,8 @@ struct Credentials: Sendable {
         }
     }
 
-    /// - Parameter place: the field or parameter that named the user; for the error.
     private func found(userID: String, namedBy place: String) async throws -> AccountRecord {
-        guard UserID.isValid(userID) else {
-            throw APIError.badRequest(
-                place, "'\(place)' must be 1 to 256 bytes of UTF-8 without control characters.")
-        }
-        if let record = self.directory.cachedAccount(userID: userID) { return record }
+        if let record = try self.known(userID: userID, namedBy: place) { return record }
         let result = await withCheckedContinuation { continuation in
             self.directory.findOrCreateAccount(userID: userID) { continuation.resume(returning: $0) }
         }
@@ -130,5 +123,16 @@ struct Credentials: Sendable {
         case .success(let record): return record
         case .failure: throw APIError.unavailable
         }
+    }
+
+    /// What the snapshot knows of a well-formed name.
+    ///
+    /// - Parameter place: the field or parameter that named the user; for the error.
+    private func known(userID: String, namedBy place: String) throws -> AccountRecord? {
+        guard UserID.isValid(userID) else {
+            throw APIError.badRequest(
+                place, "'\(place)' must be 1 to 256 bytes of UTF-8 without control characters.")
+        }
+        return self.directory.cachedAccount(userID: userID)
     }
 }

@@ -73,7 +73,8 @@ struct EstimateRequest: Sendable {
         let cap = try Self.count(numbers.maxOutputTokens, "maxOutputTokens")
         let own = try chat.outputCap.map { try Self.bounded($0, "max_completion_tokens") }
         self.model = chat.model
-        self.usage = Usage(input: Int64((chat.textBytes + 4) / 5), output: (cap ?? own ?? 0) * chat.choices)
+        self.usage = Usage(
+            input: TokenEstimate.tokens(textBytes: chat.textBytes), output: (cap ?? own ?? 0) * chat.choices)
         self.isEstimated = true
         self.amountField = "maxOutputTokens"
     }

@@ -112,6 +112,19 @@ import Testing
         #expect(try reply.string("param") == "userId")
     }
 
+    /// An admin's typing error makes nobody, and a bad name is blamed on the place it stood in.
+    @Test func anAdminWhoMistypesMakesNobody() async throws {
+        let rig = ControlRig()
+        let typo = try await rig.get("/api/billing/summary?userId=bbo", ControlRig.adminToken)
+        #expect(typo.status == 404)
+        #expect(try typo.string("code") == "account_not_found")
+        #expect(rig.ledger.state.withLock { $0.users["bbo"] } == nil)
+        let long = String(repeating: "x", count: 257)
+        let bad = try await rig.get("/api/billing/summary", ControlRig.adminToken, user: long)
+        #expect(bad.status == 400)
+        #expect(try bad.string("param") == "X-Tollgate-User")
+    }
+
     /// What is not in the snapshot is asked of the database, and a database that is away is no 401.
     @Test func aColdDirectoryIsAskedAndAnUnreachableOneIsA503() async throws {
         let rig = ControlRig()

@@ -48,7 +48,8 @@ struct AdmissionPlan: Sendable {
                 request.outputCap != nil
                 ? self.want
                 : try price.worstCase(self.bounds, outputCap: min(leastOutputTokens, full), mode: prices.mode)
-            self.inputEstimateTokens = min(Int64((request.textBytes + 4) / 5), self.bounds.inputTokensMax)
+            self.inputEstimateTokens = min(
+                TokenEstimate.tokens(textBytes: request.textBytes), self.bounds.inputTokensMax)
             self.inputEstimate = try price.charge(
                 for: Usage(input: self.inputEstimateTokens, output: 0), served: .default, mode: prices.mode
             ).amount

@@ -110,8 +110,7 @@ final class Relay {
         case .gathering(let scanner), .passing(let scanner):
             evidence.response = .success(complete: complete)
             evidence.usage = usage(scanner.report, malformed: scanner.malformedUsage)
-            // Until the tokenizer exists: five bytes a token, as for the input.
-            evidence.visibleOutput = Int64((scanner.visibleBytes + 4) / 5)
+            evidence.visibleOutput = TokenEstimate.tokens(textBytes: scanner.visibleBytes)
         case .error:
             evidence.response = .error(complete: complete)
         case .unreadable:

@@ -87,12 +87,13 @@ struct RateCardCommand: AsyncParsableCommand {
             try await reporting {
                 try await StoreSession.with { store in
                     let active = try await store.ledger.activeRateCard()
-                    print(" \tcard\teffective_from\tsha256")
-                    for card in try await store.ledger.rateCards() {
-                        let mark = card.card == active?.card && card.version == active?.version ? "*" : " "
-                        let from = Clock.text(milliseconds: card.effectiveFrom)
-                        print("\(mark)\t\(card.card)@\(card.version)\t\(from)\t\(card.sha256.prefix(12))")
+                    let listed = try await store.ledger.rateCards().map { card in
+                        RateCardReport.Listed(
+                            identity: "\(card.card)@\(card.version)",
+                            effectiveFromMilliseconds: card.effectiveFrom, sha256: card.sha256,
+                            isActive: card.card == active?.card && card.version == active?.version)
                     }
+                    print(RateCardReport.renderList(listed))
                 }
             }
         }
@@ -121,11 +122,7 @@ struct RateCardCommand: AsyncParsableCommand {
     }
 }
 
-/// The wall clock, for people.
+/// The wall clock.
 enum Clock {
     static func wallMilliseconds() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
-
-    static func text(milliseconds: Int64) -> String {
-        Date(timeIntervalSince1970: Double(milliseconds) / 1000).ISO8601Format()
-    }
 }
