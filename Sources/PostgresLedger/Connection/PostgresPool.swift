@@ -28,12 +28,13 @@ public final class PostgresPool: Sendable {
         _ configuration: PostgresConfiguration, size: Int, limits: Limits = Limits(), logger: Logger
     ) {
         precondition(size > 0, "PostgresPool.init: a pool without threads answers nobody")
-        let queue = PoolQueue(limits: limits)
+        let queue = PoolQueue(limits: limits, workers: size)
         self.queue = queue
         self.configuration = configuration
         for _ in 0..<size {
             DedicatedThread.start {
                 PoolWorker(configuration: configuration, limits: limits, logger: logger).run(queue)
+                queue.workerEnded()
             }
         }
     }
@@ -42,6 +43,14 @@ public final class PostgresPool: Sendable {
 
     /// Waiting jobs fail with `.shutDown`; running ones end; connections are closed. Idempotent.
     public func shutDown() { self.queue.close() }
+
+    /// The same, and waits until the threads have closed their connections, at most 2 s. For a process that exits
+    /// next: exit handlers of libraries must not run while a thread is still inside libpq. Never call it on a pool
+    /// thread.
+    public func shutDownAndWait() {
+        self.queue.close()
+        self.queue.waitForWorkers(seconds: 2)
+    }
 
     /// Runs `body` on a pool thread with a connection of its own. `body` may run several statements; a
     /// transaction that it leaves open is lost with the connection.
@@ -92,9 +101,12 @@ final class PoolQueue: @unchecked Sendable {
     private var jobs: [PoolJob] = []
     private var head = 0
     private var closed = false
+    /// Threads that have not ended.
+    private var workers: Int
 
-    init(limits: PostgresPool.Limits) {
+    init(limits: PostgresPool.Limits, workers: Int) {
         self.limits = limits
+        self.workers = workers
         self.mutex = .allocate(capacity: 1)
         self.condition = .allocate(capacity: 1)
         pthread_mutex_init(self.mutex, nil)
@@ -140,6 +152,24 @@ final class PoolQueue: @unchecked Sendable {
         pthread_mutex_lock(self.mutex)
         defer { pthread_mutex_unlock(self.mutex) }
         return self.closed
+    }
+
+    func workerEnded() {
+        pthread_mutex_lock(self.mutex)
+        defer { pthread_mutex_unlock(self.mutex) }
+        self.workers -= 1
+        pthread_cond_broadcast(self.condition)
+    }
+
+    func waitForWorkers(seconds: Int) {
+        var deadline = timespec()
+        clock_gettime(CLOCK_REALTIME, &deadline)
+        deadline.tv_sec += seconds
+        pthread_mutex_lock(self.mutex)
+        defer { pthread_mutex_unlock(self.mutex) }
+        while self.workers > 0 {
+            if pthread_cond_timedwait(self.condition, self.mutex, &deadline) != 0 { return }
+        }
     }
 
     func close() {

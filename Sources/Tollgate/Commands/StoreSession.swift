@@ -25,7 +25,7 @@ struct StoreSession {
         var logger = Logger(label: "tollgate.cli")
         logger.logLevel = .warning
         let pool = PostgresPool(try PostgresConfiguration(url: url.value), size: 1, logger: logger)
-        defer { pool.shutDown() }
+        defer { pool.shutDownAndWait() }
         return try await body(
             StoreSession(pool: pool, ledger: PostgresLedger(pool: pool, logger: logger), logger: logger))
     }

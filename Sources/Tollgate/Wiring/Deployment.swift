@@ -149,8 +149,8 @@ final class Deployment: Sendable {
         }
         await self.holds.shutdown()
         await self.heldReader.shutdown()
-        self.readingPool.shutDown()
-        self.settlementPool.shutDown()
+        self.readingPool.shutDownAndWait()
+        self.settlementPool.shutDownAndWait()
         try? await self.group.shutdownGracefully()
     }
 
