@@ -16,6 +16,10 @@ let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "sw
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioConcurrency = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -33,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -77,10 +82,16 @@ let package = Package(
         // The data plane.
         .target(
             name: "Proxy",
-            dependencies: ["Metering", logging, nioConcurrency, nioCore, nioPosix, nioSSL, nioTLS],
+            dependencies: [
+                "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, nioTLS,
+            ],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Proxy", "Metering", nioCore, nioPosix, nioSSL],
+            name: "ProxyTests",
+            dependencies: [
+                "Proxy", "Metering", logging, nioConcurrency, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioHTTP2,
+                nioPosix, nioSSL, nioTLS,
+            ],
             swiftSettings: settings),
 
         // The control plane.

@@ -11,6 +11,8 @@ public struct DataPlaneConfiguration: Sendable {
     public var upstreamKey: String
     /// PEM file of additional trusted roots for the upstream connection.
     public var upstreamCAFile: String?
+    /// `TLS_CERT`, `TLS_KEY`: terminate TLS here; the first pair serves names that no other one has. Empty: plain.
+    public var certificates: [CertificatePair] = []
     /// Prefix of `redirectTo` in the 402 of `/v1/*`, without a trailing slash.
     public var publicURL: String
     /// Owner of this process' holds.
@@ -18,17 +20,38 @@ public struct DataPlaneConfiguration: Sendable {
     /// `BILLING_ON_DISCONNECT`; a model's row may say otherwise.
     public var onDisconnect: DisconnectPolicy = .cancel
     public var caps: SpendCaps = .none
+    /// `TRUSTED_PROXIES`: peers whose word on the client's address is taken.
+    public var trustedPeers = TrustedPeers()
     public var limits = Limits()
     public var timeouts = Timeouts()
 
+    /// What a peer may send or occupy. Every bound is on memory or on descriptors, so none is unlimited but where
+    /// 0 says so.
     public struct Limits: Sendable {
-        /// JSON bodies of the data plane (CONTRACT §4).
+        /// `MAX_HEAD_BYTES`: request line and fields, the blank line included.
+        public var headBytesMax = 32 << 10
+        /// `MAX_HEAD_FIELDS`
+        public var headFieldsMax = 128
+        /// `MAX_JSON_BODY_BYTES`: JSON bodies of the data plane (CONTRACT §4).
         public var jsonBodyBytesMax = 20 << 20
-        /// Bodies of the control plane.
+        /// `MAX_CONTROL_BODY_BYTES`: bodies of the control plane.
         public var controlBodyBytesMax = 1 << 20
+        /// `MAX_BUFFERED_BODY_BYTES`: request bodies being collected, of all connections together.
+        public var bufferedBodyBytesMax = 512 << 20
+        /// `MAX_CONNECTIONS`: client connections; 0: what the descriptor limit allows.
+        public var connectionsMax = 0
+        /// `MAX_CONNECTIONS_PER_ADDRESS`: of one client address that is not a trusted peer; 0: no limit.
+        public var connectionsPerAddressMax = 4096
+        /// `MAX_OPEN_STREAMS`: exchanges at a time, waiting ones included.
+        public var exchangesMax = 16384
+        /// `MAX_UPSTREAM_CONNECTIONS`, of all loops together.
+        public var upstreamConnectionsMax = 8192
         /// Bytes of further, pipelined requests kept while one is being answered; more are left in the
         /// socket.
         public var pipelinedBytesMax = 64 << 10
+        /// Bytes of a refused body that are read and thrown away before the connection closes, so that the
+        /// refusal is not lost in a reset.
+        public var lingeringBytesMax = 32 << 20
         /// A whole reply up to this size is held until its charge is known, so that it can be told in a
         /// header.
         public var gatheredReplyBytesMax = 1 << 20
@@ -41,16 +64,47 @@ public struct DataPlaneConfiguration: Sendable {
     }
 
     public struct Timeouts: Sendable {
-        /// From the request being sent to the head of the response.
+        /// `HEADER_TIMEOUT_SECONDS`: from the first byte of a request head, or from the accept, to its end.
+        public var clientHead: TimeAmount = .seconds(10)
+        /// `TLS_HANDSHAKE_TIMEOUT_SECONDS`
+        public var tlsHandshake: TimeAmount = .seconds(10)
+        /// `BODY_TIMEOUT_SECONDS`: between two reads of a request body.
+        public var clientBody: TimeAmount = .seconds(30)
+        /// `KEEPALIVE_TIMEOUT_SECONDS`: between a reply and the next request of a connection.
+        public var keepAlive: TimeAmount = .seconds(75)
+        /// `CLIENT_WRITE_TIMEOUT_SECONDS`: how long a client may take nothing of a reply that waits for it.
+        public var clientWrite: TimeAmount = .seconds(120)
+        /// How long a connection is read on after a refusal, for the client to see it.
+        public var lingering: TimeAmount = .seconds(5)
+        /// `UPSTREAM_CONNECT_TIMEOUT_SECONDS`: TCP, proxy and TLS together.
+        public var upstreamConnect: TimeAmount = .seconds(10)
+        /// `UPSTREAM_HEAD_TIMEOUT_SECONDS`: from the request being sent to the head of the response.
         public var upstreamHead: TimeAmount = .seconds(600)
-        /// Between two reads of a response.
+        /// `UPSTREAM_IDLE_TIMEOUT_SECONDS`: between two reads of a response.
         public var upstreamIdle: TimeAmount = .seconds(120)
-        /// How long a response is read on after the client has gone.
+        /// `UPSTREAM_KEEPALIVE_SECONDS`: an upstream connection idle for longer is not used again.
+        public var upstreamKeepAlive: TimeAmount = .seconds(30)
+        /// `EXCHANGE_TIMEOUT_SECONDS`: a whole exchange.
+        public var exchange: TimeAmount = .seconds(3600)
+        /// `DRAIN_TIMEOUT_SECONDS`: how long a response is read on after the client has gone.
         public var drain: TimeAmount = .seconds(300)
-        /// How long running exchanges may go on after the server was told to stop.
+        /// `SHUTDOWN_DELAY_SECONDS`: how long everything is still served, not ready, before the listener closes.
+        public var shutdownDelay: TimeAmount = .zero
+        /// `SHUTDOWN_TIMEOUT_SECONDS`: how long running exchanges may go on after that.
         public var shutdown: TimeAmount = .seconds(30)
 
         public init() {}
+    }
+
+    /// One PEM certificate chain with its private key.
+    public struct CertificatePair: Sendable, Equatable {
+        public var certificateFile: String
+        public var keyFile: String
+
+        public init(certificateFile: String, keyFile: String) {
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+        }
     }
 
     public init(upstream: UpstreamOrigin, upstreamKey: String, publicURL: String, boot: BootID) {

@@ -12,18 +12,26 @@ final class LoopContext {
     let pool: UpstreamPool
     let metrics: ProxyMetrics
     let allocator = ByteBufferAllocator()
+    /// What all loops hold in memory together.
+    let budget: ByteBudget
+    let headLimits: HeadLimits
     /// The field line that authenticates the operator upstream.
-    let upstreamAuthorization: [UInt8]
-    private(set) var isDraining = false
+    private(set) var upstreamAuthorization: [UInt8] = []
+    /// The server is going away: every reply says that its connection closes.
+    private(set) var isLeaving = false
+    /// No new exchange begins any more.
+    private var isClosed = false
     private var date = HTTPDate()
     private var random: SystemRandomNumberGenerator = .init()
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
     private var connections: [ObjectIdentifier: ClientConnection] = [:]
+    /// What else must be told of a shutdown: connections that carry streams.
+    private var sessions: [ObjectIdentifier: any ClientSession] = [:]
     private var sweep: RepeatedTask?
 
     init(
         eventLoop: any EventLoop, configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
-        holds: any HoldSession, pool: UpstreamPool, metrics: ProxyMetrics
+        holds: any HoldSession, pool: UpstreamPool, metrics: ProxyMetrics, budget: ByteBudget
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
@@ -31,7 +39,15 @@ final class LoopContext {
         self.holds = holds
         self.pool = pool
         self.metrics = metrics
-        self.upstreamAuthorization = Array("Authorization: Bearer \(configuration.upstreamKey)\r\n".utf8)
+        self.budget = budget
+        self.headLimits = HeadLimits(
+            bytesMax: configuration.limits.headBytesMax, fieldsMax: configuration.limits.headFieldsMax)
+        self.setUpstreamKey(configuration.upstreamKey)
+    }
+
+    /// Exchanges that are sent upstream from now on carry this key.
+    func setUpstreamKey(_ key: String) {
+        self.upstreamAuthorization = Array("Authorization: Bearer \(key)\r\n".utf8)
     }
 
     /// The `date` of a reply that is written now.
@@ -68,11 +84,25 @@ final class LoopContext {
     private func checkDeadlines() {
         let now = NIODeadline.now()
         for exchange in Array(self.exchanges.values) { exchange.checkDeadline(now) }
+        for connection in Array(self.connections.values) { connection.checkDeadline(now) }
     }
 
-    func register(_ exchange: Exchange) { self.exchanges[ObjectIdentifier(exchange)] = exchange }
+    /// Why no exchange can begin now; nil when one can.
+    var refusesExchanges: Refusal? {
+        if self.isClosed { return .draining }
+        let running = self.metrics.exchangesRunning.load(ordering: .relaxed)
+        return running < self.configuration.limits.exchangesMax ? nil : .overloaded
+    }
 
-    func unregister(_ exchange: Exchange) { self.exchanges[ObjectIdentifier(exchange)] = nil }
+    func register(_ exchange: Exchange) {
+        self.exchanges[ObjectIdentifier(exchange)] = exchange
+        self.metrics.exchangesRunning.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func unregister(_ exchange: Exchange) {
+        guard self.exchanges.removeValue(forKey: ObjectIdentifier(exchange)) != nil else { return }
+        self.metrics.exchangesRunning.wrappingSubtract(1, ordering: .relaxed)
+    }
 
     func register(_ connection: ClientConnection) {
         self.connections[ObjectIdentifier(connection)] = connection
@@ -84,13 +114,30 @@ final class LoopContext {
         self.metrics.connectionsOpen.wrappingSubtract(1, ordering: .relaxed)
     }
 
-    var exchangeCount: Int { self.exchanges.count }
+    func register(_ session: any ClientSession) { self.sessions[ObjectIdentifier(session)] = session }
 
-    // MARK: Shutting down
+    func unregister(_ session: any ClientSession) { self.sessions[ObjectIdentifier(session)] = nil }
+
+    var connectionCount: Int { self.connections.count + self.sessions.count }
+
+    /// Exchanges, and replies whose last bytes are on their way.
+    var unfinishedCount: Int {
+        self.exchanges.count + self.connections.values.count { $0.isAnswering && $0.exchange == nil }
+    }
+
+    // MARK: Shutting down, in this order
+
+    /// Everything is served, and every reply says that its connection closes.
+    func beginLeaving() { self.isLeaving = true }
+
+    /// Connections that carry streams are told that no more are taken.
+    func quiesceSessions() {
+        for session in Array(self.sessions.values) { session.quiesce() }
+    }
 
     /// No new exchanges; idle connections close, busy ones after their reply.
-    func beginDraining() {
-        self.isDraining = true
+    func close() {
+        self.isClosed = true
         for connection in Array(self.connections.values) { connection.quiesce() }
     }
 
@@ -98,6 +145,7 @@ final class LoopContext {
     func stopNow() {
         for exchange in Array(self.exchanges.values) { exchange.shutDown() }
         for connection in Array(self.connections.values) { connection.abort() }
+        for session in Array(self.sessions.values) { session.abort() }
         self.sweep?.cancel()
         self.pool.shutdown()
     }

@@ -6,6 +6,10 @@ import Synchronization
 public final class ProxyMetrics: MetricSource, Sendable {
     let streamsOpen = Atomic(0)
     let connectionsOpen = Atomic(0)
+    /// Of all loops; also what `MAX_OPEN_STREAMS` is compared with.
+    let exchangesRunning = Atomic(0)
+    let connectionsRefused = Atomic(0)
+    let retries = Atomic(0)
     let insufficientCredits = Atomic(0)
     let overHold = Atomic(0)
     private let requests = Mutex<[RequestLabel: Int]>([:])
@@ -33,6 +37,16 @@ public final class ProxyMetrics: MetricSource, Sendable {
             MetricSample(
                 "proxy_connections_open", help: "Client connections.", kind: .gauge,
                 count: self.connectionsOpen.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_exchanges_running", help: "Exchanges, those not yet sent upstream included.",
+                kind: .gauge, count: self.exchangesRunning.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_connections_refused_total", help: "Connections over a limit, refused.",
+                kind: .counter, count: self.connectionsRefused.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_upstream_retries_total",
+                help: "Requests sent on a fresh connection after a dead one that took nothing of them.",
+                kind: .counter, count: self.retries.load(ordering: .relaxed)),
             MetricSample(
                 "billing_402_insufficient_credits_total", help: "Requests refused for want of credits.",
                 kind: .counter, count: self.insufficientCredits.load(ordering: .relaxed)),

@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 
 /// The data plane: one listener, one event loop per thread, each with its own hold session and upstream pool.
 public final class ProxyServer: Sendable {
@@ -12,8 +13,13 @@ public final class ProxyServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
     public let metrics = ProxyMetrics()
+    private let budget: ByteBudget
+    private let census: ConnectionCensus
     private let listener = NIOLockedValueBox<(any Channel)?>(nil)
     private let loops = NIOLockedValueBox<[NIOLoopBound<LoopContext>]>([])
+    private let certificates = NIOLockedValueBox<ListenerCertificates?>(nil)
+    private let isLeaving = Atomic(false)
+    private let mustStop = Atomic(false)
 
     public init(
         configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
@@ -23,14 +29,22 @@ public final class ProxyServer: Sendable {
         self.dependencies = dependencies
         self.group = group
         self.logger = logger
+        self.budget = ByteBudget(bytesMax: configuration.limits.bufferedBodyBytesMax)
+        self.census = ConnectionCensus(
+            connectionsMax: configuration.limits.connectionsMax,
+            perAddressMax: configuration.limits.connectionsPerAddressMax)
     }
 
     /// The port in use, once started.
     public var port: Int? { self.listener.withLockedValue { $0?.localAddress?.port } }
 
+    /// From the first moment of `stop()` on: not ready for new work.
+    public var isDraining: Bool { self.isLeaving.load(ordering: .relaxed) }
+
     /// Makes the loops' parts, then listens. Throws when the port is taken or TLS is misconfigured.
     public func start() async throws {
         let tls = try self.makeTLS()
+        let pipeline = try self.makePipeline()
         var contexts: [NIOLoopBound<LoopContext>] = []
         for eventLoop in self.group.makeIterator() {
             contexts.append(try await self.makeContext(on: eventLoop, tls: tls))
@@ -40,54 +54,123 @@ public final class ProxyServer: Sendable {
         let channel = try await ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // Out of descriptors: the listener stays readable, so without a pause it would spin.
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // A FIN says that the client sends no more, not that it does not read. Under TLS it says that the
+            // connection was cut.
+            .childChannelOption(.allowRemoteHalfClosure, value: pipeline.tls == nil)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let context = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                         preconditionFailure("children live on the loops of the group")
                     }
-                    try channel.pipeline.syncOperations.addHandler(ClientConnection(loop: context.value))
+                    try self.welcome(channel, context.value, pipeline)
                 }
             }
             .bind(host: self.configuration.listenHost, port: self.configuration.listenPort).get()
         self.listener.withLockedValue { $0 = channel }
     }
 
-    /// Stops accepting, lets running exchanges end within the configured time, then ends the rest. When this
-    /// returns every exchange has recorded its outcome.
-    public func stop() async {
-        try? await self.listener.withLockedValue { $0 }?.close()
-        let loops = self.loops.withLockedValue { $0 }
-        for loop in loops { try? await loop.eventLoop.submit { loop.value.beginDraining() }.get() }
-        let end = NIODeadline.now() + self.configuration.timeouts.shutdown
-        while NIODeadline.now() < end, await self.runningExchanges(loops) > 0 {
-            try? await Task.sleep(for: .milliseconds(20))
+    /// A new connection, on its loop.
+    private func welcome(_ channel: any Channel, _ loop: LoopContext, _ pipeline: ListenerPipeline) throws {
+        let peer = ClientAddress(channel.remoteAddress)
+        guard self.census.enter(peer, exempt: self.configuration.trustedPeers.contains(peer)) else {
+            self.metrics.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
+            guard pipeline.tls == nil else {
+                // A handshake only to say no would cost more than the connection.
+                channel.close(promise: nil)
+                return
+            }
+            try channel.pipeline.syncOperations.addHandler(
+                ClientConnection(loop: loop, transport: .plain, peer: peer, isRefused: true))
+            return
         }
-        for loop in loops { try? await loop.eventLoop.submit { loop.value.stopNow() }.get() }
+        let census = self.census
+        channel.closeFuture.whenComplete { _ in census.leave(peer) }
+        try pipeline.install(on: channel, onOpen: loop.register, onClose: loop.unregister) { _, transport in
+            ClientConnection(loop: loop, transport: transport, peer: peer, isRefused: false)
+        }
     }
 
-    private func runningExchanges(_ loops: [NIOLoopBound<LoopContext>]) async -> Int {
-        var count = 0
-        for loop in loops {
-            count += (try? await loop.eventLoop.submit { loop.value.exchangeCount }.get()) ?? 0
+    // MARK: Stopping
+
+    /// Lets the server go without failing anyone: not ready at once; after the configured delay the listener
+    /// closes; connections that are open may bring one last request for a moment; running exchanges end within
+    /// the configured time, then the rest is ended. When this returns every exchange has recorded its outcome.
+    public func stop() async {
+        self.isLeaving.store(true, ordering: .relaxed)
+        let timeouts = self.configuration.timeouts
+        await self.onEachLoop { $0.beginLeaving() }
+        await self.wait(atMost: timeouts.shutdownDelay) { false }
+        try? await self.listener.withLockedValue { $0 }?.close()
+        await self.onEachLoop { $0.quiesceSessions() }
+        // A request can be on its way on any connection that is open; it is answered, and the connection with it
+        // comes to its end.
+        let lastRequests = min(.seconds(1), timeouts.shutdown)
+        await self.wait(atMost: lastRequests) { await self.sum { $0.connectionCount } == 0 }
+        await self.onEachLoop { $0.close() }
+        await self.wait(atMost: timeouts.shutdown - lastRequests) {
+            await self.sum { $0.unfinishedCount } == 0
         }
-        return count
+        await self.onEachLoop { $0.stopNow() }
     }
+
+    /// Cuts a `stop()` short: what still runs ends now, with its outcome recorded.
+    public func stopNow() { self.mustStop.store(true, ordering: .relaxed) }
+
+    private func wait(atMost time: TimeAmount, until done: () async -> Bool) async {
+        let end = NIODeadline.now() + time
+        while NIODeadline.now() < end, !self.mustStop.load(ordering: .relaxed) {
+            if await done() { return }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    private func onEachLoop(_ body: @escaping @Sendable (LoopContext) -> Void) async {
+        for loop in self.loops.withLockedValue({ $0 }) {
+            try? await loop.eventLoop.submit { body(loop.value) }.get()
+        }
+    }
+
+    private func sum(_ count: @escaping @Sendable (LoopContext) -> Int) async -> Int {
+        var sum = 0
+        for loop in self.loops.withLockedValue({ $0 }) {
+            sum += (try? await loop.eventLoop.submit { count(loop.value) }.get()) ?? 0
+        }
+        return sum
+    }
+
+    // MARK: Parts
 
     private func makeContext(
         on eventLoop: any EventLoop, tls: NIOSSLContext?
     ) async throws -> NIOLoopBound<LoopContext> {
         let makeHolds = self.dependencies.makeHolds
         let (configuration, dependencies, metrics) = (self.configuration, self.dependencies, self.metrics)
+        let budget = self.budget
         let holds = try await makeHolds(eventLoop)
         return try await eventLoop.submit {
             let context = LoopContext(
                 eventLoop: eventLoop, configuration: configuration, dependencies: dependencies, holds: holds,
                 pool: UpstreamPool(eventLoop: eventLoop, origin: configuration.upstream, tls: tls),
-                metrics: metrics)
+                metrics: metrics, budget: budget)
             context.startSweeping()
             return NIOLoopBound(context, eventLoop: eventLoop)
         }.get()
+    }
+
+    private func makePipeline() throws -> ListenerPipeline {
+        let pairs = self.configuration.certificates
+        let certificates = pairs.isEmpty ? nil : try ListenerCertificates(pairs)
+        self.certificates.withLockedValue { $0 = certificates }
+        return ListenerPipeline(
+            tls: try certificates?.makeContext(), timeouts: self.configuration.timeouts,
+            headBytesMax: self.configuration.limits.headBytesMax)
     }
 
     /// Full verification against the system's roots and, if given, the operator's.

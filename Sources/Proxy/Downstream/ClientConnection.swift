@@ -1,64 +1,127 @@
 import NIOCore
 
 /// One client connection for its whole life: finds request after request in the bytes, decides the plane of
-/// each, lets one exchange answer at a time, and keeps pipelined bytes until then.
+/// each, lets one exchange answer at a time, and keeps pipelined bytes until then. The same for plain TCP, TLS
+/// and one stream of HTTP/2, which come to it as the same bytes.
+///
+/// Its state is `phase` and one `deadline`; both change together, and only the methods of this type change them.
 final class ClientConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// What the connection is doing. Can go round: waiting → collecting → busy → waiting; any → closed.
-    private enum Phase {
-        /// A request head is not complete; this many bytes hold no end of a head.
+    /// What the connection is doing. Goes round: waiting → admitting → collecting → busy → waiting; from any of
+    /// them to closing → lingering → closed.
+    enum Phase {
+        /// A request head is not complete.
         case waiting
-        /// The head is complete, the body is not.
+        /// The head is complete; whether the body is wanted is being decided. Nothing of it is read.
+        case admitting(PendingRequest)
+        /// The body is wanted and not complete.
         case collecting(PendingRequest)
         /// A request is being answered.
         case busy
+        /// The last reply is on its way to the socket; the connection closes behind it.
+        case closing(lingers: Bool)
+        /// Everything was sent and our side is closed; this many more bytes of the client's are thrown away, so
+        /// that what it still sends does not reset the connection under the reply (RFC 9112 §9.6).
+        case lingering(bytesLeft: Int)
         case closed
     }
 
     let loop: LoopContext
-    private var phase: Phase = .waiting
-    private var inbox = ByteBuffer()
-    private var headSearch = RequestHeadSearch()
-    private(set) var context: ChannelHandlerContext?
-    private var exchange: Exchange?
-    private var controlTask: Task<Void, Never>?
-    private var closesAfterReply = false
+    let transport: ListenerTransport
+    /// The peer of the socket: a client, or a trusted proxy in front of it.
+    let peer: ClientAddress
+    var phase: Phase = .waiting
+    var inbox = ByteBuffer()
+    var headSearch: RequestHeadSearch
+    var context: ChannelHandlerContext?
+    var exchange: Exchange?
+    var controlTask: Task<Void, Never>?
+    var closesAfterReply = false
+    /// Bytes of a request that was refused may still come.
+    var lingersAfterReply = false
+    /// The client closed its sending side.
+    var inputEnded = false
+    /// When the state that the connection is in has lasted too long.
+    var deadline: NIODeadline = .distantFuture
+    var servedOne = false
+    /// Request bytes held here that count against the process' budget.
+    var budgeted = 0
     private var readsPaused = false
     private var isAdvancing = false
     /// `Authorization` of the last request with its digests: a keep-alive client sends the same again and
     /// again.
     var lastAuthorization = AuthorizationMemo()
     /// Bytes on their way out; written once per flush.
-    private var outbox = ByteBuffer()
+    var outbox = ByteBuffer()
+    /// Bytes of replies so far, framing included.
+    var bytesSent = 0
 
-    init(loop: LoopContext) { self.loop = loop }
+    /// One connection too many of its address: told so, and closed.
+    private let isRefused: Bool
+
+    init(loop: LoopContext, transport: ListenerTransport, peer: ClientAddress, isRefused: Bool) {
+        self.loop = loop
+        self.isRefused = isRefused
+        self.transport = transport
+        self.peer = peer
+        self.headSearch = RequestHeadSearch(limits: loop.headLimits)
+    }
 
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.deadline = .now() + self.loop.configuration.timeouts.clientHead
         self.loop.register(self)
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func channelActive(context: ChannelHandlerContext) {
+        if self.isRefused { self.refuseConnection() }
+        context.fireChannelActive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        // Once more for a pipeline that is torn down without having been active.
+        self.loop.unregister(self)
+        self.context = nil
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
-        if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
+        switch self.phase {
+        case .closing, .closed:
+            return
+        case .lingering(let left):
+            self.discard(bytes.readableBytes, of: left)
+            return
+        case .waiting, .admitting, .collecting, .busy:
+            if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
+        }
+        self.noteInput()
         self.advance()
+        // An empty inbox would keep the read buffer from being used again.
+        if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
         self.updateReads()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         self.phase = .closed
+        self.deadline = .distantFuture
         self.loop.unregister(self)
+        self.forgetBody()
         self.controlTask?.cancel()
+        self.controlTask = nil
         let exchange = self.exchange
         self.exchange = nil
         exchange?.clientGone()
         context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .some(.inputClosed) = event as? ChannelEvent { self.inputClosed() }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -67,250 +130,142 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        self.exchange?.downstreamWritabilityChanged(context.channel.isWritable)
+        let writable = context.channel.isWritable
+        switch self.phase {
+        case .busy, .closing:
+            // A client that takes nothing of what waits for it is gone, if only slowly.
+            self.deadline = writable ? .distantFuture : .now() + self.loop.configuration.timeouts.clientWrite
+        case .waiting, .admitting, .collecting, .lingering, .closed:
+            break
+        }
+        self.exchange?.downstreamWritabilityChanged(writable)
         context.fireChannelWritabilityChanged()
     }
 
-    // MARK: Finding requests
+    /// FIN. A stream's client is gone with it; a reply that comes whole is still delivered to a client that only
+    /// closed its sending side, once the request is on its way.
+    private func inputClosed() {
+        guard !self.inputEnded else { return }
+        self.inputEnded = true
+        switch self.phase {
+        case .waiting, .admitting, .collecting, .lingering:
+            self.abort()
+        case .busy:
+            if let exchange = self.exchange, !exchange.outlivesInput { self.abort() }
+        case .closing, .closed:
+            break
+        }
+    }
 
-    private func advance() {
+    // MARK: Time
+
+    /// Called a few times per second.
+    func checkDeadline(_ now: NIODeadline) {
+        guard now >= self.deadline else { return }
+        switch self.phase {
+        case .waiting where self.inbox.readableBytes == 0:
+            // Idle: there is nothing that could be answered.
+            self.abort()
+        case .waiting:
+            self.refuseUnparsed(.requestTimeout, "The request head did not arrive in time.")
+        case .collecting(let request):
+            self.refuseCollected(
+                Refusal(.requestTimeout, "The request body did not arrive in time."), request)
+        case .busy, .closing, .lingering:
+            self.abort()
+        case .admitting, .closed:
+            self.deadline = .distantFuture
+        }
+    }
+
+    private func noteInput() {
+        switch self.phase {
+        case .waiting:
+            // The head's time runs from its first byte, and no later byte moves it.
+            if self.servedOne, !self.hasHeadBegun {
+                self.hasHeadBegun = true
+                self.deadline = .now() + self.loop.configuration.timeouts.clientHead
+            }
+        case .collecting:
+            self.deadline = .now() + self.loop.configuration.timeouts.clientBody
+        case .admitting, .busy, .closing, .lingering, .closed:
+            break
+        }
+    }
+
+    /// Bytes of the request that `waiting` waits for have come.
+    private var hasHeadBegun = false
+
+    /// Waits for the next request of a connection that served one.
+    func awaitNext() {
+        self.servedOne = true
+        self.phase = .waiting
+        self.hasHeadBegun = self.inbox.readableBytes > 0
+        let timeouts = self.loop.configuration.timeouts
+        self.deadline = .now() + (self.hasHeadBegun ? timeouts.clientHead : timeouts.keepAlive)
+    }
+
+    // MARK: Driving
+
+    /// Takes requests from the inbox as far as they go.
+    func advance() {
         // A reply can end while it is begun: the loop that runs already goes on with the next request, so a
         // client that pipelines costs no stack.
         guard !self.isAdvancing else { return }
         self.isAdvancing = true
         defer { self.isAdvancing = false }
-        while self.inbox.readableBytes > 0 {
+        var goesOn = true
+        while goesOn, self.inbox.readableBytes > 0 {
             switch self.phase {
-            case .waiting:
-                guard self.parseHead() else { return }
-            case .collecting(let request):
-                guard self.collect(request) else { return }
-            case .busy:
-                return
-            case .closed:
+            case .waiting: goesOn = self.parseHead()
+            case .collecting(let request): goesOn = self.collect(request)
+            case .admitting, .busy: goesOn = false
+            case .closing, .lingering, .closed:
                 self.inbox.clear()
-                return
+                goesOn = false
             }
         }
     }
 
-    /// Returns whether there may be more to do.
-    private func parseHead() -> Bool {
-        let parsed = self.inbox.withUnsafeReadableBytes { bytes in self.headSearch.parse(bytes) }
-        switch parsed {
-        case .incomplete:
-            return false
-        case .invalid(let fault):
-            self.refuseUnparsed(fault)
-            return false
-        case .complete(let head):
-            self.headSearch = RequestHeadSearch()
-            let plane = self.inbox.withUnsafeReadableBytes { bytes in
-                Plane.classify(target: UnsafeRawBufferPointer(rebasing: bytes[head.targetRange]))
-            }
-            guard let headBytes = self.inbox.readSlice(length: head.byteCount) else { return false }
-            self.begin(
-                PendingRequest(
-                    head: head, headBytes: headBytes, plane: plane, bodyBytesMax: self.bodyLimit(plane)))
-            return true
-        }
-    }
-
-    private func bodyLimit(_ plane: Plane) -> Int {
-        switch plane {
-        case .data: self.loop.configuration.limits.jsonBodyBytesMax
-        case .control, .invalid: self.loop.configuration.limits.controlBodyBytesMax
-        }
-    }
-
-    private func begin(_ request: PendingRequest) {
-        if case .invalid = request.plane {
-            self.refuseUnparsed(.badTarget)
-            return
-        }
-        if request.exceedsLimit {
-            self.closesAfterReply = true
-            self.refuse(.bodyTooLarge(limit: request.bodyBytesMax), request)
-            return
-        }
-        if !request.head.keepAlive { self.closesAfterReply = true }
-        if request.isComplete {
-            self.dispatch(request)
-            return
-        }
-        self.phase = .collecting(request)
-        if request.head.expectContinue && self.inbox.readableBytes == 0 {
-            self.outbox.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-            self.flush()
-        }
-    }
-
-    private func collect(_ request: PendingRequest) -> Bool {
-        switch request.take(from: &self.inbox) {
-        case .needMore:
-            return false
-        case .complete:
-            self.dispatch(request)
-            return true
-        case .tooLarge:
-            self.closesAfterReply = true
-            self.refuse(.bodyTooLarge(limit: request.bodyBytesMax), request)
-            return false
-        case .invalid(let fault):
-            self.refuseUnparsed(fault)
-            return false
-        }
-    }
-
-    private func dispatch(_ request: PendingRequest) {
-        self.phase = .busy
-        switch request.plane {
-        case .data(let route):
-            if self.loop.isDraining {
-                self.closesAfterReply = true
-                self.refuse(.draining, request)
-                return
-            }
-            let exchange = Exchange(request, route: route, loop: self.loop, connection: self)
-            self.exchange = exchange
-            exchange.start()
-        case .control:
-            self.answerControl(request)
-        case .invalid:
-            preconditionFailure("begin() answers invalid targets")
-        }
-    }
-
-    /// Pauses reading while a client pipelines far ahead; a client that only waits stays watched for its end.
-    private func updateReads() {
+    /// Pauses reading while a client sends far ahead; a client that only waits stays watched for its end.
+    func updateReads() {
         guard let context = self.context else { return }
         var pause = false
-        if case .busy = self.phase {
+        switch self.phase {
+        case .admitting, .busy:
             pause = self.inbox.readableBytes > self.loop.configuration.limits.pipelinedBytesMax
+        case .waiting, .collecting, .closing, .lingering, .closed:
+            break
         }
         guard pause != self.readsPaused else { return }
         self.readsPaused = pause
         // Setting an option on the channel's own loop is synchronous and fails only on a closed channel.
         try? context.channel.syncOptions?.setOption(.autoRead, value: !pause)
     }
+}
 
-    // MARK: Replying
+// MARK: - As the loop's table sees it
 
-    /// Room for the bytes of a reply; `flush` sends them.
-    func write(_ fill: (inout ByteBuffer) -> Void) { fill(&self.outbox) }
-
-    /// Hands a large buffer over without copying it.
-    func write(buffer: ByteBuffer) {
-        guard let context = self.context else { return }
-        self.writeOutbox(context)
-        context.write(self.wrapOutboundOut(buffer), promise: nil)
-    }
-
-    func flush() {
-        guard let context = self.context else {
-            self.outbox.clear()
-            return
-        }
-        self.writeOutbox(context)
-        context.flush()
-    }
-
-    private func writeOutbox(_ context: ChannelHandlerContext) {
-        guard self.outbox.readableBytes > 0 else { return }
-        context.write(self.wrapOutboundOut(self.outbox), promise: nil)
-        // The channel is done with the bytes after a synchronous flush; otherwise this makes a new
-        // allocation.
-        self.outbox.clear()
-    }
-
-    var isWritable: Bool { self.context?.channel.isWritable ?? false }
-
-    /// Whether the reply must say `connection: close`.
-    var closesAfter: Bool { self.closesAfterReply || self.loop.isDraining }
-
-    /// The reply cannot be framed any further: the client must see a broken message.
-    func abort() { self.context?.close(mode: .all, promise: nil) }
-
-    /// The reply is complete: go on with the next request.
-    func replyEnded(close: Bool = false) {
-        guard let context = self.context else { return }
-        self.exchange = nil
-        self.controlTask = nil
-        self.flush()
-        if close || self.closesAfter {
-            self.phase = .closed
-            context.close(promise: nil)
-            return
-        }
-        self.phase = .waiting
-        self.advance()
-        self.updateReads()
-    }
-
-    /// The server is shutting down.
+extension ClientConnection: ClientSession {
+    /// Nothing more is expected of this connection: an idle one closes, a busy one after its reply.
     func quiesce() {
         switch self.phase {
         case .waiting where self.inbox.readableBytes == 0:
             self.context?.close(promise: nil)
-        case .waiting, .collecting, .busy, .closed:
+        case .waiting, .admitting, .collecting, .busy, .closing, .lingering, .closed:
             self.closesAfterReply = true
         }
     }
 
-    private func refuse(_ refusal: Refusal, _ request: PendingRequest) {
-        self.phase = .busy
-        let date = self.loop.now()
-        self.write { out in
-            ReplyWriter.refusal(
-                refusal, shape: request.plane.errorShape, hold: nil, close: self.closesAfter,
-                headOnly: request.head.method == .head, date: date, into: &out)
+    /// The client must see a broken message, or nothing at all.
+    func abort() { self.context?.close(mode: .all, promise: nil) }
+
+    /// Bytes of a reply are still on their way.
+    var isAnswering: Bool {
+        switch self.phase {
+        case .admitting, .collecting, .busy, .closing: true
+        case .waiting: !(self.context?.channel.isWritable ?? true)
+        case .lingering, .closed: false
         }
-        self.loop.metrics.countRequest(request.plane.metricLabel, status: refusal.code.status)
-        self.replyEnded()
-    }
-
-    /// The bytes are not HTTP as we accept it: nothing behind them can be trusted.
-    private func refuseUnparsed(_ fault: HeadFault) {
-        self.closesAfterReply = true
-        let date = self.loop.now()
-        self.write { out in
-            ReplyWriter.refusal(
-                Refusal(.invalidRequest, "The HTTP request is malformed (\(fault.rawValue))."),
-                shape: .openAI,
-                hold: nil, close: true, headOnly: false, date: date, into: &out)
-        }
-        self.loop.metrics.countRequest(.invalid, status: 400)
-        self.replyEnded(close: true)
-    }
-
-    // MARK: Control plane
-
-    private func answerControl(_ request: PendingRequest) {
-        guard let context = self.context else { return }
-        let writer = ControlReplyWriter(
-            channel: context.channel, headOnly: request.head.method == .head, close: self.closesAfter,
-            chunkedAllowed: request.head.minorVersion == 1)
-        let call = request.controlRequest(channel: context.channel)
-        let control = self.loop.dependencies.control
-        let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let eventLoop = context.eventLoop
-        // SAFETY: structured by its connection: kept in `controlTask`, cancelled when the channel goes
-        // inactive.
-        self.controlTask = Task {
-            var broken = false
-            do {
-                try await control.respond(to: call, writer: writer)
-                try await writer.end()
-            } catch {
-                broken = true
-            }
-            let mustClose = broken
-            eventLoop.execute { selfOnLoop.value.controlAnswered(broken: mustClose) }
-        }
-    }
-
-    private func controlAnswered(broken: Bool) {
-        guard case .busy = self.phase else { return }
-        self.replyEnded(close: broken)
     }
 }

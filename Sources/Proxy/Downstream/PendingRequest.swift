@@ -8,18 +8,23 @@ final class PendingRequest {
     }
 
     let head: RequestHead
-    /// Holds the bytes that the ranges of `head` refer to.
-    let headBytes: ByteBuffer
+    /// Holds the bytes that the ranges of `head` refer to, until `slim`.
+    private(set) var headBytes: ByteBuffer
     let plane: Plane
     let bodyBytesMax: Int
     private(set) var body = ByteBuffer()
     private var decoder: ChunkedDecoder?
+    /// The client asked for the charge in a comment line before the end of a stream.
+    let wantsReceipt: Bool
 
     init(head: RequestHead, headBytes: ByteBuffer, plane: Plane, bodyBytesMax: Int) {
         self.head = head
         self.headBytes = headBytes
         self.plane = plane
         self.bodyBytesMax = bodyBytesMax
+        self.wantsReceipt = headBytes.withUnsafeReadableBytes { bytes in
+            head.tollgateReceipt.map { Characters.equal(bytes, $0, "sse") } ?? false
+        }
         if case .chunked = head.framing { self.decoder = ChunkedDecoder() }
     }
 
@@ -82,16 +87,17 @@ final class PendingRequest {
         return result
     }
 
-    /// The text of a field value.
-    func text(_ range: Range<Int>?) -> String? {
-        guard let range else { return nil }
-        return self.headBytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
+    /// Upstream answers: the request is never sent again, and nothing more is read of it. A stream that runs for
+    /// minutes keeps no byte of its request.
+    func slim() {
+        self.body = ByteBuffer()
+        self.headBytes = ByteBuffer()
     }
 
-    /// The client asked for the charge in a comment line before the end of a stream.
-    var wantsReceipt: Bool {
-        guard let range = self.head.tollgateReceipt else { return false }
-        return self.headBytes.withUnsafeReadableBytes { Characters.equal($0, range, "sse") }
+    /// The text of a field value; nil when there is none, or when the head is not kept any more.
+    func text(_ range: Range<Int>?) -> String? {
+        guard let range, range.upperBound <= self.headBytes.readableBytes else { return nil }
+        return self.headBytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
     }
 
     func controlRequest(channel: any Channel) -> ControlRequest {

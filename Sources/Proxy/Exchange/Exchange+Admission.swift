@@ -25,6 +25,7 @@ extension Exchange {
 
     /// The snapshot does not know the key: the database decides, one digest after the other.
     private func resolveKey(_ digests: ArraySlice<KeyDigest>) {
+        guard !self.isOver else { return }
         guard let digest = digests.first else {
             self.refuse(.unknownKey)
             return
@@ -43,6 +44,7 @@ extension Exchange {
     }
 
     private func authenticated(_ key: KeyRecord) {
+        guard !self.isOver else { return }
         let named = self.request.text(self.request.head.tollgateUser)
         switch key.holder {
         case .account(let account):
@@ -100,6 +102,7 @@ extension Exchange {
     }
 
     private func identified(_ account: AccountRecord) {
+        guard !self.isOver else { return }
         guard !account.suspended else {
             self.refuse(.suspended)
             return
@@ -111,7 +114,12 @@ extension Exchange {
                 self.refuse(Refusal(.methodNotAllowed, "Use POST."))
                 return
             }
-            self.admit()
+            guard self.request.head.contentEncoding == nil else {
+                self.refuse(.compressedBody)
+                return
+            }
+            // Only now is the body of any use; `admit` follows when it is there.
+            self.connection?.collectBody()
         case .models:
             self.answerModels()
         case .model(let range):
@@ -125,11 +133,8 @@ extension Exchange {
 
     // MARK: What it can cost
 
-    private func admit() {
-        guard self.request.head.contentEncoding == nil else {
-            self.refuse(.compressedBody)
-            return
-        }
+    /// The whole body is there.
+    func admit() {
         let inspected = self.request.body.withUnsafeReadableBytes { ChatRequestInspector.inspect($0) }
         switch inspected {
         case .failure(let rejection):
@@ -153,10 +158,6 @@ extension Exchange {
 
     private func place(_ plan: AdmissionPlan) {
         guard let account = self.account else { return }
-        guard self.connection != nil else {
-            self.finish(status: Status.clientClosed)
-            return
-        }
         guard self.loop.dependencies.settlements.reserve() else {
             self.refuse(
                 Refusal(
@@ -169,10 +170,12 @@ extension Exchange {
             account: account.account, hold: self.hold, want: plan.want, least: plan.least,
             inputEstimate: min(plan.inputEstimate, plan.least), priceID: plan.price.priceID, endpoint: .chat,
             caps: self.loop.configuration.caps)
+        self.isPlacing = true
         self.loop.holds.place(request) { answer in self.placed(answer, plan) }
     }
 
     private func placed(_ answer: PlaceAnswer, _ plan: AdmissionPlan) {
+        self.isPlacing = false
         if case .granted(let amount, let balance) = answer {
             self.granted(amount, balance: balance, plan)
             return

@@ -25,9 +25,6 @@ extension Exchange {
 
     /// Tells the client the end of its reply and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
-        if self.sentUpstreamAt != nil {
-            self.loop.metrics.streamsOpen.wrappingSubtract(1, ordering: .relaxed)
-        }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed)
             return

@@ -18,10 +18,23 @@ extension Exchange: UpstreamBorrower {
             self.request, edits: edits, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
         let now = NIODeadline.now()
-        self.sentUpstreamAt = now
+        self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
-        self.loop.metrics.streamsOpen.wrappingAdd(1, ordering: .relaxed)
         connection.send(bytes)
+    }
+
+    /// Upstream took nothing of the request, which is proved: it may be sent once more, on a connection that
+    /// nobody used before. The hold stands; nothing is billed twice because nothing was sent twice.
+    private func tryAgain() {
+        self.retried = true
+        self.leaveUpstream()
+        self.sentUpstreamAt = nil
+        self.deadline = .distantFuture
+        self.upstream = nil
+        self.evidence = ExchangeEvidence()
+        self.loop.metrics.retries.wrappingAdd(1, ordering: .relaxed)
+        self.waitsForUpstream = true
+        self.loop.pool.lease(self, fresh: true)
     }
 
     func upstreamFailed(_ failure: UpstreamFailure) {
@@ -35,12 +48,16 @@ extension Exchange: UpstreamBorrower {
     func upstreamHead(_ head: ResponseHead, bytes: ByteBuffer) {
         guard let plan = self.plan else { return }
         self.touch()
+        // From here on the request is never sent again.
+        self.request.slim()
+        self.connection?.forgetBody()
         self.relay = Relay(
             head: head, headBytes: bytes, wantsStream: plan.stream, stripUsage: plan.injectsUsage)
         guard let relay = self.relay else { return }
         switch relay.mode {
         case .stream:
             self.startReply(length: nil)
+            relay.slim()
         case .gathering:
             if let length = head.contentLength,
                 length > self.loop.configuration.limits.gatheredReplyBytesMax
@@ -90,17 +107,33 @@ extension Exchange: UpstreamBorrower {
     func upstreamReadComplete() {
         guard let connection = self.connection else { return }
         connection.flush()
-        if !connection.isWritable { self.upstream?.pauseReads() }
+        if !connection.isWritable { self.pauseUpstream() }
     }
 
     func downstreamWritabilityChanged(_ writable: Bool) {
-        if writable { self.upstream?.resumeReads() } else { self.upstream?.pauseReads() }
+        guard writable else {
+            self.pauseUpstream()
+            return
+        }
+        guard let upstream = self.upstream, self.isUpstreamPaused else { return }
+        self.isUpstreamPaused = false
+        self.touch()
+        upstream.resumeReads()
+    }
+
+    /// The client is slower than upstream. While it is, upstream's silence is our doing, and it is the client
+    /// that runs out of time (`CLIENT_WRITE_TIMEOUT_SECONDS`).
+    private func pauseUpstream() {
+        guard let upstream = self.upstream, !self.isUpstreamPaused else { return }
+        self.isUpstreamPaused = true
+        if self.relay != nil { self.deadline = .distantFuture }
+        upstream.pauseReads()
     }
 
     private func touch() {
-        let idle = NIODeadline.now() + self.loop.configuration.timeouts.upstreamIdle
         // A drain has a deadline of its own, which reads do not move.
-        if self.connection != nil { self.deadline = idle }
+        guard self.connection != nil else { return }
+        self.deadline = .now() + self.loop.configuration.timeouts.upstreamIdle
     }
 
     private func forward(_ released: SSEUsageTap.Released, of bytes: ByteBuffer) {
@@ -122,9 +155,23 @@ extension Exchange: UpstreamBorrower {
     private func gather(_ bytes: ByteBuffer) {
         self.relay?.body.writeImmutableBuffer(bytes)
         guard let size = self.relay?.body.readableBytes,
-            size > self.loop.configuration.limits.gatheredReplyBytesMax
+            size > self.loop.configuration.limits.gatheredReplyBytesMax || !self.countGathered(size)
         else { return }
         self.startPassing(length: self.relay?.head.contentLength)
+    }
+
+    /// Replies that are held back share one budget with request bodies; small ones are not worth counting.
+    private func countGathered(_ size: Int) -> Bool {
+        guard size > 64 << 10 else { return true }
+        let more = size - self.budgeted
+        self.budgeted = size
+        return self.loop.budget.add(more)
+    }
+
+    func giveBackBudget() {
+        guard self.budgeted > 0 else { return }
+        self.loop.budget.subtract(self.budgeted)
+        self.budgeted = 0
     }
 
     /// The reply is too large to hold back: its head and what was gathered go out now.
@@ -132,6 +179,7 @@ extension Exchange: UpstreamBorrower {
         guard case .gathering(let scanner) = self.relay?.mode, let gathered = self.relay?.body else { return }
         self.relay?.mode = .passing(scanner)
         self.relay?.body = ByteBuffer()
+        self.giveBackBudget()
         self.startReply(length: length)
         if gathered.readableBytes > 0 { self.writePayload(gathered) }
     }
@@ -170,6 +218,10 @@ extension Exchange: UpstreamBorrower {
     }
 
     func upstreamClosed(_ failure: UpstreamFailure) {
+        if failure == .notAccepted, !self.retried, self.relay == nil, self.connection != nil {
+            self.tryAgain()
+            return
+        }
         self.settle(.upstreamCut)
         self.dropUpstream()
         self.endReply(.failed(.upstreamError))

@@ -36,8 +36,21 @@ final class Exchange {
     var upstreamEndedAt: NIODeadline?
     var evidence = ExchangeEvidence()
     var relay: Relay?
+    /// When what is being waited for has lasted too long.
     var deadline: NIODeadline = .distantFuture
-    private var isOver = false
+    /// When the whole exchange has (`EXCHANGE_TIMEOUT_SECONDS`).
+    private let endsBy: NIODeadline
+    /// PLACE was sent and its answer has not come.
+    var isPlacing = false
+    /// A dead upstream connection was replaced once.
+    var retried = false
+    var isUpstreamPaused = false
+    private var isCountedOpen = false
+    /// Bytes of a held-back reply that count against the process' budget.
+    var budgeted = 0
+    private(set) var isOver = false
+    /// What the connection had sent before this reply.
+    private let bytesSentBefore: Int
 
     init(_ request: PendingRequest, route: DataRoute, loop: LoopContext, connection: ClientConnection) {
         self.request = request
@@ -45,6 +58,8 @@ final class Exchange {
         self.loop = loop
         self.connection = connection
         self.startedAt = .now()
+        self.endsBy = self.startedAt + loop.configuration.timeouts.exchange
+        self.bytesSentBefore = connection.bytesSent
         self.startedAtMilliseconds = LoopContext.wallMilliseconds()
         self.hold = loop.makeHoldID(millisecondsSinceEpoch: self.startedAtMilliseconds)
     }
@@ -65,6 +80,7 @@ final class Exchange {
             self.finish(status: refusal.code.status)
             return
         }
+        connection.abandonBody()
         let headOnly = self.request.head.method == .head
         let date = self.loop.now()
         connection.write { out in
@@ -83,8 +99,23 @@ final class Exchange {
         self.isOver = true
         self.loop.unregister(self)
         self.deadline = .distantFuture
+        self.giveBackBudget()
+        self.leaveUpstream()
         self.loop.metrics.countRequest(self.route.label, status: status)
         self.connection = nil
+    }
+
+    /// The request is at upstream: counted in `proxy_streams_open`.
+    func enterUpstream(at now: NIODeadline) {
+        self.sentUpstreamAt = now
+        self.isCountedOpen = true
+        self.loop.metrics.streamsOpen.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func leaveUpstream() {
+        guard self.isCountedOpen else { return }
+        self.isCountedOpen = false
+        self.loop.metrics.streamsOpen.wrappingSubtract(1, ordering: .relaxed)
     }
 
     func giveBackReservation() {
@@ -93,13 +124,28 @@ final class Exchange {
         self.loop.dependencies.settlements.giveBackReservation()
     }
 
+    /// The request turned out not to be one: the connection answers it.
+    func withdrawn() {
+        self.isOver = true
+        self.loop.unregister(self)
+        self.connection = nil
+    }
+
+    /// The reply goes on after the client closed its sending side: it comes whole, upstream is at it, and its
+    /// cost arises anyway. Before that, and for a stream, the client counts as gone.
+    var outlivesInput: Bool {
+        guard self.sentUpstreamAt != nil, let plan = self.plan else { return self.machine.isSettled }
+        return plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain
+    }
+
     /// The client's connection closed. Called by the connection, which has let go of us already.
     func clientGone() {
+        guard !self.isOver else { return }
         self.connection = nil
         switch self.machine.clientGone() {
         case .waitForGrant:
-            // Covers authentication too: nothing was placed yet, so `admit` sees that nobody is waiting.
-            break
+            // Whoever answers a look-up sees that nobody waits; only a grant must be given back.
+            if !self.isPlacing { self.finish(status: Status.clientClosed) }
         case .end:
             self.clientGoneWhileHeld()
         case .nothing:
@@ -117,6 +163,7 @@ final class Exchange {
         }
         if plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain {
             self.deadline = min(self.deadline, .now() + self.loop.configuration.timeouts.drain)
+            self.isUpstreamPaused = false
             self.upstream?.resumeReads()
             return
         }
@@ -141,9 +188,16 @@ final class Exchange {
         self.upstream = nil
     }
 
-    /// Looks at the one deadline that is in force. Called a few times per second.
+    /// Called a few times per second.
     func checkDeadline(_ now: NIODeadline) {
-        guard now >= self.deadline else { return }
+        guard now >= min(self.deadline, self.endsBy) else { return }
+        guard self.plan != nil else {
+            self.refuse(Refusal(.requestTimeout, "The request did not arrive in time."))
+            return
+        }
+        // Only a grant can be awaited for longer than its own, shorter deadline.
+        guard !self.isPlacing else { return }
+        self.loop.pool.cancel(self)
         self.settle(.upstreamTimeout)
         self.dropUpstream()
         self.endReply(.failed(.upstreamTimeout))

@@ -18,9 +18,13 @@ struct Refusal: Error, Sendable, Equatable {
         case upstreamError = "upstream_error"
         case upstreamTimeout = "upstream_timeout"
         case bodyTooLarge = "body_too_large"
+        case headTooLarge = "head_too_large"
+        case requestTimeout = "request_timeout"
+        case expectationFailed = "expectation_failed"
         case unsupportedEncoding = "unsupported_encoding"
         case holdsUnavailable = "holds_unavailable"
         case draining = "draining"
+        case overloaded = "overloaded"
 
         var status: Int {
             switch self {
@@ -30,12 +34,15 @@ struct Refusal: Error, Sendable, Equatable {
             case .accountSuspended, .notYourAccount: 403
             case .endpointNotMetered, .modelNotPriced: 404
             case .methodNotAllowed: 405
+            case .requestTimeout: 408
+            case .expectationFailed: 417
+            case .headTooLarge: 431
             case .bodyTooLarge: 413
             case .unsupportedEncoding: 415
             case .upstreamRateLimited: 429
             case .upstreamError: 502
             case .upstreamTimeout: 504
-            case .holdsUnavailable, .draining: 503
+            case .holdsUnavailable, .draining, .overloaded: 503
             }
         }
 
@@ -48,7 +55,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .accountSuspended, .notYourAccount: "permission_error"
             case .upstreamRateLimited: "rate_limit_error"
             case .upstreamError, .upstreamTimeout: "upstream_error"
-            case .holdsUnavailable, .draining: "server_error"
+            case .holdsUnavailable, .draining, .overloaded: "server_error"
             default: "invalid_request_error"
             }
         }
@@ -94,6 +101,9 @@ extension Refusal {
         param: "content-encoding")
     static let draining = Refusal(
         .draining, "This instance is shutting down; try again.", retryAfterSeconds: 1)
+
+    static let overloaded = Refusal(
+        .overloaded, "This instance has as much to do as it can take; try again.", retryAfterSeconds: 1)
 
     static func bodyTooLarge(limit: Int) -> Refusal {
         Refusal(.bodyTooLarge, "The request body is larger than \(limit) bytes.")

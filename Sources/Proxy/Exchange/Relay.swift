@@ -19,8 +19,8 @@ final class Relay {
 
     var mode: Mode
     let head: ResponseHead
-    /// Holds the bytes that the ranges of `head` refer to.
-    let headBytes: ByteBuffer
+    /// Holds the bytes that the ranges of `head` refer to, until `slim`.
+    private(set) var headBytes: ByteBuffer
     /// The body of `gathering` and `error`.
     var body = ByteBuffer()
     /// The head went to the client.
@@ -43,6 +43,9 @@ final class Relay {
             self.mode = .gathering(JSONUsageScanner())
         }
     }
+
+    /// The head went to the client and is not looked at again.
+    func slim() { self.headBytes = ByteBuffer() }
 
     /// `x-request-id` of the response, if it is short enough to keep.
     let upstreamRequestID: String?

@@ -10,6 +10,7 @@ enum UpstreamFailure: String, Error, Sendable, Equatable, CaseIterable {
     case poolExhausted = "pool_exhausted"
     case closed = "closed"
     case protocolViolation = "protocol_violation"
+    case notAccepted = "not_accepted"
     case shuttingDown = "shutting_down"
 }
 

@@ -1,0 +1,151 @@
+import NIOCore
+
+/// Writing replies, and what comes after them.
+extension ClientConnection {
+    /// Room for the bytes of a reply; `flush` sends them.
+    func write(_ fill: (inout ByteBuffer) -> Void) { fill(&self.outbox) }
+
+    /// Hands a large buffer over without copying it.
+    func write(buffer: ByteBuffer) {
+        guard let context = self.context else { return }
+        self.writeOutbox(context)
+        self.bytesSent += buffer.readableBytes
+        context.write(self.wrapOutboundOut(buffer), promise: nil)
+    }
+
+    func flush() {
+        guard let context = self.context else {
+            self.outbox.clear()
+            return
+        }
+        self.writeOutbox(context)
+        context.flush()
+    }
+
+    private func writeOutbox(_ context: ChannelHandlerContext) {
+        guard self.outbox.readableBytes > 0 else { return }
+        self.bytesSent += self.outbox.readableBytes
+        context.write(self.wrapOutboundOut(self.outbox), promise: nil)
+        // The channel is done with the bytes after a synchronous flush; otherwise this makes a new
+        // allocation.
+        self.outbox.clear()
+    }
+
+    var isWritable: Bool { self.context?.channel.isWritable ?? false }
+
+    /// Whether the reply must say `connection: close`.
+    var closesAfter: Bool { self.closesAfterReply || self.inputEnded || self.loop.isLeaving }
+
+    /// The reply is complete: go on with the next request.
+    func replyEnded(close: Bool = false) {
+        guard self.context != nil else { return }
+        self.exchange = nil
+        self.controlTask = nil
+        self.forgetBody()
+        if close || self.closesAfter {
+            self.closeAfterOutput()
+            return
+        }
+        self.flush()
+        if case .closed = self.phase { return }
+        self.awaitNext()
+        self.advance()
+        self.updateReads()
+    }
+
+    /// Closes once the socket took the last byte; a close at once would throw away what waits.
+    private func closeAfterOutput() {
+        guard let context = self.context else { return }
+        // Unread bytes in the kernel would make the close a reset, which can overtake the reply.
+        let lingers = self.lingersAfterReply || self.inbox.readableBytes > 0
+        self.inbox = ByteBuffer()
+        self.phase = .closing(lingers: lingers)
+        self.deadline = .now() + self.loop.configuration.timeouts.clientWrite
+        self.updateReads()
+        self.writeOutbox(context)
+        let flushed = context.eventLoop.makePromise(of: Void.self)
+        flushed.futureResult.assumeIsolated().whenComplete { [weak self] result in
+            switch result {
+            case .success: self?.outputFlushed()
+            case .failure: self?.abort()
+            }
+        }
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: flushed)
+    }
+
+    private func outputFlushed() {
+        guard let context = self.context, case .closing(let lingers) = self.phase else { return }
+        // A stream of HTTP/2 has no half of its own to close, and loses nothing by a close.
+        guard lingers, !self.inputEnded, self.transport == .plain else {
+            self.phase = .closed
+            context.close(promise: nil)
+            return
+        }
+        self.phase = .lingering(bytesLeft: self.loop.configuration.limits.lingeringBytesMax)
+        self.deadline = .now() + self.loop.configuration.timeouts.lingering
+        context.close(mode: .output, promise: nil)
+    }
+
+    func discard(_ count: Int, of left: Int) {
+        guard count < left else {
+            self.abort()
+            return
+        }
+        self.phase = .lingering(bytesLeft: left - count)
+    }
+
+    // MARK: Refusing
+
+    /// Answers a request that has no exchange.
+    func refuse(_ refusal: Refusal, _ request: PendingRequest) {
+        self.abandonBody()
+        self.phase = .busy
+        let date = self.loop.now()
+        self.write { out in
+            ReplyWriter.refusal(
+                refusal, shape: request.plane.errorShape, hold: nil, close: self.closesAfter,
+                headOnly: request.head.method == .head, date: date, into: &out)
+        }
+        self.loop.metrics.countRequest(request.plane.metricLabel, status: refusal.code.status)
+        self.replyEnded()
+    }
+
+    /// Answers a request whose body is not read to its end.
+    func refuseCollected(_ refusal: Refusal, _ request: PendingRequest) {
+        if let exchange = self.exchange { exchange.refuse(refusal) } else { self.refuse(refusal, request) }
+    }
+
+    /// The bytes are not HTTP as we accept it: nothing behind them can be trusted.
+    func refuseUnparsed(_ fault: HeadFault) {
+        self.refuseUnparsed(fault.refusalCode, "The HTTP request is malformed (\(fault.rawValue)).")
+    }
+
+    func refuseUnparsed(_ code: Refusal.Code, _ message: String) {
+        self.closesAfterReply = true
+        self.lingersAfterReply = true
+        self.phase = .busy
+        let date = self.loop.now()
+        self.write { out in
+            ReplyWriter.refusal(
+                Refusal(code, message), shape: .openAI, hold: nil, close: true, headOnly: false, date: date,
+                into: &out)
+        }
+        self.loop.metrics.countRequest(.invalid, status: code.status)
+        self.replyEnded(close: true)
+    }
+
+    /// The address has too many connections: said once, before anything is read.
+    func refuseConnection() {
+        self.refuseUnparsed(.overloaded, "Too many connections from this address; try again.")
+    }
+}
+
+extension HeadFault {
+    /// How a fault is answered; the connection closes in any case.
+    var refusalCode: Refusal.Code {
+        switch self {
+        case .headTooLarge, .tooManyFields: .headTooLarge
+        default: .invalidRequest
+        }
+    }
+}
