@@ -23,6 +23,7 @@ let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-h
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -125,7 +126,7 @@ let package = Package(
                 "RateCards",
                 "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging,
                 nioCore,
-                nioPosix,
+                nioPosix, unixSignals,
             ],
             swiftSettings: settings),
         .testTarget(

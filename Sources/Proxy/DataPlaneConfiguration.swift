@@ -124,11 +124,12 @@ public struct DataPlaneDependencies: Sendable {
     /// Makes the hold session of one event loop.
     public var makeHolds: @Sendable (any EventLoop) async throws -> any HoldSession
     public var control: any ControlPlaneResponding
+    public var accessLog: AccessLog
 
     public init(
         directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
-        control: any ControlPlaneResponding
+        control: any ControlPlaneResponding, accessLog: AccessLog
     ) {
         self.directory = directory
         self.prices = prices
@@ -136,5 +137,6 @@ public struct DataPlaneDependencies: Sendable {
         self.keyHasher = keyHasher
         self.makeHolds = makeHolds
         self.control = control
+        self.accessLog = accessLog
     }
 }

@@ -14,9 +14,13 @@ final class LoopContext {
     let allocator = ByteBufferAllocator()
     /// What all loops hold in memory together.
     let budget: ByteBudget
+    private var accessLog: AccessLogBuffer
     let headLimits: HeadLimits
     /// The field line that authenticates the operator upstream.
     private(set) var upstreamAuthorization: [UInt8] = []
+    private(set) var keyHasher: KeyHasher
+    /// Changes with `keyHasher`; digests that were remembered before are worth nothing.
+    private(set) var keyGeneration = 0
     /// The server is going away: every reply says that its connection closes.
     private(set) var isLeaving = false
     /// No new exchange begins any more.
@@ -31,7 +35,8 @@ final class LoopContext {
 
     init(
         eventLoop: any EventLoop, configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
-        holds: any HoldSession, pool: UpstreamPool, metrics: ProxyMetrics, budget: ByteBudget
+        holds: any HoldSession, pool: UpstreamPool, metrics: ProxyMetrics, budget: ByteBudget,
+        accessLog: AccessLog
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
@@ -39,10 +44,17 @@ final class LoopContext {
         self.holds = holds
         self.pool = pool
         self.metrics = metrics
+        self.keyHasher = dependencies.keyHasher
         self.budget = budget
+        self.accessLog = AccessLogBuffer(accessLog)
         self.headLimits = HeadLimits(
             bytesMax: configuration.limits.headBytesMax, fieldsMax: configuration.limits.headFieldsMax)
         self.setUpstreamKey(configuration.upstreamKey)
+    }
+
+    func setKeyHasher(_ hasher: KeyHasher) {
+        self.keyHasher = hasher
+        self.keyGeneration += 1
     }
 
     /// Exchanges that are sent upstream from now on carry this key.
@@ -85,6 +97,12 @@ final class LoopContext {
         let now = NIODeadline.now()
         for exchange in Array(self.exchanges.values) { exchange.checkDeadline(now) }
         for connection in Array(self.connections.values) { connection.checkDeadline(now) }
+        self.accessLog.flush()
+    }
+
+    func log(_ record: @autoclosure () -> AccessRecord) {
+        guard !self.accessLog.isOff else { return }
+        self.accessLog.append(record())
     }
 
     /// Why no exchange can begin now; nil when one can.
@@ -148,5 +166,6 @@ final class LoopContext {
         for session in Array(self.sessions.values) { session.abort() }
         self.sweep?.cancel()
         self.pool.shutdown()
+        self.accessLog.flush()
     }
 }

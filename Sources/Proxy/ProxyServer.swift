@@ -97,6 +97,30 @@ public final class ProxyServer: Sendable {
         }
     }
 
+    // MARK: Changing while it runs
+
+    /// Reads the listener's certificates again. Returns whether there are any; throws, and changes nothing, when one
+    /// cannot be used.
+    public func reloadCertificates() throws(ListenerCertificates.Problem) -> Bool {
+        guard let certificates = self.certificates.withLockedValue({ $0 }) else { return false }
+        try certificates.reload()
+        return true
+    }
+
+    /// Reads the roots that the upstream is verified with again; new connections use them.
+    public func reloadUpstreamRoots() async throws {
+        let tls = try self.makeTLS()
+        await self.onEachLoop { $0.pool.setTLS(tls) }
+    }
+
+    /// Exchanges that begin from now on use this key upstream, and hash the keys of clients so.
+    public func apply(upstreamKey: String, keyHasher: KeyHasher) async {
+        await self.onEachLoop { loop in
+            loop.setUpstreamKey(upstreamKey)
+            loop.setKeyHasher(keyHasher)
+        }
+    }
+
     // MARK: Stopping
 
     /// Lets the server go without failing anyone: not ready at once; after the configured delay the listener
@@ -107,7 +131,12 @@ public final class ProxyServer: Sendable {
         let timeouts = self.configuration.timeouts
         await self.onEachLoop { $0.beginLeaving() }
         await self.wait(atMost: timeouts.shutdownDelay) { false }
-        try? await self.listener.withLockedValue { $0 }?.close()
+        if let listener = self.listener.withLockedValue({ $0 }) {
+            await ListenerGate.shut(listener)
+            // What was accepted by the kernel before is taken over by the loops meanwhile.
+            await self.wait(atMost: .milliseconds(50)) { false }
+            try? await listener.close()
+        }
         await self.onEachLoop { $0.quiesceSessions() }
         // A request can be on its way on any connection that is open; it is answered, and the connection with it
         // comes to its end.
@@ -152,13 +181,13 @@ public final class ProxyServer: Sendable {
     ) async throws -> NIOLoopBound<LoopContext> {
         let makeHolds = self.dependencies.makeHolds
         let (configuration, dependencies, metrics) = (self.configuration, self.dependencies, self.metrics)
-        let budget = self.budget
+        let (budget, accessLog) = (self.budget, self.dependencies.accessLog)
         let holds = try await makeHolds(eventLoop)
         return try await eventLoop.submit {
             let context = LoopContext(
                 eventLoop: eventLoop, configuration: configuration, dependencies: dependencies, holds: holds,
                 pool: UpstreamPool(eventLoop: eventLoop, origin: configuration.upstream, tls: tls),
-                metrics: metrics, budget: budget)
+                metrics: metrics, budget: budget, accessLog: accessLog)
             context.startSweeping()
             return NIOLoopBound(context, eventLoop: eventLoop)
         }.get()

@@ -38,10 +38,17 @@ public final class RedisHolds: MetricSource, Sendable {
         loop.execute { poster.start() }
     }
 
-    /// Makes the session of one loop. It can be used at once: PLACE answers `.unavailable` until it is
-    /// connected.
+    /// Makes the session of one loop, and gives it a moment to connect, so that a proxy that starts does not greet
+    /// its first clients with a 503. Without a connection it can be used as well: PLACE answers `.unavailable`.
     public func session(on loop: any EventLoop) async throws -> any HoldSession {
-        try await self.makeSession(on: loop)
+        let session = try await self.makeSession(on: loop)
+        let end = NIODeadline.now() + .seconds(3)
+        while self.shared.counters.sessionsReady.now < self.sessions.withLock({ $0.count }),
+            NIODeadline.now() < end
+        {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        return session
     }
 
     func makeSession(on loop: any EventLoop) async throws -> RedisHoldSession {

@@ -69,10 +69,40 @@ import Testing
 
     /// A kill switch that would be ignored must not be accepted.
     @Test(arguments: [
-        ("BILLING_CHARGING_ENABLED", "false"), ("TLS_CERT", "/x"), ("BILLING_ROLLOUT_PERCENTAGE", "5"),
+        ("BILLING_CHARGING_ENABLED", "false"), ("BILLING_AUTO_RECHARGE", "true"),
+        ("BILLING_ROLLOUT_PERCENTAGE", "5"),
     ])
     func whatThisVersionCannotDoIsRefused(name: String, value: String) {
         #expect(self.problems([name: value]) == [name])
+    }
+
+    @Test func limitsAndTimeoutsAreRead() throws {
+        let configuration = try self.read([
+            "MAX_HEAD_BYTES": "4096", "MAX_CONNECTIONS_PER_ADDRESS": "0", "HEADER_TIMEOUT_SECONDS": "3",
+            "SHUTDOWN_DELAY_SECONDS": "5", "TRUSTED_PROXIES": "10.0.0.0/8, ::1", "ACCESS_LOG": "off",
+        ])
+        #expect(configuration.limits.headBytesMax == 4096)
+        #expect(configuration.limits.connectionsPerAddressMax == 0)
+        #expect(configuration.limits.jsonBodyBytesMax == 20 << 20, "what is not set keeps its default")
+        #expect(configuration.timeouts.clientHead == .seconds(3))
+        #expect(configuration.timeouts.shutdownDelay == .seconds(5))
+        #expect(configuration.accessLog == .off)
+    }
+
+    /// Nobody should find out about the second bad limit after mending the first.
+    @Test func badLimitsNameThemselves() {
+        let bad = [
+            "MAX_HEAD_BYTES": "1", "MAX_OPEN_STREAMS": "0", "HEADER_TIMEOUT_SECONDS": "0",
+            "KEEPALIVE_TIMEOUT_SECONDS": "1.5", "TRUSTED_PROXIES": "10.0.0.0/33", "UPSTREAM_HTTP2": "maybe",
+        ]
+        #expect(Set(self.problems(bad)) == Set(bad.keys))
+    }
+
+    @Test func certificatesNeedTheirKeys() {
+        #expect(self.problems(["TLS_CERT": "/nonexistent.pem"]) == ["TLS_KEY"])
+        #expect(self.problems(["TLS_KEY": "/nonexistent.pem"]) == ["TLS_CERT"])
+        #expect(
+            self.problems(["TLS_CERT": "/nonexistent.pem", "TLS_KEY": "/nonexistent.pem"]) == ["TLS_CERT"])
     }
 
     @Test func secretsNeverPrintThemselves() {

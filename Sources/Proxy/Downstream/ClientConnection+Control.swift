@@ -8,8 +8,10 @@ extension ClientConnection {
             channel: context.channel, headOnly: request.head.method == .head, close: self.closesAfter,
             chunkedAllowed: request.head.minorVersion == 1)
         let call = request.controlRequest(channel: context.channel)
+        let began = NIODeadline.now()
         let control = self.loop.dependencies.control
         let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let requestOnLoop = NIOLoopBound(request, eventLoop: context.eventLoop)
         let eventLoop = context.eventLoop
         // SAFETY: structured by its connection: kept in `controlTask`, cancelled when the channel goes
         // inactive.
@@ -22,12 +24,36 @@ extension ClientConnection {
                 broken = true
             }
             let mustClose = broken
-            eventLoop.execute { selfOnLoop.value.controlAnswered(broken: mustClose) }
+            eventLoop.execute {
+                selfOnLoop.value.controlAnswered(
+                    requestOnLoop.value, broken: mustClose, writer: writer, began: began)
+            }
         }
     }
 
-    private func controlAnswered(broken: Bool) {
-        guard case .busy = self.phase else { return }
+    private func controlAnswered(
+        _ request: PendingRequest, broken: Bool, writer: ControlReplyWriter, began: NIODeadline
+    ) {
+        // A stream of HTTP/2 is over with its last byte, so a whole reply counts whatever became of the channel.
+        let isOpen = if case .busy = self.phase { true } else { false }
+        let isGone = broken && !isOpen
+        self.log(
+            request, status: isGone ? Status.clientClosed : writer.status ?? 500,
+            isGone ? .clientGone : broken ? .failed : .complete, bytes: writer.bytesWritten, began: began)
+        guard isOpen else { return }
         self.replyEnded(close: broken)
+    }
+
+    /// The line of a request that has no exchange.
+    func log(
+        _ request: PendingRequest, status: Int, _ end: AccessRecord.End, bytes: Int, began: NIODeadline
+    ) {
+        self.loop.log(
+            AccessRecord(
+                finishedAt: LoopContext.wallMilliseconds(),
+                client: self.loop.configuration.trustedPeers.client(peer: self.peer, of: request),
+                transport: self.transport, minorVersion: request.head.minorVersion, method: request.method,
+                path: request.path, endpoint: request.plane.metricLabel, status: status, end: end,
+                requestBytes: request.bytesTaken, responseBytes: bytes, duration: .now() - began))
     }
 }

@@ -100,6 +100,7 @@ extension ClientConnection {
     func refuse(_ refusal: Refusal, _ request: PendingRequest) {
         self.abandonBody()
         self.phase = .busy
+        let before = self.bytesSent
         let date = self.loop.now()
         self.write { out in
             ReplyWriter.refusal(
@@ -107,6 +108,9 @@ extension ClientConnection {
                 headOnly: request.head.method == .head, date: date, into: &out)
         }
         self.loop.metrics.countRequest(request.plane.metricLabel, status: refusal.code.status)
+        self.log(
+            request, status: refusal.code.status, .refused,
+            bytes: self.bytesSent + self.outbox.readableBytes - before, began: .now())
         self.replyEnded()
     }
 
@@ -131,6 +135,12 @@ extension ClientConnection {
                 into: &out)
         }
         self.loop.metrics.countRequest(.invalid, status: code.status)
+        self.loop.log(
+            AccessRecord(
+                finishedAt: LoopContext.wallMilliseconds(), client: self.peer, transport: self.transport,
+                minorVersion: 1, method: "", path: "", endpoint: .invalid, status: code.status, end: .refused,
+                requestBytes: self.inbox.readableBytes, responseBytes: self.outbox.readableBytes,
+                duration: .zero))
         self.replyEnded(close: true)
     }
 

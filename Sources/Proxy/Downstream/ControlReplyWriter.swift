@@ -8,10 +8,24 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
     private let close: Bool
     private let chunkedAllowed: Bool
     private let framing = NIOLockedValueBox(Framing.none)
+    private let sent = NIOLockedValueBox<(status: Int?, bytes: Int)>((nil, 0))
 
     private enum Framing: Sendable { case none, length, chunked, closeDelimited }
 
     struct HeadMissing: Error {}
+
+    /// nil until the head was written.
+    var status: Int? { self.sent.withLockedValue { $0.status } }
+    /// Framing included.
+    var bytesWritten: Int { self.sent.withLockedValue { $0.bytes } }
+
+    private func send(_ bytes: ByteBuffer, status: Int? = nil) async throws {
+        self.sent.withLockedValue { sent in
+            sent.status = status ?? sent.status
+            sent.bytes += bytes.readableBytes
+        }
+        try await self.channel.writeAndFlush(bytes)
+    }
 
     init(channel: any Channel, headOnly: Bool, close: Bool, chunkedAllowed: Bool) {
         self.channel = channel
@@ -38,20 +52,20 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         if self.close || framing == .closeDelimited { out.writeStaticString("connection: close\r\n") }
         out.writeStaticString("\r\n")
         self.framing.withLockedValue { $0 = framing }
-        try await self.channel.writeAndFlush(out)
+        try await self.send(out, status: head.status)
     }
 
     func body(_ bytes: ByteBuffer) async throws {
         guard !self.headOnly, bytes.readableBytes > 0 else { return }
         guard self.framing.withLockedValue({ $0 }) == .chunked else {
-            try await self.channel.writeAndFlush(bytes)
+            try await self.send(bytes)
             return
         }
         var out = self.channel.allocator.buffer(capacity: bytes.readableBytes + 16)
         ReplyWriter.beginChunk(bytes.readableBytes, chunked: true, into: &out)
         out.writeImmutableBuffer(bytes)
         ReplyWriter.endChunk(chunked: true, into: &out)
-        try await self.channel.writeAndFlush(out)
+        try await self.send(out)
     }
 
     /// After the responder returned. Throws when the connection cannot be used any further.
@@ -61,7 +75,7 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         case .length: return
         case .chunked:
             guard !self.headOnly else { return }
-            try await self.channel.writeAndFlush(ByteBuffer(staticString: "0\r\n\r\n"))
+            try await self.send(ByteBuffer(staticString: "0\r\n\r\n"))
         }
     }
 

@@ -14,6 +14,7 @@ final class PendingRequest {
     let bodyBytesMax: Int
     private(set) var body = ByteBuffer()
     private var decoder: ChunkedDecoder?
+    private var bytesOfBody = 0
     /// The client asked for the charge in a comment line before the end of a stream.
     let wantsReceipt: Bool
 
@@ -90,8 +91,35 @@ final class PendingRequest {
     /// Upstream answers: the request is never sent again, and nothing more is read of it. A stream that runs for
     /// minutes keeps no byte of its request.
     func slim() {
+        self.bytesOfBody = self.body.readableBytes
         self.body = ByteBuffer()
         self.headBytes = ByteBuffer()
+    }
+
+    /// Head and body, the framing of chunks taken off.
+    var bytesTaken: Int { self.head.byteCount + max(self.bytesOfBody, self.body.readableBytes) }
+
+    var method: String {
+        switch self.head.method {
+        case .get: "GET"
+        case .head: "HEAD"
+        case .post: "POST"
+        case .put: "PUT"
+        case .patch: "PATCH"
+        case .delete: "DELETE"
+        case .options: "OPTIONS"
+        case .other: self.text(self.head.methodRange) ?? "OTHER"
+        }
+    }
+
+    /// The raw path, without the query.
+    var path: String {
+        switch self.plane {
+        case .data(.chatCompletions): "/v1/chat/completions"
+        case .data(.aiChat): "/api/ai/chat"
+        case .data, .control, .invalid:
+            self.text(self.head.targetRange).map { String($0.prefix { $0 != "?" }) } ?? ""
+        }
     }
 
     /// The text of a field value; nil when there is none, or when the head is not kept any more.

@@ -9,7 +9,7 @@ extension Exchange {
         guard let connection = self.connection else { return }
         guard
             let digests = connection.lastAuthorization.digests(
-                of: self.request, hasher: self.loop.dependencies.keyHasher)
+                of: self.request, hasher: self.loop.keyHasher, generation: self.loop.keyGeneration)
         else {
             self.refuse(.missingKey)
             return
@@ -185,7 +185,7 @@ extension Exchange {
             self.refuse(self.refusal(for: answer, plan))
         case .drop:
             self.giveBackReservation()
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
         case .ignore:
             break
         }
@@ -203,7 +203,7 @@ extension Exchange {
             guard let account = self.account else { return }
             self.loop.holds.release(self.hold, of: account.account)
             self.giveBackReservation()
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
         case .ignore:
             break
         }
@@ -233,17 +233,23 @@ extension Exchange {
 struct AuthorizationMemo {
     private var value: [UInt8] = []
     private var known: [KeyDigest] = []
+    private var generation = 0
 
     /// nil when the field is absent or is not `Bearer tg_…`.
-    mutating func digests(of request: PendingRequest, hasher: KeyHasher) -> [KeyDigest]? {
+    mutating func digests(
+        of request: PendingRequest, hasher: KeyHasher, generation: Int
+    ) -> [KeyDigest]? {
         guard let range = request.head.authorization else { return nil }
         return request.headBytes.withUnsafeReadableBytes { bytes -> [KeyDigest]? in
             let field = UnsafeRawBufferPointer(rebasing: bytes[range])
-            if !self.known.isEmpty, field.count == self.value.count, field.elementsEqual(self.value) {
+            if !self.known.isEmpty, generation == self.generation, field.count == self.value.count,
+                field.elementsEqual(self.value)
+            {
                 return self.known
             }
             guard let key = Self.bearer(field) else { return nil }
             self.known = hasher.candidates(key)
+            self.generation = generation
             self.value = Array(field)
             return self.known
         }

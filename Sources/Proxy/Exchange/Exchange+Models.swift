@@ -25,7 +25,7 @@ extension Exchange {
 
     private func answer(_ body: String) {
         guard let connection = self.connection else {
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
             return
         }
         let headOnly = self.request.head.method == .head
@@ -35,7 +35,7 @@ extension Exchange {
                 body, hold: self.hold, close: connection.closesAfter, headOnly: headOnly, date: date,
                 into: &out)
         }
-        self.finish(status: 200)
+        self.finish(status: 200, .complete)
         connection.replyEnded()
     }
 

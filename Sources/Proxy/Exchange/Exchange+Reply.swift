@@ -26,7 +26,7 @@ extension Exchange {
     /// Tells the client the end of its reply and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
         guard let connection = self.connection else {
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
             return
         }
         switch end {
@@ -55,19 +55,19 @@ extension Exchange {
             preconditionFailure("upstreamHead() drops an unreadable response before its end")
         }
         self.measureOverhead()
-        self.finish(status: relay.head.status)
+        self.finish(status: relay.head.status, .complete)
         let closes = !relay.chunked && relay.replyStarted && relay.head.contentLength == nil
         connection.replyEnded(close: closes)
     }
 
     private func endFailed(_ code: Refusal.Code, on connection: ClientConnection) {
         guard let relay = self.relay, relay.replyStarted else {
-            self.refuse(Refusal(code, Self.message(code)))
+            self.refuse(Refusal(code, Self.message(code)), Self.end(code))
             return
         }
         guard case .stream = relay.mode else {
             // A length was promised: only a broken connection says that it will not come.
-            self.finish(status: code.status)
+            self.finish(status: code.status, Self.end(code))
             connection.abort()
             return
         }
@@ -82,8 +82,12 @@ extension Exchange {
         }
         self.writeReceipt(relay, on: connection)
         connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
-        self.finish(status: code.status)
+        self.finish(status: code.status, Self.end(code))
         connection.replyEnded(close: !relay.chunked)
+    }
+
+    private static func end(_ code: Refusal.Code) -> AccessRecord.End {
+        code == .upstreamTimeout ? .timeout : .upstreamFailed
     }
 
     private static func message(_ code: Refusal.Code) -> String {
@@ -105,11 +109,11 @@ extension Exchange {
             var refusal = Refusal(
                 .upstreamRateLimited, "The upstream model provider is rate limiting; try again.")
             refusal.retryAfterSeconds = relay.retryAfterSeconds ?? 1
-            self.refuse(refusal)
+            self.refuse(refusal, .upstreamRefused)
         case 408, 504:
-            self.refuse(Refusal(.upstreamTimeout, Self.message(.upstreamTimeout)))
+            self.refuse(Refusal(.upstreamTimeout, Self.message(.upstreamTimeout)), .timeout)
         default:
-            self.refuse(Refusal(.upstreamError, Self.message(.upstreamError)))
+            self.refuse(Refusal(.upstreamError, Self.message(.upstreamError)), .upstreamFailed)
         }
     }
 
@@ -118,7 +122,7 @@ extension Exchange {
         guard let connection = self.connection else { return }
         self.writeHead(.length(relay.body.readableBytes), on: connection)
         connection.write(buffer: relay.body)
-        self.finish(status: relay.head.status)
+        self.finish(status: relay.head.status, .upstreamRefused)
         connection.replyEnded()
     }
 
@@ -126,6 +130,7 @@ extension Exchange {
 
     private func writeHead(_ framing: ReplyWriter.Framing, on connection: ClientConnection) {
         guard let relay = self.relay, let plan = self.plan else { return }
+        self.firstByteAt = .now()
         var facts = ReplyWriter.Facts(hold: self.hold)
         facts.priceID = plan.price.priceID
         facts.held = self.grant

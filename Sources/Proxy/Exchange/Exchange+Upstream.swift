@@ -12,6 +12,7 @@ extension Exchange: UpstreamBorrower {
             return
         }
         self.upstream = connection
+        self.upstreamReused = reused
         let edits = chat.edits(
             injectUsage: plan.injectsUsage, outputCap: self.sentCap, pinTier: plan.pinsTier)
         let bytes = UpstreamRequest.bytes(

@@ -32,6 +32,15 @@ final class Exchange {
     var upstream: UpstreamConnection?
     var waitsForUpstream = false
     var sentUpstreamAt: NIODeadline?
+    /// The upstream connection served others before.
+    var upstreamReused: Bool?
+    /// When the head of the reply was written.
+    var firstByteAt: NIODeadline?
+    /// What was settled, for the access log.
+    var posted: Settlement?
+    /// The client, its proxies seen through.
+    let client: ClientAddress
+    let transport: ListenerTransport
     /// When the last byte of the response was read.
     var upstreamEndedAt: NIODeadline?
     var evidence = ExchangeEvidence()
@@ -51,6 +60,7 @@ final class Exchange {
     private(set) var isOver = false
     /// What the connection had sent before this reply.
     private let bytesSentBefore: Int
+    private var bytesSentAtHangUp = 0
 
     init(_ request: PendingRequest, route: DataRoute, loop: LoopContext, connection: ClientConnection) {
         self.request = request
@@ -60,8 +70,16 @@ final class Exchange {
         self.startedAt = .now()
         self.endsBy = self.startedAt + loop.configuration.timeouts.exchange
         self.bytesSentBefore = connection.bytesSent
+        self.client = loop.configuration.trustedPeers.client(peer: connection.peer, of: request)
+        self.transport = connection.transport
         self.startedAtMilliseconds = LoopContext.wallMilliseconds()
         self.hold = loop.makeHoldID(millisecondsSinceEpoch: self.startedAtMilliseconds)
+    }
+
+    /// Bytes of the reply so far, framing included.
+    var responseBytes: Int {
+        guard let connection = self.connection else { return self.bytesSentAtHangUp }
+        return connection.bytesSent + connection.outbox.readableBytes - self.bytesSentBefore
     }
 
     var shape: Refusal.Shape { self.route == .aiChat ? .api : .openAI }
@@ -74,10 +92,10 @@ final class Exchange {
     // MARK: Ends
 
     /// Answers the request ourselves. Nothing was sent to the client before.
-    func refuse(_ refusal: Refusal) {
+    func refuse(_ refusal: Refusal, _ end: AccessRecord.End = .refused) {
         self.giveBackReservation()
         guard let connection = self.connection else {
-            self.finish(status: refusal.code.status)
+            self.finish(status: Status.clientClosed, .clientGone)
             return
         }
         connection.abandonBody()
@@ -89,14 +107,15 @@ final class Exchange {
                 headOnly: headOnly,
                 date: date, into: &out)
         }
-        self.finish(status: refusal.code.status)
+        self.finish(status: refusal.code.status, end)
         connection.replyEnded()
     }
 
     /// Takes the exchange out of the loop's table; the caller has told the client.
-    func finish(status: Int) {
+    func finish(status: Int, _ end: AccessRecord.End) {
         guard !self.isOver else { return }
         self.isOver = true
+        self.loop.log(self.record(status: status, end))
         self.loop.unregister(self)
         self.deadline = .distantFuture
         self.giveBackBudget()
@@ -141,15 +160,16 @@ final class Exchange {
     /// The client's connection closed. Called by the connection, which has let go of us already.
     func clientGone() {
         guard !self.isOver else { return }
+        self.bytesSentAtHangUp = self.responseBytes
         self.connection = nil
         switch self.machine.clientGone() {
         case .waitForGrant:
             // Whoever answers a look-up sees that nobody waits; only a grant must be given back.
-            if !self.isPlacing { self.finish(status: Status.clientClosed) }
+            if !self.isPlacing { self.finish(status: Status.clientClosed, .clientGone) }
         case .end:
             self.clientGoneWhileHeld()
         case .nothing:
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
         }
     }
 
@@ -158,7 +178,7 @@ final class Exchange {
             // Still waiting for an upstream connection: nothing was sent.
             self.loop.pool.cancel(self)
             self.settle(.clientGone)
-            self.finish(status: Status.clientClosed)
+            self.finish(status: Status.clientClosed, .clientGone)
             return
         }
         if plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain {
@@ -169,7 +189,7 @@ final class Exchange {
         }
         self.settle(.clientGone)
         self.dropUpstream()
-        self.finish(status: Status.clientClosed)
+        self.finish(status: Status.clientClosed, .clientGone)
     }
 
     /// The server stops now, with this exchange still running.
@@ -179,7 +199,7 @@ final class Exchange {
         }
         self.dropUpstream()
         let connection = self.connection
-        self.finish(status: Status.clientClosed)
+        self.finish(status: Status.clientClosed, .shutdown)
         connection?.abort()
     }
 
@@ -238,6 +258,7 @@ final class Exchange {
     }
 
     private func record(_ settlement: Settlement) {
+        self.posted = settlement
         precondition(
             self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
         self.hasReservation = false

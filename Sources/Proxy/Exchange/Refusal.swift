@@ -199,13 +199,14 @@ extension Refusal {
 
 /// `2026-11-23T15:04:05Z` without Foundation, proleptic Gregorian, UTC.
 enum ISO8601 {
-    static func text(millisecondsSinceEpoch: Int64) -> String {
+    static func text(millisecondsSinceEpoch: Int64, withMilliseconds: Bool = false) -> String {
         let seconds = millisecondsSinceEpoch / 1000
         let (year, month, day) = self.civilDate(daysSinceEpoch: seconds / 86400)
         let second = seconds % 86400
         func padded(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         return "\(year)-\(padded(month))-\(padded(day))T"
-            + "\(padded(second / 3600)):\(padded(second / 60 % 60)):\(padded(second % 60))Z"
+            + "\(padded(second / 3600)):\(padded(second / 60 % 60)):\(padded(second % 60))"
+            + (withMilliseconds ? ".\(String(1000 + millisecondsSinceEpoch % 1000).dropFirst())Z" : "Z")
     }
 
     /// Howard Hinnant's `civil_from_days`, for days ≥ 0.

@@ -17,7 +17,7 @@ final class UpstreamPool {
 
     private let eventLoop: any EventLoop
     private let origin: UpstreamOrigin
-    private let tls: NIOSSLContext?
+    private var tls: NIOSSLContext?
     private let limits: Limits
     /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many
     /// deaths cost no search each; its `isIdle` is false.
@@ -75,6 +75,9 @@ final class UpstreamPool {
         while let connection = self.popIdle() { connection.abort() }
         while let borrower = self.waiting.popFirst() { borrower.upstreamFailed(.shuttingDown) }
     }
+
+    /// Connections that are dialled from now on use this context.
+    func setTLS(_ tls: NIOSSLContext?) { self.tls = tls }
 
     // MARK: For connections
 

@@ -19,11 +19,14 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let configuration = try ServeConfiguration(reading: .environment())
+            let reread: @Sendable () throws -> ServeConfiguration = {
+                try ServeConfiguration(reading: .environment())
+            }
+            let configuration = try reread()
             var logger = Logger(label: "tollgate")
             logger.logLevel = .info
             do {
-                let deployment = try await Deployment(configuration, logger: logger)
+                let deployment = try await Deployment(configuration, logger: logger, reread: reread)
                 try await deployment.run { _ in }
             } catch let error as RedisAddressProblem {
                 throw BadConfiguration(problems: [SettingProblem(name: "REDIS_URL", message: "\(error)")])

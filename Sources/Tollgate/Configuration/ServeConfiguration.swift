@@ -20,7 +20,13 @@ struct ServeConfiguration: Sendable {
     var roundingMode: RoundingMode
     var caps: SpendCaps
     var onDisconnect: DisconnectPolicy
+    var limits: DataPlaneConfiguration.Limits
     var timeouts: DataPlaneConfiguration.Timeouts
+    /// Empty: the listener is plain.
+    var certificates: [DataPlaneConfiguration.CertificatePair]
+    var trustedPeers: TrustedPeers
+    var accessLog: AccessLog.Destination
+    var upstreamHTTP2: Bool
     /// Event loops of the data plane.
     var threads: Int
 
@@ -43,18 +49,26 @@ struct ServeConfiguration: Sendable {
             "SESSION_SECRET", "key of browser sessions", bytesMin: 32)
         self.listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
         self.opsListen = reader.listenAddress("OPS_LISTEN", default: "127.0.0.1:9090")
-        self.publicURL = Self.publicURL(&reader, listen: self.listen)
+        self.certificates = DataPlaneSettings.certificates(&reader)
+        self.publicURL = Self.publicURL(
+            &reader, listen: self.listen, scheme: self.certificates.isEmpty ? "http" : "https")
         self.corsOrigins = Self.origins(&reader)
         self.roundingMode = reader.choice("BILLING_ROUNDING_MODE", default: .exact)
         self.onDisconnect = reader.choice("BILLING_ON_DISCONNECT", default: .cancel)
         self.caps = SpendCaps(
             request: Self.cap(&reader, "BILLING_SINGLE_REQUEST_CAP"),
             session: Self.cap(&reader, "BILLING_SESSION_CAP"), day: Self.cap(&reader, "BILLING_DAILY_CAP"))
-        self.timeouts = Self.timeouts(&reader)
+        self.limits = DataPlaneSettings.limits(&reader)
+        self.timeouts = DataPlaneSettings.timeouts(&reader)
+        self.trustedPeers = DataPlaneSettings.trustedPeers(&reader)
+        self.accessLog = AccessLog.Destination(reader.text("ACCESS_LOG") ?? "-")
+        self.upstreamHTTP2 = reader.flag("UPSTREAM_HTTP2", default: true)
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }
+
+    var keyHasher: KeyHasher { KeyHasher(peppers: self.keyPeppers.map { Array($0.value.utf8) }) }
 
     static var defaultThreads: Int { System.coreCount }
 
@@ -85,8 +99,10 @@ struct ServeConfiguration: Sendable {
         return origin
     }
 
-    private static func publicURL(_ reader: inout SettingsReader, listen: ListenAddress) -> String {
-        guard var url = reader.text("PUBLIC_URL") else { return "http://\(listen)" }
+    private static func publicURL(
+        _ reader: inout SettingsReader, listen: ListenAddress, scheme: String
+    ) -> String {
+        guard var url = reader.text("PUBLIC_URL") else { return "\(scheme)://\(listen)" }
         while url.hasSuffix("/") { url.removeLast() }
         if !url.hasPrefix("http://") && !url.hasPrefix("https://") {
             reader.reject("PUBLIC_URL", "must begin with https:// or http://")
@@ -113,27 +129,10 @@ struct ServeConfiguration: Sendable {
         reader.integer(name, in: 1...Millicredits.chargeMax.value).map { Millicredits($0) }
     }
 
-    private static func timeouts(_ reader: inout SettingsReader) -> DataPlaneConfiguration.Timeouts {
-        var timeouts = DataPlaneConfiguration.Timeouts()
-        if let seconds = reader.integer("UPSTREAM_HEAD_TIMEOUT_SECONDS", in: 1...3600) {
-            timeouts.upstreamHead = .seconds(seconds)
-        }
-        if let seconds = reader.integer("UPSTREAM_IDLE_TIMEOUT_SECONDS", in: 1...3600) {
-            timeouts.upstreamIdle = .seconds(seconds)
-        }
-        if let seconds = reader.integer("DRAIN_TIMEOUT_SECONDS", in: 1...3600) {
-            timeouts.drain = .seconds(seconds)
-        }
-        if let seconds = reader.integer("SHUTDOWN_TIMEOUT_SECONDS", in: 0...3600) {
-            timeouts.shutdown = .seconds(seconds)
-        }
-        return timeouts
-    }
-
     /// A setting that this version does not act on must not be believed to work.
     private static func refuseWhatIsNotThereYet(_ reader: inout SettingsReader) {
         for (name, harmless) in [
-            ("TLS_CERT", nil), ("TLS_KEY", nil), ("BILLING_CHARGING_ENABLED", "true"),
+            ("BILLING_CHARGING_ENABLED", "true"),
             ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil),
             ("BILLING_AUTO_RECHARGE", "false"),
             ("BILLING_MODEL_ALLOWLIST", nil),

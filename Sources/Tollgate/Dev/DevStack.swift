@@ -100,17 +100,20 @@ struct DevStack {
             "DATABASE_URL": databaseURL, "REDIS_URL": redisURL, "ADMIN_TOKEN": secrets.adminToken,
             "KEY_PEPPER": secrets.keyPepper, "SESSION_SECRET": secrets.sessionSecret,
             "LISTEN": "127.0.0.1:\(self.port)", "OPS_LISTEN": "127.0.0.1:\(opsPort)",
+            "ACCESS_LOG": System.environment("ACCESS_LOG") ?? self.directory + "/access.log",
         ]
         if let mock {
             settings["OPENAI_API_KEY"] = "sk-mock"
             settings["OPENAI_BASE_URL"] = mock.baseURL
         }
         let given = settings
-        let reader = SettingsReader(
-            get: { given[$0] ?? System.environment($0) },
-            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
-        let configuration = try ServeConfiguration(reading: reader)
-        let deployment = try await Deployment(configuration, logger: self.logger)
+        let reread: @Sendable () throws -> ServeConfiguration = {
+            try ServeConfiguration(
+                reading: SettingsReader(
+                    get: { given[$0] ?? System.environment($0) },
+                    readFile: { try String(contentsOfFile: $0, encoding: .utf8) }))
+        }
+        let deployment = try await Deployment(try reread(), logger: self.logger, reread: reread)
         let upstreamURL =
             mock?.baseURL ?? System.environment("OPENAI_BASE_URL") ?? ServeConfiguration.defaultOpenAIBaseURL
         try await deployment.run { port in

@@ -25,14 +25,23 @@ final class Deployment: Sendable {
     private let ledger: PostgresLedger
     private let heldReader: RedisAccountReader
     private let proxy: ProxyServer
+    private let control: ReloadableControlPlane
+    private let accessLog: AccessLog
     private let boot: BootID
+    /// Reads the configuration again, for SIGHUP.
+    private let reread: @Sendable () throws -> ServeConfiguration
 
     /// Connects to the ledger and reads keys and prices; nothing listens yet.
     ///
     /// - Throws: when the schema is not current, no rate card is in force, or the ledger cannot be reached.
-    init(_ configuration: ServeConfiguration, logger: Logger) async throws {
+    init(
+        _ configuration: ServeConfiguration, logger: Logger,
+        reread: @escaping @Sendable () throws -> ServeConfiguration
+    ) async throws {
         self.configuration = configuration
         self.logger = logger
+        self.reread = reread
+        self.accessLog = try AccessLog(configuration.accessLog)
         self.boot = Self.makeBootID()
         let url = try PostgresConfiguration(url: configuration.databaseURL.value)
         // The settler has connections of its own, so that no look-up queues in front of a settlement.
@@ -57,11 +66,15 @@ final class Deployment: Sendable {
             group: self.group, logger: logger)
         self.heldReader = try RedisAccountReader(
             url: configuration.redisURL.value, group: self.group, logger: logger)
-        self.proxy = Self.makeProxy(
-            configuration, boot: self.boot, directory: self.directory, prices: self.prices,
-            settler: self.settler,
-            holds: self.holds, ledger: self.ledger, heldReader: self.heldReader, pool: self.readingPool,
+        self.control = ReloadableControlPlane(logger: logger)
+        self.proxy = ProxyServer(
+            configuration: Self.dataPlane(configuration, boot: self.boot),
+            dependencies: DataPlaneDependencies(
+                directory: self.directory, prices: self.prices, settlements: self.settler,
+                keyHasher: configuration.keyHasher, makeHolds: { [holds] in try await holds.session(on: $0) },
+                control: self.control, accessLog: self.accessLog),
             group: self.group, logger: logger)
+        self.control.use(self.router(configuration))
     }
 
     var port: Int? { self.proxy.port }
@@ -74,16 +87,21 @@ final class Deployment: Sendable {
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
-            sources: [self.proxy.metrics, self.settler, self.holds],
-            readiness: Self.readiness(self.holds, self.readingPool), logger: self.logger)
+            sources: [self.proxy.metrics, self.settler, self.holds, self.accessLog],
+            readiness: self.readiness, logger: self.logger)
         let services: [any Service] = [
             StoreService(deployment: self), ops, ListenerService(deployment: self, onReady: onReady),
         ]
         let group = ServiceGroup(
-            configuration: .init(
-                services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: self.logger))
-        try await group.run()
+            configuration: .init(services: services.map { .init(service: $0) }, logger: self.logger))
+        try await withThrowingTaskGroup { tasks in
+            tasks.addTask { try await group.run() }
+            tasks.addTask { await self.followSignals { await group.triggerGracefulShutdown() } }
+            // The signals are followed for as long as the services run.
+            defer { tasks.cancelAll() }
+            try await tasks.next()
+        }
+        await self.accessLog.shutdown()
     }
 
     private static func makeBootID() -> BootID {
@@ -93,45 +111,47 @@ final class Deployment: Sendable {
             randomA: UInt16(truncatingIfNeeded: random.next()), randomB: random.next())
     }
 
-    private static func readiness(_ holds: RedisHolds, _ pool: PostgresPool)
-        -> @Sendable () async -> [Readiness]
-    {
-        { @Sendable in
+    private var readiness: @Sendable () async -> [Readiness] {
+        { @Sendable [proxy, holds, pool = self.readingPool] in
             let ledger =
                 (try? await pool.run(timeout: .seconds(2)) { try $0.run("SELECT 1").affected }) != nil
-            return [Readiness("hold_store", isReady: holds.isHealthy), Readiness("ledger", isReady: ledger)]
+            return [
+                Readiness("hold_store", isReady: holds.isHealthy), Readiness("ledger", isReady: ledger),
+                Readiness("not_draining", isReady: !proxy.isDraining),
+            ]
         }
     }
 
-    private static func makeProxy(
-        _ configuration: ServeConfiguration, boot: BootID, directory: LedgerDirectory, prices: PriceBook,
-        settler: Settler, holds: RedisHolds, ledger: PostgresLedger, heldReader: RedisAccountReader,
-        pool: PostgresPool, group: MultiThreadedEventLoopGroup, logger: Logger
-    ) -> ProxyServer {
-        let hasher = KeyHasher(peppers: configuration.keyPeppers.map { Array($0.value.utf8) })
-        let router = ControlPlane.router(
+    private func router(_ configuration: ServeConfiguration) -> Router<ControlContext> {
+        ControlPlane.router(
             .init(
                 version: Version.text, adminTokens: configuration.adminTokens.map(\.value),
                 corsOrigins: configuration.corsOrigins),
             .init(
-                directory: directory, keyHasher: hasher, prices: prices, billing: ledger,
-                held: HeldAmounts(reader: heldReader), readiness: Self.readiness(holds, pool)))
+                directory: self.directory, keyHasher: configuration.keyHasher, prices: self.prices,
+                billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness))
+    }
+
+    private static func dataPlane(
+        _ configuration: ServeConfiguration, boot: BootID
+    ) -> DataPlaneConfiguration {
         var dataPlane = DataPlaneConfiguration(
             upstream: configuration.upstream, upstreamKey: configuration.upstreamKey.value,
             publicURL: configuration.publicURL, boot: boot)
         dataPlane.listenHost = configuration.listen.host
         dataPlane.listenPort = configuration.listen.port
         dataPlane.upstreamCAFile = configuration.upstreamCAFile
+        dataPlane.certificates = configuration.certificates
+        dataPlane.trustedPeers = configuration.trustedPeers
         dataPlane.caps = configuration.caps
         dataPlane.onDisconnect = configuration.onDisconnect
+        dataPlane.limits = configuration.limits
         dataPlane.timeouts = configuration.timeouts
-        return ProxyServer(
-            configuration: dataPlane,
-            dependencies: DataPlaneDependencies(
-                directory: directory, prices: prices, settlements: settler, keyHasher: hasher,
-                makeHolds: { try await holds.session(on: $0) },
-                control: InProcessControlPlane(responder: InProcessResponder(router, logger: logger))),
-            group: group, logger: logger)
+        if dataPlane.limits.connectionsMax == 0 {
+            // A stream needs two descriptors; the stores, files and the operator's port need some, too.
+            dataPlane.limits.connectionsMax = max(64, (System.raiseDescriptorLimit() - 256) / 2)
+        }
+        return dataPlane
     }
 
     // MARK: Parts, in order of start
@@ -184,11 +204,51 @@ final class Deployment: Sendable {
     fileprivate func startListening(_ onReady: (Int) async throws -> Void) async throws {
         try await self.proxy.start()
         guard let port = self.proxy.port else { throw UsageError("the listener has no port") }
-        self.logger.info("listening", metadata: ["address": "\(self.configuration.listen.host):\(port)"])
+        self.logger.info(
+            "listening",
+            metadata: [
+                "version": "\(Version.text)", "address": "\(self.configuration.listen.host):\(port)",
+                "tls": "\(!self.configuration.certificates.isEmpty)",
+                "threads": "\(self.configuration.threads)",
+            ])
         try await onReady(port)
     }
 
     fileprivate func stopListening() async { await self.proxy.stop() }
+
+    // MARK: For Deployment+Signals
+
+    func stopNow() { self.proxy.stopNow() }
+
+    /// Outcomes that the ledger has not acknowledged.
+    var backlog: Int { self.settler.backlog }
+
+    /// Takes over what files say now. Parts that cannot be used stay as they are; each is reported.
+    func reload() async {
+        do {
+            let fresh = try self.reread()
+            await self.proxy.apply(upstreamKey: fresh.upstreamKey.value, keyHasher: fresh.keyHasher)
+            self.control.use(self.router(fresh))
+            self.logger.notice("reloaded: upstream key, key peppers, admin tokens")
+        } catch {
+            self.logger.error("not reloaded: configuration", metadata: ["error": "\(error)"])
+        }
+        do {
+            if try self.proxy.reloadCertificates() { self.logger.notice("reloaded: certificates") }
+        } catch {
+            self.logger.error("not reloaded: certificates", metadata: ["error": "\(error)"])
+        }
+        do {
+            try await self.proxy.reloadUpstreamRoots()
+        } catch {
+            self.logger.error("not reloaded: OPENAI_CA_FILE", metadata: ["error": "\(error)"])
+        }
+        do {
+            try self.accessLog.reopen()
+        } catch {
+            self.logger.error("not reopened: access log", metadata: ["error": "\(error)"])
+        }
+    }
 }
 
 /// Ledger, hold store, settler.

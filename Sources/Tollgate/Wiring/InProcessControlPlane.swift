@@ -1,16 +1,31 @@
 import ControlPlane
 import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import Proxy
+import Synchronization
 
 /// Joins the data plane's listener and the control plane's router: a request that is not the data plane's is
-/// answered by a function call (DESIGN §3.1).
-struct InProcessControlPlane: ControlPlaneResponding {
-    let responder: InProcessResponder
+/// answered by a function call (DESIGN §3.1). The router is replaced when its secrets change.
+final class ReloadableControlPlane: ControlPlaneResponding, Sendable {
+    private let logger: Logger
+    private let responder = Mutex<InProcessResponder?>(nil)
+
+    struct NotYet: Error {}
+
+    init(logger: Logger) { self.logger = logger }
+
+    /// Requests that begin from now on go through this router.
+    func use(_ router: Router<ControlContext>) {
+        let responder = InProcessResponder(router, logger: self.logger)
+        self.responder.withLock { $0 = responder }
+    }
 
     func respond(to call: ControlRequest, writer: any ControlResponseWriting) async throws {
-        let response = await self.responder.respond(
+        // The listener starts after the first router is in place.
+        guard let responder = self.responder.withLock({ $0 }) else { throw NotYet() }
+        let response = await responder.respond(
             method: call.method, target: call.target, fields: call.fields.map { ($0.name, $0.value) },
             body: call.body, channel: call.channel)
         try await writer.head(

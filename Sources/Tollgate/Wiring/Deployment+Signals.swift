@@ -1,0 +1,38 @@
+import Glibc
+import Logging
+import UnixSignals
+
+/// What the process does when it is signalled.
+extension Deployment {
+    /// SIGTERM and SIGINT: drain; a second one: end at once. SIGHUP: take over what files say now. Runs until it is
+    /// cancelled.
+    ///
+    /// - Parameter drain: begins the graceful end.
+    func followSignals(drain: @escaping @Sendable () async -> Void) async {
+        // A peer that is gone is an error of the write, not the end of the process.
+        signal(SIGPIPE, SIG_IGN)
+        var stops = 0
+        for await received in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup) {
+            if received == .sighup {
+                await self.reload()
+                continue
+            }
+            stops += 1
+            if stops == 1 { await drain() } else { await self.endNow() }
+        }
+    }
+
+    /// Exchanges end and are settled with what is known; the ledger gets two seconds. What it did not take by then is
+    /// lost with this process, and the exit code says so.
+    private func endNow() async {
+        self.stopNow()
+        for _ in 0..<100 {
+            guard !Task.isCancelled else { return }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        guard !Task.isCancelled else { return }
+        let left = self.backlog
+        if left > 0 { complain("ended by a second signal; \(left) settlements were not posted") }
+        _exit(left > 0 ? 1 : 0)
+    }
+}
