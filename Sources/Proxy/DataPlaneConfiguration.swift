@@ -13,6 +13,10 @@ public struct DataPlaneConfiguration: Sendable {
     public var upstreamCAFile: String?
     /// `TLS_CERT`, `TLS_KEY`: terminate TLS here; the first pair serves names that no other one has. Empty: plain.
     public var certificates: [CertificatePair] = []
+    /// `UPSTREAM_HTTP2`: use HTTP/2 when the upstream offers it.
+    public var upstreamHTTP2 = true
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; nil: the direct way.
+    public var upstreamProxy: UpstreamProxy?
     /// Prefix of `redirectTo` in the 402 of `/v1/*`, without a trailing slash.
     public var publicURL: String
     /// Owner of this process' holds.
@@ -40,8 +44,9 @@ public struct DataPlaneConfiguration: Sendable {
         public var bufferedBodyBytesMax = 512 << 20
         /// `MAX_CONNECTIONS`: client connections; 0: what the descriptor limit allows.
         public var connectionsMax = 0
-        /// `MAX_CONNECTIONS_PER_ADDRESS`: of one client address that is not a trusted peer; 0: no limit.
-        public var connectionsPerAddressMax = 4096
+        /// `MAX_CONNECTIONS_PER_ADDRESS`: of one client address that is not a trusted peer; 0: no limit. nil: three
+        /// quarters of `connectionsMax`, since one backend may well be the only client, but not keep all others out.
+        public var connectionsPerAddressMax: Int?
         /// `MAX_OPEN_STREAMS`: exchanges at a time, waiting ones included.
         public var exchangesMax = 16384
         /// `MAX_UPSTREAM_CONNECTIONS`, of all loops together.

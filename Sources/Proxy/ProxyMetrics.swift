@@ -12,6 +12,7 @@ public final class ProxyMetrics: MetricSource, Sendable {
     let retries = Atomic(0)
     let insufficientCredits = Atomic(0)
     let overHold = Atomic(0)
+    let upstream = UpstreamCounters()
     private let requests = Mutex<[RequestLabel: Int]>([:])
     private let overhead = Mutex(OverheadHistogram())
 
@@ -61,7 +62,7 @@ public final class ProxyMetrics: MetricSource, Sendable {
                     labels: [.init("endpoint", label.route.rawValue), .init("status", String(label.status))],
                     count: count))
         }
-        return samples + self.overhead.withLock { $0.samples() }
+        return samples + self.upstream.samples() + self.overhead.withLock { $0.samples() }
     }
 }
 

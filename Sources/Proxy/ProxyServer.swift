@@ -32,7 +32,8 @@ public final class ProxyServer: Sendable {
         self.budget = ByteBudget(bytesMax: configuration.limits.bufferedBodyBytesMax)
         self.census = ConnectionCensus(
             connectionsMax: configuration.limits.connectionsMax,
-            perAddressMax: configuration.limits.connectionsPerAddressMax)
+            perAddressMax: configuration.limits.connectionsPerAddressMax
+                ?? configuration.limits.connectionsMax * 3 / 4)
     }
 
     /// The port in use, once started.
@@ -182,11 +183,15 @@ public final class ProxyServer: Sendable {
         let makeHolds = self.dependencies.makeHolds
         let (configuration, dependencies, metrics) = (self.configuration, self.dependencies, self.metrics)
         let (budget, accessLog) = (self.budget, self.dependencies.accessLog)
+        let loops = self.group.makeIterator().reduce(0) { count, _ in count + 1 }
         let holds = try await makeHolds(eventLoop)
         return try await eventLoop.submit {
             let context = LoopContext(
                 eventLoop: eventLoop, configuration: configuration, dependencies: dependencies, holds: holds,
-                pool: UpstreamPool(eventLoop: eventLoop, origin: configuration.upstream, tls: tls),
+                pool: UpstreamPool(
+                    eventLoop: eventLoop, origin: configuration.upstream, tls: tls,
+                    limits: Self.poolLimits(configuration, loops: loops), proxy: configuration.upstreamProxy,
+                    counters: metrics.upstream),
                 metrics: metrics, budget: budget, accessLog: accessLog)
             context.startSweeping()
             return NIOLoopBound(context, eventLoop: eventLoop)
@@ -202,12 +207,17 @@ public final class ProxyServer: Sendable {
             headBytesMax: self.configuration.limits.headBytesMax)
     }
 
-    /// Full verification against the system's roots and, if given, the operator's.
+    private static func poolLimits(_ configuration: DataPlaneConfiguration, loops: Int) -> UpstreamPool.Limits
+    {
+        UpstreamPool.Limits(
+            connectionsMax: max(1, configuration.limits.upstreamConnectionsMax / loops),
+            waitingMax: configuration.limits.exchangesMax, idleMax: configuration.timeouts.upstreamKeepAlive,
+            connectTimeout: configuration.timeouts.upstreamConnect)
+    }
+
     private func makeTLS() throws -> NIOSSLContext? {
         guard self.configuration.upstream.isTLS else { return nil }
-        var tls = TLSConfiguration.makeClientConfiguration()
-        tls.minimumTLSVersion = .tlsv12
-        if let file = self.configuration.upstreamCAFile { tls.additionalTrustRoots = [.file(file)] }
-        return try NIOSSLContext(configuration: tls)
+        return try UpstreamTLS.context(
+            caFile: self.configuration.upstreamCAFile, http2: self.configuration.upstreamHTTP2)
     }
 }

@@ -76,7 +76,7 @@ import Testing
             for _ in 0..<5 { running.append(try await rig.begin()) }
             for future in running {
                 let got = try await future.get()
-                #expect(got.ending == .failed(.connectFailed))
+                #expect(got.ending == .failed(.nameNotResolved))
                 #expect(got.written == .nothing)
             }
             let counts = try await rig.onLoop { [$0.count, $0.idleCount, $0.waitingCount] }
@@ -87,7 +87,7 @@ import Testing
     @Test func aNameThatDoesNotResolveFails() async throws {
         try await UpstreamRig.with("http://no-such-host.invalid:1") { rig in
             let got = try await rig.run()
-            #expect(got.ending == .failed(.connectFailed))
+            #expect(got.ending == .failed(.nameNotResolved))
         }
     }
 

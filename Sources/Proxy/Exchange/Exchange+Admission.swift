@@ -197,8 +197,7 @@ extension Exchange {
             self.grant = amount
             self.balance = balance
             self.sentCap = plan.cap(under: amount)
-            self.waitsForUpstream = true
-            self.loop.pool.lease(self)
+            self.awaitUpstream(fresh: false)
         case .giveBack:
             guard let account = self.account else { return }
             self.loop.holds.release(self.hold, of: account.account)

@@ -24,6 +24,13 @@ extension Exchange: UpstreamBorrower {
         connection.send(bytes)
     }
 
+    /// Asks for a connection, for so long as making one may take.
+    func awaitUpstream(fresh: Bool) {
+        self.waitsForUpstream = true
+        self.deadline = .now() + self.loop.configuration.timeouts.upstreamConnect
+        self.loop.pool.lease(self, fresh: fresh)
+    }
+
     /// Upstream took nothing of the request, which is proved: it may be sent once more, on a connection that
     /// nobody used before. The hold stands; nothing is billed twice because nothing was sent twice.
     private func tryAgain() {
@@ -34,8 +41,7 @@ extension Exchange: UpstreamBorrower {
         self.upstream = nil
         self.evidence = ExchangeEvidence()
         self.loop.metrics.retries.wrappingAdd(1, ordering: .relaxed)
-        self.waitsForUpstream = true
-        self.loop.pool.lease(self, fresh: true)
+        self.awaitUpstream(fresh: true)
     }
 
     func upstreamFailed(_ failure: UpstreamFailure) {

@@ -82,6 +82,7 @@ struct ListenerPipeline: Sendable {
             HTTP2Setting(parameter: .maxHeaderListSize, value: self.headBytesMax),
         ]
         configuration.maximumBufferedControlFrames = 1000
+        configuration.targetWindowSize = 1 << 20
         return configuration
     }
 

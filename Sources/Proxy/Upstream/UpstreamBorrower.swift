@@ -6,11 +6,16 @@ enum UpstreamFailure: String, Error, Sendable, Equatable, CaseIterable {
     case connectFailed = "connect_failed"
     case connectTimeout = "connect_timeout"
     case tlsFailed = "tls_failed"
+    case nameNotResolved = "name_not_resolved"
+    /// The proxy on the way refused the tunnel.
+    case proxyFailed = "proxy_failed"
     /// Too many exchanges wait for a connection.
     case poolExhausted = "pool_exhausted"
     case closed = "closed"
-    case protocolViolation = "protocol_violation"
+    /// The connection had been closed by upstream before it took anything of the request, which is proved: it may
+    /// be sent again on another one.
     case notAccepted = "not_accepted"
+    case protocolViolation = "protocol_violation"
     case shuttingDown = "shutting_down"
 }
 

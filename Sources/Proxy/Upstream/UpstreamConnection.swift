@@ -28,17 +28,33 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var readsPaused = false
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
-    private var isCounted = true
+    private var isCounted: Bool
     /// In the pool's idle list; only the pool sets it.
     var isIdle = false
     /// When it went back to the pool.
     private(set) var idleSince: NIODeadline = .now()
     /// Requests sent so far.
     private(set) var uses = 0
+    /// Bytes that upstream had acknowledged when this connection was handed out again.
+    private var acknowledgedBefore: UInt64?
+    /// Upstream closed its side with nothing of the request acknowledged; a reset will prove that it reads no more.
+    private var closedUnaware = false
     /// What the socket took of the request, as far as is known.
     private(set) var requestWritten: ExchangeEvidence.RequestWritten = .nothing
 
-    init(pool: UpstreamPool) { self.pool = pool }
+    /// A stream of an HTTP/2 connection, for one exchange.
+    let isStream: Bool
+    /// Not used again after this.
+    let retireAt: NIODeadline
+
+    init(pool: UpstreamPool, isStream: Bool = false) {
+        self.pool = pool
+        self.isStream = isStream
+        self.isCounted = !isStream
+        self.retireAt = pool.retirement()
+    }
+
+    var address: SocketAddress? { self.context?.channel.remoteAddress }
 
     // MARK: For the borrower
 
@@ -47,10 +63,20 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.requestWritten = .nothing
     }
 
+    /// Whether upstream has it open still, as far as this kernel has heard. Asked before a connection is used again:
+    /// upstreams close idle connections, and a request that meets such a close is lost.
+    func isAlive() -> Bool {
+        guard let channel = self.context?.channel else { return false }
+        guard let state = TCPState.of(channel) else { return channel.isActive }
+        self.acknowledgedBefore = state.bytesAcknowledged
+        return state.isEstablished
+    }
+
     /// Sends a whole request. `requestWritten` is `.partly` from here until the socket took its last byte.
     func send(_ bytes: ByteBuffer) {
         guard let context = self.context else { return }
         self.uses += 1
+        self.closedUnaware = false
         self.state = .head
         self.keepsAlive = true
         self.headSearch = ResponseHeadSearch()
@@ -101,6 +127,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// Closes at once: the response is not wanted any more. The pool does not hand it out from here on.
     func abort() {
         self.borrower = nil
+        self.closedUnaware = false
         guard !self.isAborted else { return }
         self.isAborted = true
         self.pool.idleDied(self)
@@ -137,9 +164,43 @@ final class UpstreamConnection: ChannelInboundHandler {
             return
         } else {
             self.borrower = nil
-            borrower.upstreamClosed(.closed)
+            if self.closedUnaware { self.requestWritten = .nothing }
+            let failure: UpstreamFailure = self.closedUnaware ? .notAccepted : .closed
+            self.pool.counters.count(failure)
+            borrower.upstreamClosed(failure)
         }
     }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .some(.inputClosed) = event as? ChannelEvent { self.inputClosed(context) }
+        if event is HTTP2ClientStream.NotProcessed, case .head = self.state { self.closedUnaware = true }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Upstream's FIN. Everything ends with it, but for one question: had upstream closed before the request reached
+    /// it? Then the FIN acknowledges nothing of it, and what we sent is answered by a reset. Both together prove that
+    /// nobody has read it. A peer that closed only its sending side sends no reset; it gets a moment, and no proof.
+    private func inputClosed(_ context: ChannelHandlerContext) {
+        guard case .head = self.state, self.uses > 1, self.inbox.readableBytes == 0,
+            let before = self.acknowledgedBefore, let now = TCPState.of(context.channel),
+            now.bytesAcknowledged == before
+        else {
+            context.close(promise: nil)
+            return
+        }
+        self.closedUnaware = true
+        let use = self.uses
+        let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: Self.resetWait) {
+            let connection = selfOnLoop.value
+            guard connection.uses == use, connection.closedUnaware else { return }
+            connection.closedUnaware = false
+            connection.context?.close(promise: nil)
+        }
+    }
+
+    /// Longer than a round trip to any upstream.
+    private static let resetWait: TimeAmount = .seconds(1)
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A truncated TLS stream must not pass for the end of a close-delimited body.

@@ -1,42 +1,61 @@
 import Metering
 import NIOCore
-import NIOPosix
 import NIOSSL
-import NIOTLS
 
-/// The upstream connections of one event loop. Hands out idle ones first, newest first, dials up to a limit,
-/// and lets the rest wait in order. Used only on its loop.
+/// The upstream connections of one event loop. Hands out idle ones first, newest first, then streams of HTTP/2
+/// connections, dials up to a limit, and lets the rest wait in order. Used only on its loop.
 final class UpstreamPool {
     struct Limits: Sendable {
+        /// Asks the kernel about a connection before it is used again; off only in tests of what happens then.
+        var checksLiveness = true
+        /// A connection this old is not used again, so that changes of the name's addresses are followed. Varied by
+        /// a tenth, lest all end at once.
+        var ageMax: TimeAmount = .minutes(10)
         var connectionsMax = 8192
         var waitingMax = 8192
         /// An idle connection older than this is closed rather than used: upstream may be about to close it.
         var idleMax: TimeAmount = .seconds(30)
+        /// Name, TCP, proxy and TLS together.
         var connectTimeout: TimeAmount = .seconds(10)
+        /// After so many dials in a row that failed, nobody waits for another one for a moment.
+        var failuresMax = 5
     }
 
     private let eventLoop: any EventLoop
-    private let origin: UpstreamOrigin
-    private var tls: NIOSSLContext?
     private let limits: Limits
+    private let dialer: UpstreamDialer
+    let counters: UpstreamCounters
     /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many
     /// deaths cost no search each; its `isIdle` is false.
     private var idle: [UpstreamConnection] = []
     private var deadInIdle = 0
+    private var sessions: [UpstreamHTTP2] = []
     private var waiting = CircularBuffer<any UpstreamBorrower>()
-    /// Connections in any state, those being dialled included.
+    /// These must not get a connection that was used before.
+    private var waitingForFresh = CircularBuffer<any UpstreamBorrower>()
+    /// Connections in any state, those being dialled included; streams are not counted.
     private(set) var count = 0
     private var dialling = 0
+    private var openingStreams = 0
+    private var failuresInARow = 0
+    private var failFastUntil: NIODeadline = .uptimeNanoseconds(0)
+    private var lastFailure: UpstreamFailure = .connectFailed
     private var isShutDown = false
     private var sweep: RepeatedTask?
 
     /// - Parameter tls: required when the origin is `https`.
-    init(eventLoop: any EventLoop, origin: UpstreamOrigin, tls: NIOSSLContext?, limits: Limits = Limits()) {
+    init(
+        eventLoop: any EventLoop, origin: UpstreamOrigin, tls: NIOSSLContext?, limits: Limits = Limits(),
+        proxy: UpstreamProxy? = nil, resolver: NameResolver = .system,
+        counters: UpstreamCounters = UpstreamCounters()
+    ) {
         precondition(!origin.isTLS || tls != nil, "ProxyServer makes the context for an https origin")
         self.eventLoop = eventLoop
-        self.origin = origin
-        self.tls = tls
         self.limits = limits
+        self.counters = counters
+        self.dialer = UpstreamDialer(
+            eventLoop: eventLoop, origin: origin, tls: tls, proxy: proxy, resolver: resolver,
+            connectTimeout: limits.connectTimeout)
         let selfOnLoop = NIOLoopBound(self, eventLoop: eventLoop)
         self.sweep = eventLoop.scheduleRepeatedTask(
             initialDelay: limits.idleMax, delay: .seconds(5)
@@ -44,49 +63,56 @@ final class UpstreamPool {
     }
 
     /// Ends in exactly one `upstreamReady` or `upstreamFailed`, unless cancelled.
-    func lease(_ borrower: any UpstreamBorrower) {
+    ///
+    /// - Parameter fresh: only a connection that nobody used before will do.
+    func lease(_ borrower: any UpstreamBorrower, fresh: Bool = false) {
         guard !self.isShutDown else {
             borrower.upstreamFailed(.shuttingDown)
             return
         }
-        while let connection = self.popIdle() {
-            guard connection.idleSince + self.limits.idleMax > .now() else {
-                connection.abort()
-                continue
-            }
-            connection.assign(borrower)
-            borrower.upstreamReady(connection, reused: true)
+        if !fresh, let connection = self.popUsable() {
+            self.hand(connection, to: borrower, reused: true)
             return
         }
-        guard self.waiting.count < self.limits.waitingMax else {
-            borrower.upstreamFailed(.poolExhausted)
+        guard self.waitingCount < self.limits.waitingMax else {
+            self.fail(borrower, .poolExhausted)
             return
         }
-        self.waiting.append(borrower)
+        // An upstream that is down must not make everyone wait for the time-out.
+        if self.count == 0, self.failuresInARow >= self.limits.failuresMax, .now() < self.failFastUntil {
+            self.fail(borrower, self.lastFailure)
+            return
+        }
+        if fresh { self.waitingForFresh.append(borrower) } else { self.waiting.append(borrower) }
         self.dialWhereNeeded()
     }
 
     /// The borrower does not want a connection any more. No call follows.
-    func cancel(_ borrower: any UpstreamBorrower) { self.waiting.removeAll { $0 === borrower } }
+    func cancel(_ borrower: any UpstreamBorrower) {
+        self.waiting.removeAll { $0 === borrower }
+        self.waitingForFresh.removeAll { $0 === borrower }
+    }
 
     func shutdown() {
         self.isShutDown = true
         self.sweep?.cancel()
         while let connection = self.popIdle() { connection.abort() }
-        while let borrower = self.waiting.popFirst() { borrower.upstreamFailed(.shuttingDown) }
+        for session in self.sessions { session.leave() }
+        while let borrower = self.popWaiting() { borrower.upstreamFailed(.shuttingDown) }
     }
 
     /// Connections that are dialled from now on use this context.
-    func setTLS(_ tls: NIOSSLContext?) { self.tls = tls }
+    func setTLS(_ tls: NIOSSLContext?) { self.dialer.tls = tls }
 
     // MARK: For connections
 
     func takeBack(_ connection: UpstreamConnection) {
-        if self.isShutDown {
+        guard !self.isShutDown, self.isUsable(connection) else {
             connection.abort()
-        } else if let next = self.waiting.popFirst() {
-            connection.assign(next)
-            next.upstreamReady(connection, reused: true)
+            return
+        }
+        if let next = self.waiting.popFirst() {
+            self.hand(connection, to: next, reused: true)
         } else {
             self.pushIdle(connection)
         }
@@ -94,9 +120,23 @@ final class UpstreamPool {
 
     /// The channel is gone. Each connection calls this once.
     func forget(_ connection: UpstreamConnection) {
-        self.count -= 1
+        self.connectionGone()
         self.idleDied(connection)
         self.dialWhereNeeded()
+    }
+
+    func forget(_ session: UpstreamHTTP2) {
+        self.connectionGone()
+        self.sessions.removeAll { $0 === session }
+        self.dialWhereNeeded()
+    }
+
+    /// A stream of HTTP/2 made room for another.
+    func streamEnded() { self.dialWhereNeeded() }
+
+    private func connectionGone() {
+        self.count -= 1
+        self.counters.open.wrappingSubtract(1, ordering: .relaxed)
     }
 
     /// The connection closes; if it is idle it is not handed out again.
@@ -108,6 +148,14 @@ final class UpstreamPool {
         self.idle.removeAll { !$0.isIdle }
         self.deadInIdle = 0
     }
+
+    /// A life of `ageMax`, more or less a tenth.
+    func retirement() -> NIODeadline {
+        let tenth = self.limits.ageMax.nanoseconds / 10
+        return .now() + self.limits.ageMax + .nanoseconds(Int64.random(in: -tenth...tenth))
+    }
+
+    // MARK: Idle ones
 
     private func pushIdle(_ connection: UpstreamConnection) {
         connection.isIdle = true
@@ -126,149 +174,151 @@ final class UpstreamPool {
         return nil
     }
 
+    private func popUsable() -> UpstreamConnection? {
+        while let connection = self.popIdle() {
+            if self.isUsable(connection) { return connection }
+            connection.abort()
+        }
+        return nil
+    }
+
+    private func isUsable(_ connection: UpstreamConnection) -> Bool {
+        let now = NIODeadline.now()
+        guard connection.idleSince + self.limits.idleMax > now, connection.retireAt > now else {
+            return false
+        }
+        return !self.limits.checksLiveness || connection.isAlive()
+    }
+
     var idleCount: Int { self.idle.count - self.deadInIdle }
-    var waitingCount: Int { self.waiting.count }
+    var waitingCount: Int { self.waiting.count + self.waitingForFresh.count }
+
+    private func evictIdle() {
+        let now = NIODeadline.now()
+        self.dialer.refresh()
+        for connection in self.idle where connection.isIdle {
+            let isOld = connection.idleSince + self.limits.idleMax < now || connection.retireAt < now
+            if isOld || !self.dialer.lists(connection.address) { connection.abort() }
+        }
+        for session in self.sessions {
+            let isIdle = session.streams == 0 && session.idleSince + self.limits.idleMax < now
+            if isIdle || session.bornAt + self.limits.ageMax < now || !self.dialer.lists(session.address) {
+                session.leave()
+            }
+        }
+    }
 
     // MARK: Dialling
 
-    /// A dial is under way for each one who waits, as far as the limit allows.
+    /// A dial, or a stream that opens, is under way for each one who waits, as far as the limits allow.
     private func dialWhereNeeded() {
-        while self.waiting.count > self.dialling, self.count < self.limits.connectionsMax, !self.isShutDown {
-            self.dial()
+        while !self.isShutDown, self.waitingCount > self.dialling + self.openingStreams {
+            if let session = self.sessions.first(where: { $0.room > 0 }) {
+                self.openStream(session)
+            } else if self.count < self.limits.connectionsMax, !self.isHTTP2Coming {
+                self.dial()
+            } else {
+                return
+            }
+        }
+    }
+
+    /// Upstream speaks HTTP/2, and the connections that are being dialled will carry all who wait.
+    private var isHTTP2Coming: Bool {
+        self.speaksHTTP2 && self.dialling > 0
+            && self.waitingCount <= self.dialling * UpstreamHTTP2.streamsMaxOfOurs
+    }
+    private var speaksHTTP2 = false
+
+    private func openStream(_ session: UpstreamHTTP2) {
+        self.openingStreams += 1
+        session.open { connection in
+            self.openingStreams -= 1
+            guard let connection else {
+                self.dialWhereNeeded()
+                return
+            }
+            self.counters.streams.wrappingAdd(1, ordering: .relaxed)
+            self.ready(connection)
         }
     }
 
     private func dial() {
         self.count += 1
         self.dialling += 1
-        let (origin, tls) = (self.origin, self.tls)
-        let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
-        ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(self.limits.connectTimeout)
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let tls {
-                        try channel.pipeline.syncOperations.addHandler(
-                            NIOSSLClientHandler(context: tls, serverHostname: origin.serverName))
-                        try channel.pipeline.syncOperations.addHandler(HandshakeWatch())
-                    }
-                }
-            }
-            .connect(host: origin.host, port: origin.port)
-            .whenComplete { result in
-                switch result {
-                case .success(let channel): selfOnLoop.value.connected(channel)
-                case .failure(let error):
-                    selfOnLoop.value.dialFailed(Self.failure(error))
-                }
-            }
-    }
-
-    private static func failure(_ error: any Error) -> UpstreamFailure {
-        func isTimeout(_ error: any Error) -> Bool {
-            if case .connectTimeout = error as? ChannelError { true } else { false }
-        }
-        // One error per address that was tried.
-        if let error = error as? NIOConnectionError {
-            return error.connectionErrors.contains { isTimeout($0.error) } ? .connectTimeout : .connectFailed
-        }
-        if error is NIOSSLError || error is NIOSSLExtraError { return .tlsFailed }
-        return isTimeout(error) ? .connectTimeout : .connectFailed
-    }
-
-    private func connected(_ channel: any Channel) {
-        guard self.tls != nil else {
-            self.ready(channel)
-            return
-        }
-        guard let watch = try? channel.pipeline.syncOperations.handler(type: HandshakeWatch.self) else {
-            // The channel closed between the connect and here.
-            self.dialFailed(.tlsFailed)
-            return
-        }
-        let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
-        let watchOnLoop = NIOLoopBound(watch, eventLoop: self.eventLoop)
-        let timer = self.eventLoop.scheduleTask(in: self.limits.connectTimeout) {
-            watchOnLoop.value.done(.connectTimeout)
-        }
-        watch.whenDone { failure in
-            timer.cancel()
-            if let failure {
-                channel.close(promise: nil)
-                selfOnLoop.value.dialFailed(failure)
-            } else {
-                channel.pipeline.syncOperations.removeHandler(watchOnLoop.value, promise: nil)
-                selfOnLoop.value.ready(channel)
+        self.counters.open.wrappingAdd(1, ordering: .relaxed)
+        self.counters.dials.wrappingAdd(1, ordering: .relaxed)
+        self.dialer.dial { result in
+            self.dialling -= 1
+            switch result {
+            case .success(.http1(let channel)): self.dialled(channel)
+            case .success(.http2(let channel)): self.dialledHTTP2(channel)
+            case .failure(let failure): self.dialFailed(failure)
             }
         }
     }
 
-    private func ready(_ channel: any Channel) {
+    private func dialled(_ channel: any Channel) {
         let connection = UpstreamConnection(pool: self)
         guard channel.isActive, (try? channel.pipeline.syncOperations.addHandler(connection)) != nil else {
             channel.close(promise: nil)
             self.dialFailed(.connectFailed)
             return
         }
-        self.dialling -= 1
+        self.failuresInARow = 0
+        self.ready(connection)
+    }
+
+    private func dialledHTTP2(_ channel: any Channel) {
+        guard channel.isActive, let session = try? UpstreamHTTP2.install(on: channel, pool: self) else {
+            channel.close(promise: nil)
+            self.dialFailed(.connectFailed)
+            return
+        }
+        self.failuresInARow = 0
+        self.speaksHTTP2 = true
+        self.sessions.append(session)
+        if self.isShutDown { session.leave() }
+        self.dialWhereNeeded()
+    }
+
+    /// A connection that nobody used before.
+    private func ready(_ connection: UpstreamConnection) {
         if self.isShutDown {
             connection.abort()
-        } else if let borrower = self.waiting.popFirst() {
-            connection.assign(borrower)
-            borrower.upstreamReady(connection, reused: false)
+        } else if let borrower = self.popWaiting() {
+            self.hand(connection, to: borrower, reused: false)
+        } else if connection.isStream {
+            connection.abort()
         } else {
             self.pushIdle(connection)
         }
     }
 
+    private func popWaiting() -> (any UpstreamBorrower)? {
+        self.waitingForFresh.popFirst() ?? self.waiting.popFirst()
+    }
+
+    private func hand(_ connection: UpstreamConnection, to borrower: any UpstreamBorrower, reused: Bool) {
+        if reused { self.counters.reused.wrappingAdd(1, ordering: .relaxed) }
+        connection.assign(borrower)
+        borrower.upstreamReady(connection, reused: reused)
+    }
+
+    private func fail(_ borrower: any UpstreamBorrower, _ failure: UpstreamFailure) {
+        self.counters.count(failure)
+        borrower.upstreamFailed(failure)
+    }
+
     private func dialFailed(_ failure: UpstreamFailure) {
-        self.count -= 1
-        self.dialling -= 1
+        self.connectionGone()
+        self.failuresInARow += 1
+        self.failFastUntil = .now() + .seconds(1)
+        self.lastFailure = failure
         // Where a dial is left for each one who waits nobody hears of it, else the one who waits longest.
-        if self.waiting.count > self.dialling { self.waiting.popFirst()?.upstreamFailed(failure) }
+        if self.waitingCount > self.dialling + self.openingStreams, let borrower = self.popWaiting() {
+            self.fail(borrower, failure)
+        }
         self.dialWhereNeeded()
-    }
-
-    private func evictIdle() {
-        let oldest = NIODeadline.now() - self.limits.idleMax
-        let old = self.idle.prefix { !$0.isIdle || $0.idleSince < oldest }
-        for connection in old where connection.isIdle { connection.abort() }
-    }
-}
-
-/// Tells when a TLS handshake is through, or will never be. Leaves the pipeline's events as they are, and
-/// the pipeline itself when it is done.
-private final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    /// The inner nil is success.
-    private var result: UpstreamFailure??
-    private var callback: ((UpstreamFailure?) -> Void)?
-
-    func whenDone(_ callback: @escaping (UpstreamFailure?) -> Void) {
-        if let result = self.result { callback(result) } else { self.callback = callback }
-    }
-
-    func done(_ failure: UpstreamFailure?) {
-        guard self.result == nil else { return }
-        self.result = .some(failure)
-        let callback = self.callback
-        self.callback = nil
-        callback?(failure)
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        context.fireUserInboundEventTriggered(event)
-        if case .some(.handshakeCompleted) = event as? TLSUserEvent { self.done(nil) }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        context.fireErrorCaught(error)
-        self.done(.tlsFailed)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        context.fireChannelInactive()
-        self.done(.tlsFailed)
     }
 }

@@ -16,7 +16,8 @@ enum DataPlaneSettings {
         read("MAX_CONTROL_BODY_BYTES", 1024...(64 << 20), &limits.controlBodyBytesMax)
         read("MAX_BUFFERED_BODY_BYTES", (1 << 20)...(1 << 40), &limits.bufferedBodyBytesMax)
         read("MAX_CONNECTIONS", 0...10_000_000, &limits.connectionsMax)
-        read("MAX_CONNECTIONS_PER_ADDRESS", 0...10_000_000, &limits.connectionsPerAddressMax)
+        limits.connectionsPerAddressMax =
+            reader.integer("MAX_CONNECTIONS_PER_ADDRESS", in: 0...10_000_000).map { Int($0) }
         read("MAX_OPEN_STREAMS", 1...10_000_000, &limits.exchangesMax)
         read("MAX_UPSTREAM_CONNECTIONS", 1...1_000_000, &limits.upstreamConnectionsMax)
         return limits
@@ -67,6 +68,18 @@ enum DataPlaneSettings {
             }
         }
         return pairs
+    }
+
+    static func upstreamProxy(
+        _ reader: inout SettingsReader, to origin: UpstreamOrigin
+    ) -> UpstreamProxy? {
+        let settings = reader
+        do {
+            return try UpstreamProxy.of(origin) { settings.text($0) }
+        } catch {
+            reader.reject(error.variable, "\(error)")
+            return nil
+        }
     }
 
     static func trustedPeers(_ reader: inout SettingsReader) -> TrustedPeers {

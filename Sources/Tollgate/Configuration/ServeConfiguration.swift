@@ -27,6 +27,7 @@ struct ServeConfiguration: Sendable {
     var trustedPeers: TrustedPeers
     var accessLog: AccessLog.Destination
     var upstreamHTTP2: Bool
+    var upstreamProxy: UpstreamProxy?
     /// Event loops of the data plane.
     var threads: Int
 
@@ -63,6 +64,7 @@ struct ServeConfiguration: Sendable {
         self.trustedPeers = DataPlaneSettings.trustedPeers(&reader)
         self.accessLog = AccessLog.Destination(reader.text("ACCESS_LOG") ?? "-")
         self.upstreamHTTP2 = reader.flag("UPSTREAM_HTTP2", default: true)
+        self.upstreamProxy = DataPlaneSettings.upstreamProxy(&reader, to: self.upstream)
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }

@@ -141,6 +141,8 @@ final class Deployment: Sendable {
         dataPlane.listenHost = configuration.listen.host
         dataPlane.listenPort = configuration.listen.port
         dataPlane.upstreamCAFile = configuration.upstreamCAFile
+        dataPlane.upstreamHTTP2 = configuration.upstreamHTTP2
+        dataPlane.upstreamProxy = configuration.upstreamProxy
         dataPlane.certificates = configuration.certificates
         dataPlane.trustedPeers = configuration.trustedPeers
         dataPlane.caps = configuration.caps
