@@ -76,7 +76,7 @@ import Testing
             for _ in 0..<5 { running.append(try await rig.begin()) }
             for future in running {
                 let got = try await future.get()
-                #expect(got.ending == .failed(.nameNotResolved))
+                #expect(got.ending == .failed(.connectFailed))
                 #expect(got.written == .nothing)
             }
             let counts = try await rig.onLoop { [$0.count, $0.idleCount, $0.waitingCount] }

@@ -79,8 +79,7 @@ import Testing
         Good("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
         Good("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", keepAlive: false),
         Good("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n", .length(3), keepAlive: false),
-        Good("get / HTTP/1.1\r\nHost: x\r\n\r\n"),
-        Good("QUERY /x?a=b&c=%20 HTTP/1.1\r\nHost: x\r\n\r\n"),
+        Good("PATCH /x?a=b&c=%20 HTTP/1.1\r\nHost: x\r\n\r\n"),
         Good("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"),
         Good("GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n"),
     ]
@@ -189,7 +188,11 @@ import Testing
         Bad("GET / HTTP/1.10\r\nHost: x\r\n\r\n", .badVersion),
         Bad("GET / HTTP/01.1\r\nHost: x\r\n\r\n", .badVersion),
         Bad("GET / HTTP/1,1\r\nHost: x\r\n\r\n", .badVersion),
-        Bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .badVersion),
+        Bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .badMethod),
+        Bad("get / HTTP/1.1\r\nHost: x\r\n\r\n", .badMethod),
+        Bad("GETS / HTTP/1.1\r\nHost: x\r\n\r\n", .badMethod),
+        Bad("helloGET / HTTP/1.1\r\nHost: x\r\n\r\n", .badMethod),
+        Bad(fields: "Expect: something\r\n", .unknownExpectation),
         Bad("GET / HTTP/1.1\r\n\r\n", .missingHost),
         Bad("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", .repeatedField),
         Bad("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", .badHost),
@@ -260,14 +263,16 @@ import Testing
         #expect(
             try !Self.head("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
                 .expectContinue)
-        #expect(try !Self.head(Self.start + Self.host + "Expect: something\r\n\r\n").expectContinue)
+        #expect(
+            try !Self.head("POST / HTTP/1.0\r\nExpect: something\r\nContent-Length: 1\r\n\r\n").expectContinue
+        )
     }
 
     @Test(arguments: [
         ("GET", RequestHead.Method.get), ("HEAD", .head), ("POST", .post), ("PUT", .put), ("PATCH", .patch),
-        ("DELETE", .delete), ("OPTIONS", .options), ("Post", .other), ("CONNECT", .other), ("GETS", .other),
+        ("DELETE", .delete), ("OPTIONS", .options), ("CONNECT", .other), ("TRACE", .other),
     ])
-    func methodsAreCaseSensitive(name: String, method: RequestHead.Method) throws {
+    func methodsAreKnown(name: String, method: RequestHead.Method) throws {
         #expect(try Self.head("\(name) / HTTP/1.1\r\nHost: x\r\n\r\n").method == method)
     }
 

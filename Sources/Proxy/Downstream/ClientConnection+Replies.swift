@@ -155,6 +155,7 @@ extension HeadFault {
     var refusalCode: Refusal.Code {
         switch self {
         case .headTooLarge, .tooManyFields: .headTooLarge
+        case .unknownExpectation: .expectationFailed
         default: .invalidRequest
         }
     }

@@ -25,6 +25,8 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var inbox = ByteBuffer()
     private var headSearch = ResponseHeadSearch()
     private var keepsAlive = true
+    private var interimHeads = 0
+    private static let interimHeadsMax = 16
     private var readsPaused = false
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
@@ -77,6 +79,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let context = self.context else { return }
         self.uses += 1
         self.closedUnaware = false
+        self.interimHeads = 0
         self.state = .head
         self.keepsAlive = true
         self.headSearch = ResponseHeadSearch()
@@ -254,8 +257,9 @@ final class UpstreamConnection: ChannelInboundHandler {
             self.headSearch = ResponseHeadSearch()
             guard let bytes = self.inbox.readSlice(length: head.byteCount) else { return false }
             if head.isInterim {
+                self.interimHeads += 1
                 // 101 would hand the connection to another protocol, which nobody asked for.
-                if head.status == 101 { self.violation() }
+                if head.status == 101 || self.interimHeads > Self.interimHeadsMax { self.violation() }
                 return !self.isAborted
             }
             self.begin(head, bytes)

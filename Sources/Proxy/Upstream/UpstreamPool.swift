@@ -187,7 +187,8 @@ final class UpstreamPool {
         guard connection.idleSince + self.limits.idleMax > now, connection.retireAt > now else {
             return false
         }
-        return !self.limits.checksLiveness || connection.isAlive()
+        let isAlive = connection.isAlive()
+        return isAlive || !self.limits.checksLiveness
     }
 
     var idleCount: Int { self.idle.count - self.deadInIdle }

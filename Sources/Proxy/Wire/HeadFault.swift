@@ -18,6 +18,7 @@ enum HeadFault: String, Error, Sendable, Equatable, CaseIterable {
     case badLength = "content-length"
     case lengthAndChunked = "content-length beside transfer-encoding"
     case unknownTransferCoding = "transfer-encoding"
+    case unknownExpectation = "expect"
     case headTooLarge = "head too large"
     case tooManyFields = "too many fields"
     case badChunk = "chunk"

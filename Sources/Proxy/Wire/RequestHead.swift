@@ -54,6 +54,7 @@ enum RequestHeadParser {
         for field in scan.fields {
             if let fault = noted.note(bytes, field) { return .invalid(fault) }
         }
+        if line.minorVersion == 1 && noted.expectsUnknown { return .invalid(.unknownExpectation) }
         if line.minorVersion == 1 && noted.host == nil { return .invalid(.missingHost) }
         if scan.isChunked && (scan.contentLength != nil || line.minorVersion == 0) {
             return .invalid(.lengthAndChunked)
@@ -99,14 +100,18 @@ private struct RequestLine {
         }
         self.minorVersion = Int(minor - 0x30)
         self.byteCount = at + 11
-        self.method = Self.method(bytes, self.methodRange)
+        // A method that nobody here knows is more likely the body of the request before.
+        guard let method = Self.method(bytes, self.methodRange) else { return nil }
+        self.method = method
     }
 
     /// Names what is wrong with a line that `init` refused.
     static func fault(_ bytes: UnsafeRawBufferPointer, end: Int) -> HeadFault {
         var at = 0
         while at < end, Characters.isToken(bytes[at]) { at += 1 }
-        guard at > 0, at <= 32, at < end, bytes[at] == 0x20 else { return .badMethod }
+        guard at > 0, at <= 32, at < end, bytes[at] == 0x20, Self.method(bytes, 0..<at) != nil else {
+            return .badMethod
+        }
         let start = at + 1
         at = start
         while at < end, bytes[at] > 0x20, bytes[at] < 0x7f { at += 1 }
@@ -114,19 +119,19 @@ private struct RequestLine {
         return .badVersion
     }
 
-    private static func method(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> RequestHead.Method {
+    private static func method(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> RequestHead.Method? {
         // Methods are case-sensitive; a lower-case one is a method of its own.
         func named(_ name: StaticString) -> Bool {
             range.count == name.utf8CodeUnitCount
                 && range.allSatisfy { bytes[$0] == name.utf8Start[$0 - range.lowerBound] }
         }
         switch range.count {
-        case 3: return named("GET") ? .get : named("PUT") ? .put : .other
-        case 4: return named("POST") ? .post : named("HEAD") ? .head : .other
-        case 5: return named("PATCH") ? .patch : .other
-        case 6: return named("DELETE") ? .delete : .other
-        case 7: return named("OPTIONS") ? .options : .other
-        default: return .other
+        case 3: return named("GET") ? .get : named("PUT") ? .put : nil
+        case 4: return named("POST") ? .post : named("HEAD") ? .head : nil
+        case 5: return named("PATCH") ? .patch : named("TRACE") ? .other : nil
+        case 6: return named("DELETE") ? .delete : nil
+        case 7: return named("OPTIONS") ? .options : named("CONNECT") ? .other : nil
+        default: return nil
         }
     }
 }
@@ -141,6 +146,7 @@ private struct NotedFields {
     var tollgateUser: Range<Int>?
     var tollgateReceipt: Range<Int>?
     var expectContinue = false
+    var expectsUnknown = false
 
     mutating func note(_ bytes: UnsafeRawBufferPointer, _ field: FieldLine) -> HeadFault? {
         func once(_ slot: inout Range<Int>?, _ name: StaticString) -> HeadFault? {
@@ -154,9 +160,9 @@ private struct NotedFields {
             if let fault = once(&self.host, "host") { return fault }
             return self.host == field.value && !Characters.isHost(bytes, field.value) ? .badHost : nil
         case 6:
-            if Characters.equal(bytes, field.name, "expect") {
-                self.expectContinue = Characters.equal(bytes, field.value, "100-continue")
-            }
+            guard Characters.equal(bytes, field.name, "expect") else { return nil }
+            self.expectContinue = Characters.equal(bytes, field.value, "100-continue")
+            self.expectsUnknown = !self.expectContinue
             return nil
         case 12: return once(&self.contentType, "content-type")
         case 13: return once(&self.authorization, "authorization")

@@ -51,6 +51,8 @@ struct ResponseHeadSearch {
         if scan.isChunked && (scan.contentLength != nil || line.minorVersion == 0) {
             return .invalid(.lengthAndChunked)
         }
+        // HTTP/1.0 has no interim responses: who takes one for the final response ends elsewhere.
+        if line.status < 200 && line.minorVersion == 0 { return .invalid(.badStatusLine) }
         var contentType: Range<Int>?
         var contentEncoding: Range<Int>?
         var requestID: Range<Int>?

@@ -66,6 +66,8 @@ enum UpstreamRequest {
         case 19 where named("openai-organization"): return false
         default: break
         }
+        // Programs that turn names into variables read `content_length` as `content-length`.
+        if name.contains(where: { bytes[$0] == UInt8(ascii: "_") }) { return false }
         if begins("x-tollgate-") || begins("proxy-") || begins("x-forwarded-") { return false }
         return !Self.endsHere(bytes, name, head)
     }

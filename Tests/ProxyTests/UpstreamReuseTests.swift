@@ -1,0 +1,77 @@
+import NIOCore
+import NIOPosix
+import Testing
+
+@testable import Proxy
+
+/// A POST must never be sent twice, and must not be lost to a connection that upstream closed while it was idle.
+@Suite(.timeLimit(.minutes(1))) struct UpstreamReuseTests {
+    private static var unchecked: UpstreamPool.Limits {
+        var limits = UpstreamPool.Limits()
+        limits.checksLiveness = false
+        return limits
+    }
+
+    /// The peer's FIN is in the kernel, but the event loop has not read it yet: the kernel is asked.
+    @Test func aConnectionThatUpstreamClosedIsNotUsedAgain() async throws {
+        try await withUpstream([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
+            for round in 1...10 {
+                UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+                await upstream.closeAll()
+                #expect(upstream.state.requests.count == round)
+            }
+        }
+    }
+
+    /// Bytes that upstream has read are upstream's: whatever becomes of the connection, there is no second try.
+    @Test func whatWasReadIsNeverSaidToBeUntaken() async throws {
+        try await withUpstream([.reply(UpstreamConnectionTests.five), .close], limits: Self.unchecked) {
+            rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            let got = try await rig.run()
+            #expect(got.reused == true && got.ending == .closed(.closed))
+            #expect(upstream.state.requests.count == 2)
+        }
+    }
+
+    /// Upstream's socket was closed before the request reached it: its FIN acknowledges nothing, and a reset follows.
+    @Test func whatMeetsAClosedSocketIsUntaken() async throws {
+        let peer = try ClosingPeer()
+        try await UpstreamRig.with("http://127.0.0.1:\(peer.port)", limits: Self.unchecked) { rig in
+            async let first = rig.run()
+            try await peer.answerFirst()
+            UpstreamConnectionTests.expectComplete(try await first, "hello")
+            // While the loop is busy the peer closes and the request is written: in this order for the kernel, the
+            // other way round for the loop.
+            let done = try await rig.loop.submit {
+                peer.closeNow()
+                let promise = rig.loop.makePromise(of: Transcript.self)
+                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
+                rig.pool.value.lease(borrower)
+                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
+                promise.futureResult.whenComplete { _ in _ = bound }
+                return promise.futureResult
+            }.get()
+            let got = try await done.get()
+            #expect(got.reused == true && got.ending == .closed(.notAccepted))
+            #expect(got.written == .nothing)
+        }
+    }
+
+    @Test func aFreshLeaseGetsAConnectionThatNobodyUsed() async throws {
+        try await withUpstream([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            let done = try await rig.loop.submit {
+                let promise = rig.loop.makePromise(of: Transcript.self)
+                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
+                rig.pool.value.lease(borrower, fresh: true)
+                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
+                promise.futureResult.whenComplete { _ in _ = bound }
+                return promise.futureResult
+            }.get()
+            let got = try await done.get()
+            UpstreamConnectionTests.expectComplete(got, "hello")
+            #expect(got.reused == false && upstream.state.connections == 2)
+        }
+    }
+}
