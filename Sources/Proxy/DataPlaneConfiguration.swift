@@ -95,6 +95,8 @@ public struct DataPlaneConfiguration: Sendable {
         public var drain: TimeAmount = .seconds(300)
         /// `SHUTDOWN_DELAY_SECONDS`: how long everything is still served, not ready, before the listener closes.
         public var shutdownDelay: TimeAmount = .zero
+        /// For how long connections that are open when the listener closes may bring one last request.
+        public var lastRequests: TimeAmount = .seconds(1)
         /// `SHUTDOWN_TIMEOUT_SECONDS`: how long running exchanges may go on after that.
         public var shutdown: TimeAmount = .seconds(30)
 

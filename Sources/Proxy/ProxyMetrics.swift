@@ -10,6 +10,7 @@ public final class ProxyMetrics: MetricSource, Sendable {
     let exchangesRunning = Atomic(0)
     let connectionsRefused = Atomic(0)
     let retries = Atomic(0)
+    let acceptPauses = Atomic(0)
     let insufficientCredits = Atomic(0)
     let overHold = Atomic(0)
     let upstream = UpstreamCounters()
@@ -44,6 +45,10 @@ public final class ProxyMetrics: MetricSource, Sendable {
             MetricSample(
                 "proxy_connections_refused_total", help: "Connections over a limit, refused.",
                 kind: .counter, count: self.connectionsRefused.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_accept_pauses_total",
+                help: "Times that accepting stopped for want of descriptors or memory.",
+                kind: .counter, count: self.acceptPauses.load(ordering: .relaxed)),
             MetricSample(
                 "proxy_upstream_retries_total",
                 help: "Requests sent on a fresh connection after a dead one that took nothing of them.",

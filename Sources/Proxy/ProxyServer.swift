@@ -46,6 +46,7 @@ public final class ProxyServer: Sendable {
     public func start() async throws {
         let tls = try self.makeTLS()
         let pipeline = try self.makePipeline()
+        let metrics = self.metrics
         var contexts: [NIOLoopBound<LoopContext>] = []
         for eventLoop in self.group.makeIterator() {
             contexts.append(try await self.makeContext(on: eventLoop, tls: tls))
@@ -57,8 +58,8 @@ public final class ProxyServer: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // Out of descriptors: the listener stays readable, so without a pause it would spin.
-                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { metrics.acceptPauses.wrappingAdd(1, ordering: .relaxed) })
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -141,7 +142,7 @@ public final class ProxyServer: Sendable {
         await self.onEachLoop { $0.quiesceSessions() }
         // A request can be on its way on any connection that is open; it is answered, and the connection with it
         // comes to its end.
-        let lastRequests = min(.seconds(1), timeouts.shutdown)
+        let lastRequests = min(timeouts.lastRequests, timeouts.shutdown)
         await self.wait(atMost: lastRequests) { await self.sum { $0.connectionCount } == 0 }
         await self.onEachLoop { $0.close() }
         await self.wait(atMost: timeouts.shutdown - lastRequests) {

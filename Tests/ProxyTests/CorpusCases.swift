@@ -50,7 +50,8 @@ enum SmugglingCorpus {
         "+5", "-5", "-0", "+0", "0x5", "5x", "x5", "5 5", "5,5", "5, 5", "5,6", ",5", "5,", "5;5", "5.0",
         "5e0", "١", "५",
         "\u{0b}5", "5\u{0b}", "\u{0c}5", "\u{a0}5", "0o5", "0b1", "5_0", "'5'", "\"5\"", "",
-        "99999999999999999999", "18446744073709551621", "9223372036854775808", "4294967301x", "5\t5", "five",
+        "99999999999999999999", "18446744073709551621", "9223372036854775808", "4294967301x", "5\t5", "5\t",
+        "\t5", "five",
         "Infinity",
         "NaN", "5\u{00}", "\u{7f}5",
     ].map {
@@ -217,7 +218,7 @@ enum SmugglingCorpus {
         SmugglingCase("plain GET", "GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n", .accepted([""])),
         SmugglingCase("a body", post("Content-Length: 5\r\n", "hello"), .accepted(["hello"])),
         SmugglingCase(
-            "a length with blanks around", post("Content-Length: \t5 \t\r\n", "hello"), .accepted(["hello"])),
+            "a length with blanks around", post("Content-Length:  5  \r\n", "hello"), .accepted(["hello"])),
         SmugglingCase("a length with zeros", post("Content-Length: 005\r\n", "hello"), .accepted(["hello"])),
         SmugglingCase(
             "chunks", post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"),

@@ -86,7 +86,8 @@ import Testing
         var facts = ReplyWriter.Facts(hold: hold)
         facts.held = held.map { Millicredits($0) }
         ReplyWriter.upstreamHead(
-            head, bytes: ByteBuffer(string: text), framing: framing, facts: facts, close: close, date: date,
+            head, bytes: ByteBuffer(string: text), framing: framing, facts: facts,
+            persistence: close ? .close : .implied, date: date,
             into: &out)
         let written = String(buffer: out)
         #expect(written.hasSuffix("\r\n\r\n"))

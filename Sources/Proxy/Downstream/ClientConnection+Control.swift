@@ -6,7 +6,9 @@ extension ClientConnection {
         guard let context = self.context else { return }
         let writer = ControlReplyWriter(
             channel: context.channel, headOnly: request.head.method == .head, close: self.closesAfter,
-            chunkedAllowed: request.head.minorVersion == 1)
+            chunkedAllowed: request.head.minorVersion == 1,
+            announcesKeepAlive: request.head.announcesKeepAlive)
+        self.controlWriter = writer
         let call = request.controlRequest(channel: context.channel)
         let began = NIODeadline.now()
         let control = self.loop.dependencies.control
@@ -40,6 +42,7 @@ extension ClientConnection {
         self.log(
             request, status: isGone ? Status.clientClosed : writer.status ?? 500,
             isGone ? .clientGone : broken ? .failed : .complete, bytes: writer.bytesWritten, began: began)
+        self.controlWriter = nil
         guard isOpen else { return }
         self.replyEnded(close: broken)
     }

@@ -34,7 +34,16 @@ extension ClientConnection {
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
     /// Whether the reply must say `connection: close`.
-    var closesAfter: Bool { self.closesAfterReply || self.inputEnded || self.loop.isLeaving }
+    var closesAfter: Bool {
+        // Requests that came before a FIN are still answered; then nothing comes any more.
+        let isLast = self.inputEnded && self.inbox.readableBytes == 0
+        return self.closesAfterReply || isLast || self.loop.isLeaving
+    }
+
+    /// What the reply to this request says of the connection.
+    func persistence(of head: RequestHead) -> ReplyWriter.Persistence {
+        self.closesAfter ? .close : head.announcesKeepAlive ? .announced : .implied
+    }
 
     /// The reply is complete: go on with the next request.
     func replyEnded(close: Bool = false) {
@@ -51,6 +60,8 @@ extension ClientConnection {
         self.awaitNext()
         self.advance()
         self.updateReads()
+        // What was sent before the FIN is answered; after it nothing comes.
+        if self.inputEnded, case .waiting = self.phase { self.closeAfterOutput() }
     }
 
     /// Closes once the socket took the last byte; a close at once would throw away what waits.
@@ -104,7 +115,8 @@ extension ClientConnection {
         let date = self.loop.now()
         self.write { out in
             ReplyWriter.refusal(
-                refusal, shape: request.plane.errorShape, hold: nil, close: self.closesAfter,
+                refusal, shape: request.plane.errorShape, hold: nil,
+                persistence: self.persistence(of: request.head),
                 headOnly: request.head.method == .head, date: date, into: &out)
         }
         self.loop.metrics.countRequest(request.plane.metricLabel, status: refusal.code.status)
@@ -131,7 +143,8 @@ extension ClientConnection {
         let date = self.loop.now()
         self.write { out in
             ReplyWriter.refusal(
-                Refusal(code, message), shape: .openAI, hold: nil, close: true, headOnly: false, date: date,
+                Refusal(code, message), shape: .openAI, hold: nil, persistence: .close, headOnly: false,
+                date: date,
                 into: &out)
         }
         self.loop.metrics.countRequest(.invalid, status: code.status)

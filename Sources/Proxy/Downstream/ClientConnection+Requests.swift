@@ -41,6 +41,9 @@ extension ClientConnection {
         case .control:
             self.phase = .admitting(request)
             self.collectBody()
+        case .data where self.inputEnded:
+            // Sent before a FIN, read after it: the client may be gone, and this would be billed.
+            self.abort()
         case .data(let route):
             self.phase = .admitting(request)
             if let refusal = self.refusal(of: request) {

@@ -38,6 +38,7 @@ final class ClientConnection: ChannelInboundHandler {
     var context: ChannelHandlerContext?
     var exchange: Exchange?
     var controlTask: Task<Void, Never>?
+    var controlWriter: ControlReplyWriter?
     var closesAfterReply = false
     /// Bytes of a request that was refused may still come.
     var lingersAfterReply = false
@@ -161,6 +162,12 @@ final class ClientConnection: ChannelInboundHandler {
 
     /// Called a few times per second.
     func checkDeadline(_ now: NIODeadline) {
+        if let writer = self.controlWriter,
+            writer.isStalled(since: now - self.loop.configuration.timeouts.clientWrite)
+        {
+            self.abort()
+            return
+        }
         guard now >= self.deadline else { return }
         switch self.phase {
         case .waiting where self.inbox.readableBytes == 0:

@@ -7,8 +7,16 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
     private let headOnly: Bool
     private let close: Bool
     private let chunkedAllowed: Bool
+    private let announcesKeepAlive: Bool
     private let framing = NIOLockedValueBox(Framing.none)
-    private let sent = NIOLockedValueBox<(status: Int?, bytes: Int)>((nil, 0))
+    private let sent = NIOLockedValueBox(Sent())
+
+    private struct Sent {
+        var status: Int?
+        var bytes = 0
+        /// When the write that is under way began.
+        var writingSince: NIODeadline?
+    }
 
     private enum Framing: Sendable { case none, length, chunked, closeDelimited }
 
@@ -23,15 +31,23 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         self.sent.withLockedValue { sent in
             sent.status = status ?? sent.status
             sent.bytes += bytes.readableBytes
+            sent.writingSince = .now()
         }
         try await self.channel.writeAndFlush(bytes)
+        self.sent.withLockedValue { $0.writingSince = nil }
     }
 
-    init(channel: any Channel, headOnly: Bool, close: Bool, chunkedAllowed: Bool) {
+    /// Whether the socket has been taking nothing of one write since then.
+    func isStalled(since deadline: NIODeadline) -> Bool {
+        self.sent.withLockedValue { $0.writingSince.map { $0 <= deadline } ?? false }
+    }
+
+    init(channel: any Channel, headOnly: Bool, close: Bool, chunkedAllowed: Bool, announcesKeepAlive: Bool) {
         self.channel = channel
         self.headOnly = headOnly
         self.close = close
         self.chunkedAllowed = chunkedAllowed
+        self.announcesKeepAlive = announcesKeepAlive
     }
 
     func head(_ head: ControlResponseHead) async throws {
@@ -49,7 +65,8 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         let framing: Framing =
             bodiless || hasLength ? .length : self.chunkedAllowed ? .chunked : .closeDelimited
         if framing == .chunked { out.writeStaticString("transfer-encoding: chunked\r\n") }
-        if self.close || framing == .closeDelimited { out.writeStaticString("connection: close\r\n") }
+        let closes = self.close || framing == .closeDelimited
+        ReplyWriter.persistence(closes ? .close : self.announcesKeepAlive ? .announced : .implied, into: &out)
         out.writeStaticString("\r\n")
         self.framing.withLockedValue { $0 = framing }
         try await self.send(out, status: head.status)

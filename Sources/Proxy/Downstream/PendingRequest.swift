@@ -138,6 +138,11 @@ final class PendingRequest {
     }
 }
 
+extension RequestHead {
+    /// A client of HTTP/1.0 that asked to keep the connection must be told that it is kept.
+    var announcesKeepAlive: Bool { self.minorVersion == 0 && self.keepAlive }
+}
+
 extension Plane {
     var errorShape: Refusal.Shape {
         switch self {

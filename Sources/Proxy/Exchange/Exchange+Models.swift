@@ -32,7 +32,8 @@ extension Exchange {
         let date = self.loop.now()
         connection.write { out in
             ReplyWriter.json(
-                body, hold: self.hold, close: connection.closesAfter, headOnly: headOnly, date: date,
+                body, hold: self.hold, persistence: connection.persistence(of: self.request.head),
+                headOnly: headOnly, date: date,
                 into: &out)
         }
         self.finish(status: 200, .complete)

@@ -141,7 +141,8 @@ extension Exchange {
         connection.write { out in
             ReplyWriter.upstreamHead(
                 relay.head, bytes: relay.headBytes, framing: framing, facts: facts,
-                close: connection.closesAfter || framing == .closeDelimited, date: date, into: &out)
+                persistence: framing == .closeDelimited
+                    ? .close : connection.persistence(of: self.request.head), date: date, into: &out)
         }
     }
 

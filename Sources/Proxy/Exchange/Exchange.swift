@@ -103,7 +103,8 @@ final class Exchange {
         let date = self.loop.now()
         connection.write { out in
             ReplyWriter.refusal(
-                refusal, shape: self.shape, hold: self.hold, close: connection.closesAfter,
+                refusal, shape: self.shape, hold: self.hold,
+                persistence: connection.persistence(of: self.request.head),
                 headOnly: headOnly,
                 date: date, into: &out)
         }

@@ -85,6 +85,24 @@ struct FieldScan {
         return self.frame(bytes, start..<colon, low..<high)
     }
 
+    /// A tab on either side of a value.
+    private func hasTab(
+        _ bytes: UnsafeRawBufferPointer, after name: Range<Int>, _ value: Range<Int>
+    ) -> Bool {
+        var at = name.upperBound + 1
+        while at < value.lowerBound {
+            if bytes[at] == 0x09 { return true }
+            at += 1
+        }
+        // The line goes on with blanks up to its CR.
+        at = value.upperBound
+        while bytes[at] != 0x0d {
+            if bytes[at] == 0x09 { return true }
+            at += 1
+        }
+        return false
+    }
+
     /// Notes the fields that say where the message ends.
     private mutating func frame(
         _ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ value: Range<Int>
@@ -97,10 +115,13 @@ struct FieldScan {
                 self.connectionKeepAlive || Characters.hasToken(bytes, value, "keep-alive")
         case 14 where Characters.equal(bytes, name, "content-length"):
             guard self.contentLength == nil else { return .repeatedField }
+            // Blanks around a value may be tabs, but not all readers think so of this one.
+            guard !self.hasTab(bytes, after: name, value) else { return .badLength }
             guard let length = Characters.decimal(bytes, value) else { return .badLength }
             self.contentLength = length
         case 17 where Characters.equal(bytes, name, "transfer-encoding"):
             guard self.transferEncoding == nil else { return .repeatedField }
+            guard !self.hasTab(bytes, after: name, value) else { return .unknownTransferCoding }
             // Only `chunked`, alone: every other coding would hide bytes that must be metered.
             guard Characters.equal(bytes, value, "chunked") else { return .unknownTransferCoding }
             self.transferEncoding = value

@@ -3,6 +3,15 @@ import NIOCore
 
 /// Writes what goes down to the client: heads, chunk framing, our own answers.
 enum ReplyWriter {
+    /// What a reply says of its connection.
+    enum Persistence {
+        case close
+        /// Kept, as HTTP/1.1 implies.
+        case implied
+        /// Kept, which a client of HTTP/1.0 must be told.
+        case announced
+    }
+
     enum Framing: Equatable {
         case length(Int)
         case chunked
@@ -21,7 +30,7 @@ enum ReplyWriter {
 
     /// The head of an upstream response: its status, the few fields that pass, and ours.
     static func upstreamHead(
-        _ head: ResponseHead, bytes: ByteBuffer, framing: Framing, facts: Facts, close: Bool,
+        _ head: ResponseHead, bytes: ByteBuffer, framing: Framing, facts: Facts, persistence: Persistence,
         date: HTTPDate, into out: inout ByteBuffer
     ) {
         self.statusLine(head.status, into: &out)
@@ -31,12 +40,13 @@ enum ReplyWriter {
             }
         }
         self.facts(facts, into: &out)
-        self.common(framing, close: close, date: date, into: &out)
+        self.common(framing, persistence: persistence, date: date, into: &out)
     }
 
     /// A whole answer of our own.
     static func refusal(
-        _ refusal: Refusal, shape: Refusal.Shape, hold: HoldID?, close: Bool, headOnly: Bool, date: HTTPDate,
+        _ refusal: Refusal, shape: Refusal.Shape, hold: HoldID?, persistence: Persistence, headOnly: Bool,
+        date: HTTPDate,
         into out: inout ByteBuffer
     ) {
         let body = refusal.body(shape)
@@ -50,18 +60,19 @@ enum ReplyWriter {
         }
         if refusal.mustNotRetry { out.writeStaticString("x-should-retry: false\r\n") }
         if refusal.code == .methodNotAllowed { out.writeStaticString("allow: POST\r\n") }
-        self.common(.length(body.utf8.count), close: close, date: date, into: &out)
+        self.common(.length(body.utf8.count), persistence: persistence, date: date, into: &out)
         if !headOnly { out.writeString(body) }
     }
 
     /// A whole JSON answer of our own with status 200.
     static func json(
-        _ body: String, hold: HoldID, close: Bool, headOnly: Bool, date: HTTPDate, into out: inout ByteBuffer
+        _ body: String, hold: HoldID, persistence: Persistence, headOnly: Bool, date: HTTPDate,
+        into out: inout ByteBuffer
     ) {
         self.statusLine(200, into: &out)
         out.writeStaticString("content-type: application/json\r\n")
         self.facts(Facts(hold: hold), into: &out)
-        self.common(.length(body.utf8.count), close: close, date: date, into: &out)
+        self.common(.length(body.utf8.count), persistence: persistence, date: date, into: &out)
         if !headOnly { out.writeString(body) }
     }
 
@@ -96,7 +107,9 @@ enum ReplyWriter {
         out.writeStaticString("\r\n")
     }
 
-    private static func common(_ framing: Framing, close: Bool, date: HTTPDate, into out: inout ByteBuffer) {
+    private static func common(
+        _ framing: Framing, persistence: Persistence, date: HTTPDate, into out: inout ByteBuffer
+    ) {
         out.writeBytes(date.field)
         switch framing {
         case .length(let length):
@@ -108,8 +121,16 @@ enum ReplyWriter {
         case .closeDelimited:
             break
         }
-        if close { out.writeStaticString("connection: close\r\n") }
+        self.persistence(persistence, into: &out)
         out.writeStaticString("\r\n")
+    }
+
+    static func persistence(_ persistence: Persistence, into out: inout ByteBuffer) {
+        switch persistence {
+        case .close: out.writeStaticString("connection: close\r\n")
+        case .announced: out.writeStaticString("connection: keep-alive\r\n")
+        case .implied: break
+        }
     }
 
     private static func facts(_ facts: Facts, into out: inout ByteBuffer) {

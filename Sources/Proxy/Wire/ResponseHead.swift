@@ -52,7 +52,10 @@ struct ResponseHeadSearch {
             return .invalid(.lengthAndChunked)
         }
         // HTTP/1.0 has no interim responses: who takes one for the final response ends elsewhere.
-        if line.status < 200 && line.minorVersion == 0 { return .invalid(.badStatusLine) }
+        // Nor can one be the last of its connection.
+        if line.status < 200, line.minorVersion == 0 || !scan.keepsAlive(minorVersion: 1) {
+            return .invalid(.badStatusLine)
+        }
         var contentType: Range<Int>?
         var contentEncoding: Range<Int>?
         var requestID: Range<Int>?
