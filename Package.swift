@@ -90,8 +90,7 @@ let package = Package(
         .testTarget(
             name: "ProxyTests",
             dependencies: [
-                "Proxy", "Metering", logging, nioConcurrency, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioHTTP2,
-                nioPosix, nioSSL, nioTLS,
+                "Proxy", "Metering", logging, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioPosix, nioSSL,
             ],
             swiftSettings: settings),
 

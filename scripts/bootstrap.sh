@@ -32,6 +32,11 @@ missing_packages() {
   have_postgres || echo postgresql
   have_redis || echo redis-server
   have_venv || echo python3-venv
+  # The tests' peers: proxies in front and behind, and an HTTP/2 client.
+  have openssl || echo openssl
+  have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
+  have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
+  have h2load || echo nghttp2-client
 }
 
 # --- Installing ---

@@ -204,14 +204,14 @@ class Dev:
 class Serve:
     """One more proxy on a dev stack's stores."""
 
-    def __init__(self, dev, **env):
-        self.port, self.ops = free_port(), free_port()
+    def __init__(self, dev, port=None, **env):
+        self.port, self.ops = port or free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.port}/v1"
         self.root = f"http://127.0.0.1:{self.port}"
         settings = dev.environment(
-            LISTEN=f"127.0.0.1:{self.port}", OPS_LISTEN=f"127.0.0.1:{self.ops}", **env)
+            **{"LISTEN": f"127.0.0.1:{self.port}", "OPS_LISTEN": f"127.0.0.1:{self.ops}", "ACCESS_LOG": "off", **env})
         self.process = Process(
-            [BIN / "tollgate", "serve"], settings, dev.directory / f"serve-{self.port}.log", cwd=ROOT)
+            [BIN / "tollgate", "serve"], settings, dev.directory / f"serve-{self.port}-{self.ops}.log", cwd=ROOT)
         wait_until(self.ready, 60, "tollgate serve")
 
     def ready(self):

@@ -4,8 +4,9 @@ import NIOCore
 extension ClientConnection {
     func answerControl(_ request: PendingRequest) {
         guard let context = self.context else { return }
+        self.saidClose = self.closesAfter
         let writer = ControlReplyWriter(
-            channel: context.channel, headOnly: request.head.method == .head, close: self.closesAfter,
+            channel: context.channel, headOnly: request.head.method == .head, close: self.saidClose,
             chunkedAllowed: request.head.minorVersion == 1,
             announcesKeepAlive: request.head.announcesKeepAlive)
         self.controlWriter = writer

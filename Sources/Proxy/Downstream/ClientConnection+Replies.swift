@@ -42,7 +42,8 @@ extension ClientConnection {
 
     /// What the reply to this request says of the connection.
     func persistence(of head: RequestHead) -> ReplyWriter.Persistence {
-        self.closesAfter ? .close : head.announcesKeepAlive ? .announced : .implied
+        self.saidClose = self.closesAfter
+        return self.saidClose ? .close : head.announcesKeepAlive ? .announced : .implied
     }
 
     /// The reply is complete: go on with the next request.
@@ -51,7 +52,8 @@ extension ClientConnection {
         self.exchange = nil
         self.controlTask = nil
         self.forgetBody()
-        if close || self.closesAfter {
+        // While the server leaves, a client that was not told may have sent its next request already.
+        if close || self.closesAfterReply || self.saidClose {
             self.closeAfterOutput()
             return
         }

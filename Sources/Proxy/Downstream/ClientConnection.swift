@@ -40,6 +40,8 @@ final class ClientConnection: ChannelInboundHandler {
     var controlTask: Task<Void, Never>?
     var controlWriter: ControlReplyWriter?
     var closesAfterReply = false
+    /// The reply that runs says that its connection closes.
+    var saidClose = false
     /// Bytes of a request that was refused may still come.
     var lingersAfterReply = false
     /// The client closed its sending side.

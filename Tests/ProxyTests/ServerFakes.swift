@@ -1,0 +1,281 @@
+import Metering
+import NIOCore
+import NIOPosix
+import Synchronization
+
+@testable import Proxy
+
+/// Two account keys and a service key in memory. Cold: nothing is in the snapshot, every look-up is answered by
+/// another thread, as the database's would be; when `isHeld`, only once the test says so.
+final class FakeDirectory: AccountDirectory {
+    static let key = "tg_ada_0123456789abcdef0123456789abcdef"
+    static let suspendedKey = "tg_eve_0123456789abcdef0123456789abcdef"
+    static let serviceKey = "tg_svc_0123456789abcdef0123456789abcdef"
+    static let hasher = KeyHasher(peppers: [Array(repeating: 7, count: 32)])
+
+    struct State: Sendable {
+        var isCold = false
+        var isHeld = false
+        var held: [@Sendable () -> Void] = []
+        var lookups = 0
+    }
+
+    let watched = Watched(State())
+    private let keys: [KeyDigest: KeyRecord]
+
+    init() {
+        func digest(_ key: String) -> KeyDigest {
+            Array(key.utf8).withUnsafeBytes { Self.hasher.digest($0) }
+        }
+        self.keys = [
+            digest(Self.key): KeyRecord(keyID: 1, holder: .account(1), label: "ada"),
+            digest(Self.suspendedKey): KeyRecord(keyID: 2, holder: .account(2), label: "eve"),
+            digest(Self.serviceKey): KeyRecord(keyID: 3, holder: .service, label: "shop"),
+        ]
+    }
+
+    private static let users = ["ada": AccountID(1), "eve": AccountID(2)]
+
+    private static func record(_ userID: String) -> AccountRecord {
+        AccountRecord(
+            account: self.users[userID] ?? AccountID(9), userID: userID, suspended: userID == "eve")
+    }
+
+    private static func record(_ account: AccountID) -> AccountRecord? {
+        self.users.first { $0.value == account }.map { self.record($0.key) }
+    }
+
+    private var isCold: Bool { self.watched.state.isCold }
+
+    func cachedKey(_ digest: KeyDigest) -> KeyRecord? { self.isCold ? nil : self.keys[digest] }
+    func cachedAccount(_ account: AccountID) -> AccountRecord? {
+        self.isCold ? nil : Self.record(account)
+    }
+    func cachedAccount(userID: String) -> AccountRecord? { self.isCold ? nil : Self.record(userID) }
+
+    func resolveKey(
+        _ digest: KeyDigest, reply: @escaping @Sendable (Result<KeyRecord?, DirectoryFailure>) -> Void
+    ) {
+        let key = self.keys[digest]
+        self.answer { reply(.success(key)) }
+    }
+
+    func resolveAccount(
+        _ account: AccountID, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
+    ) { self.answer { reply(.success(Self.record(account))) } }
+
+    func findAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord?, DirectoryFailure>) -> Void
+    ) { self.answer { reply(.success(Self.record(userID))) } }
+
+    func findOrCreateAccount(
+        userID: String, reply: @escaping @Sendable (Result<AccountRecord, DirectoryFailure>) -> Void
+    ) { self.answer { reply(.success(Self.record(userID))) } }
+
+    private func answer(_ reply: @escaping @Sendable () -> Void) {
+        let isHeld = self.watched.update { state in
+            state.lookups += 1
+            if state.isHeld { state.held.append(reply) }
+            return state.isHeld
+        }
+        if !isHeld { MultiThreadedEventLoopGroup.singleton.any().execute(reply) }
+    }
+
+    /// Answers what is held, and from now on everything at once.
+    func answerHeld() {
+        let held = self.watched.update { state in
+            defer { state.held = [] }
+            state.isHeld = false
+            return state.held
+        }
+        for reply in held { reply() }
+    }
+}
+
+/// One model, at 2 millicredits per input token and 8 per output token.
+struct FakePrices: PriceSource {
+    let current: PriceTable
+
+    static let inputRate: Int64 = 2
+    static let outputRate: Int64 = 8
+
+    init(onDisconnect: DisconnectPolicy? = nil) {
+        func rates(_ factor: Int128) -> TokenRates {
+            let unit = AttoUSD.perMillicredit * factor
+            return TokenRates(input: unit, cachedInput: unit, cacheWrite: unit, output: 4 * unit)
+        }
+        let tier = TierPrice(cost: rates(1), price: rates(2))
+        self.current = PriceTable(
+            version: "test@1", mode: .exact,
+            rows: [
+                ModelPrice(
+                    priceID: "test@1/gpt-test", model: "gpt-test", endpoints: [.chat], context: 128_000,
+                    outputMax: 1000, tiers: [.default: tier], longContext: nil, onDisconnect: onDisconnect)
+            ])
+    }
+}
+
+/// Records what is settled, and whether each reservation came to one end.
+final class RecordingSettlements: SettlementSink {
+    struct State: Sendable {
+        var reserved = 0
+        var givenBack = 0
+        var isFull = false
+        var settlements: [Settlement] = []
+        var violations: [String] = []
+
+        var openReservations: Int { self.reserved - self.givenBack - self.settlements.count }
+    }
+
+    let watched = Watched(State())
+
+    func reserve() -> Bool {
+        self.watched.update { state in
+            if !state.isFull { state.reserved += 1 }
+            return !state.isFull
+        }
+    }
+
+    func giveBackReservation() {
+        self.watched.update { state in
+            state.givenBack += 1
+            if state.openReservations < 0 { state.violations.append("a reservation was given back twice") }
+        }
+    }
+
+    func record(_ settlement: Settlement) {
+        self.watched.update { state in
+            if state.settlements.contains(where: { $0.hold == settlement.hold }) {
+                state.violations.append("hold \(settlement.hold) was settled twice")
+            }
+            state.settlements.append(settlement)
+            if state.openReservations < 0 { state.violations.append("recorded without a reservation") }
+        }
+    }
+
+    func recordUnreserved(_ settlement: Settlement) {
+        self.watched.update { $0.violations.append("the data plane always reserves") }
+    }
+}
+
+/// What Redis is to the real sessions: one balance per account, and the holds on it. `isClosed`: PLACE waits until
+/// the test opens the gate, as behind a slow store.
+final class FakeHoldStore: Sendable {
+    struct State: Sendable {
+        var balance = Millicredits(1_000_000_000)
+        var open: [HoldID: Millicredits] = [:]
+        var captured: [HoldID: Millicredits] = [:]
+        var released: Set<HoldID> = []
+        var placed = 0
+        var isClosed = false
+        var waiting = 0
+        /// Every PLACE gets this answer.
+        var refusesWith: PlaceAnswer?
+        var violations: [String] = []
+
+        var held: Int64 { self.open.values.reduce(0) { $0 + $1.value } }
+    }
+
+    let watched = Watched(State())
+    private let sessions = Mutex<[FakeHoldSession]>([])
+
+    func makeSession(on eventLoop: any EventLoop) -> any HoldSession {
+        let session = FakeHoldSession(self, eventLoop)
+        self.sessions.withLock { $0.append(session) }
+        return session
+    }
+
+    /// Answers what waits, on its own loop, and from now on everything at once.
+    func openGate() async throws {
+        self.watched.update { $0.isClosed = false }
+        for session in self.sessions.withLock({ $0 }) {
+            try await session.eventLoop.submit { session.answerWaiting() }.get()
+        }
+    }
+
+    /// PLACE: the whole want, or half of what is there if that is enough, or nothing.
+    fileprivate func place(_ request: PlaceRequest) -> PlaceAnswer {
+        self.watched.update { state in
+            state.placed += 1
+            if let answer = state.refusesWith { return answer }
+            let available = state.balance.value - state.held
+            let half = max(request.least.value, available / 2)
+            guard
+                let amount = request.want.value <= available
+                    ? request.want.value : half <= available ? half : nil
+            else { return .short(available: Millicredits(available)) }
+            if state.open.updateValue(Millicredits(amount), forKey: request.hold) != nil {
+                state.violations.append("a hold was placed twice")
+            }
+            return .granted(amount: Millicredits(amount), balance: state.balance)
+        }
+    }
+
+    fileprivate func capture(_ settlement: Settlement) {
+        self.watched.update { state in
+            if state.open.removeValue(forKey: settlement.hold) == nil {
+                state.violations.append("captured without a hold")
+            }
+            state.captured[settlement.hold] = settlement.charge.amount
+            state.balance = state.balance.subtracting(settlement.charge.amount) ?? .zero
+        }
+    }
+
+    fileprivate func release(_ hold: HoldID) {
+        self.watched.update { state in
+            if state.open.removeValue(forKey: hold) == nil {
+                state.violations.append("released without a hold")
+            }
+            state.released.insert(hold)
+        }
+    }
+
+    fileprivate func violated(_ what: String) { self.watched.update { $0.violations.append(what) } }
+}
+
+// SAFETY: `waiting` is touched on `eventLoop` only, and each call says so when it is not.
+private final class FakeHoldSession: HoldSession, @unchecked Sendable {
+    let eventLoop: any EventLoop
+    private let store: FakeHoldStore
+    private var waiting: [() -> Void] = []
+
+    init(_ store: FakeHoldStore, _ eventLoop: any EventLoop) {
+        self.store = store
+        self.eventLoop = eventLoop
+    }
+
+    private func checkLoop() {
+        if !self.eventLoop.inEventLoop { self.store.violated("a session was used away from its loop") }
+    }
+
+    func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void) {
+        self.checkLoop()
+        let isClosed = self.store.watched.update { state in
+            if state.isClosed { state.waiting += 1 }
+            return state.isClosed
+        }
+        guard isClosed else {
+            completion(self.store.place(request))
+            return
+        }
+        self.waiting.append { [store] in completion(store.place(request)) }
+    }
+
+    func answerWaiting() {
+        let waiting = self.waiting
+        self.waiting = []
+        let count = waiting.count
+        self.store.watched.update { $0.waiting -= count }
+        for answer in waiting { answer() }
+    }
+
+    func capture(_ settlement: Settlement) {
+        self.checkLoop()
+        self.store.capture(settlement)
+    }
+
+    func release(_ hold: HoldID, of account: AccountID) {
+        self.checkLoop()
+        self.store.release(hold)
+    }
+}
