@@ -3,7 +3,7 @@
 ARGS ?=
 SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
 
-.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench clean
+.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams soak fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,17 @@ readme: ## run the commands that README.md shows (after make test)
 bench: build ## the first figure: requests per second per core, against nginx (needs nginx and wrk)
 	@scripts/venv.sh
 	@.build/venv/bin/python bench/first_figure.py $(ARGS)
+
+bench-streams: build ## memory per open stream, 5,000 of them
+	@scripts/venv.sh
+	@.build/venv/bin/python bench/open_streams.py $(ARGS)
+
+soak: build ## the traffic of two hours at full speed: memory must not grow
+	@scripts/venv.sh
+	@.build/venv/bin/python bench/soak.py $(ARGS)
+
+fuzz: ## ten minutes of the differential fuzzer of the wire; TOLLGATE_FUZZ_SECONDS says otherwise
+	@TOLLGATE_FUZZ_SECONDS=$${TOLLGATE_FUZZ_SECONDS:-600} scripts/test.sh swift --filter FuzzTests
 
 clean: ## remove what was built; the data of `make run` in var/dev stay
 	@rm -rf .build

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// Out of descriptors the listener stays readable: a server that only tried again would spin, and one that gave up would
-/// never serve again.
+/// Out of descriptors the listener stays readable: a server that only tried again would spin, and one that
+/// gave up would never serve again.
 @Suite(.timeLimit(.minutes(3))) struct ServerAcceptTests {
     /// In a process of its own, because the limit is the process'.
     @Test func withoutDescriptorsItWaitsAndThenGoesOn() async {

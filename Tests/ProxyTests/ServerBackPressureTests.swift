@@ -3,8 +3,9 @@ import Testing
 
 @testable import Proxy
 
-/// Whoever is slow slows down whoever feeds it, and nobody else. What is in flight is seen from outside: by the bytes
-/// that the sender's kernel took. Both kernels' buffers are part of that, several megabytes on each side.
+/// Whoever is slow slows down whoever feeds it, and nobody else. What is in flight is seen from outside: by
+/// the bytes that the sender's kernel took. Both kernels' buffers are part of that, several megabytes on each
+/// side.
 @Suite(.timeLimit(.minutes(3))) struct ServerBackPressureTests {
     typealias F = ServerFixtures
 
@@ -112,7 +113,8 @@ import Testing
         }
     }
 
-    /// One loop, one stream at full speed and one that sends a frame at a time: the second must not wait for the first.
+    /// One loop, one stream at full speed and one that sends a frame at a time: the second must not wait for
+    /// the first.
     @Test func aStreamAtFullSpeedDoesNotStarveAnother() async throws {
         try await ServerRig.with { rig in
             let fast = try await rig.connect(keepsBytes: false)

@@ -68,8 +68,8 @@ final class WireClient: Sendable {
         }
     }
 
-    /// Sends one piece after the other, at its pace, until there is none or the server has closed its side. Runs on
-    /// the channel's loop, so that a test that has to wait for its turn does not change the pace.
+    /// Sends one piece after the other, at its pace, until there is none or the server has closed its side.
+    /// Runs on the channel's loop, so that a test that has to wait for its turn does not change the pace.
     func drip(every time: TimeAmount, _ piece: @escaping @Sendable (Int) -> [UInt8]?) {
         self.channel.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: time) { task in
             guard !self.state.sawEnd, let next = piece(self.state.dripped) else {

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// A client leaves, by FIN or by RST, at each point of an exchange. It is seen at once, comes to one outcome, and the
-/// audit at the end of each test finds nothing left behind.
+/// A client leaves, by FIN or by RST, at each point of an exchange. It is seen at once, comes to one outcome,
+/// and the audit at the end of each test finds nothing left behind.
 @Suite(.timeLimit(.minutes(3))) struct ServerDisconnectTests {
     typealias F = ServerFixtures
 

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// A server that goes away fails nobody: what runs ends, what is idle closes, what was begun is settled before `stop()`
-/// returns. `stopNow()` ends the waiting, not the accounts.
+/// A server that goes away fails nobody: what runs ends, what is idle closes, what was begun is settled
+/// before `stop()` returns. `stopNow()` ends the waiting, not the accounts.
 @Suite(.timeLimit(.minutes(3))) struct ServerDrainTests {
     typealias F = ServerFixtures
 
@@ -27,7 +27,8 @@ import Testing
         }
     }
 
-    /// Waits until the listener is gone. (Its port may be another test's the moment after, so nobody connects to it.)
+    /// Waits until the listener is gone. (Its port may be another test's the moment after, so nobody connects
+    /// to it.)
     private static func expectClosed(_ rig: ServerRig) async throws {
         try await rig.eventually("the listener closes") { rig.server.port == nil }
     }
@@ -84,8 +85,8 @@ import Testing
         }
     }
 
-    /// The head of a reply that runs was sent when nobody knew. Its client has not been told that it is the last, so
-    /// its next request may be on its way.
+    /// The head of a reply that runs was sent when nobody knew. Its client has not been told that it is the
+    /// last, so its next request may be on its way.
     @Test func whoeverWasNotToldMaySendAnother() async throws {
         try await ServerRig.with(configure: {
             $0.timeouts.lastRequests = .minutes(1); $0.timeouts.clientHead = .minutes(1)

@@ -3,7 +3,8 @@ import Testing
 
 @testable import Proxy
 
-/// Who may not send a body is told so on its head, and sees it: a reset behind the reply would take it away again.
+/// Who may not send a body is told so on its head, and sees it: a reset behind the reply would take it away
+/// again.
 @Suite(.timeLimit(.minutes(3))) struct ServerEarlyReplyTests {
     typealias F = ServerFixtures
 

@@ -5,8 +5,8 @@ import Synchronization
 
 @testable import Proxy
 
-/// Two account keys and a service key in memory. Cold: nothing is in the snapshot, every look-up is answered by
-/// another thread, as the database's would be; when `isHeld`, only once the test says so.
+/// Two account keys and a service key in memory. Cold: nothing is in the snapshot, every look-up is answered
+/// by another thread, as the database's would be; when `isHeld`, only once the test says so.
 final class FakeDirectory: AccountDirectory {
     static let key = "tg_ada_0123456789abcdef0123456789abcdef"
     static let suspendedKey = "tg_eve_0123456789abcdef0123456789abcdef"
@@ -158,8 +158,8 @@ final class RecordingSettlements: SettlementSink {
     }
 }
 
-/// What Redis is to the real sessions: one balance per account, and the holds on it. `isClosed`: PLACE waits until
-/// the test opens the gate, as behind a slow store.
+/// What Redis is to the real sessions: one balance per account, and the holds on it. `isClosed`: PLACE waits
+/// until the test opens the gate, as behind a slow store.
 final class FakeHoldStore: Sendable {
     struct State: Sendable {
         var balance = Millicredits(1_000_000_000)

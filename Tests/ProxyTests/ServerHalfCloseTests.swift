@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// A FIN says that a client sends no more, not that it does not read. Where the reply is paid for anyway it is still
-/// delivered; where only the FIN tells that nobody is there, it is the end (docs/WIRE.md).
+/// A FIN says that a client sends no more, not that it does not read. Where the reply is paid for anyway it
+/// is still delivered; where only the FIN tells that nobody is there, it is the end (docs/WIRE.md).
 @Suite(.timeLimit(.minutes(3))) struct ServerHalfCloseTests {
     typealias F = ServerFixtures
 

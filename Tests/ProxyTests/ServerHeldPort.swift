@@ -1,6 +1,7 @@
 import Glibc
 
-/// A port that stays ours without being served; one that was merely free a moment ago may be another test's by now.
+/// A port that stays ours without being served; one that was merely free a moment ago may be another test's
+/// by now.
 final class HeldPort: Sendable {
     enum Behaviour: Sendable {
         /// Bound, and nobody listens: a connect fails at once.

@@ -3,7 +3,8 @@ import Testing
 
 @testable import Proxy
 
-/// Every bound is on memory or descriptors; each is refused in words that a client can act on, and given free again.
+/// Every bound is on memory or descriptors; each is refused in words that a client can act on, and given free
+/// again.
 @Suite(.timeLimit(.minutes(3))) struct ServerLimitTests {
     typealias F = ServerFixtures
 

@@ -3,8 +3,8 @@ import Testing
 
 @testable import Proxy
 
-/// Requests of one connection are answered one at a time and in order, whoever answers them, and nothing of one gets
-/// into the next.
+/// Requests of one connection are answered one at a time and in order, whoever answers them, and nothing of
+/// one gets into the next.
 @Suite(.timeLimit(.minutes(3))) struct ServerPipeliningTests {
     typealias F = ServerFixtures
 

@@ -4,13 +4,13 @@ import Testing
 
 @testable import Proxy
 
-/// A POST is never sent twice. Only where it is proved that upstream took nothing of it does it go out once more, on a
-/// fresh connection and under the same hold.
+/// A POST is never sent twice. Only where it is proved that upstream took nothing of it does it go out once
+/// more, on a fresh connection and under the same hold.
 @Suite(.timeLimit(.minutes(3))) struct ServerRetryTests {
     typealias F = ServerFixtures
 
-    /// Brings a kept-alive connection to its end at the moment at which the proxy uses it: its loop is held while the
-    /// client's request and upstream's FIN or RST arrive, so that it finds both at once.
+    /// Brings a kept-alive connection to its end at the moment at which the proxy uses it: its loop is held
+    /// while the client's request and upstream's FIN or RST arrive, so that it finds both at once.
     static func sendIntoDeath(_ rig: ServerRig, reset: Bool, request: String = F.chat) async throws
         -> WireClient
     {
@@ -118,7 +118,8 @@ import Testing
             let bodies = rig.upstream.state.calls.map(\.body)
             #expect(Set(bodies).count == bodies.count, "none was read twice")
             #expect(bodies.count == answered, "none was served and not delivered")
-            // A connection that is being closed may take a request into its kernel: that one cannot be sent again.
+            // A connection that is being closed may take a request into its kernel: that one cannot be sent
+            // again.
             #expect(answered > rounds / 2, "\(answered) of \(rounds)")
             let settlements = try await rig.settled(rounds)
             #expect(settlements.count { $0.estimatedBecause == nil && $0.kind == .final } == answered)

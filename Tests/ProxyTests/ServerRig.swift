@@ -9,7 +9,8 @@ import Testing
 
 @testable import Proxy
 
-/// The real `ProxyServer` on real sockets between scripted clients and a scripted upstream, with its ports in memory.
+/// The real `ProxyServer` on real sockets between scripted clients and a scripted upstream, with its ports in
+/// memory.
 final class ServerRig: Sendable {
     let server: ProxyServer
     let port: Int
@@ -135,7 +136,8 @@ final class ServerRig: Sendable {
         return reply
     }
 
-    /// Lets things happen in the kernel while the proxy's one loop looks away; it then finds them all at once.
+    /// Lets things happen in the kernel while the proxy's one loop looks away; it then finds them all at
+    /// once.
     func whileLoopIsHeld(_ body: () async throws -> Void) async throws {
         let goOn = DispatchSemaphore(value: 0)
         let isHeld = Watched(false)
@@ -184,8 +186,8 @@ final class ServerRig: Sendable {
 
     // MARK: Audit
 
-    /// Closes all clients. Then nothing runs, no hold is open, every hold came to exactly one end, every reservation
-    /// is used or given back, and each upstream connection that is open is idle.
+    /// Closes all clients. Then nothing runs, no hold is open, every hold came to exactly one end, every
+    /// reservation is used or given back, and each upstream connection that is open is idle.
     func audit() async throws {
         await self.closeClients()
         try await self.eventually("no exchange runs; \(self.exchangesRunning) do") {

@@ -3,8 +3,9 @@ import Testing
 
 @testable import Proxy
 
-/// The corpus against the live server: a request that two programs could read in two ways is refused once, and nothing
-/// behind it is looked at; a response like that is not believed, and its connection not used again.
+/// The corpus against the live server: a request that two programs could read in two ways is refused once,
+/// and nothing behind it is looked at; a response like that is not believed, and its connection not used
+/// again.
 @Suite(.timeLimit(.minutes(3))) struct ServerSmugglingTests {
     typealias F = ServerFixtures
 
@@ -81,7 +82,8 @@ import Testing
         SmugglingCase("a body behind the last chunk", F.chunkedReply + "stolen"),
     ]
 
-    /// Bytes behind a response would be taken for the response to the next request, which may be another user's.
+    /// Bytes behind a response would be taken for the response to the next request, which may be another
+    /// user's.
     @Test(arguments: trailing) func bytesBehindAResponseReachNobody(_ test: SmugglingCase) async throws {
         try await ServerRig.with { rig in
             let client = try await rig.send(F.chat)

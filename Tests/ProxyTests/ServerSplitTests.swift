@@ -4,8 +4,8 @@ import Testing
 
 @testable import Proxy
 
-/// A proxy must not care where TCP cuts the stream: byte by byte every request and every response is the same exchange,
-/// with the same bytes for the client and the same settlement.
+/// A proxy must not care where TCP cuts the stream: byte by byte every request and every response is the same
+/// exchange, with the same bytes for the client and the same settlement.
 @Suite(.timeLimit(.minutes(3))) struct ServerSplitTests {
     typealias F = ServerFixtures
 

@@ -2,7 +2,8 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// The upstream of a whole proxy: reads requests with their bodies and leaves each reply to the test, piece by piece.
+/// The upstream of a whole proxy: reads requests with their bodies and leaves each reply to the test, piece
+/// by piece.
 final class ServerUpstream: Sendable {
     struct State: Sendable {
         var connections = 0
@@ -60,7 +61,8 @@ final class ServerUpstream: Sendable {
         return self.state.calls[number]
     }
 
-    /// Waits until the kernel takes no more of what is pumped into a connection. Returns the bytes that it took.
+    /// Waits until the kernel takes no more of what is pumped into a connection. Returns the bytes that it
+    /// took.
     func stalls(_ connection: Int) async throws -> Int {
         var last = -1
         while case let now = self.state.bytesPumped[connection, default: 0], now != last || now == 0 {

@@ -2,7 +2,8 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A value that others change and a test waits on: woken by the change itself, not by a guess at how long it takes.
+/// A value that others change and a test waits on: woken by the change itself, not by a guess at how long it
+/// takes.
 final class Watched<State: Sendable>: Sendable {
     private struct Waiter {
         let condition: @Sendable (State) -> Bool

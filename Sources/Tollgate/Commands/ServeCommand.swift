@@ -12,9 +12,22 @@ struct ServeCommand: AsyncParsableCommand {
             Optional, with defaults: OPENAI_BASE_URL (https://api.openai.com/v1), LISTEN (127.0.0.1:8080), \
             OPS_LISTEN (127.0.0.1:9090), PUBLIC_URL, CORS_ORIGINS, DATABASE_DIRECT_URL, OPENAI_CA_FILE, \
             BILLING_ROUNDING_MODE (exact), BILLING_SINGLE_REQUEST_CAP, BILLING_SESSION_CAP, BILLING_DAILY_CAP, \
-            BILLING_ON_DISCONNECT (cancel), UPSTREAM_HEAD_TIMEOUT_SECONDS (600), UPSTREAM_IDLE_TIMEOUT_SECONDS \
-            (120), DRAIN_TIMEOUT_SECONDS (300), SHUTDOWN_TIMEOUT_SECONDS (30), TOLLGATE_THREADS (cores). \
-            Secrets can be given as NAME_FILE. SIGTERM drains and exits 0.
+            BILLING_ON_DISCONNECT (cancel), TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, \
+            chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
+            HTTPS_PROXY, HTTP_PROXY, NO_PROXY. Secrets can be given as NAME_FILE.
+
+            Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
+            MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), MAX_CONNECTIONS (from the \
+            descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), MAX_OPEN_STREAMS (16384), \
+            MAX_UPSTREAM_CONNECTIONS (8192).
+
+            Time-outs, NAME_SECONDS: HEADER_TIMEOUT (10), BODY_TIMEOUT (30), KEEPALIVE_TIMEOUT (75), \
+            CLIENT_WRITE_TIMEOUT (120), TLS_HANDSHAKE_TIMEOUT (10), UPSTREAM_CONNECT_TIMEOUT (10), \
+            UPSTREAM_HEAD_TIMEOUT (600), UPSTREAM_IDLE_TIMEOUT (120), UPSTREAM_KEEPALIVE (30), \
+            EXCHANGE_TIMEOUT (3600), DRAIN_TIMEOUT (300), SHUTDOWN_DELAY (0), SHUTDOWN_TIMEOUT (30).
+
+            SIGTERM and SIGINT drain and exit 0; a second one ends at once. SIGHUP reads certificates and \
+            NAME_FILE secrets again and opens the access log anew; what the environment itself sets stays.
             """)
 
     func run() async throws {
