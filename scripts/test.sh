@@ -26,7 +26,14 @@ step "built"
 
 if [ "$part" != integration ]; then
   step "swift test"
-  swift test --skip-build --disable-xctest "$@"
+  log=$(mktemp)
+  if ! swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
+    step "what failed, once more"
+    grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true
+    rm -f "$log"
+    exit 1
+  fi
+  rm -f "$log"
 fi
 [ "$part" != swift ] || exit 0
 

@@ -4,11 +4,11 @@ import Testing
 @testable import Proxy
 
 /// Our reader against NIOHTTP1's: it must never take what the other one refuses, and where both take something they
-/// must agree on what it is and where it ends. `TOLLGATE_FUZZ_SECONDS` (20) says for how long, `TOLLGATE_FUZZ_SEED` where
+/// must agree on what it is and where it ends. `TOLLGATE_FUZZ_SECONDS` (4) says for how long, `TOLLGATE_FUZZ_SEED` where
 /// to begin; a disagreement prints the seed of its case.
 @Suite(.serialized) struct FuzzTests {
     static var seconds: Double {
-        getenv("TOLLGATE_FUZZ_SECONDS").flatMap { Double(String(cString: $0)) } ?? 20
+        getenv("TOLLGATE_FUZZ_SECONDS").flatMap { Double(String(cString: $0)) } ?? 4
     }
     static var seed: UInt64 {
         getenv("TOLLGATE_FUZZ_SEED").flatMap { UInt64(String(cString: $0)) }

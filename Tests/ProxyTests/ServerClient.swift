@@ -142,7 +142,8 @@ final class WireClient: Sendable {
         guard came, let reply else {
             let state = self.state
             throw NeverHappened(
-                "a whole reply; got '\(String(decoding: state.bytes, as: UTF8.self))', ended: \(state.sawEnd), "
+                "a whole reply; got '\(String(decoding: state.bytes, as: UTF8.self))', "
+                    + "ended: \(state.sawEnd), "
                     + "reset: \(state.sawReset)")
         }
         return reply

@@ -68,7 +68,8 @@ enum ServerFixtures {
     static let streamHead =
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     static func frame(_ content: String) -> String {
-        "data: {\"model\":\"gpt-test\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\(content)\"}}]}\n\n"
+        "data: {\"model\":\"gpt-test\",\"choices\":[{\"index\":0,"
+            + "\"delta\":{\"content\":\"\(content)\"}}]}\n\n"
     }
     static let streamEnd =
         chunk("data: {\"model\":\"gpt-test\",\"choices\":[],\(usage)}\n\n") + chunk("data: [DONE]\n\n")

@@ -81,7 +81,7 @@ import Testing
             reply: F.upstreamReply(
                 F.replyBody,
                 fields:
-                    "set-cookie: a=b\r\nopenai-organization: org\r\nopenai-version: 2020-10-01\r\nserver: x\r\n"
+                    "set-cookie: a=b\r\nopenai-organization: org\r\nopenai-version: 1\r\nserver: x\r\n"
             )),
         Case(
             name: "upstream's 400", request: F.chat,

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import PostgresLedger
+import Proxy
 import RedisHolds
 
 struct ServeCommand: AsyncParsableCommand {
@@ -41,6 +42,8 @@ struct ServeCommand: AsyncParsableCommand {
             do {
                 let deployment = try await Deployment(configuration, logger: logger, reread: reread)
                 try await deployment.run { _ in }
+            } catch let error as AccessLog.CannotOpen {
+                throw BadConfiguration(problems: [SettingProblem(name: "ACCESS_LOG", message: "\(error)")])
             } catch let error as RedisAddressProblem {
                 throw BadConfiguration(problems: [SettingProblem(name: "REDIS_URL", message: "\(error)")])
             } catch let error as PostgresConfiguration.Invalid {
