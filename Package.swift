@@ -90,7 +90,8 @@ let package = Package(
         .testTarget(
             name: "ProxyTests",
             dependencies: [
-                "Proxy", "Metering", logging, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioPosix, nioSSL,
+                "Proxy", "Metering", logging, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
+                nioSSL,
             ],
             swiftSettings: settings),
 

@@ -13,7 +13,7 @@ public final class ProxyServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let logger: Logger
     public let metrics = ProxyMetrics()
-    private let budget: ByteBudget
+    let budget: ByteBudget
     private let census: ConnectionCensus
     private let listener = NIOLockedValueBox<(any Channel)?>(nil)
     private let loops = NIOLockedValueBox<[NIOLoopBound<LoopContext>]>([])

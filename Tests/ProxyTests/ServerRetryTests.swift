@@ -23,6 +23,7 @@ import Testing
             try await client.send(request)
             if reset { first.reset() } else { first.close() }
             _ = await rig.upstream.watched.until { $0.open == 0 }
+            try await KernelSockets.noneIsEstablished(to: rig.upstream.port)
         }
         return client
     }
@@ -30,6 +31,8 @@ import Testing
     @Test(arguments: [false, true]) func aKeptConnectionThatDiedIsReplacedUnseen(reset: Bool) async throws {
         try await ServerRig.with { rig in
             let client = try await Self.sendIntoDeath(rig, reset: reset)
+            let again = await rig.upstream.watched.until { $0.calls.count > 1 }
+            try #require(again, "the client has: \(String(decoding: client.state.bytes, as: UTF8.self))")
             try await rig.upstream.call(1).reply(F.reply)
             #expect(try await client.reply().text == F.replyBody)
             let settlements = try await rig.settled(2)

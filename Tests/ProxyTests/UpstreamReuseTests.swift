@@ -18,6 +18,7 @@ import Testing
             for round in 1...10 {
                 UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
                 await upstream.closeAll()
+                try await KernelSockets.noneIsEstablished(to: upstream.port)
                 #expect(upstream.state.requests.count == round)
             }
         }
@@ -45,6 +46,7 @@ import Testing
             // other way round for the loop.
             let done = try await rig.loop.submit {
                 peer.closeNow()
+                KernelSockets.waitUntilNoneIsEstablished(to: peer.port)
                 let promise = rig.loop.makePromise(of: Transcript.self)
                 let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
                 rig.pool.value.lease(borrower)

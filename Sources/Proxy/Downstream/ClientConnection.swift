@@ -250,6 +250,8 @@ final class ClientConnection: ChannelInboundHandler {
         self.readsPaused = pause
         // Setting an option on the channel's own loop is synchronous and fails only on a closed channel.
         try? context.channel.syncOptions?.setOption(.autoRead, value: !pause)
+        // A stream of HTTP/2 does not begin to read again by itself, as a socket does.
+        if !pause { context.read() }
     }
 }
 

@@ -9,6 +9,10 @@ import Synchronization
 public final class ListenerCertificates: Sendable {
     /// A certificate or key that cannot be used; names the file, never its content.
     public struct Problem: Error, Equatable, CustomStringConvertible {
+        /// One file can hold both, so its name does not tell.
+        public enum Part: Sendable { case certificate, key }
+
+        public var part: Part
         public var file: String
         public var reason: String
         public var description: String { "\(self.file): \(self.reason)" }
@@ -81,24 +85,28 @@ public final class ListenerCertificates: Sendable {
         do {
             chain = try NIOSSLCertificate.fromPEMFile(pair.certificateFile)
         } catch {
-            throw Problem(file: pair.certificateFile, reason: "is not a readable PEM certificate chain")
+            throw Problem(
+                part: .certificate, file: pair.certificateFile,
+                reason: "is not a readable PEM certificate chain")
         }
         guard let leaf = chain.first else {
-            throw Problem(file: pair.certificateFile, reason: "holds no certificate")
+            throw Problem(part: .certificate, file: pair.certificateFile, reason: "holds no certificate")
         }
         let key: NIOSSLPrivateKey
         do {
             key = try NIOSSLPrivateKey(file: pair.keyFile, format: .pem)
         } catch {
             throw Problem(
-                file: pair.keyFile, reason: "is not a readable PEM private key without a passphrase")
+                part: .key, file: pair.keyFile,
+                reason: "is not a readable PEM private key without a passphrase")
         }
         do {
             _ = try NIOSSLContext(
                 configuration: .makeServerConfiguration(
                     certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key)))
         } catch {
-            throw Problem(file: pair.keyFile, reason: "does not belong to \(pair.certificateFile)")
+            throw Problem(
+                part: .key, file: pair.keyFile, reason: "does not belong to \(pair.certificateFile)")
         }
         return Served(names: CertificateName.names(of: leaf), chain: chain, key: key)
     }

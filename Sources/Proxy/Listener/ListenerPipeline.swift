@@ -162,7 +162,9 @@ final class HTTP2ServerSession: ChannelInboundHandler, ClientSession {
     }
 
     /// A broken peer, or one that floods: NIOHTTP2 has said GOAWAY.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if !HTTP2Fault.isOfOneStream(error) { context.close(promise: nil) }
+    }
 
     func quiesce() { self.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
 

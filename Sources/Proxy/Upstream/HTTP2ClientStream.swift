@@ -21,6 +21,10 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
     }
 
     private var response: Response = .head
+    private let session: UpstreamHTTP2
+
+    /// - Parameter session: the connection's handler, which knows why streams end.
+    init(_ session: UpstreamHTTP2) { self.session = session }
 
     // MARK: The request's bytes
 
@@ -78,9 +82,9 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
         case .data(let frame):
             guard case .byteBuffer(let bytes) = frame.data else { return }
             self.body(bytes, endStream: frame.endStream, context)
-        case .rstStream(let code):
-            if code == .refusedStream { context.fireUserInboundEventTriggered(NotProcessed()) }
-        case .alternativeService, .goAway, .origin, .ping, .priority, .pushPromise, .settings, .windowUpdate:
+        // A reset is heard of in `errorCaught`.
+        case .alternativeService, .goAway, .origin, .ping, .priority, .pushPromise, .rstStream, .settings,
+            .windowUpdate:
             break
         }
     }
@@ -97,6 +101,10 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
     private func head(_ frame: HTTP2Frame.FramePayload.Headers, _ context: ChannelHandlerContext) {
         var out = context.channel.allocator.buffer(capacity: 512)
         let status = frame.headers.first(name: ":status") ?? ""
+        guard status.utf8.count == 3, status.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            context.close(promise: nil)
+            return
+        }
         out.writeString("HTTP/1.1 \(status) \r\n")
         var hasLength = false
         for (name, value, _) in frame.headers where !name.hasPrefix(":") {
@@ -142,9 +150,7 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if let closed = error as? NIOHTTP2Errors.StreamClosed, closed.errorCode == .refusedStream {
-            context.fireUserInboundEventTriggered(NotProcessed())
-        }
+        if self.session.provesUnprocessed(error) { context.fireUserInboundEventTriggered(NotProcessed()) }
         context.fireErrorCaught(error)
     }
 }

@@ -101,6 +101,8 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.readsPaused = paused
         // On the channel's own loop this is synchronous, and fails only on a closed channel.
         try? context.channel.syncOptions?.setOption(.autoRead, value: !paused)
+        // A stream of HTTP/2 does not begin to read again by itself, as a socket does.
+        if !paused { context.read() }
     }
 
     /// Gives the connection back; it is kept when its last message is complete, the whole request went out,
@@ -134,7 +136,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard !self.isAborted else { return }
         self.isAborted = true
         self.pool.idleDied(self)
-        self.context?.close(promise: nil)
+        self.context?.channel.closeUpstream()
     }
 
     // MARK: Channel events
@@ -188,7 +190,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             let before = self.acknowledgedBefore, let now = TCPState.of(context.channel),
             now.bytesAcknowledged == before
         else {
-            context.close(promise: nil)
+            context.channel.closeUpstream()
             return
         }
         self.closedUnaware = true
@@ -198,7 +200,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             let connection = selfOnLoop.value
             guard connection.uses == use, connection.closedUnaware else { return }
             connection.closedUnaware = false
-            connection.context?.close(promise: nil)
+            connection.context?.channel.closeUpstream()
         }
     }
 
@@ -208,7 +210,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A truncated TLS stream must not pass for the end of a close-delimited body.
         if case .untilClose = self.state { self.state = .length(.max) }
-        context.close(promise: nil)
+        context.channel.closeUpstream()
     }
 
     private func leavePool() {

@@ -175,7 +175,7 @@ private final class DialAttempt {
         switch result {
         case .success(let channel):
             guard !self.isOver else {
-                channel.close(promise: nil)
+                channel.closeUpstream()
                 return
             }
             self.isOver = true

@@ -12,6 +12,10 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     private(set) var streams = 0
     private var isLeaving = false
     private var isGone = false
+    private var context: ChannelHandlerContext?
+    /// Upstream says that it went no further than this stream, and never will.
+    private var lastStreamProcessed: HTTP2StreamID?
+    private var health = HTTP2Health(.now())
     private(set) var idleSince: NIODeadline = .now()
     let bornAt: NIODeadline = .now()
 
@@ -62,12 +66,12 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     func open(_ completion: @escaping (UpstreamConnection?) -> Void) {
         self.streams += 1
         let promise = self.channel.eventLoop.makePromise(of: (any Channel).self)
+        let selfOnLoop = NIOLoopBound(self, eventLoop: self.channel.eventLoop)
         self.multiplexer.createStreamChannel(promise: promise) { stream in
             stream.eventLoop.makeCompletedFuture {
-                try stream.pipeline.syncOperations.addHandler(HTTP2ClientStream())
+                try stream.pipeline.syncOperations.addHandler(HTTP2ClientStream(selfOnLoop.value))
             }
         }
-        let selfOnLoop = NIOLoopBound(self, eventLoop: self.channel.eventLoop)
         let completionOnLoop = NIOLoopBound(completion, eventLoop: self.channel.eventLoop)
         promise.futureResult.whenComplete { result in
             let (session, completion) = (selfOnLoop.value, completionOnLoop.value)
@@ -91,7 +95,7 @@ final class UpstreamHTTP2: ChannelInboundHandler {
         self.streams -= 1
         if self.streams == 0 { self.idleSince = .now() }
         if self.isLeaving && self.streams == 0 {
-            self.channel.close(promise: nil)
+            self.channel.closeUpstream()
         } else if !self.isGone {
             self.pool.streamEnded()
         }
@@ -100,14 +104,17 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     /// No new streams; closes with the last one.
     func leave() {
         self.isLeaving = true
-        if self.streams == 0 { self.channel.close(promise: nil) }
+        if self.streams == 0 { self.channel.closeUpstream() }
     }
 
-    func abort() { self.channel.close(promise: nil) }
+    func abort() { self.channel.closeUpstream() }
 
     var address: SocketAddress? { self.channel.remoteAddress }
 
     // MARK: The connection's own frames
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.unwrapInboundIn(data).payload {
@@ -115,20 +122,53 @@ final class UpstreamHTTP2: ChannelInboundHandler {
             for setting in settings where setting.parameter == .maxConcurrentStreams {
                 self.streamsMax = min(setting.value, Self.streamsMaxOfOurs)
             }
-        case .goAway:
-            // What upstream did not process ends as refused; what it did goes on.
+        case .goAway(let lastStreamID, _, _):
+            // The streams above it end now, those below go on.
+            self.lastStreamProcessed = min(lastStreamID, self.lastStreamProcessed ?? lastStreamID)
             self.leave()
+        case .ping(_, ack: true):
+            self.health.answered(.now())
         default:
             break
         }
     }
 
+    /// Whether a stream that ended with this error was never looked at by upstream, so that its request may be sent
+    /// again (RFC 9113 §8.7): refused, above the last stream of a GOAWAY, or never opened because of one.
+    func provesUnprocessed(_ error: any Error) -> Bool {
+        switch error {
+        case let closed as NIOHTTP2Errors.StreamClosed:
+            let isAbove = self.lastStreamProcessed.map { closed.streamID > $0 } ?? false
+            return closed.errorCode == .refusedStream || isAbove
+        case let stream as NIOHTTP2Errors.StreamError:
+            return stream.baseError is NIOHTTP2Errors.CreatedStreamAfterGoaway
+        default:
+            return error is NIOHTTP2Errors.CreatedStreamAfterGoaway
+        }
+    }
+
+    /// Called now and then: a connection whose other end has silently gone must not keep taking requests.
+    func checkHealth(_ now: NIODeadline) {
+        guard let context = self.context, !self.isGone else { return }
+        let bytesReceived = TCPState.of(self.channel)?.bytesReceived ?? 0
+        switch self.health.step(now, bytesReceived: bytesReceived) {
+        case .wait: break
+        case .dead: context.channel.closeUpstream()
+        case .ping:
+            let ping = HTTP2Frame(
+                streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 0), ack: false))
+            context.writeAndFlush(NIOAny(ping), promise: nil)
+        }
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .some(.inputClosed) = event as? ChannelEvent { context.close(promise: nil) }
+        if case .some(.inputClosed) = event as? ChannelEvent { context.channel.closeUpstream() }
         context.fireUserInboundEventTriggered(event)
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if HTTP2Fault.isOfOneStream(error) { self.leave() } else { context.channel.closeUpstream() }
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         self.isGone = true

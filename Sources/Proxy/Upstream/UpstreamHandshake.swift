@@ -84,7 +84,7 @@ final class UpstreamHandshake {
     }
 
     private func fail(_ failure: UpstreamFailure, _ completion: UpstreamDialer.Completion) {
-        self.channel.close(promise: nil)
+        self.channel.closeUpstream()
         completion(.failure(failure))
     }
 }

@@ -1,17 +1,20 @@
 import Glibc
 import NIOCore
 
-/// What the kernel knows of a TCP connection: the first 128 bytes of `struct tcp_info` of <linux/tcp.h> (Glibc's
+/// What the kernel knows of a TCP connection: the first 136 bytes of `struct tcp_info` of <linux/tcp.h> (Glibc's
 /// module has an older, shorter form).
 struct TCPState: Sendable, Equatable {
     /// Neither side has closed.
     let isEstablished: Bool
     /// Bytes of ours that the peer's kernel has taken, since the connection began.
     let bytesAcknowledged: UInt64
+    /// Bytes of the peer that this kernel has taken, since the connection began; its FIN counts as one.
+    let bytesReceived: UInt64
 
     private struct Info: Sendable {
         var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
         var more: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+        var bytesReceived: UInt64 = 0
     }
 
     /// nil: not a TCP connection of this process' own (a stream of HTTP/2), closed, or a kernel before 4.1. On the
@@ -25,7 +28,8 @@ struct TCPState: Sendable, Equatable {
         info.assumeIsolated().whenSuccess { info in
             let established: UInt64 = 1
             state = TCPState(
-                isEstablished: info.words.0 & 0xff == established, bytesAcknowledged: info.more.7)
+                isEstablished: info.words.0 & 0xff == established, bytesAcknowledged: info.more.7,
+                bytesReceived: info.bytesReceived)
         }
         return state
     }

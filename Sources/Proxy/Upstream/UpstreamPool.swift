@@ -15,6 +15,8 @@ final class UpstreamPool {
         var waitingMax = 8192
         /// An idle connection older than this is closed rather than used: upstream may be about to close it.
         var idleMax: TimeAmount = .seconds(30)
+        /// How often idle, old and silent ones are looked for.
+        var sweepInterval: TimeAmount = .seconds(5)
         /// Name, TCP, proxy and TLS together.
         var connectTimeout: TimeAmount = .seconds(10)
         /// After so many dials in a row that failed, nobody waits for another one for a moment.
@@ -58,7 +60,7 @@ final class UpstreamPool {
             connectTimeout: limits.connectTimeout)
         let selfOnLoop = NIOLoopBound(self, eventLoop: eventLoop)
         self.sweep = eventLoop.scheduleRepeatedTask(
-            initialDelay: limits.idleMax, delay: .seconds(5)
+            initialDelay: limits.sweepInterval, delay: limits.sweepInterval
         ) { _ in selfOnLoop.value.evictIdle() }
     }
 
@@ -206,6 +208,7 @@ final class UpstreamPool {
             if isIdle || session.bornAt + self.limits.ageMax < now || !self.dialer.lists(session.address) {
                 session.leave()
             }
+            session.checkHealth(now)
         }
     }
 
@@ -262,7 +265,7 @@ final class UpstreamPool {
     private func dialled(_ channel: any Channel) {
         let connection = UpstreamConnection(pool: self)
         guard channel.isActive, (try? channel.pipeline.syncOperations.addHandler(connection)) != nil else {
-            channel.close(promise: nil)
+            channel.closeUpstream()
             self.dialFailed(.connectFailed)
             return
         }
@@ -272,7 +275,7 @@ final class UpstreamPool {
 
     private func dialledHTTP2(_ channel: any Channel) {
         guard channel.isActive, let session = try? UpstreamHTTP2.install(on: channel, pool: self) else {
-            channel.close(promise: nil)
+            channel.closeUpstream()
             self.dialFailed(.connectFailed)
             return
         }

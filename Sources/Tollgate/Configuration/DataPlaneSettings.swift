@@ -64,7 +64,7 @@ enum DataPlaneSettings {
             do {
                 _ = try ListenerCertificates([pair])
             } catch {
-                reader.reject(error.file == pair.keyFile ? "TLS_KEY" : "TLS_CERT", "\(error)")
+                reader.reject(error.part == .key ? "TLS_KEY" : "TLS_CERT", "\(error)")
             }
         }
         return pairs
