@@ -18,7 +18,7 @@ import Testing
 
     /// A server that accepts and says nothing (stopped process, full disk).
     @Test func aSilentServerIsConnectTimedOut() async throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         defer { close(listener) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

@@ -11,7 +11,7 @@ final class ClosingPeer: Sendable {
     struct SocketFailed: Error {}
 
     init() throws {
-        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
@@ -35,6 +35,8 @@ final class ClosingPeer: Sendable {
             // SAFETY: a thread of its own, because the calls block; it ends with them.
             Thread.detachNewThread {
                 let connection = accept(self.listener, nil, nil)
+                // A child process of some other test would keep it open.
+                _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
                 var room = [UInt8](repeating: 0, count: 4096)
                 let reply = Array("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".utf8)
                 guard read(connection, &room, room.count) > 0,

@@ -11,7 +11,7 @@ import Testing
         ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nX: y\r\n\r\n"
 
     static func expectComplete(_ got: Transcript, _ body: String, status: Int = 200) {
-        #expect(got.ending == .end)
+        #expect(got.ending == .end, "\(got)")
         #expect(got.status == status)
         #expect(got.body == body)
         #expect(got.violations.isEmpty)

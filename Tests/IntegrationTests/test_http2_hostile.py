@@ -1,0 +1,255 @@
+"""HTTP/2 clients that break the protocol or flood it: they lose their connection, and nobody else pays."""
+import itertools
+import json
+import socket
+import ssl
+import struct
+import subprocess
+import time
+
+import pytest
+
+from harness import Mock, wait_until
+from wire_tools import Authority, Nginx, TLSServe, chat, metrics
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+
+def frame(kind, flags=0, stream=0, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def literal(name, value):
+    """A field that is added to no table; lengths below 127."""
+    return b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+GET = literal(b":method", b"GET") + literal(b":scheme", b"https") + literal(b":path", b"/api/health") + literal(
+    b":authority", b"localhost")
+
+
+class Client:
+    """A connection with the preface sent."""
+
+    def __init__(self, serve, authority):
+        context = authority.context()
+        context.set_alpn_protocols(["h2"])
+        plain = socket.create_connection(("127.0.0.1", serve.port), 10)
+        self.sock = context.wrap_socket(plain, server_hostname="localhost")
+        assert self.sock.selected_alpn_protocol() == "h2"
+        self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
+        self.inbox = b""
+
+    def frames(self, seconds=10):
+        """Every frame until the server closes, or is silent for so long (then `None` comes last)."""
+        self.sock.settimeout(seconds)
+        while True:
+            try:
+                piece = self.sock.recv(65536)
+            except TimeoutError:
+                yield None
+                return
+            except (ConnectionError, ssl.SSLError):
+                return
+            if not piece:
+                return
+            self.inbox += piece
+            while len(self.inbox) >= 9 and len(self.inbox) >= 9 + int.from_bytes(self.inbox[:3], "big"):
+                length = int.from_bytes(self.inbox[:3], "big")
+                yield self.inbox[3], self.inbox[4], int.from_bytes(self.inbox[5:9], "big"), self.inbox[9:9 + length]
+                self.inbox = self.inbox[9 + length:]
+
+    def send(self, data):
+        """Whether it was taken."""
+        try:
+            self.sock.sendall(data)
+            return True
+        except (OSError, ssl.SSLError):
+            return False
+
+    def get(self, stream):
+        """Status of one GET, as its HPACK index; the server's first answer adds fields to its table."""
+        self.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, GET))
+        for got in self.frames():
+            if got and got[0] == HEADERS and got[2] == stream:
+                return got[3][0]
+        return None
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory):
+    upstream = Mock(tmp_path_factory.mktemp("mock"))
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="module")
+def serve(dev, authority, mock):
+    proxy = TLSServe(
+        dev, authority, [authority.issue("h2", ["localhost"])], OPENAI_BASE_URL=mock.url + "/v1",
+        HEADER_TIMEOUT_SECONDS="3")
+    yield proxy
+    assert proxy.stop() == 0
+
+
+def rapid_reset():
+    for stream in itertools.count(1, 2):
+        yield frame(HEADERS, END_STREAM | END_HEADERS, stream, GET) + frame(
+            RST_STREAM, 0, stream, struct.pack(">I", 8))
+
+
+def continuations():
+    yield frame(HEADERS, END_STREAM, 1, GET)
+    for index in itertools.count():
+        yield frame(CONTINUATION, 0, 1, literal(b"x-%d" % index, b"y" * 100))
+
+
+def empty_continuations():
+    yield frame(HEADERS, END_STREAM, 1, GET)
+    while True:
+        yield frame(CONTINUATION, 0, 1)
+
+
+def settings():
+    while True:
+        yield frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535))
+
+
+def pings():
+    while True:
+        yield frame(PING, 0, 0, b"12345678")
+
+
+def empty_data():
+    yield frame(HEADERS, END_HEADERS, 1, GET)
+    while True:
+        yield frame(DATA, 0, 1)
+
+
+def huge_header_list():
+    """One field of 4 KB in the table, then one byte for each time it is meant."""
+    long = b"\x40\x01x\x7f" + bytes([0x80 | (4000 - 127) & 0x7f, (4000 - 127) >> 7]) + b"v" * 4000
+    yield frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + long + b"\xbe" * 10_000)
+    while True:
+        time.sleep(0.05)
+        yield frame(PING, 0, 0, b"12345678")
+
+
+FLOODS = [rapid_reset, continuations, empty_continuations, settings, pings, empty_data, huge_header_list]
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
+def test_a_flood_ends_its_connection_only(serve, authority, flood):
+    other = Client(serve, authority)
+    assert other.get(1) is not None
+    before = serve.process.rss_kib()
+    client = Client(serve, authority)
+    client.sock.settimeout(10)
+    sent, end = 0, time.monotonic() + 20
+    # Answers are not read: their queue must not grow, either.
+    for pieces in iter(lambda made=flood(): b"".join(itertools.islice(made, 1 if flood is huge_header_list else 100)), b""):
+        if not client.send(pieces):
+            break
+        sent += len(pieces)
+        assert time.monotonic() < end, f"{sent} bytes and no end"
+    assert sent < 64 << 20
+    assert other.get(3) is not None, "the others go on"
+    assert serve.process.rss_kib() - before < 16 << 10
+    wait_until(lambda: metrics(serve)["proxy_connections_open"] <= 2, 15, "its connection is gone")
+
+
+BROKEN = {
+    "data on stream 0": frame(DATA, 0, 0, b"x"),
+    "headers on an even stream": frame(HEADERS, END_STREAM | END_HEADERS, 2, GET),
+    "data on an idle stream": frame(DATA, 0, 1, b"x"),
+    "a window of 0": frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0)),
+    "a window that overflows": frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 0x7fffffff)) * 2,
+    "a ping of 7 bytes": frame(PING, 0, 0, b"1234567"),
+    "settings of 5 bytes": frame(SETTINGS, 0, 0, b"12345"),
+    "a frame that is too long": frame(DATA, 0, 1, b"x" * 70_000),
+    "broken HPACK": frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
+    "continuation of nothing": frame(CONTINUATION, END_HEADERS, 1, GET),
+    "no path": frame(HEADERS, END_STREAM | END_HEADERS, 1, literal(b":method", b"GET") + literal(b":scheme", b"https")),
+    "an upper-case name": frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + literal(b"X-Upper", b"y")),
+    "a connection field": frame(HEADERS, END_STREAM | END_HEADERS, 1, GET + literal(b"connection", b"close")),
+    "HTTP/1.1": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("bad", BROKEN.values(), ids=BROKEN.keys())
+def test_what_breaks_the_protocol_is_not_served(serve, authority, bad):
+    client = Client(serve, authority)
+    client.send(bad)
+    got = list(client.frames(5))
+    assert None not in got or any(f and f[0] in (RST_STREAM, GOAWAY) for f in got), "it was left standing"
+    for f in got:
+        # ":status 200" is index 8 of the static table.
+        assert not (f and f[0] == HEADERS and f[3][:1] == b"\x88"), "it was served"
+
+
+def test_more_streams_than_allowed_are_refused_and_the_rest_served(dev, serve, authority, settled):
+    """They come before the client can know the limit; each is refused on its own (RFC 9113 §5.1.2)."""
+    key = dev.account("h2-many", 100_000)
+    body = json.dumps(chat()).encode()
+    fields = (
+        literal(b":method", b"POST") + literal(b":scheme", b"https") + literal(b":path", b"/v1/chat/completions")
+        + literal(b":authority", b"localhost") + literal(b"content-type", b"application/json")
+        + literal(b"authorization", b"Bearer " + key.encode()))
+    client = Client(serve, authority)
+    count = 150
+    client.send(b"".join(
+        frame(HEADERS, END_HEADERS, 2 * n + 1, fields) + frame(DATA, END_STREAM, 2 * n + 1, body)
+        for n in range(count)))
+    ended, refused = set(), set()
+    for got in client.frames(15):
+        assert got is not None, f"{len(ended)} served, {len(refused)} refused"
+        kind, flags, stream, payload = got
+        if kind == RST_STREAM:
+            assert struct.unpack(">I", payload)[0] == 7, "REFUSED_STREAM"
+            refused.add(stream)
+        elif stream and kind in (HEADERS, DATA) and flags & END_STREAM:
+            ended.add(stream)
+        if len(ended) + len(refused) == count:
+            break
+    assert len(ended) >= 100 and not ended & refused
+    # A debug build may answer some with 503, which are free; no refused stream is charged.
+    wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 15, "all are over")
+    assert 0 < len(settled("h2-many", 1)) <= len(ended)
+
+
+def test_a_slow_client_of_an_http2_upstream_gets_every_byte(dev, mock, authority, tmp_path, settled):
+    """Back-pressure through two windows and back: the stream is held, and goes on."""
+    user = "h2-slow"
+    key = dev.account(user, 10_000_000)
+    upstream = Nginx(tmp_path, mock.port, authority.issue("h2-up", ["localhost"]), http2=True)
+    proxy = TLSServe(
+        dev, authority, [authority.issue("h2-down", ["localhost"])],
+        OPENAI_BASE_URL=f"https://localhost:{upstream.port}/v1", OPENAI_CA_FILE=str(authority.certificate))
+    try:
+        for protocol in ("--http1.1", "--http2"):
+            out = tmp_path / f"out{protocol}"
+            client = subprocess.Popen([
+                "curl", "-sSN", protocol, "--cacert", str(authority.certificate), "-o", str(out),
+                proxy.base + "/chat/completions", "-H", f"Authorization: Bearer {key}",
+                "-H", "Content-Type: application/json",
+                "-d", json.dumps(chat(True, "hi [[mock tokens=60000]]"))])
+            wait_until(lambda: out.exists() and out.stat().st_size > 0, 20, "the stream begins")
+            for _ in range(3):
+                client.send_signal(19)  # SIGSTOP
+                time.sleep(0.5)
+                client.send_signal(18)  # SIGCONT
+                time.sleep(0.1)
+            assert client.wait(60) == 0
+            data = out.read_bytes()
+            assert data.count(b"data: ") > 60_000 and data.endswith(b"data: [DONE]\n\n")
+        assert len(settled(user, 2, 30)) == 2
+        assert upstream.protocols() == {"HTTP/2.0"}
+    finally:
+        assert proxy.stop() == 0
+        upstream.stop()
