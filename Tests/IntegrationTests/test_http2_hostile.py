@@ -38,7 +38,8 @@ class Client:
         plain = socket.create_connection(("127.0.0.1", serve.port), 10)
         self.sock = context.wrap_socket(plain, server_hostname="localhost")
         assert self.sock.selected_alpn_protocol() == "h2"
-        self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
+        self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS) + frame(
+            WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)))
         self.inbox = b""
 
     def frames(self, seconds=10):
@@ -193,8 +194,8 @@ def test_what_breaks_the_protocol_is_not_served(serve, authority, bad):
         assert not (f and f[0] == HEADERS and f[3][:1] == b"\x88"), "it was served"
 
 
-def test_more_streams_than_allowed_are_refused_and_the_rest_served(dev, serve, authority, settled):
-    """They come before the client can know the limit; each is refused on its own (RFC 9113 §5.1.2)."""
+def test_the_streams_that_a_client_may_open_unasked_are_served(dev, serve, authority, settled):
+    """RFC 9113 §6.5.2: before it has heard of a limit a client may take 100 for granted."""
     key = dev.account("h2-many", 100_000)
     body = json.dumps(chat()).encode()
     fields = (
@@ -202,23 +203,19 @@ def test_more_streams_than_allowed_are_refused_and_the_rest_served(dev, serve, a
         + literal(b":authority", b"localhost") + literal(b"content-type", b"application/json")
         + literal(b"authorization", b"Bearer " + key.encode()))
     client = Client(serve, authority)
-    count = 150
+    streams = range(1, 201, 2)
     client.send(b"".join(
-        frame(HEADERS, END_HEADERS, 2 * n + 1, fields) + frame(DATA, END_STREAM, 2 * n + 1, body)
-        for n in range(count)))
-    ended, refused = set(), set()
+        frame(HEADERS, END_HEADERS, stream, fields) + frame(DATA, END_STREAM, stream, body) for stream in streams))
+    ended = set()
     for got in client.frames(15):
-        assert got is not None, f"{len(ended)} served, {len(refused)} refused"
-        kind, flags, stream, payload = got
-        if kind == RST_STREAM:
-            assert struct.unpack(">I", payload)[0] == 7, "REFUSED_STREAM"
-            refused.add(stream)
-        elif stream and kind in (HEADERS, DATA) and flags & END_STREAM:
+        assert got is not None and got[0] not in (RST_STREAM, GOAWAY), f"{len(ended)} served, then {got}"
+        kind, flags, stream, _ = got
+        if stream and kind in (HEADERS, DATA) and flags & END_STREAM:
             ended.add(stream)
-        if len(ended) + len(refused) == count:
+        if len(ended) == len(streams):
             break
-    assert len(ended) >= 100 and not ended & refused
-    # A debug build may answer some with 503, which are free; no refused stream is charged.
+    assert ended == set(streams)
+    # A debug build may answer some with 503, which are free.
     wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 15, "all are over")
     assert 0 < len(settled("h2-many", 1)) <= len(ended)
 
