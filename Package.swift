@@ -81,10 +81,12 @@ let package = Package(
             swiftSettings: settings),
 
         // The data plane.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(
             name: "Proxy",
             dependencies: [
-                "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2, nioPosix, nioSSL, nioTLS,
+                "COpenSSL", "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2, nioPosix,
+                nioSSL, nioTLS,
             ],
             swiftSettings: settings),
         .testTarget(

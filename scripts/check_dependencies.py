@@ -22,7 +22,7 @@ TOOLCHAIN = {
 # Who may import whom. The executables may import every target; test targets are not bound.
 CORE = "Metering"
 EXECUTABLE = "Tollgate"
-OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}}
+OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpenSSL": {"Proxy"}}
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", EXECUTABLE}),
     (re.compile(r"Yams"), {"RateCards"}),

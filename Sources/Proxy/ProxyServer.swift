@@ -3,7 +3,6 @@ import Metering
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Synchronization
 
 /// The data plane: one listener, one event loop per thread, each with its own hold session and upstream pool.
@@ -179,7 +178,7 @@ public final class ProxyServer: Sendable {
     // MARK: Parts
 
     private func makeContext(
-        on eventLoop: any EventLoop, tls: NIOSSLContext?
+        on eventLoop: any EventLoop, tls: TLSClientContext?
     ) async throws -> NIOLoopBound<LoopContext> {
         let makeHolds = self.dependencies.makeHolds
         let (configuration, dependencies, metrics) = (self.configuration, self.dependencies, self.metrics)
@@ -216,9 +215,10 @@ public final class ProxyServer: Sendable {
             connectTimeout: configuration.timeouts.upstreamConnect)
     }
 
-    private func makeTLS() throws -> NIOSSLContext? {
+    private func makeTLS() throws -> TLSClientContext? {
         guard self.configuration.upstream.isTLS else { return nil }
-        return try UpstreamTLS.context(
-            caFile: self.configuration.upstreamCAFile, http2: self.configuration.upstreamHTTP2)
+        return try TLSClientContext(
+            caFile: self.configuration.upstreamCAFile,
+            protocols: self.configuration.upstreamHTTP2 ? ["h2", "http/1.1"] : ["http/1.1"])
     }
 }

@@ -87,6 +87,18 @@ final class ScriptedUpstream: Sendable {
         for channel in self.channels.withLock({ $0 }) { try? await channel.close() }
     }
 
+    /// Closes every TLS connection at once, without waiting for the other side's farewell, as nginx does; does not
+    /// wait for the close either.
+    func leaveAll(sayingFarewell: Bool) {
+        for channel in self.channels.withLock({ $0 }) {
+            channel.eventLoop.execute {
+                let tls = try? channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+                if sayingFarewell { channel.close(promise: nil) }
+                tls?.close(promise: nil)
+            }
+        }
+    }
+
     fileprivate func accepted(_ channel: any Channel) {
         self.seen.withLock { $0.connections += 1 }
         self.channels.withLock { $0.append(channel) }

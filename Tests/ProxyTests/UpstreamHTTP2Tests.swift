@@ -2,7 +2,6 @@ import Foundation
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
-import NIOSSL
 import Testing
 
 @testable import Proxy
@@ -17,7 +16,7 @@ import Testing
     ) async throws {
         let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
         let peer = try await Peer.start(authority, settings: settings)
-        let tls = try UpstreamTLS.context(caFile: authority.path("ca.pem"), http2: true)
+        let tls = try TLSClientContext(caFile: authority.path("ca.pem"), protocols: ["h2", "http/1.1"])
         do {
             try await UpstreamRig.with("https://localhost:\(peer.port)", tls: tls, limits: limits) { rig in
                 // The first to come may dial more than once: nobody knows yet what upstream speaks.

@@ -39,12 +39,4 @@ import Testing
     func otherTextIsRefusedByName(text: String, failure: UpstreamOrigin.ParseFailure) {
         #expect(throws: failure) { try UpstreamOrigin.parse(text) }
     }
-
-    /// An address has no name to verify or to send; the certificate must then carry the address.
-    @Test func onlyNamesAreVerifiedAsNames() throws {
-        #expect(try UpstreamOrigin.parse("https://api.openai.com").serverName == "api.openai.com")
-        #expect(try UpstreamOrigin.parse("https://10.0.0.1").serverName == nil)
-        #expect(try UpstreamOrigin.parse("https://[::1]").serverName == nil)
-        #expect(try UpstreamOrigin.parse("https://1.example").serverName == "1.example")
-    }
 }

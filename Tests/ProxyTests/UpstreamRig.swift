@@ -1,7 +1,6 @@
 import Metering
 import NIOCore
 import NIOPosix
-import NIOSSL
 import Testing
 
 @testable import Proxy
@@ -112,7 +111,7 @@ struct UpstreamRig: Sendable {
 
     /// Runs `body` with a pool, and ends the pool afterwards.
     static func with<Result: Sendable>(
-        _ origin: String, tls: NIOSSLContext? = nil, limits: UpstreamPool.Limits = UpstreamPool.Limits(),
+        _ origin: String, tls: TLSClientContext? = nil, limits: UpstreamPool.Limits = UpstreamPool.Limits(),
         _ body: (UpstreamRig) async throws -> Result
     ) async throws -> Result {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -136,6 +135,11 @@ struct UpstreamRig: Sendable {
     private func end() async throws {
         try await self.loop.submit { self.pool.value.shutdown() }.get()
         try await self.group.shutdownGracefully()
+    }
+
+    /// Handshakes of TLS that resumed a session.
+    func resumed() async throws -> Int {
+        try await self.loop.submit { self.pool.value.counters.resumed.load(ordering: .relaxed) }.get()
     }
 
     /// One request and all that comes of it.

@@ -55,33 +55,35 @@ import Testing
             }
         }
 
-        func server() throws -> NIOSSLContext {
+        func server(atMost version: TLSVersion? = nil) throws -> NIOSSLContext {
             let chain = try NIOSSLCertificate.fromPEMFile(self.path("server.pem")).map {
                 NIOSSLCertificateSource.certificate($0)
             }
             let key = try NIOSSLPrivateKey(file: self.path("server.key"), format: .pem)
-            return try NIOSSLContext(
-                configuration: .makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
-            )
+            var tls = TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain, privateKey: .privateKey(key))
+            tls.minimumTLSVersion = .tlsv1
+            tls.maximumTLSVersion = version
+            return try NIOSSLContext(configuration: tls)
         }
 
         /// As `ProxyServer` makes it.
-        func client(trusted: Bool = true) throws -> NIOSSLContext {
-            var tls = TLSConfiguration.makeClientConfiguration()
-            tls.minimumTLSVersion = .tlsv12
-            if trusted { tls.additionalTrustRoots = [.file(self.path("ca.pem"))] }
-            return try NIOSSLContext(configuration: tls)
+        func client(trusted: Bool = true) throws -> TLSClientContext {
+            try TLSClientContext(caFile: trusted ? self.path("ca.pem") : nil, protocols: ["http/1.1"])
         }
     }
 
     static func with<Result: Sendable>(
-        _ script: [ScriptedUpstream.Step], host: String, subjectAltName: String, trusted: Bool = true,
+        _ script: [ScriptedUpstream.Step], host: String = "localhost",
+        subjectAltName: String = "DNS:localhost",
+        trusted: Bool = true, atMost version: TLSVersion? = nil,
+        limits: UpstreamPool.Limits = UpstreamPool.Limits(),
         _ body: (UpstreamRig, ScriptedUpstream) async throws -> Result
     ) async throws -> Result {
         let authority = try Authority(subjectAltName: subjectAltName)
-        let upstream = try await ScriptedUpstream.start(script, tls: try authority.server())
+        let upstream = try await ScriptedUpstream.start(script, tls: try authority.server(atMost: version))
         let result = try await UpstreamRig.with(
-            "https://\(host):\(upstream.port)", tls: try authority.client(trusted: trusted)
+            "https://\(host):\(upstream.port)", tls: try authority.client(trusted: trusted), limits: limits
         ) { rig in try await body(rig, upstream) }
         await upstream.stop()
         return result
@@ -124,14 +126,72 @@ import Testing
     /// Whoever cuts the connection could otherwise shorten a close-delimited reply unseen.
     @Test func aTruncatedTLSStreamIsNotAnEnd() async throws {
         let reply = UpstreamConnectionTests.ok + "\r\nhello"
-        try await Self.with([.replyThenCut(reply)], host: "localhost", subjectAltName: "DNS:localhost") {
+        try await Self.with([.replyThenCut(reply)]) {
             rig, _ in
             let got = try await rig.run()
             #expect(got.ending == .closed(.closed))
         }
-        try await Self.with([.replyThenClose(reply)], host: "localhost", subjectAltName: "DNS:localhost") {
+        try await Self.with([.replyThenClose(reply)]) {
             rig, _ in
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+        }
+    }
+
+    /// A full handshake is most of what a new connection costs both sides.
+    @Test(arguments: [TLSVersion.tlsv12, .tlsv13])
+    func aLaterConnectionResumesTheSession(version: TLSVersion) async throws {
+        try await Self.with([.replyThenClose(Self.closing)], atMost: version) { rig, upstream in
+            for _ in 0..<4 { UpstreamConnectionTests.expectComplete(try await rig.run(), "hello") }
+            #expect(upstream.state.connections == 4)
+            let resumed = try await rig.resumed()
+            #expect(resumed == 3)
+        }
+    }
+
+    /// A session vouches for a certificate that the roots of its time have verified.
+    @Test func newRootsResumeNothing() async throws {
+        try await Self.with([.replyThenClose(Self.closing)]) { rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            let strangers = try TLSClientContext(caFile: nil, protocols: ["http/1.1"])
+            try await rig.loop.submit { rig.pool.value.setTLS(strangers) }.get()
+            let (got, resumed) = (try await rig.run(), try await rig.resumed())
+            #expect(got.ending == .failed(.tlsFailed) && resumed == 0)
+            #expect(upstream.state.requests.count == 1)
+        }
+    }
+
+    private static let closing =
+        UpstreamConnectionTests.ok + "Connection: close\r\nContent-Length: 5\r\n\r\nhello"
+
+    @Test func anOldVersionIsRefused() async throws {
+        try await Self.with([.reply(Self.five)], atMost: .tlsv11) { rig, upstream in
+            let got = try await rig.run()
+            #expect(got.ending == .failed(.tlsFailed))
+            #expect(upstream.state.requests.isEmpty)
+        }
+    }
+
+    /// As over plain TCP: upstream had closed before the request reached it, so that it may be sent again. Servers
+    /// close with a farewell or without.
+    @Test(arguments: [true, false]) func whatMeetsAClosedSocketIsUntaken(farewell: Bool) async throws {
+        var limits = UpstreamPool.Limits()
+        limits.checksLiveness = false
+        try await Self.with([.reply(Self.five)], limits: limits) { rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            let done = try await rig.loop.submit {
+                upstream.leaveAll(sayingFarewell: farewell)
+                KernelSockets.waitUntilNoneIsEstablished(to: upstream.port)
+                let promise = rig.loop.makePromise(of: Transcript.self)
+                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
+                rig.pool.value.lease(borrower)
+                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
+                promise.futureResult.whenComplete { _ in _ = bound }
+                return promise.futureResult
+            }.get()
+            let got = try await done.get()
+            #expect(got.reused == true && got.ending == .closed(.notAccepted))
+            #expect(got.written == .nothing)
+            #expect(upstream.state.requests.count == 1)
         }
     }
 

@@ -136,7 +136,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard !self.isAborted else { return }
         self.isAborted = true
         self.pool.idleDied(self)
-        self.context?.channel.closeUpstream()
+        self.context?.channel.close(promise: nil)
     }
 
     // MARK: Channel events
@@ -190,7 +190,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             let before = self.acknowledgedBefore, let now = TCPState.of(context.channel),
             now.bytesAcknowledged == before
         else {
-            context.channel.closeUpstream()
+            context.channel.close(promise: nil)
             return
         }
         self.closedUnaware = true
@@ -200,7 +200,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             let connection = selfOnLoop.value
             guard connection.uses == use, connection.closedUnaware else { return }
             connection.closedUnaware = false
-            connection.context?.channel.closeUpstream()
+            connection.context?.channel.close(promise: nil)
         }
     }
 
@@ -210,7 +210,12 @@ final class UpstreamConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A truncated TLS stream must not pass for the end of a close-delimited body.
         if case .untilClose = self.state { self.state = .length(.max) }
-        context.channel.closeUpstream()
+        // To a connection that was used before, a FIN without TLS's farewell means no more than any FIN.
+        if case .some(.truncated) = error as? TLSClientFault {
+            self.inputClosed(context)
+        } else {
+            context.channel.close(promise: nil)
+        }
     }
 
     private func leavePool() {

@@ -5,6 +5,8 @@ import Synchronization
 final class UpstreamCounters: MetricSource, Sendable {
     let open = Atomic(0)
     let dials = Atomic(0)
+    /// Short handshakes of TLS.
+    let resumed = Atomic(0)
     let reused = Atomic(0)
     let streams = Atomic(0)
     private let failures = Mutex<[UpstreamFailure: Int]>([:])
@@ -19,6 +21,10 @@ final class UpstreamCounters: MetricSource, Sendable {
             MetricSample(
                 "proxy_upstream_dials_total", help: "Connections to the upstream that were begun.",
                 kind: .counter, count: self.dials.load(ordering: .relaxed)),
+            MetricSample(
+                "proxy_upstream_tls_resumed_total",
+                help: "TLS connections to the upstream that resumed a session.",
+                kind: .counter, count: self.resumed.load(ordering: .relaxed)),
             MetricSample(
                 "proxy_upstream_reused_total",
                 help: "Requests sent on a connection that served others before.",

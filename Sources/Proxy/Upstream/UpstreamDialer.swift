@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP2
 import NIOPosix
-import NIOSSL
 import NIOTLS
 
 /// Makes connections to the upstream: name, address, a proxy in between, TLS, protocol. Used only on its loop.
@@ -20,7 +19,12 @@ final class UpstreamDialer {
     private let resolver: NameResolver
     private let connectTimeout: TimeAmount
     /// Connections that are made from now on use this context; nil: plain.
-    var tls: NIOSSLContext?
+    var tls: TLSClientContext? {
+        // What the old roots vouched for is not resumed.
+        didSet { self.sessions = TLSSessionCache() }
+    }
+    private var sessions = TLSSessionCache()
+    private let counters: UpstreamCounters
     private var book = AddressBook()
     private var isAsking = false
     /// Dials that wait for the first answer of the resolver.
@@ -30,8 +34,8 @@ final class UpstreamDialer {
     private static let attemptDelay: TimeAmount = .milliseconds(250)
 
     init(
-        eventLoop: any EventLoop, origin: UpstreamOrigin, tls: NIOSSLContext?, proxy: UpstreamProxy?,
-        resolver: NameResolver, connectTimeout: TimeAmount
+        eventLoop: any EventLoop, origin: UpstreamOrigin, tls: TLSClientContext?, proxy: UpstreamProxy?,
+        resolver: NameResolver, connectTimeout: TimeAmount, counters: UpstreamCounters
     ) {
         self.eventLoop = eventLoop
         self.origin = origin
@@ -39,6 +43,7 @@ final class UpstreamDialer {
         self.proxy = proxy
         self.resolver = resolver
         self.connectTimeout = connectTimeout
+        self.counters = counters
     }
 
     private var host: String { self.proxy?.host ?? self.origin.host }
@@ -109,7 +114,9 @@ final class UpstreamDialer {
     ) {
         self.book.succeeded(address)
         let handshake = UpstreamHandshake(
-            channel: channel, origin: self.origin, proxy: self.proxy, tls: self.tls, deadline: deadline)
+            channel: channel, origin: self.origin, proxy: self.proxy,
+            tls: self.tls.map { .init(context: $0, sessions: self.sessions) }, deadline: deadline,
+            counters: self.counters)
         handshake.run(completion)
     }
 
@@ -175,7 +182,7 @@ private final class DialAttempt {
         switch result {
         case .success(let channel):
             guard !self.isOver else {
-                channel.closeUpstream()
+                channel.close(promise: nil)
                 return
             }
             self.isOver = true

@@ -95,7 +95,7 @@ final class UpstreamHTTP2: ChannelInboundHandler {
         self.streams -= 1
         if self.streams == 0 { self.idleSince = .now() }
         if self.isLeaving && self.streams == 0 {
-            self.channel.closeUpstream()
+            self.channel.close(promise: nil)
         } else if !self.isGone {
             self.pool.streamEnded()
         }
@@ -104,10 +104,10 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     /// No new streams; closes with the last one.
     func leave() {
         self.isLeaving = true
-        if self.streams == 0 { self.channel.closeUpstream() }
+        if self.streams == 0 { self.channel.close(promise: nil) }
     }
 
-    func abort() { self.channel.closeUpstream() }
+    func abort() { self.channel.close(promise: nil) }
 
     var address: SocketAddress? { self.channel.remoteAddress }
 
@@ -153,7 +153,7 @@ final class UpstreamHTTP2: ChannelInboundHandler {
         let bytesReceived = TCPState.of(self.channel)?.bytesReceived ?? 0
         switch self.health.step(now, bytesReceived: bytesReceived) {
         case .wait: break
-        case .dead: context.channel.closeUpstream()
+        case .dead: context.channel.close(promise: nil)
         case .ping:
             let ping = HTTP2Frame(
                 streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 0), ack: false))
@@ -162,12 +162,12 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .some(.inputClosed) = event as? ChannelEvent { context.channel.closeUpstream() }
+        if case .some(.inputClosed) = event as? ChannelEvent { context.channel.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if HTTP2Fault.isOfOneStream(error) { self.leave() } else { context.channel.closeUpstream() }
+        if HTTP2Fault.isOfOneStream(error) { self.leave() } else { context.channel.close(promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

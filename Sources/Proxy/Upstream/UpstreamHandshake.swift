@@ -1,5 +1,4 @@
 import NIOCore
-import NIOSSL
 import NIOTLS
 
 /// From an open socket to a connection that takes requests: the tunnel of a proxy, then TLS and what it negotiates.
@@ -7,18 +6,26 @@ final class UpstreamHandshake {
     private let channel: any Channel
     private let origin: UpstreamOrigin
     private let proxy: UpstreamProxy?
-    private let tls: NIOSSLContext?
+    private let tls: Security?
     private let deadline: NIODeadline
+    private let counters: UpstreamCounters
+
+    /// TLS, and the sessions of its origin.
+    struct Security {
+        let context: TLSClientContext
+        let sessions: TLSSessionCache
+    }
 
     init(
-        channel: any Channel, origin: UpstreamOrigin, proxy: UpstreamProxy?, tls: NIOSSLContext?,
-        deadline: NIODeadline
+        channel: any Channel, origin: UpstreamOrigin, proxy: UpstreamProxy?, tls: Security?,
+        deadline: NIODeadline, counters: UpstreamCounters
     ) {
         self.channel = channel
         self.origin = origin
         self.proxy = proxy
         self.tls = tls
         self.deadline = deadline
+        self.counters = counters
     }
 
     /// Completes once, on the channel's loop; on failure the channel is closed.
@@ -43,10 +50,10 @@ final class UpstreamHandshake {
             return
         }
         let watch = HandshakeWatch()
-        do {
-            try self.channel.pipeline.syncOperations.addHandler(
-                NIOSSLClientHandler(context: tls, serverHostname: self.origin.serverName))
-        } catch {
+        guard
+            let security = try? TLSClientHandler(tls.context, host: self.origin.host, sessions: tls.sessions),
+            (try? self.channel.pipeline.syncOperations.addHandler(security)) != nil
+        else {
             self.fail(.tlsFailed, completion)
             return
         }
@@ -54,6 +61,7 @@ final class UpstreamHandshake {
             if let failure {
                 self.fail(failure, completion)
             } else {
+                if security.isResumed { self.counters.resumed.wrappingAdd(1, ordering: .relaxed) }
                 completion(.success(watch.negotiated == "h2" ? .http2(self.channel) : .http1(self.channel)))
             }
         }
@@ -84,7 +92,7 @@ final class UpstreamHandshake {
     }
 
     private func fail(_ failure: UpstreamFailure, _ completion: UpstreamDialer.Completion) {
-        self.channel.closeUpstream()
+        self.channel.close(promise: nil)
         completion(.failure(failure))
     }
 }

@@ -75,10 +75,4 @@ public struct UpstreamOrigin: Sendable, Hashable {
         let isDefault = port == (isTLS ? 443 : 80)
         self.hostField = Array((isDefault ? "\(name)\r\n" : "\(name):\(port)\r\n").utf8)
     }
-
-    /// The name for SNI and certificate verification; nil for an address, which has none.
-    var serverName: String? {
-        let isV4 = self.host.utf8.allSatisfy { $0 == UInt8(ascii: ".") || (0x30...0x39).contains($0) }
-        return isV4 || self.host.contains(":") ? nil : self.host
-    }
 }

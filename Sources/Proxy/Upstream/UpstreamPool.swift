@@ -1,6 +1,5 @@
 import Metering
 import NIOCore
-import NIOSSL
 
 /// The upstream connections of one event loop. Hands out idle ones first, newest first, then streams of HTTP/2
 /// connections, dials up to a limit, and lets the rest wait in order. Used only on its loop.
@@ -47,7 +46,7 @@ final class UpstreamPool {
 
     /// - Parameter tls: required when the origin is `https`.
     init(
-        eventLoop: any EventLoop, origin: UpstreamOrigin, tls: NIOSSLContext?, limits: Limits = Limits(),
+        eventLoop: any EventLoop, origin: UpstreamOrigin, tls: TLSClientContext?, limits: Limits = Limits(),
         proxy: UpstreamProxy? = nil, resolver: NameResolver = .system,
         counters: UpstreamCounters = UpstreamCounters()
     ) {
@@ -57,7 +56,7 @@ final class UpstreamPool {
         self.counters = counters
         self.dialer = UpstreamDialer(
             eventLoop: eventLoop, origin: origin, tls: tls, proxy: proxy, resolver: resolver,
-            connectTimeout: limits.connectTimeout)
+            connectTimeout: limits.connectTimeout, counters: counters)
         let selfOnLoop = NIOLoopBound(self, eventLoop: eventLoop)
         self.sweep = eventLoop.scheduleRepeatedTask(
             initialDelay: limits.sweepInterval, delay: limits.sweepInterval
@@ -104,7 +103,7 @@ final class UpstreamPool {
     }
 
     /// Connections that are dialled from now on use this context.
-    func setTLS(_ tls: NIOSSLContext?) { self.dialer.tls = tls }
+    func setTLS(_ tls: TLSClientContext?) { self.dialer.tls = tls }
 
     // MARK: For connections
 
@@ -265,7 +264,7 @@ final class UpstreamPool {
     private func dialled(_ channel: any Channel) {
         let connection = UpstreamConnection(pool: self)
         guard channel.isActive, (try? channel.pipeline.syncOperations.addHandler(connection)) != nil else {
-            channel.closeUpstream()
+            channel.close(promise: nil)
             self.dialFailed(.connectFailed)
             return
         }
@@ -275,7 +274,7 @@ final class UpstreamPool {
 
     private func dialledHTTP2(_ channel: any Channel) {
         guard channel.isActive, let session = try? UpstreamHTTP2.install(on: channel, pool: self) else {
-            channel.closeUpstream()
+            channel.close(promise: nil)
             self.dialFailed(.connectFailed)
             return
         }
