@@ -75,6 +75,8 @@ public struct DataPlaneConfiguration: Sendable {
         public var tlsHandshake: TimeAmount = .seconds(10)
         /// `BODY_TIMEOUT_SECONDS`: between two reads of a request body.
         public var clientBody: TimeAmount = .seconds(30)
+        /// `BODY_TOTAL_TIMEOUT_SECONDS`: a whole request body, however steadily it drips.
+        public var clientBodyTotal: TimeAmount = .seconds(300)
         /// `KEEPALIVE_TIMEOUT_SECONDS`: between a reply and the next request of a connection.
         public var keepAlive: TimeAmount = .seconds(75)
         /// `CLIENT_WRITE_TIMEOUT_SECONDS`: how long a client may take nothing of a reply that waits for it.

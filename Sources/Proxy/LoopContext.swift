@@ -31,6 +31,9 @@ final class LoopContext {
     private var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// What else must be told of a shutdown: connections that carry streams.
     private var sessions: [ObjectIdentifier: any ClientSession] = [:]
+    /// Connections beyond the limits that are being told so.
+    private var refusalsOpen = 0
+    private static let refusalsMax = 64
     private var sweep: RepeatedTask?
 
     init(
@@ -135,6 +138,16 @@ final class LoopContext {
     func register(_ session: any ClientSession) { self.sessions[ObjectIdentifier(session)] = session }
 
     func unregister(_ session: any ClientSession) { self.sessions[ObjectIdentifier(session)] = nil }
+
+    /// Whether a connection beyond the limits may stay for as long as being told so takes. In a flood of them the
+    /// answer would cost what the limit saves.
+    func enterRefusal() -> Bool {
+        guard self.refusalsOpen < Self.refusalsMax else { return false }
+        self.refusalsOpen += 1
+        return true
+    }
+
+    func leaveRefusal() { self.refusalsOpen -= 1 }
 
     var connectionCount: Int { self.connections.count + self.sessions.count }
 

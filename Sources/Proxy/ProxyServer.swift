@@ -82,11 +82,13 @@ public final class ProxyServer: Sendable {
         let peer = ClientAddress(channel.remoteAddress)
         guard self.census.enter(peer, exempt: self.configuration.trustedPeers.contains(peer)) else {
             self.metrics.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
-            guard pipeline.tls == nil else {
-                // A handshake only to say no would cost more than the connection.
+            // A handshake only to say no would cost more than the connection.
+            guard pipeline.tls == nil, loop.enterRefusal() else {
                 channel.close(promise: nil)
                 return
             }
+            let loopOnLoop = NIOLoopBound(loop, eventLoop: channel.eventLoop)
+            channel.closeFuture.whenComplete { _ in loopOnLoop.value.leaveRefusal() }
             try channel.pipeline.syncOperations.addHandler(
                 ClientConnection(loop: loop, transport: .plain, peer: peer, isRefused: true))
             return

@@ -16,6 +16,23 @@ enum KernelSockets {
         }
     }
 
+    /// Whether a connection to this remote port has bytes that nobody has read.
+    private static func hasUnread(from port: Int) -> Bool {
+        let suffix = ":" + String(format: "%04X", port)
+        return self.table().split(separator: "\n").dropFirst().contains { line in
+            // sl, local_address, rem_address, st, tx_queue:rx_queue
+            let columns = line.split(separator: " ", maxSplits: 5)
+            return columns.count > 4 && columns[2].hasSuffix(suffix)
+                && columns[4].split(separator: ":").last.flatMap { Int($0, radix: 16) } ?? 0 > 0
+        }
+    }
+
+    /// For a test that holds a loop meanwhile; ends in any case.
+    static func waitUntilUnread(from port: Int) {
+        let end = ContinuousClock.now + .seconds(40)
+        while !self.hasUnread(from: port), ContinuousClock.now < end { usleep(1000) }
+    }
+
     /// To its very end, in as many reads as that takes: Foundation stops after the first of a file without a length.
     private static func table() -> String {
         let file = open("/proc/net/tcp", O_RDONLY | O_CLOEXEC)

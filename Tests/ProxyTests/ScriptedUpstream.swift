@@ -83,6 +83,13 @@ final class ScriptedUpstream: Sendable {
         }
     }
 
+    /// Without waiting until it is written.
+    func writeToAllNow(_ text: String) {
+        for channel in self.channels.withLock({ $0 }) {
+            channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
+        }
+    }
+
     func closeAll() async {
         for channel in self.channels.withLock({ $0 }) { try? await channel.close() }
     }

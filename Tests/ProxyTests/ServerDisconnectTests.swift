@@ -207,6 +207,28 @@ import Testing
     static let stallBytes = stallPieces * F.bulk.chunk.readableBytes
 
     /// A client whose stream is held back.
+    /// A reset that is found while its reply is written: what comes behind is read on for the charge, not held back for
+    /// a client that is not there.
+    @Test func aReplyIsReadOnWhenItsClientIsFoundGoneInTheWrite() async throws {
+        try await ServerRig.with(onDisconnect: .drain) { rig in
+            let client = try await rig.send(F.stream)
+            let call = try await rig.upstream.call()
+            call.send(F.streamHead + F.chunk(F.frame("hi")))
+            try await client.received("hi")
+            try await rig.whileLoopIsHeld {
+                call.pump(F.bulk.chunk, times: 8)
+                #expect(
+                    await rig.upstream.watched.until {
+                        $0.bytesPumped[call.connection] == 8 * F.bulk.chunk.readableBytes
+                    })
+                await client.reset()
+            }
+            call.reply(F.streamEnd)
+            let settlement = try await rig.settled(1)[0]
+            #expect(settlement.estimatedBecause == nil && settlement.charge.amount.value == F.usageCharge)
+        }
+    }
+
     static func stalled(_ rig: ServerRig) async throws -> WireClient {
         let client = try await rig.connect(receiveBuffer: 4096, keepsBytes: false)
         try await client.send(F.stream)

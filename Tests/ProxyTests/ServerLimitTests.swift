@@ -160,6 +160,23 @@ import Testing
         }
     }
 
+    /// Being told so costs a descriptor for a while; a flood of those who are told must not cost what the limit saves.
+    @Test func aFloodOfRefusedConnectionsIsCutShort() async throws {
+        try await ServerRig.with(configure: { $0.limits.connectionsPerAddressMax = 1 }) { rig in
+            let kept = try await rig.send(F.health)
+            #expect(try await kept.reply().status == 200)
+            var refused: [WireClient] = []
+            for _ in 0..<200 { refused.append(try await rig.connect()) }
+            for client in refused { _ = try await client.end() }
+            let told = refused.count { $0.state.bytesReceived > 0 }
+            #expect((1...64).contains(told), "\(told) were told so")
+            try await rig.eventually("few are open") { rig.connectionsOpen <= 1 + 64 }
+            for client in refused { await client.close() }
+            try await rig.eventually("one is open") { rig.connectionsOpen == 1 }
+            #expect(try await rig.connect().reply().status == 503)
+        }
+    }
+
     /// A load balancer brings the connections of all its clients.
     @Test func aTrustedPeerIsNotCountedPerAddress() async throws {
         let trusted = try TrustedPeers(parsing: "127.0.0.0/8")

@@ -71,6 +71,39 @@ import Testing
         }
     }
 
+    /// A GET may have a body. Whoever could make it the next request would speak in the name of whoever shares the
+    /// connection behind a load balancer.
+    @Test(arguments: ["/v1/models", "/v1/models/gpt-test", "/v1/models/none", "/v1/none", "/api/health"])
+    func aBodyThatNobodyAskedForIsNotTheNextRequest(target: String) async throws {
+        let smuggled = F.get("/api/smuggled")
+        let chunked = F.chunk(smuggled) + "0\r\n\r\n"
+        for isCold in [false, true] {
+            try await ServerRig.with { rig in
+                for method in ["GET", "HEAD"] {
+                    for (fields, body) in [
+                        ("content-length: \(smuggled.utf8.count)\r\n", smuggled),
+                        ("transfer-encoding: chunked\r\n", chunked),
+                    ] {
+                        rig.directory.watched.update { $0.isCold = isCold }
+                        let request = F.get(target, method: method, fields: fields)
+                        let client = try await rig.send(request + body + F.health)
+                        let reply = try await client.reply(headOnly: method == "HEAD")
+                        if !reply.closes { #expect(try await client.reply().text == "{\"ok\":true}") }
+                        await client.close()
+                        // The body comes later, or never: then nothing comes behind it either.
+                        for part in ["", String(body.prefix(10))] {
+                            let late = try await rig.send(request + part)
+                            _ = try? await late.reply(headOnly: method == "HEAD", within: .milliseconds(200))
+                            await late.close()
+                        }
+                    }
+                }
+                #expect(!rig.control.watched.state.requests.contains { $0.holds("/api/smuggled") })
+                #expect(rig.count(status: 400) == 0)
+            }
+        }
+    }
+
     // MARK: HEAD, HTTP/1.0, close
 
     @Test func theReplyToHeadHasNoBody() async throws {
@@ -139,6 +172,44 @@ import Testing
                 #expect(!reply.isChunked && reply.closes && reply.text == F.streamText)
                 let control = try await rig.ask(F.get("/api/chunked", fields: connection, version: "1.0"))
                 #expect(!control.isChunked && control.closes && control.text == "one two three")
+            }
+        }
+    }
+
+    /// Upstream may name a length where nobody needs one; HTTP/1.0 still cannot be told the end of a stream otherwise.
+    @Test func aStreamOfKnownLengthToHTTP10EndsWithTheConnection() async throws {
+        let text = F.frame("hi") + "data: {\"choices\":[],\(F.usage)}\n\ndata: [DONE]\n\n"
+        let onCall: @Sendable (UpstreamCall) -> Void = { call in
+            call.reply(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                    + "content-length: \(text.utf8.count)\r\n\r\n\(text)")
+        }
+        try await ServerRig.with(onCall: onCall) { rig in
+            let fields = "connection: keep-alive\r\n"
+            let client = try await rig.send(F.post(fields: fields, version: "1.0", F.streamBody) + F.health)
+            let reply = try await client.reply()
+            #expect(reply.closes && reply.text == F.frame("hi") + "data: [DONE]\n\n")
+            #expect(try await client.end() == "")
+        }
+    }
+
+    /// A redirect is not followed, and a success without a body says nothing of its cost: neither reaches the client,
+    /// and neither leaves bytes behind that it would read as its next reply.
+    @Test(arguments: ["204 No Content", "304 Not Modified", "308 Permanent Redirect"])
+    func anUpstreamThatAnswersWithoutABodyIsA502(status: String) async throws {
+        let onCall: @Sendable (UpstreamCall) -> Void = { call in
+            let length = status.hasPrefix("308") ? "content-length: 0\r\n" : ""
+            call.reply(
+                "HTTP/1.1 \(status)\r\ncontent-type: text/event-stream\r\nlocation: /\r\n\(length)\r\n")
+        }
+        try await ServerRig.with(onCall: onCall) { rig in
+            for (index, request) in [F.chat, F.stream].enumerated() {
+                let client = try await rig.send(request + F.health)
+                let reply = try await client.reply()
+                #expect(reply.status == 502 && reply.code == "upstream_error")
+                #expect(try await client.reply().text == "{\"ok\":true}")
+                let settlement = try await rig.settled(index + 1)[index]
+                #expect(settlement.kind == (status.hasPrefix("204") ? .final : .void))
             }
         }
     }

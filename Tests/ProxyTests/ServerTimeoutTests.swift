@@ -97,6 +97,18 @@ import Testing
         }
     }
 
+    /// The control plane reads bodies of people whom it does not know yet.
+    @Test(arguments: ["/v1/chat/completions", "/api/echo"])
+    func aBodyThatDripsForEverHasItsTime(target: String) async throws {
+        try await ServerRig.with(configure: { $0.timeouts.clientBodyTotal = .milliseconds(500) }) { rig in
+            let client = try await rig.send(F.head(target, fields: "content-length: 100000\r\n"))
+            client.drip(every: .milliseconds(30)) { _ in [0x20] }
+            let reply = try await client.reply()
+            #expect(reply.status == 408 && reply.closes)
+            #expect(client.state.dripped > 3, "the bytes came while the time ran")
+        }
+    }
+
     // MARK: Upstream
 
     @Test func upstreamThatSaysNothingIsA504() async throws {
@@ -176,6 +188,28 @@ import Testing
             let settlement = try await rig.settled(1)[0]
             #expect(settlement.estimatedBecause == .clientGone && settlement.usage.output > 0)
             #expect(await rig.upstream.watched.until { $0.open == 0 }, "nobody reads on for nobody")
+        }
+    }
+
+    /// The same for a reply that is passed on whole: it is read on for the charge once its client counts as gone.
+    @Test func aClientThatTakesNothingOfAWholeReplyIsClosedAsGone() async throws {
+        try await ServerRig.with(configure: {
+            $0.timeouts.clientWrite = .milliseconds(1500)
+            $0.timeouts.upstreamIdle = .milliseconds(300)
+        }) { rig in
+            let client = try await rig.connect(receiveBuffer: 4096)
+            try await client.pause()
+            try await client.send(F.chat)
+            let call = try await rig.upstream.call()
+            call.send(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+                    + F.chunk("{\"x\":\""))
+            let pieces = 600
+            call.pump(ByteBuffer(string: F.chunk(String(repeating: "x", count: 64 << 10))), times: pieces)
+            try await rig.eventually("it is closed") { rig.connectionsOpen == 0 }
+            call.reply(F.chunk("\",\(F.usage)}") + "0\r\n\r\n")
+            let settlement = try await rig.settled(1)[0]
+            #expect(settlement.estimatedBecause == nil && settlement.charge.amount.value == F.usageCharge)
         }
     }
 

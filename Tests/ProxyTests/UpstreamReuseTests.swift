@@ -24,6 +24,27 @@ import Testing
         }
     }
 
+    /// What an upstream says without being asked would be taken for the answer to the next customer's request.
+    @Test func aConnectionWithBytesThatNobodyAskedForIsNotUsedAgain() async throws {
+        try await withUpstream([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            // They are in the kernel, and the loop, which is busy, has not read them.
+            let done = try await rig.loop.submit {
+                upstream.writeToAllNow(UpstreamConnectionTests.ok + "Content-Length: 6\r\n\r\nforged")
+                KernelSockets.waitUntilUnread(from: upstream.port)
+                let promise = rig.loop.makePromise(of: Transcript.self)
+                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
+                rig.pool.value.lease(borrower)
+                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
+                promise.futureResult.whenComplete { _ in _ = bound }
+                return promise.futureResult
+            }.get()
+            let got = try await done.get()
+            UpstreamConnectionTests.expectComplete(got, "hello")
+            #expect(got.reused == false && upstream.state.connections == 2)
+        }
+    }
+
     /// Bytes that upstream has read are upstream's: whatever becomes of the connection, there is no second try.
     @Test func whatWasReadIsNeverSaidToBeUntaken() async throws {
         try await withUpstream([.reply(UpstreamConnectionTests.five), .close], limits: Self.unchecked) {

@@ -28,8 +28,11 @@ extension ClientConnection {
         context.write(self.wrapOutboundOut(self.outbox), promise: nil)
         // The channel is done with the bytes after a synchronous flush; otherwise this makes a new
         // allocation.
-        self.outbox.clear()
+        self.outbox.clear(minimumCapacity: Self.outboxBytes)
     }
+
+    /// One burst's size must not stay for a connection's life.
+    private static let outboxBytes = 4 << 10
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }
 
@@ -49,6 +52,16 @@ extension ClientConnection {
     /// The reply is complete: go on with the next request.
     func replyEnded(close: Bool = false) {
         guard self.context != nil else { return }
+        switch self.phase {
+        case .closed:
+            return
+        case .admitting, .collecting:
+            // Bytes of a body that nobody took would be read as the next request.
+            self.abandonBody()
+            self.closesAfterReply = true
+        case .waiting, .busy, .closing, .lingering:
+            break
+        }
         self.exchange = nil
         self.controlTask = nil
         self.forgetBody()
@@ -60,14 +73,11 @@ extension ClientConnection {
         self.flush()
         if case .closed = self.phase { return }
         self.awaitNext()
-        self.advance()
-        self.updateReads()
-        // What was sent before the FIN is answered; after it nothing comes.
-        if self.inputEnded, case .waiting = self.phase { self.closeAfterOutput() }
+        self.goOn()
     }
 
     /// Closes once the socket took the last byte; a close at once would throw away what waits.
-    private func closeAfterOutput() {
+    func closeAfterOutput() {
         guard let context = self.context else { return }
         // Unread bytes in the kernel would make the close a reset, which can overtake the reply.
         let lingers = self.lingersAfterReply || self.inbox.readableBytes > 0
@@ -135,7 +145,18 @@ extension ClientConnection {
 
     /// The bytes are not HTTP as we accept it: nothing behind them can be trusted.
     func refuseUnparsed(_ fault: HeadFault) {
-        self.refuseUnparsed(fault.refusalCode, "The HTTP request is malformed (\(fault.rawValue)).")
+        self.refuseUnparsed(fault.refusalCode, Self.malformed(fault))
+    }
+
+    /// The head is HTTP, but its target is not one that we serve, on either plane.
+    func refuseTarget(_ request: PendingRequest) {
+        self.closesAfterReply = true
+        self.lingersAfterReply = true
+        self.refuse(Refusal(.invalidRequest, Self.malformed(.badTarget)), request)
+    }
+
+    private static func malformed(_ fault: HeadFault) -> String {
+        "The HTTP request is malformed (\(fault.rawValue))."
     }
 
     func refuseUnparsed(_ code: Refusal.Code, _ message: String) {

@@ -37,13 +37,14 @@ extension ClientConnection {
         if !request.head.keepAlive { self.closesAfterReply = true }
         switch request.plane {
         case .invalid:
-            self.refuseUnparsed(.badTarget)
+            self.refuseTarget(request)
         case .control:
             self.phase = .admitting(request)
             self.collectBody()
         case .data where self.inputEnded:
-            // Sent before a FIN, read after it: the client may be gone, and this would be billed.
-            self.abort()
+            // Sent before a FIN, read after it: the client may be gone, and this would be billed. What was answered
+            // before is still delivered.
+            self.closeAfterOutput()
         case .data(let route):
             self.phase = .admitting(request)
             if let refusal = self.refusal(of: request) {
@@ -75,7 +76,9 @@ extension ClientConnection {
             return
         }
         self.phase = .collecting(request)
-        self.deadline = .now() + self.loop.configuration.timeouts.clientBody
+        let timeouts = self.loop.configuration.timeouts
+        self.bodyEndsBy = .now() + timeouts.clientBodyTotal
+        self.deadline = min(.now() + timeouts.clientBody, self.bodyEndsBy)
         if request.head.expectContinue && self.inbox.readableBytes == 0 {
             self.outbox.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
             self.flush()
@@ -109,11 +112,23 @@ extension ClientConnection {
 
     private func bodyCollected(_ request: PendingRequest) {
         self.phase = .busy
-        self.deadline = .distantFuture
+        // The reply before may not have been taken; no event will tell that again.
+        self.deadline =
+            self.isWritable ? .distantFuture : .now() + self.loop.configuration.timeouts.clientWrite
+        self.releaseInbox()
         if let exchange = self.exchange {
             exchange.admit()
         } else {
             self.answerControl(request)
+        }
+    }
+
+    /// What is left of the inbox shares its memory with the body, and would keep all of it.
+    private func releaseInbox() {
+        if self.inbox.readableBytes == 0 {
+            self.inbox = ByteBuffer()
+        } else if self.budgeted > 0 {
+            self.inbox = ByteBuffer(bytes: self.inbox.readableBytesView)
         }
     }
 

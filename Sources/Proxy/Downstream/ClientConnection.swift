@@ -53,6 +53,10 @@ final class ClientConnection: ChannelInboundHandler {
     var budgeted = 0
     private var readsPaused = false
     private var isAdvancing = false
+    /// Others of this loop have their turn before the next request is looked at.
+    private var isYielding = false
+    /// When the body that is being collected must be complete.
+    var bodyEndsBy: NIODeadline = .distantFuture
     /// `Authorization` of the last request with its digests: a keep-alive client sends the same again and
     /// again.
     var lastAuthorization = AuthorizationMemo()
@@ -135,10 +139,14 @@ final class ClientConnection: ChannelInboundHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let writable = context.channel.isWritable
         switch self.phase {
-        case .busy, .closing:
+        case .busy:
             // A client that takes nothing of what waits for it is gone, if only slowly.
             self.deadline = writable ? .distantFuture : .now() + self.loop.configuration.timeouts.clientWrite
-        case .waiting, .admitting, .collecting, .lingering, .closed:
+        case .waiting where self.servedOne:
+            self.awaitNext()
+            if writable { self.goOn() }
+        case .waiting, .admitting, .collecting, .closing, .lingering, .closed:
+            // A reply that is the last one has its time, which no byte of it extends.
             break
         }
         self.exchange?.downstreamWritabilityChanged(writable)
@@ -146,12 +154,14 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     /// FIN. A stream's client is gone with it; a reply that comes whole is still delivered to a client that only
-    /// closed its sending side, once the request is on its way.
+    /// closed its sending side, once the request is on its way, and so is one whose last bytes are still here.
     private func inputClosed() {
         guard !self.inputEnded else { return }
         self.inputEnded = true
         switch self.phase {
-        case .waiting, .admitting, .collecting, .lingering:
+        case .waiting:
+            if !self.holdsRequests { self.closeAfterOutput() }
+        case .admitting, .collecting, .lingering:
             self.abort()
         case .busy:
             if let exchange = self.exchange, !exchange.outlivesInput { self.abort() }
@@ -172,9 +182,11 @@ final class ClientConnection: ChannelInboundHandler {
         }
         guard now >= self.deadline else { return }
         switch self.phase {
-        case .waiting where self.inbox.readableBytes == 0:
-            // Idle: there is nothing that could be answered.
+        case .waiting where self.isHeldBack:
             self.abort()
+        case .waiting where self.inbox.readableBytes == 0:
+            // Idle: there is nothing that could be answered. Its last reply may still be on its way.
+            self.closeAfterOutput()
         case .waiting:
             self.refuseUnparsed(.requestTimeout, "The request head did not arrive in time.")
         case .collecting(let request):
@@ -191,12 +203,12 @@ final class ClientConnection: ChannelInboundHandler {
         switch self.phase {
         case .waiting:
             // The head's time runs from its first byte, and no later byte moves it.
-            if self.servedOne, !self.hasHeadBegun {
+            if self.servedOne, !self.hasHeadBegun, !self.isHeldBack {
                 self.hasHeadBegun = true
                 self.deadline = .now() + self.loop.configuration.timeouts.clientHead
             }
         case .collecting:
-            self.deadline = .now() + self.loop.configuration.timeouts.clientBody
+            self.deadline = min(.now() + self.loop.configuration.timeouts.clientBody, self.bodyEndsBy)
         case .admitting, .busy, .closing, .lingering, .closed:
             break
         }
@@ -211,12 +223,43 @@ final class ClientConnection: ChannelInboundHandler {
         self.phase = .waiting
         self.hasHeadBegun = self.inbox.readableBytes > 0
         let timeouts = self.loop.configuration.timeouts
-        self.deadline = .now() + (self.hasHeadBegun ? timeouts.clientHead : timeouts.keepAlive)
+        let patience =
+            self.isHeldBack
+            ? timeouts.clientWrite : self.hasHeadBegun ? timeouts.clientHead : timeouts.keepAlive
+        self.deadline = .now() + patience
     }
+
+    /// The client has not taken the reply before: nothing is added to it.
+    private var isHeldBack: Bool { self.servedOne && !self.isWritable }
+
+    /// Requests that are here will be looked at later.
+    var holdsRequests: Bool { self.inbox.readableBytes > 0 && (self.isHeldBack || self.isYielding) }
 
     // MARK: Driving
 
-    /// Takes requests from the inbox as far as they go.
+    /// Takes what is here for the next request, and reads on.
+    func goOn() {
+        self.advance()
+        self.updateReads()
+        // What was sent before the FIN is answered; after it nothing comes.
+        if self.inputEnded, case .waiting = self.phase, !self.holdsRequests { self.closeAfterOutput() }
+    }
+
+    /// One client's pipelined requests must not keep the loop from everybody else's streams.
+    private static let headsPerTurn = 16
+
+    private func yieldTurn() {
+        guard let context = self.context, !self.isYielding else { return }
+        self.isYielding = true
+        let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            let connection = selfOnLoop.value
+            connection.isYielding = false
+            if case .waiting = connection.phase { connection.goOn() }
+        }
+    }
+
+    /// Takes requests from the inbox as far as they go, and as far as their replies are taken.
     func advance() {
         // A reply can end while it is begun: the loop that runs already goes on with the next request, so a
         // client that pipelines costs no stack.
@@ -224,9 +267,15 @@ final class ClientConnection: ChannelInboundHandler {
         self.isAdvancing = true
         defer { self.isAdvancing = false }
         var goesOn = true
+        var heads = 0
         while goesOn, self.inbox.readableBytes > 0 {
             switch self.phase {
-            case .waiting: goesOn = self.parseHead()
+            case .waiting where self.isHeldBack || self.isYielding: goesOn = false
+            case .waiting where heads == Self.headsPerTurn:
+                self.yieldTurn()
+            case .waiting:
+                heads += 1
+                goesOn = self.parseHead()
             case .collecting(let request): goesOn = self.collect(request)
             case .admitting, .busy: goesOn = false
             case .closing, .lingering, .closed:
@@ -242,6 +291,8 @@ final class ClientConnection: ChannelInboundHandler {
         var pause = false
         switch self.phase {
         case .admitting, .busy:
+            pause = self.inbox.readableBytes > self.loop.configuration.limits.pipelinedBytesMax
+        case .waiting where self.holdsRequests:
             pause = self.inbox.readableBytes > self.loop.configuration.limits.pipelinedBytesMax
         case .waiting, .collecting, .closing, .lingering, .closed:
             break
@@ -262,21 +313,28 @@ extension ClientConnection: ClientSession {
     func quiesce() {
         switch self.phase {
         case .waiting where self.inbox.readableBytes == 0:
-            self.context?.close(promise: nil)
+            self.closeAfterOutput()
         case .waiting, .admitting, .collecting, .busy, .closing, .lingering, .closed:
             self.closesAfterReply = true
         }
     }
 
-    /// The client must see a broken message, or nothing at all.
-    func abort() { self.context?.close(mode: .all, promise: nil) }
+    /// The client must see a broken message, or nothing at all. The exchange hears of it now: TLS can take seconds to
+    /// say farewell, and what still comes meanwhile is not looked at.
+    func abort() {
+        self.phase = .closed
+        let exchange = self.exchange
+        self.exchange = nil
+        exchange?.clientGone()
+        self.context?.close(mode: .all, promise: nil)
+    }
 
     /// Bytes of a reply are still on their way.
     var isAnswering: Bool {
         switch self.phase {
-        case .admitting, .collecting, .busy, .closing: true
-        case .waiting: !(self.context?.channel.isWritable ?? true)
-        case .lingering, .closed: false
+        case .admitting, .collecting, .busy, .closing, .lingering: true
+        case .waiting: self.isHeldBack || self.isYielding
+        case .closed: false
         }
     }
 }

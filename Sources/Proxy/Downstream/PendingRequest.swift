@@ -91,7 +91,7 @@ final class PendingRequest {
     /// Upstream answers: the request is never sent again, and nothing more is read of it. A stream that runs for
     /// minutes keeps no byte of its request.
     func slim() {
-        self.bytesOfBody = self.body.readableBytes
+        self.bytesOfBody = max(self.bytesOfBody, self.body.readableBytes)
         self.body = ByteBuffer()
         self.headBytes = ByteBuffer()
     }

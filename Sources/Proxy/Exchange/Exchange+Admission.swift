@@ -48,7 +48,7 @@ extension Exchange {
         let named = self.request.text(self.request.head.tollgateUser)
         switch key.holder {
         case .account(let account):
-            if let named, named != key.label {
+            if let named, !named.utf8.elementsEqual(key.label.utf8) {
                 self.refuse(.notYourAccount)
                 return
             }

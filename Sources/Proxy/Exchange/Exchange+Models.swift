@@ -28,6 +28,8 @@ extension Exchange {
             self.finish(status: Status.clientClosed, .clientGone)
             return
         }
+        // A GET can have a body, too.
+        connection.abandonBody()
         let headOnly = self.request.head.method == .head
         let date = self.loop.now()
         connection.write { out in

@@ -56,8 +56,7 @@ extension Exchange {
         }
         self.measureOverhead()
         self.finish(status: relay.head.status, .complete)
-        let closes = !relay.chunked && relay.replyStarted && relay.head.contentLength == nil
-        connection.replyEnded(close: closes)
+        connection.replyEnded()
     }
 
     private func endFailed(_ code: Refusal.Code, on connection: ClientConnection) {
@@ -83,7 +82,7 @@ extension Exchange {
         self.writeReceipt(relay, on: connection)
         connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
         self.finish(status: code.status, Self.end(code))
-        connection.replyEnded(close: !relay.chunked)
+        connection.replyEnded()
     }
 
     private static func end(_ code: Refusal.Code) -> AccessRecord.End {
@@ -120,6 +119,10 @@ extension Exchange {
     /// The request itself was at fault: upstream's own words help most.
     private func passOnError(_ relay: Relay) {
         guard let connection = self.connection else { return }
+        guard !UpstreamError.namesTheOperator(relay.body) else {
+            self.refuse(Refusal(.upstreamError, Self.message(.upstreamError)), .upstreamFailed)
+            return
+        }
         self.writeHead(.length(relay.body.readableBytes), on: connection)
         connection.write(buffer: relay.body)
         self.finish(status: relay.head.status, .upstreamRefused)
@@ -138,11 +141,13 @@ extension Exchange {
         facts.charged = relay.charged
         facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
         let date = self.loop.now()
+        // Only the end of the connection tells the end of such a reply.
+        if framing == .closeDelimited { connection.closesAfterReply = true }
+        let persistence = connection.persistence(of: self.request.head)
         connection.write { out in
             ReplyWriter.upstreamHead(
                 relay.head, bytes: relay.headBytes, framing: framing, facts: facts,
-                persistence: framing == .closeDelimited
-                    ? .close : connection.persistence(of: self.request.head), date: date, into: &out)
+                persistence: persistence, date: date, into: &out)
         }
     }
 
@@ -167,6 +172,16 @@ extension Exchange {
 
 /// What upstream's error bodies say that matters here.
 enum UpstreamError {
+    /// It speaks of the operator's account (CONTRACT §4), such as "Your organization must be verified to stream this
+    /// model" or "Project `proj_…` does not have access to model".
+    static func namesTheOperator(_ body: ByteBuffer) -> Bool {
+        let text = String(buffer: body)
+        return [
+            "your organization", "Your organization", "org-", "proj_", "sk-", "platform.openai.com/settings",
+        ]
+        .contains { text.contains($0) }
+    }
+
     /// The operator is out of quota: `type: insufficient_quota`, or one of the spend-limit codes.
     static func isQuota(_ body: ByteBuffer) -> Bool {
         let text = String(buffer: body)

@@ -35,6 +35,7 @@ extension Exchange: UpstreamBorrower {
     /// nobody used before. The hold stands; nothing is billed twice because nothing was sent twice.
     private func tryAgain() {
         self.retried = true
+        self.isUpstreamPaused = false
         self.leaveUpstream()
         self.sentUpstreamAt = nil
         self.deadline = .distantFuture
@@ -114,6 +115,8 @@ extension Exchange: UpstreamBorrower {
     func upstreamReadComplete() {
         guard let connection = self.connection else { return }
         connection.flush()
+        // The client may have been found gone in that call, and its response be read on for the charge.
+        guard self.connection === connection else { return }
         if !connection.isWritable { self.pauseUpstream() }
     }
 
@@ -138,8 +141,9 @@ extension Exchange: UpstreamBorrower {
     }
 
     private func touch() {
-        // A drain has a deadline of its own, which reads do not move.
-        guard self.connection != nil else { return }
+        // A drain has a deadline of its own, which reads do not move; and what is read of a burst after the client
+        // held it back says nothing of upstream.
+        guard self.connection != nil, !self.isUpstreamPaused else { return }
         self.deadline = .now() + self.loop.configuration.timeouts.upstreamIdle
     }
 

@@ -184,6 +184,8 @@ final class Exchange {
         }
         if plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain {
             self.deadline = min(self.deadline, .now() + self.loop.configuration.timeouts.drain)
+            // Without a client it is not sent again, so nothing of it is kept.
+            self.request.slim()
             self.isUpstreamPaused = false
             self.upstream?.resumeReads()
             return
@@ -235,7 +237,7 @@ final class Exchange {
         if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
         // A successful, complete message proves that upstream had the whole request, whatever the socket said
         // last.
-        if complete, let status = self.relay?.head.status, status < 400 { self.evidence.written = .fully }
+        if complete, let status = self.relay?.head.status, status < 300 { self.evidence.written = .fully }
         self.relay?.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
         switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
         case .ignoreDuplicate:

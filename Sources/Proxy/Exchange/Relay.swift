@@ -11,9 +11,11 @@ final class Relay {
         case gathering(JSONUsageScanner)
         /// A whole reply too large to hold: passed on as it comes.
         case passing(JSONUsageScanner)
-        /// An upstream error: read to its end, then answered in our words or passed on.
+        /// An upstream error, or a redirect that nobody follows: read to its end, then answered in our words or
+        /// passed on.
         case error
-        /// Compressed although identity was asked for: it cannot be metered, so it is not relayed.
+        /// Compressed although identity was asked for, or without the body that was asked for: it cannot be metered,
+        /// so it is not relayed.
         case unreadable
     }
 
@@ -33,9 +35,9 @@ final class Relay {
         self.head = head
         self.headBytes = headBytes
         self.upstreamRequestID = Self.text(head.requestID, headBytes)
-        if head.status >= 400 {
+        if head.status >= 300 {
             self.mode = .error
-        } else if !Self.isIdentity(head, headBytes) {
+        } else if head.status == 204 || !Self.isIdentity(head, headBytes) {
             self.mode = .unreadable
         } else if wantsStream && Self.isEventStream(head, headBytes) {
             self.mode = .stream(SSEUsageTap(stripUsage: stripUsage))
@@ -122,7 +124,8 @@ final class Relay {
     }
 
     private static func isIdentity(_ head: ResponseHead, _ bytes: ByteBuffer) -> Bool {
-        guard let encoding = self.text(head.contentEncoding, bytes) else { return true }
+        guard let range = head.contentEncoding else { return true }
+        guard let encoding = self.text(range, bytes) else { return false }
         return encoding.lowercased() == "identity"
     }
 

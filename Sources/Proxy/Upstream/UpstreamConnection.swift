@@ -28,6 +28,11 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var interimHeads = 0
     private static let interimHeadsMax = 16
     private var readsPaused = false
+    /// Between two `channelReadComplete`s: more of what was read may follow.
+    private var isReading = false
+    private var isReleased = false
+    /// What the kernel had taken of upstream's when the connection was given back.
+    private var receivedBefore: UInt64?
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
     private var isCounted: Bool
@@ -71,7 +76,8 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let channel = self.context?.channel else { return false }
         guard let state = TCPState.of(channel) else { return channel.isActive }
         self.acknowledgedBefore = state.bytesAcknowledged
-        return state.isEstablished
+        // Bytes that nobody asked for would be taken for the answer to the next request.
+        return state.isEstablished && state.bytesReceived == self.receivedBefore ?? state.bytesReceived
     }
 
     /// Sends a whole request. `requestWritten` is `.partly` from here until the socket took its last byte.
@@ -125,7 +131,17 @@ final class UpstreamConnection: ChannelInboundHandler {
             return
         }
         self.state = .idle
+        self.isReleased = true
+        if !self.isReading { self.goBack() }
+    }
+
+    /// Back to the pool: not before the last byte that came with the response was looked at, which may be one that
+    /// nobody asked for.
+    private func goBack() {
+        guard self.isReleased, !self.isAborted else { return }
+        self.isReleased = false
         self.idleSince = .now()
+        self.receivedBefore = self.context.flatMap { TCPState.of($0.channel)?.bytesReceived }
         self.pool.takeBack(self)
     }
 
@@ -145,6 +161,8 @@ final class UpstreamConnection: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.isAborted else { return }
+        self.isReading = true
         var bytes = self.unwrapInboundIn(data)
         if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
         while self.inbox.readableBytes > 0, !self.isAborted {
@@ -154,7 +172,11 @@ final class UpstreamConnection: ChannelInboundHandler {
         if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) { self.borrower?.upstreamReadComplete() }
+    func channelReadComplete(context: ChannelHandlerContext) {
+        self.isReading = false
+        self.goBack()
+        self.borrower?.upstreamReadComplete()
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         let wasUntilClose = if case .untilClose = self.state { true } else { false }
@@ -186,7 +208,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// it? Then the FIN acknowledges nothing of it, and what we sent is answered by a reset. Both together prove that
     /// nobody has read it. A peer that closed only its sending side sends no reset; it gets a moment, and no proof.
     private func inputClosed(_ context: ChannelHandlerContext) {
-        guard case .head = self.state, self.uses > 1, self.inbox.readableBytes == 0,
+        guard case .head = self.state, self.inbox.readableBytes == 0,
             let before = self.acknowledgedBefore, let now = TCPState.of(context.channel),
             now.bytesAcknowledged == before
         else {
@@ -329,6 +351,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.borrower = nil
         self.inbox.clear()
         self.abort()
+        self.pool.counters.count(.protocolViolation)
         borrower?.upstreamClosed(.protocolViolation)
     }
 }
