@@ -34,8 +34,10 @@ struct Credentials: Sendable {
         let named = try Self.namedUser(request)
         switch key.holder {
         case .account(let account):
-            for user in [named, Self.queriedUser(request)] {
-                guard user == nil || user == key.label else { throw APIError.notYourAccount }
+            // By bytes, as the ledger tells users apart: `==` would take `é` in one scalar for `é` in two.
+            for user in [named, Self.queriedUser(request)].compactMap({ $0 })
+            where !user.utf8.elementsEqual(key.label.utf8) {
+                throw APIError.notYourAccount
             }
             return try await self.found(account)
         case .service:

@@ -73,13 +73,13 @@ public final class RedisHolds: MetricSource, Sendable {
 
     public func samples() -> [MetricSample] { self.shared.counters.samples() }
 
-    /// Closes everything, after a moment for the last acknowledgements. Holds that are still open stay in
-    /// Redis.
+    /// Closes everything, after one moment (`shutdownGrace`) for the last acknowledgements of all sessions. Holds
+    /// that are still open stay in Redis.
     public func shutdown() async {
-        let sessions = self.sessions.withLock { $0 }
-        for session in sessions {
-            try? await session.loop.flatSubmit { session.shutdown() }.get()
+        let ends = self.sessions.withLock { $0 }.map { session in
+            session.loop.flatSubmit { session.shutdown() }
         }
+        for end in ends { try? await end.get() }
         let poster = self.poster
         try? await poster.loop.submit { poster.stop() }.get()
     }

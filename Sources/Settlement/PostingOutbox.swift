@@ -2,10 +2,45 @@ import Metering
 
 /// What the hold store has still to be told, merged by account: only the newest balance matters, and every
 /// settled hold of the account goes with it.
+///
+/// A value; the settler holds it under one lock, so that "nothing waits" and "nothing will come" are one judgement:
+/// taken apart, the last batch could slip between them and never be told.
 struct PostingOutbox {
-    private var accounts: [AccountID: PostedAccount] = [:]
+    enum NextAction: Equatable {
+        /// Tell the store these; the next call comes after `acknowledged` or `failed`.
+        case post([PostedAccount])
+        /// Nothing waits; wait for `add` or `close`.
+        case idle
+        /// Nothing waits, and nothing will come.
+        case done
+    }
 
+    enum FailedAction: Equatable {
+        /// Everything goes again, after this pause.
+        case again(after: Duration)
+        /// The process ends, and the store was waited for long enough.
+        case giveUp
+    }
+
+    /// From the first failure seen while draining: for so long a store that is away may hold up the end.
+    private let patience: Duration
+    private var accounts: [AccountID: PostedAccount] = [:]
+    private var inFlight: [PostedAccount] = []
+    private var isClosed = false
+    private var failures = 0
+    private var failingSince: ContinuousClock.Instant?
+
+    init(patience: Duration = .seconds(10)) { self.patience = patience }
+
+    /// Accounts and settled holds that the store has not acknowledged.
+    var untold: (accounts: Int, holds: Int) {
+        let all = self.inFlight + self.accounts.values
+        return (all.count, all.reduce(0) { $0 + $1.settled.count })
+    }
+
+    /// The ledger committed a batch.
     mutating func add(_ batch: [Settlement], _ receipt: SettlementReceipt) {
+        precondition(!self.isClosed, "close() follows the last batch")
         let refused = Set(receipt.quarantined)
         var settled: [AccountID: [SettledHold]] = [:]
         for settlement in batch where !refused.contains(settlement.hold) {
@@ -17,14 +52,39 @@ struct PostingOutbox {
         }
     }
 
-    /// Everything that waits; the caller gives back what was not acknowledged.
-    mutating func take() -> [PostedAccount] {
-        defer { self.accounts.removeAll(keepingCapacity: true) }
-        return Array(self.accounts.values)
+    /// No batch will be added any more.
+    mutating func close() { self.isClosed = true }
+
+    mutating func next() -> NextAction {
+        precondition(self.inFlight.isEmpty, "acknowledged() or failed() answers each .post")
+        guard !self.accounts.isEmpty else { return self.isClosed ? .done : .idle }
+        self.inFlight = Array(self.accounts.values)
+        self.accounts.removeAll(keepingCapacity: true)
+        return .post(self.inFlight)
     }
 
-    mutating func giveBack(_ postings: [PostedAccount]) {
-        for posting in postings { self.merge(posting) }
+    /// The store has all that was in flight.
+    mutating func acknowledged() {
+        precondition(!self.inFlight.isEmpty, "acknowledged() follows .post")
+        self.inFlight = []
+        self.failures = 0
+        self.failingSince = nil
+    }
+
+    /// It is not known that the store has what was in flight; repeating it is harmless.
+    mutating func failed(now: ContinuousClock.Instant, draining: Bool) -> FailedAction {
+        precondition(!self.inFlight.isEmpty, "failed() follows .post")
+        for posting in self.inFlight { self.merge(posting) }
+        self.inFlight = []
+        self.failures = min(self.failures + 1, 6)
+        let pause = min(Duration.milliseconds(25 << self.failures), .seconds(1))
+        guard draining else { return .again(after: pause) }
+        let since = self.failingSince ?? now
+        self.failingSince = since
+        let left = now.duration(to: since.advanced(by: self.patience))
+        if left > .zero { return .again(after: min(pause, left)) }
+        // As long as the ledger is waited for, the store costs no time.
+        return self.isClosed ? .giveUp : .again(after: pause)
     }
 
     private mutating func merge(_ posting: PostedAccount) {

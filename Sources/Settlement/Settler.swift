@@ -19,14 +19,17 @@ public final class Settler: SettlementSink, Sendable {
     private let draining = Atomic(false)
     let counters = SettlerCounters()
 
-    /// - Parameter backlogMax: outcomes that may wait or be reserved before admission stops.
+    /// - Parameters:
+    ///   - backlogMax: outcomes that may wait or be reserved before admission stops.
+    ///   - storePatience: how long a hold store that is away may hold up the end of the process.
     public init(
-        ledger: any SettlementPosting, logger: Logger, backlogMax: Int = 500_000
+        ledger: any SettlementPosting, logger: Logger, backlogMax: Int = 500_000,
+        storePatience: Duration = .seconds(10)
     ) {
         self.ledger = ledger
         self.logger = logger
         self.queue = Mutex(SettlementQueue(limits: .init(backlogMax: backlogMax)))
-        self.outbox = Mutex(PostingOutbox())
+        self.outbox = Mutex(PostingOutbox(patience: storePatience))
         (self.wakeStream, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.outboxStream, self.outboxWake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -59,7 +62,8 @@ public final class Settler: SettlementSink, Sendable {
 
     // MARK: Running
 
-    /// Runs until `drain()` was called and everything recorded is posted, or the task is cancelled.
+    /// Runs until `drain()` was called, everything recorded is posted, and the hold store was told or given up; or the
+    /// task is cancelled.
     ///
     /// - Parameter holds: is told what the ledger committed.
     public func run(telling holds: any HoldPosting) async {
@@ -93,7 +97,7 @@ public final class Settler: SettlementSink, Sendable {
             }
             if draining && self.backlog == 0 { break }
         }
-        self.counters.settleLoopEnded.store(true, ordering: .sequentiallyConsistent)
+        self.outbox.withLock { $0.close() }
         self.outboxWake.yield()
     }
 
@@ -129,24 +133,40 @@ public final class Settler: SettlementSink, Sendable {
     /// Tells the hold store. Separate from the settle loop, so a slow Redis does not hold back the ledger.
     private func postLoop(_ holds: any HoldPosting) async {
         var wakes = self.outboxStream.makeAsyncIterator()
-        var failures = 0
         while !Task.isCancelled {
-            let postings = self.outbox.withLock { $0.take() }
-            if postings.isEmpty {
-                if self.counters.settleLoopEnded.load(ordering: .sequentiallyConsistent) { return }
-                _ = await wakes.next()
-                continue
-            }
-            do {
-                try await holds.posted(postings)
-                failures = 0
-            } catch {
-                // While draining the store may be gone for good; its holds are swept by whoever starts next.
-                if self.isDraining && failures >= 5 { return }
-                self.outbox.withLock { $0.giveBack(postings) }
-                failures += 1
-                try? await self.clock.sleep(for: .milliseconds(min(25 << min(failures, 6), 1000)))
+            switch self.outbox.withLock({ $0.next() }) {
+            case .post(let postings):
+                guard await self.post(postings, to: holds) else { return self.reportUntold() }
+            case .idle: _ = await wakes.next()
+            case .done: return
             }
         }
+        self.reportUntold()
+    }
+
+    /// Returns false when the store is given up.
+    private func post(_ postings: [PostedAccount], to holds: any HoldPosting) async -> Bool {
+        do {
+            try await holds.posted(postings)
+            self.outbox.withLock { $0.acknowledged() }
+            return true
+        } catch {
+            let draining = self.isDraining
+            switch self.outbox.withLock({ $0.failed(now: self.clock.now, draining: draining) }) {
+            case .giveUp: return false
+            case .again(let pause):
+                try? await self.clock.sleep(for: pause)
+                return true
+            }
+        }
+    }
+
+    /// The ledger has the money right; the holds stay in the store until whoever starts next sweeps them.
+    private func reportUntold() {
+        let untold = self.outbox.withLock { $0.untold }
+        guard untold.accounts > 0 else { return }
+        self.logger.error(
+            "hold store not told of settled holds",
+            metadata: ["accounts": "\(untold.accounts)", "holds": "\(untold.holds)"])
     }
 }

@@ -4,7 +4,6 @@ import Synchronization
 /// What the settler counts; read at scrape time.
 final class SettlerCounters: Sendable {
     let batchesFailed = Atomic(0)
-    let settleLoopEnded = Atomic(false)
     private let rows = Atomic(0)
     private let quarantined = Atomic(0)
     private let conflicts = Atomic(0)

@@ -94,6 +94,19 @@ import Testing
         #expect(!reply.text.contains("9990000"))
     }
 
+    /// `é` in one scalar and in two are two users of the ledger, though Swift finds them equal.
+    @Test func aUserKeyThatNamesALookAlikeIsRefused() async throws {
+        let rig = ControlRig()
+        rig.ledger.state.withLock { $0.users["jos\u{e9}"] = 3 }
+        for (user, status) in [("jos\u{e9}", 200), ("jose\u{301}", 403)] {
+            let field = try await rig.get("/api/billing/summary", FakeLedger.joseKey, user: user)
+            #expect(field.status == status)
+            let escaped = user.utf8.map { "%" + String($0, radix: 16) }.joined()
+            let query = try await rig.get("/api/billing/summary?userId=\(escaped)", FakeLedger.joseKey)
+            #expect(query.status == status)
+        }
+    }
+
     @Test func theAdminSeesTheInternalAccountOrTheOneNamed() async throws {
         let rig = ControlRig()
         let own = try await rig.get("/api/billing/summary", ControlRig.adminToken)

@@ -124,18 +124,22 @@ import Testing
     }
 }
 
-/// An account as the hold store keeps it, moved only by what the machine's actions say.
+/// An account as the hold store keeps it, moved only by what the machine's actions say: each action moves its own
+/// amount from one pot to another, so an action that names a wrong one makes or loses money.
 private struct AccountModel {
     let credited: Int64
+    var available: Int64
     var held: [Int: Int64] = [:]
     var captured: Int64 = 0
     var overHold: Int64 = 0
     /// The machine and the model named the same holds and amounts at every event.
     var agrees = true
 
-    init(credited: Int64) { self.credited = credited }
+    init(credited: Int64) {
+        self.credited = credited
+        self.available = credited
+    }
 
-    var available: Int64 { self.credited - self.held.values.reduce(0, +) - self.captured }
     var balances: Bool {
         self.available + self.held.values.reduce(0, +) + self.captured == self.credited
             && self.available >= -self.overHold
@@ -170,8 +174,12 @@ private struct AccountModel {
             }
             return
         }
+        self.available -= want
         self.held[id] = want
-        if machine.placed(Millicredits(want)) == .giveBack { self.held[id] = nil }
+        if machine.placed(Millicredits(want)) == .giveBack {
+            self.held[id] = nil
+            self.available += want
+        }
     }
 
     private mutating func end(
@@ -190,11 +198,13 @@ private struct AccountModel {
         case .void(let hold):
             self.agrees = self.agrees && self.held[id] == hold.value
             self.held[id] = nil
+            self.available += hold.value
         case .capture(let usage, let hold, let reason):
             self.agrees = self.agrees && self.held[id] == hold.value
             let charge = reason == nil ? usage.inputTotal : min(usage.inputTotal, hold.value)
             self.overHold += max(0, charge - hold.value)
             self.held[id] = nil
+            self.available += hold.value - charge
             self.captured += charge
         }
         return 1

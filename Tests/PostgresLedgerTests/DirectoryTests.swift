@@ -16,6 +16,12 @@ import Testing
         }
     }
 
+    private func findOrCreate(_ directory: LedgerDirectory, _ user: String) async throws -> AccountRecord {
+        try await withCheckedThrowingContinuation { continuation in
+            directory.findOrCreateAccount(userID: user) { continuation.resume(with: $0) }
+        }
+    }
+
     private func running(
         _ directory: LedgerDirectory, _ body: () async throws -> Void
     ) async rethrows {
@@ -132,6 +138,28 @@ import Testing
         #expect(accounts.count == 1)
         #expect(directories[0].cachedAccount(userID: "new user") == accounts.first)
         #expect(try await database.integer("SELECT count(*) FROM credit_balance") == 1)
+    }
+
+    /// Unicode finds these equal, and so do Swift's strings; to Postgres they are two users each, and the one
+    /// must never pay for the other.
+    @Test(arguments: [("jos\u{e9}", "jose\u{301}"), ("Kim", "\u{212a}im")])
+    func usersThatOnlyLookAlikeAreTwoAccounts(one: String, other: String) async throws {
+        #expect(one == other, "Swift's own comparison")
+        let database = try await TestDatabase.migrated(poolSize: 4)
+        let directory = LedgerDirectory(pool: database.pool, logger: TestDatabase.logger)
+        // Together, so that they would share a look-up if they were one.
+        async let first = self.findOrCreate(directory, one)
+        async let second = self.findOrCreate(directory, other)
+        let accounts = try await [first.account, second.account]
+        #expect(Set(accounts).count == 2)
+        #expect(try await database.integer("SELECT count(*) FROM account") == 2)
+        // From the warm index.
+        for (user, account) in zip([one, other], accounts) {
+            let cached = directory.cachedAccount(userID: user)
+            #expect(cached?.account == account && cached?.userID.utf8.elementsEqual(user.utf8) == true)
+            #expect(try await self.findOrCreate(directory, user).account == account)
+            #expect(try await database.book.account(userID: user)?.account == account)
+        }
     }
 
     @Test func anOutageIsNotAnUnknownKey() async throws {

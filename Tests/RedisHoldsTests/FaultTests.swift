@@ -333,6 +333,35 @@ import Testing
         await rig.close()
     }
 
+    /// A process with a session per core must not wait a moment for each of them, one after the other.
+    @Test func allSessionsWaitForTheirLastAcknowledgementsTogether() async throws {
+        let rig = try await SessionRig(faults: true) { settings in
+            settings.shutdownGrace = .hours(1)
+            settings.stallTimeout = .hours(1)
+        }
+        rig.ledger.set(rig.account, balance: 1000)
+        let others = [
+            try await rig.holds.makeSession(on: ScriptClient.group.next()),
+            try await rig.holds.makeSession(on: ScriptClient.group.next()),
+        ]
+        let hold = freshHold()
+        _ = await rig.place(rig.request(100, hold: hold))
+        let relay = try self.relay(rig)
+        try await relay.holdReplies()
+        await rig.capture(hold, 7)
+        async let end: Void = rig.holds.shutdown()
+        await #expect(throws: Never.self, "the others end while the first one waits") {
+            try await eventually("all sessions are shutting down") {
+                for other in others where await !other.onLoop({ $0.isShuttingDown }) { return false }
+                return true
+            }
+        }
+        #expect(await rig.liveCount() == 1)
+        try await relay.letGo()
+        await end
+        await rig.close()
+    }
+
     @Test func redissSpeaksTLSAndTrustsOnlyWhatItShould() async throws {
         let server = try TestRedis(tls: true)
         let roots = try NIOSSLCertificate.fromPEMFile(server.certificate)

@@ -69,39 +69,3 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
         #expect(queue.reserve() == false, "one waits, one is reserved")
     }
 }
-
-@Suite struct PostingOutboxTests {
-    func receipt(_ version: Int64, _ balance: Int64, quarantined: [HoldID] = []) -> SettlementReceipt {
-        SettlementReceipt(
-            balances: [
-                LedgerBalance(account: 1, generation: 1, version: version, balance: Millicredits(balance))
-            ], quarantined: quarantined)
-    }
-
-    @Test func postingsOfOneAccountMergeToTheNewestBalance() {
-        var outbox = PostingOutbox()
-        outbox.add([outcome(1)], self.receipt(2, 90))
-        outbox.add([outcome(2)], self.receipt(1, 95))
-        let postings = outbox.take()
-        #expect(postings.count == 1)
-        #expect(postings.first?.balance.version == 2)
-        #expect(postings.first?.settled.map(\.hold.low) == [1, 2])
-        #expect(outbox.take().isEmpty)
-        outbox.giveBack(postings)
-        #expect(outbox.take() == postings)
-    }
-
-    /// Repeats change nothing in the ledger, but the store may still hold them (MONEY_PATH A4).
-    @Test func anAccountWithoutNewRowsIsStillTold() {
-        var outbox = PostingOutbox()
-        outbox.add([outcome(1)], self.receipt(3, 80))
-        #expect(outbox.take().first?.settled.count == 1)
-    }
-
-    /// A row in quarantine was not posted: its hold must stay until a person has decided.
-    @Test func aQuarantinedHoldIsNotDropped() {
-        var outbox = PostingOutbox()
-        outbox.add([outcome(1), outcome(2)], self.receipt(3, 80, quarantined: [HoldID(high: 7, low: 1)]))
-        #expect(outbox.take().first?.settled.map(\.hold.low) == [2])
-    }
-}

@@ -38,27 +38,38 @@ final class FlakyLedger: SettlementPosting {
     }
 }
 
+/// A store that fails at every third call: by turns before it took the postings, so that only a repetition brings
+/// them, and after, with its answer lost.
 final class FlakyHolds: HoldPosting {
-    let settled = Mutex<[HoldID: Int]>([:])
-    let newest = Mutex<LedgerBalance?>(nil)
-    let calls = Atomic(0)
-
+    struct State {
+        var calls = 0
+        var settled: [HoldID: Int] = [:]
+        var newest: LedgerBalance?
+    }
     struct Unknown: Error {}
+    let state = Mutex(State())
 
     func posted(_ postings: [PostedAccount]) async throws {
-        let call = self.calls.wrappingAdd(1, ordering: .relaxed).newValue
-        self.settled.withLock { settled in
-            for hold in postings.flatMap(\.settled) { settled[hold.hold, default: 0] += 1 }
-        }
-        self.newest.withLock { newest in
-            for balance in postings.map(\.balance) where balance.version >= newest?.version ?? 0 {
-                newest = balance
+        try self.state.withLock { state in
+            state.calls += 1
+            let fails = state.calls % 3 == 0
+            if fails && state.calls % 2 == 0 { throw Unknown() }
+            for hold in postings.flatMap(\.settled) { state.settled[hold.hold, default: 0] += 1 }
+            for balance in postings.map(\.balance) where balance.version >= state.newest?.version ?? 0 {
+                state.newest = balance
             }
+            if fails { throw Unknown() }
         }
-        if call % 3 == 0 { throw Unknown() }
     }
 
     func gateChanged(_ gates: [AccountGate]) async throws {}
+}
+
+/// A store that is away for good.
+struct AbsentHolds: HoldPosting {
+    struct Gone: Error {}
+    func posted(_ postings: [PostedAccount]) async throws { throw Gone() }
+    func gateChanged(_ gates: [AccountGate]) async throws { throw Gone() }
 }
 
 /// Nothing recorded is lost, and nothing is posted twice, whatever the stores answer.
@@ -84,6 +95,39 @@ func everythingRecordedIsPostedOnceAndTheStoreIsTold(failEvery: Int) async {
         #expect(state.rows.count == 3000)
         #expect(state.balance == left)
     }
-    #expect(holds.settled.withLock { $0.count } == 3000)
-    #expect(holds.newest.withLock { $0?.balance.value } == left)
+    holds.state.withLock { state in
+        #expect(state.settled.count == 3000)
+        #expect(state.newest?.balance.value == left)
+    }
+}
+
+/// A store that is away must not keep the process, and what it was not told must be known to somebody.
+@Test(.timeLimit(.minutes(1))) func aStoreThatIsAwayIsGivenUpAndTheLogSaysWhatItMissed() async {
+    let lines = Mutex<[String]>([])
+    let logger = Logger(label: "test") { _ in
+        LineCollector(lines: { line in lines.withLock { $0.append(line) } })
+    }
+    let settler = Settler(ledger: FlakyLedger(failEvery: 0), logger: logger, storePatience: .milliseconds(50))
+    for number in 1...3 { settler.recordUnreserved(outcome(UInt64(number))) }
+    settler.drain()
+    await settler.run(telling: AbsentHolds())
+    #expect(settler.backlog == 0, "the ledger has it all")
+    #expect(lines.withLock { $0 } == ["hold store not told of settled holds accounts=1 holds=3"])
+}
+
+/// Hands on each line, with its metadata in order.
+private struct LineCollector: LogHandler {
+    let lines: @Sendable (String) -> Void
+    var metadata: Logger.Metadata = [:]
+    var logLevel: Logger.Level = .info
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { self.metadata[key] }
+        set { self.metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let facts = (event.metadata ?? [:]).map { " \($0.key)=\($0.value)" }.sorted().joined()
+        self.lines("\(event.message)\(facts)")
+    }
 }

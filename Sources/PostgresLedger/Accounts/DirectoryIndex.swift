@@ -19,7 +19,7 @@ struct DirectoryIndex {
     private let accountsMax: Int
     private var keys: [KeyDigest: KeyRecord] = [:]
     private var accounts: [AccountID: AccountRow] = [:]
-    private var accountsByUser: [String: AccountID] = [:]
+    private var accountsByUser: [UserIDBytes: AccountID] = [:]
     /// Counts the times accounts were dropped: a look-up that began before may be older than what was
     /// dropped.
     private(set) var dropped = 0
@@ -30,7 +30,9 @@ struct DirectoryIndex {
 
     func account(_ account: AccountID) -> AccountRecord? { self.accounts[account]?.record }
 
-    func account(userID: String) -> AccountRecord? { self.accountsByUser[userID].flatMap(self.account) }
+    func account(userID: String) -> AccountRecord? {
+        self.accountsByUser[UserIDBytes(userID)].flatMap(self.account)
+    }
 
     mutating func apply(_ row: KeyRow) { self.keys[row.digest] = row.revoked ? nil : row.record }
 
@@ -38,7 +40,7 @@ struct DirectoryIndex {
         if let known = self.accounts[row.record.account], known.version >= row.version { return }
         if self.accounts.count >= self.accountsMax { self.dropAccounts() }
         self.accounts[row.record.account] = row
-        self.accountsByUser[row.record.userID] = row.record.account
+        self.accountsByUser[UserIDBytes(row.record.userID)] = row.record.account
     }
 
     /// Takes over a whole load. Look-ups that began before it are void.

@@ -14,7 +14,7 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
     private let recent = Mutex(RecentAnswers())
     private let keyFlights = Mutex(SingleFlight<KeyDigest, KeyRecord?>(flightsMax: 256))
     private let accountFlights = Mutex(SingleFlight<AccountID, AccountRecord?>(flightsMax: 256))
-    private let userFlights = Mutex(SingleFlight<String, AccountRecord>(flightsMax: 256))
+    private let userFlights = Mutex(SingleFlight<UserIDBytes, AccountRecord>(flightsMax: 256))
     private let nudges: AsyncStream<Void>
     private let nudger: AsyncStream<Void>.Continuation
 
@@ -117,7 +117,8 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         userID: String, reply: @escaping @Sendable (Result<AccountRecord, DirectoryFailure>) -> Void
     ) {
         guard UserID.isValid(userID) else { return reply(.failure(.unreachable)) }
-        switch self.userFlights.withLock({ $0.join(userID, reply) }) {
+        let user = UserIDBytes(userID)
+        switch self.userFlights.withLock({ $0.join(user, reply) }) {
         case .wait: return
         case .refuse: return reply(.failure(.unreachable))
         case .ask: break
@@ -132,7 +133,7 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         } completion: { result in
             if case .success(let row) = result { self.learn(row, droppedBefore: dropped) }
             let answer = result.map { $0.record }.mapError { _ in DirectoryFailure.unreachable }
-            for reply in self.userFlights.withLock({ $0.finish(userID) }) { reply(answer) }
+            for reply in self.userFlights.withLock({ $0.finish(user) }) { reply(answer) }
         }
     }
 

@@ -20,12 +20,13 @@ struct ServeCommand: AsyncParsableCommand {
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
             MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), MAX_CONNECTIONS (from the \
             descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), MAX_OPEN_STREAMS (16384), \
-            MAX_UPSTREAM_CONNECTIONS (8192).
+            MAX_UPSTREAM_CONNECTIONS (8192, or what the descriptor limit allows).
 
-            Time-outs, NAME_SECONDS: HEADER_TIMEOUT (10), BODY_TIMEOUT (30), KEEPALIVE_TIMEOUT (75), \
-            CLIENT_WRITE_TIMEOUT (120), TLS_HANDSHAKE_TIMEOUT (10), UPSTREAM_CONNECT_TIMEOUT (10), \
-            UPSTREAM_HEAD_TIMEOUT (600), UPSTREAM_IDLE_TIMEOUT (120), UPSTREAM_KEEPALIVE (30), \
-            EXCHANGE_TIMEOUT (3600), DRAIN_TIMEOUT (300), SHUTDOWN_DELAY (0), SHUTDOWN_TIMEOUT (30).
+            Time-outs, NAME_SECONDS: HEADER_TIMEOUT (10), BODY_TIMEOUT (30), BODY_TOTAL_TIMEOUT (300), \
+            KEEPALIVE_TIMEOUT (75), CLIENT_WRITE_TIMEOUT (120), TLS_HANDSHAKE_TIMEOUT (10), \
+            UPSTREAM_CONNECT_TIMEOUT (10), UPSTREAM_HEAD_TIMEOUT (600), UPSTREAM_IDLE_TIMEOUT (120), \
+            UPSTREAM_KEEPALIVE (30), EXCHANGE_TIMEOUT (3600), DRAIN_TIMEOUT (300), SHUTDOWN_DELAY (0), \
+            SHUTDOWN_TIMEOUT (30).
 
             SIGTERM and SIGINT drain and exit 0; a second one ends at once. SIGHUP reads certificates and \
             NAME_FILE secrets again and opens the access log anew; what the environment itself sets stays.
@@ -33,15 +34,16 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let reread: @Sendable () throws -> ServeConfiguration = {
-                try ServeConfiguration(reading: .environment())
-            }
-            let configuration = try reread()
+            let hangUps = await HangUps()
+            let configuration = try ServeConfiguration(
+                reading: .environment(), descriptors: System.raiseDescriptorLimit())
             var logger = Logger(label: "tollgate")
             logger.logLevel = .info
             do {
-                let deployment = try await Deployment(configuration, logger: logger, reread: reread)
-                try await deployment.run { _ in }
+                let deployment = try await Deployment(
+                    configuration, logger: logger,
+                    rereadSecrets: { try RotatingSecrets(reading: .environment()) })
+                try await deployment.run(following: hangUps) { _ in }
             } catch let error as AccessLog.CannotOpen {
                 throw BadConfiguration(problems: [SettingProblem(name: "ACCESS_LOG", message: "\(error)")])
             } catch let error as RedisAddressProblem {

@@ -5,8 +5,13 @@ import Proxy
 /// The settings of the wire: limits, time-outs, certificates, peers. Names and defaults stand in
 /// `DataPlaneConfiguration`; this says what is sane.
 enum DataPlaneSettings {
-    static func limits(_ reader: inout SettingsReader) -> DataPlaneConfiguration.Limits {
+    /// - Parameter descriptors: how many this process may have open. A stream needs two, one to its client and one
+    ///   upstream; the stores, files and the operator's port need some, too.
+    static func limits(
+        _ reader: inout SettingsReader, descriptors: Int
+    ) -> DataPlaneConfiguration.Limits {
         var limits = DataPlaneConfiguration.Limits()
+        let streams = min(max(64, (descriptors - 256) / 2), 10_000_000)
         func read(_ name: String, _ range: ClosedRange<Int64>, _ limit: inout Int) {
             if let value = reader.integer(name, in: range) { limit = Int(value) }
         }
@@ -16,9 +21,11 @@ enum DataPlaneSettings {
         read("MAX_CONTROL_BODY_BYTES", 1024...(64 << 20), &limits.controlBodyBytesMax)
         read("MAX_BUFFERED_BODY_BYTES", (1 << 20)...(1 << 40), &limits.bufferedBodyBytesMax)
         read("MAX_CONNECTIONS", 0...10_000_000, &limits.connectionsMax)
+        if limits.connectionsMax == 0 { limits.connectionsMax = streams }
         limits.connectionsPerAddressMax =
             reader.integer("MAX_CONNECTIONS_PER_ADDRESS", in: 0...10_000_000).map { Int($0) }
         read("MAX_OPEN_STREAMS", 1...10_000_000, &limits.exchangesMax)
+        limits.upstreamConnectionsMax = min(limits.upstreamConnectionsMax, streams)
         read("MAX_UPSTREAM_CONNECTIONS", 1...1_000_000, &limits.upstreamConnectionsMax)
         return limits
     }
@@ -30,6 +37,7 @@ enum DataPlaneSettings {
         }
         read("HEADER_TIMEOUT_SECONDS", 1...3600, &timeouts.clientHead)
         read("BODY_TIMEOUT_SECONDS", 1...3600, &timeouts.clientBody)
+        read("BODY_TOTAL_TIMEOUT_SECONDS", 1...86_400, &timeouts.clientBodyTotal)
         read("KEEPALIVE_TIMEOUT_SECONDS", 1...86_400, &timeouts.keepAlive)
         read("CLIENT_WRITE_TIMEOUT_SECONDS", 1...3600, &timeouts.clientWrite)
         read("TLS_HANDSHAKE_TIMEOUT_SECONDS", 1...3600, &timeouts.tlsHandshake)

@@ -7,11 +7,9 @@ struct ServeConfiguration: Sendable {
     /// Migrations and LISTEN, when `DATABASE_URL` goes through a transaction pooler.
     var databaseDirectURL: Secret
     var redisURL: Secret
+    var secrets: RotatingSecrets
     var upstream: UpstreamOrigin
-    var upstreamKey: Secret
     var upstreamCAFile: String?
-    var adminTokens: [Secret]
-    var keyPeppers: [Secret]
     var sessionSecrets: [Secret]
     var listen: ListenAddress
     var opsListen: ListenAddress
@@ -33,19 +31,18 @@ struct ServeConfiguration: Sendable {
 
     static let defaultOpenAIBaseURL = "https://api.openai.com/v1"
 
+    /// - Parameter descriptors: how many this process may have open; limits that are not set follow from it.
     /// - Throws: `BadConfiguration` with every problem found.
-    init(reading reader: SettingsReader) throws {
+    init(reading reader: SettingsReader, descriptors: Int) throws {
         var reader = reader
         self.databaseURL = reader.requiredSecret("DATABASE_URL", "the ledger, postgresql://…")
         self.databaseDirectURL = reader.secret("DATABASE_DIRECT_URL") ?? self.databaseURL
         self.redisURL = reader.requiredSecret("REDIS_URL", "the hold store, redis://… or rediss://…")
         Self.checkScheme(&reader, "DATABASE_URL", self.databaseURL, ["postgresql", "postgres"])
         Self.checkScheme(&reader, "REDIS_URL", self.redisURL, ["redis", "rediss"])
-        self.upstreamKey = reader.requiredSecret("OPENAI_API_KEY", "the operator's upstream key")
+        self.secrets = RotatingSecrets(&reader)
         self.upstream = Self.origin(&reader)
         self.upstreamCAFile = reader.text("OPENAI_CA_FILE")
-        self.adminTokens = reader.requiredSecrets("ADMIN_TOKEN", "bearer of the admin API", bytesMin: 32)
-        self.keyPeppers = reader.requiredSecrets("KEY_PEPPER", "key of the hash of API keys", bytesMin: 32)
         self.sessionSecrets = reader.requiredSecrets(
             "SESSION_SECRET", "key of browser sessions", bytesMin: 32)
         self.listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
@@ -59,7 +56,7 @@ struct ServeConfiguration: Sendable {
         self.caps = SpendCaps(
             request: Self.cap(&reader, "BILLING_SINGLE_REQUEST_CAP"),
             session: Self.cap(&reader, "BILLING_SESSION_CAP"), day: Self.cap(&reader, "BILLING_DAILY_CAP"))
-        self.limits = DataPlaneSettings.limits(&reader)
+        self.limits = DataPlaneSettings.limits(&reader, descriptors: descriptors)
         self.timeouts = DataPlaneSettings.timeouts(&reader)
         self.trustedPeers = DataPlaneSettings.trustedPeers(&reader)
         self.accessLog = AccessLog.Destination(reader.text("ACCESS_LOG") ?? "-")
@@ -69,8 +66,6 @@ struct ServeConfiguration: Sendable {
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }
-
-    var keyHasher: KeyHasher { KeyHasher(peppers: self.keyPeppers.map { Array($0.value.utf8) }) }
 
     static var defaultThreads: Int { System.coreCount }
 

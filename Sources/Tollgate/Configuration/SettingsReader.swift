@@ -80,7 +80,8 @@ struct SettingsReader {
         let all = self.requiredSecret(name, meaning)
         guard !all.value.isEmpty else { return [] }
         let parts = all.value.split(separator: ",").map { Secret(value: String($0.trimmingBlanks)) }
-        if parts.contains(where: { $0.value.utf8.count < bytesMin }) {
+        // Commas alone are no secret at all.
+        if parts.isEmpty || parts.contains(where: { $0.value.utf8.count < bytesMin }) {
             self.reject(name, "each secret needs at least \(bytesMin) bytes")
         }
         return parts

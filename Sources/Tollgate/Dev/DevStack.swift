@@ -107,16 +107,19 @@ struct DevStack {
             settings["OPENAI_BASE_URL"] = mock.baseURL
         }
         let given = settings
-        let reread: @Sendable () throws -> ServeConfiguration = {
-            try ServeConfiguration(
-                reading: SettingsReader(
-                    get: { given[$0] ?? System.environment($0) },
-                    readFile: { try String(contentsOfFile: $0, encoding: .utf8) }))
+        let reader: @Sendable () -> SettingsReader = {
+            SettingsReader(
+                get: { given[$0] ?? System.environment($0) },
+                readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
         }
-        let deployment = try await Deployment(try reread(), logger: self.logger, reread: reread)
+        let hangUps = await HangUps()
+        let configuration = try ServeConfiguration(
+            reading: reader(), descriptors: System.raiseDescriptorLimit())
+        let deployment = try await Deployment(
+            configuration, logger: self.logger, rereadSecrets: { try RotatingSecrets(reading: reader()) })
         let upstreamURL =
             mock?.baseURL ?? System.environment("OPENAI_BASE_URL") ?? ServeConfiguration.defaultOpenAIBaseURL
-        try await deployment.run { port in
+        try await deployment.run(following: hangUps) { port in
             let root = "http://127.0.0.1:\(port)"
             let facts = DevFacts(
                 baseURL: root + "/v1", apiKey: secrets.apiKey, serviceKey: secrets.serviceKey,

@@ -28,19 +28,23 @@ final class Deployment: Sendable {
     private let control: ReloadableControlPlane
     private let accessLog: AccessLog
     private let boot: BootID
-    /// Reads the configuration again, for SIGHUP.
-    private let reread: @Sendable () throws -> ServeConfiguration
+    private let rereadSecrets: @Sendable () throws -> RotatingSecrets
+    /// Ends when the proxy listens.
+    private let starting: AsyncStream<Void>
+    private let started: AsyncStream<Void>.Continuation
 
     /// Connects to the ledger and reads keys and prices; nothing listens yet.
     ///
+    /// - Parameter rereadSecrets: for SIGHUP.
     /// - Throws: when the schema is not current, no rate card is in force, or the ledger cannot be reached.
     init(
         _ configuration: ServeConfiguration, logger: Logger,
-        reread: @escaping @Sendable () throws -> ServeConfiguration
+        rereadSecrets: @escaping @Sendable () throws -> RotatingSecrets
     ) async throws {
         self.configuration = configuration
         self.logger = logger
-        self.reread = reread
+        self.rereadSecrets = rereadSecrets
+        (self.starting, self.started) = AsyncStream.makeStream()
         self.accessLog = try AccessLog(configuration.accessLog)
         self.boot = Self.makeBootID()
         let url = try PostgresConfiguration(url: configuration.databaseURL.value)
@@ -71,37 +75,59 @@ final class Deployment: Sendable {
             configuration: Self.dataPlane(configuration, boot: self.boot),
             dependencies: DataPlaneDependencies(
                 directory: self.directory, prices: self.prices, settlements: self.settler,
-                keyHasher: configuration.keyHasher, makeHolds: { [holds] in try await holds.session(on: $0) },
+                keyHasher: configuration.secrets.keyHasher,
+                makeHolds: { [holds] in try await holds.session(on: $0) },
                 control: self.control, accessLog: self.accessLog),
             group: self.group, logger: logger)
-        self.control.use(self.router(configuration))
+        self.control.use(self.router(configuration.secrets))
     }
 
     var port: Int? { self.proxy.port }
 
-    /// Listens, and runs until the service group is told to stop; then drains: exchanges, settlements,
-    /// stores.
+    /// Listens, and runs until it is told to stop; then drains: exchanges, settlements, stores.
     ///
-    /// - Parameter onReady: called once the public port listens.
-    func run(onReady: @escaping @Sendable (Int) async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - hangUps: what SIGHUP asked for since before the configuration was read.
+    ///   - onReady: called once the public port listens.
+    /// - Throws: what a part ended with, after the others were stopped in order.
+    func run(
+        following hangUps: HangUps, onReady: @escaping @Sendable (Int) async throws -> Void
+    ) async throws {
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
             sources: [self.proxy.metrics, self.settler, self.holds, self.accessLog],
             readiness: self.readiness, logger: self.logger)
-        let services: [any Service] = [
-            StoreService(deployment: self), ops, ListenerService(deployment: self, onReady: onReady),
-        ]
-        let group = ServiceGroup(
-            configuration: .init(services: services.map { .init(service: $0) }, logger: self.logger))
-        try await withThrowingTaskGroup { tasks in
-            tasks.addTask { try await group.run() }
-            tasks.addTask { await self.followSignals { await group.triggerGracefulShutdown() } }
-            // The signals are followed for as long as the services run.
-            defer { tasks.cancelAll() }
-            try await tasks.next()
+        let group = ServicePart.group(
+            [
+                // Stops last: what the listener recorded is posted first.
+                ServicePart("stores", onShutdown: { self.settler.drain() }) { await self.runStores() },
+                ServicePart("operator's port") { try await ops.run() },
+                // Stops first, and drains its exchanges.
+                ServicePart("listener") { try await self.listen(onReady) },
+            ], logger: self.logger)
+        let ended = await withTaskGroup(of: Result<Void, any Error>?.self) { tasks in
+            tasks.addTask {
+                do { return .success(try await group.run()) } catch { return .failure(error) }
+            }
+            // The signals are followed for as long as the parts run.
+            tasks.addTask {
+                await self.followStops { await group.triggerGracefulShutdown() }
+                return nil
+            }
+            tasks.addTask {
+                await self.follow(hangUps)
+                return nil
+            }
+            for await ended in tasks {
+                guard let ended else { continue }
+                tasks.cancelAll()
+                return ended
+            }
+            preconditionFailure("the group's task has a result")
         }
         await self.accessLog.shutdown()
+        try ended.get()
     }
 
     private static func makeBootID() -> BootID {
@@ -122,13 +148,13 @@ final class Deployment: Sendable {
         }
     }
 
-    private func router(_ configuration: ServeConfiguration) -> Router<ControlContext> {
+    private func router(_ secrets: RotatingSecrets) -> Router<ControlContext> {
         ControlPlane.router(
             .init(
-                version: Version.text, adminTokens: configuration.adminTokens.map(\.value),
-                corsOrigins: configuration.corsOrigins),
+                version: Version.text, adminTokens: secrets.adminTokens.map(\.value),
+                corsOrigins: self.configuration.corsOrigins),
             .init(
-                directory: self.directory, keyHasher: configuration.keyHasher, prices: self.prices,
+                directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness))
     }
 
@@ -136,7 +162,7 @@ final class Deployment: Sendable {
         _ configuration: ServeConfiguration, boot: BootID
     ) -> DataPlaneConfiguration {
         var dataPlane = DataPlaneConfiguration(
-            upstream: configuration.upstream, upstreamKey: configuration.upstreamKey.value,
+            upstream: configuration.upstream, upstreamKey: configuration.secrets.upstreamKey.value,
             publicURL: configuration.publicURL, boot: boot)
         dataPlane.listenHost = configuration.listen.host
         dataPlane.listenPort = configuration.listen.port
@@ -149,25 +175,17 @@ final class Deployment: Sendable {
         dataPlane.onDisconnect = configuration.onDisconnect
         dataPlane.limits = configuration.limits
         dataPlane.timeouts = configuration.timeouts
-        if dataPlane.limits.connectionsMax == 0 {
-            // A stream needs two descriptors; the stores, files and the operator's port need some, too.
-            dataPlane.limits.connectionsMax = max(64, (System.raiseDescriptorLimit() - 256) / 2)
-        }
         return dataPlane
     }
 
     // MARK: Parts, in order of start
 
-    /// Everything behind the listener. Stops last: what the listener recorded is posted first.
-    fileprivate func runStores() async {
-        await withGracefulShutdownHandler {
-            await withTaskGroup { group in
-                group.addTask { await self.runFollowers() }
-                await self.settler.run(telling: self.holds.poster)
-                group.cancelAll()
-            }
-        } onGracefulShutdown: {
-            self.settler.drain()
+    /// Everything behind the listener; ends when the settler has drained.
+    private func runStores() async {
+        await withTaskGroup { group in
+            group.addTask { await self.runFollowers() }
+            await self.settler.run(telling: self.holds.poster)
+            group.cancelAll()
         }
         await self.holds.shutdown()
         await self.heldReader.shutdown()
@@ -203,8 +221,21 @@ final class Deployment: Sendable {
         }
     }
 
-    fileprivate func startListening(_ onReady: (Int) async throws -> Void) async throws {
+    /// The public port, from its opening until its last exchange has recorded its outcome.
+    private func listen(_ onReady: (Int) async throws -> Void) async throws {
         try await self.proxy.start()
+        self.started.finish()
+        do {
+            try await self.announce(onReady)
+        } catch {
+            await self.proxy.stop()
+            throw error
+        }
+        try? await gracefulShutdown()
+        await self.proxy.stop()
+    }
+
+    private func announce(_ onReady: (Int) async throws -> Void) async throws {
         guard let port = self.proxy.port else { throw UsageError("the listener has no port") }
         self.logger.info(
             "listening",
@@ -216,8 +247,6 @@ final class Deployment: Sendable {
         try await onReady(port)
     }
 
-    fileprivate func stopListening() async { await self.proxy.stop() }
-
     // MARK: For Deployment+Signals
 
     func stopNow() { self.proxy.stopNow() }
@@ -225,10 +254,13 @@ final class Deployment: Sendable {
     /// Outcomes that the ledger has not acknowledged.
     var backlog: Int { self.settler.backlog }
 
+    /// Returns when the proxy listens, or the task is cancelled.
+    func waitUntilListening() async { for await _ in self.starting {} }
+
     /// Takes over what files say now. Parts that cannot be used stay as they are; each is reported.
     func reload() async {
         do {
-            let fresh = try self.reread()
+            let fresh = try self.rereadSecrets()
             await self.proxy.apply(upstreamKey: fresh.upstreamKey.value, keyHasher: fresh.keyHasher)
             self.control.use(self.router(fresh))
             self.logger.notice("reloaded: upstream key, key peppers, admin tokens")
@@ -250,23 +282,5 @@ final class Deployment: Sendable {
         } catch {
             self.logger.error("not reopened: access log", metadata: ["error": "\(error)"])
         }
-    }
-}
-
-/// Ledger, hold store, settler.
-private struct StoreService: Service {
-    let deployment: Deployment
-    func run() async throws { await self.deployment.runStores() }
-}
-
-/// The public port. Last in the group, so it stops first and drains its exchanges.
-private struct ListenerService: Service {
-    let deployment: Deployment
-    let onReady: @Sendable (Int) async throws -> Void
-
-    func run() async throws {
-        try await self.deployment.startListening(self.onReady)
-        try? await gracefulShutdown()
-        await self.deployment.stopListening()
     }
 }

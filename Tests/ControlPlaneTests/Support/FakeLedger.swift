@@ -23,6 +23,8 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
 
     static let adaKey = "tg_ada_0123456789abcdef0123456789abcdef"
     static let bobKey = "tg_bob_0123456789abcdef0123456789abcdef"
+    /// Of a user who is not in `users` from the start.
+    static let joseKey = "tg_jos_0123456789abcdef0123456789abcdef"
     static let serviceKey = "tg_svc_0123456789abcdef0123456789abcdef"
 
     let state = Mutex(State())
@@ -35,6 +37,7 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
         self.keys = [
             digest(Self.adaKey): KeyRecord(keyID: 1, holder: .account(1), label: "ada"),
             digest(Self.bobKey): KeyRecord(keyID: 2, holder: .account(2), label: "bob"),
+            digest(Self.joseKey): KeyRecord(keyID: 4, holder: .account(3), label: "jos\u{e9}"),
             digest(Self.serviceKey): KeyRecord(keyID: 3, holder: .service, label: "shop"),
         ]
     }

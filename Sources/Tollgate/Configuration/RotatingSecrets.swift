@@ -1,0 +1,29 @@
+import Metering
+
+/// The secrets that SIGHUP takes over: all of them or none, and whatever the rest of the configuration has become.
+struct RotatingSecrets: Sendable {
+    /// `OPENAI_API_KEY`, the operator's.
+    var upstreamKey: Secret
+    var adminTokens: [Secret]
+    var keyPeppers: [Secret]
+
+    /// What is wrong is left with the reader.
+    init(_ reader: inout SettingsReader) {
+        self.upstreamKey = reader.requiredSecret("OPENAI_API_KEY", "the operator's upstream key")
+        // It becomes part of a field of every request upstream.
+        if !self.upstreamKey.value.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
+            reader.reject("OPENAI_API_KEY", "must be visible ASCII characters without spaces")
+        }
+        self.adminTokens = reader.requiredSecrets("ADMIN_TOKEN", "bearer of the admin API", bytesMin: 32)
+        self.keyPeppers = reader.requiredSecrets("KEY_PEPPER", "key of the hash of API keys", bytesMin: 32)
+    }
+
+    /// - Throws: `BadConfiguration` with every problem found.
+    init(reading reader: SettingsReader) throws {
+        var reader = reader
+        self.init(&reader)
+        guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
+    }
+
+    var keyHasher: KeyHasher { KeyHasher(peppers: self.keyPeppers.map { Array($0.value.utf8) }) }
+}
