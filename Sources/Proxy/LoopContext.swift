@@ -31,6 +31,7 @@ final class LoopContext {
     private var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// What else must be told of a shutdown: connections that carry streams.
     private var sessions: [ObjectIdentifier: any ClientSession] = [:]
+    private var turns = CircularBuffer<ClientConnection>()
     /// Connections beyond the limits that are being told so.
     private var refusalsOpen = 0
     private static let refusalsMax = 64
@@ -133,6 +134,28 @@ final class LoopContext {
     func unregister(_ connection: ClientConnection) {
         guard self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
         self.metrics.connectionsOpen.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    // MARK: Turns
+
+    /// A connection has more requests than it may have answered in one go. It gets its next turn after the loop has
+    /// looked at its sockets again: one turn between two looks, however many wait.
+    func awaitTurn(_ connection: ClientConnection) {
+        self.turns.append(connection)
+        if self.turns.count == 1 { self.scheduleTurn() }
+    }
+
+    private func scheduleTurn() {
+        let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
+        // NIO runs tasks that tasks enqueue before it looks at sockets; a timer that is not due yet lets it look.
+        self.eventLoop.scheduleTask(in: .microseconds(20)) { selfOnLoop.value.takeTurn() }
+    }
+
+    private func takeTurn() {
+        // Stays in the line meanwhile, so that it is not scheduled twice.
+        self.turns.first?.takeTurn()
+        self.turns.removeFirst()
+        if !self.turns.isEmpty { self.scheduleTurn() }
     }
 
     func register(_ session: any ClientSession) { self.sessions[ObjectIdentifier(session)] = session }

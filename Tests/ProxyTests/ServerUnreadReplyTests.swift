@@ -112,7 +112,8 @@ import Testing
             }
             #expect(try await other.reply().status == 200)
             let served = rig.count(status: 404)
-            #expect(served < count, "all of the burst was answered before the other")
+            // The burst goes on while the other's answer is made, on another thread.
+            #expect(served < count / 4, "\(served) of the burst were answered before the other")
             try await rig.eventually("all of it is answered") { rig.count(status: 404) == count }
         }
     }

@@ -248,15 +248,10 @@ final class ClientConnection: ChannelInboundHandler {
     /// One client's pipelined requests must not keep the loop from everybody else's streams.
     private static let headsPerTurn = 16
 
-    private func yieldTurn() {
-        guard let context = self.context, !self.isYielding else { return }
-        self.isYielding = true
-        let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.execute {
-            let connection = selfOnLoop.value
-            connection.isYielding = false
-            if case .waiting = connection.phase { connection.goOn() }
-        }
+    /// Its turn came (`LoopContext.awaitTurn`).
+    func takeTurn() {
+        self.isYielding = false
+        if case .waiting = self.phase { self.goOn() }
     }
 
     /// Takes requests from the inbox as far as they go, and as far as their replies are taken.
@@ -272,7 +267,9 @@ final class ClientConnection: ChannelInboundHandler {
             switch self.phase {
             case .waiting where self.isHeldBack || self.isYielding: goesOn = false
             case .waiting where heads == Self.headsPerTurn:
-                self.yieldTurn()
+                self.isYielding = true
+                self.loop.awaitTurn(self)
+                goesOn = false
             case .waiting:
                 heads += 1
                 goesOn = self.parseHead()
