@@ -93,7 +93,7 @@ let package = Package(
             name: "ProxyTests",
             dependencies: [
                 "Proxy", "Metering", logging, nioCore, nioEmbedded, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
-                nioSSL,
+                nioSSL, nioTLS,
             ],
             swiftSettings: settings),
 
