@@ -104,6 +104,10 @@ def printed_examples(log):
     b"GET /v1/models HTTP/1.1\nHost: x\n\n",
     b"GET /v1/models HTTP/1.1\r\nHost : x\r\n\r\n",
     b"GET /v1/models HTTP/1.1\r\n\r\n",
+    b"\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /v1/x HTTP/1.1\r\nHost: x\r\nExpect: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /api/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\nGET /",
+    b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: " + b"x," * 33 + b"\r\n\r\n",
 ])
 def test_disguised_or_malformed_http_is_400_and_closed(dev, request_bytes):
     host, port = dev.root.removeprefix("http://").split(":")

@@ -1,12 +1,14 @@
 """Others' programs on both sides: haproxy, nginx and curl in front; nginx with TLS, and proxies, towards the upstream."""
 import json
+import os
+import signal
 import socket
 import subprocess
 import threading
 
 import pytest
 
-from harness import Mock, Serve, http
+from harness import Mock, Serve, http, wait_until
 from wire_tools import Authority, HAProxy, Nginx, chat, load, metrics
 
 
@@ -42,16 +44,27 @@ def test_a_load_balancer_in_front_changes_nothing(dev, tmp_path, settled, front)
         refused = ask(f"http://127.0.0.1:{proxy.port}", "tg_nobody", False)
         assert refused[0] == 401 and json.loads(refused[2])["error"]["code"] == "invalid_api_key"
         assert len(settled(user, 20)) == 20
-        forged = subprocess.run(
-            ["curl", "-sS", "-H", "X-Forwarded-For: 6.6.6.6", f"http://127.0.0.1:{proxy.port}/api/health"],
-            capture_output=True, text=True, timeout=20)
-        assert forged.returncode == 0
+        for name, port in (("direct", serve.port), ("through", proxy.port)):
+            forged(port, "127.0.0.2", f"/api/{name}")
+        forged(serve.port, "127.0.0.1", "/api/trusted")
     finally:
         proxy.stop()
         assert serve.stop() == 0
-    clients = {json.loads(line)["client"] for line in log.read_text().splitlines()}
-    # nginx appends the real peer, which is trusted as well; haproxy as configured passes the field on.
-    assert clients <= {"127.0.0.1", "6.6.6.6"}
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    clients = {record["path"]: record["client"] for record in records}
+    assert clients["/v1/chat/completions"] == "127.0.0.1"
+    assert clients["/api/direct"] == "127.0.0.2", "nobody vouches for what this peer says"
+    # nginx appends the peer that it sees; haproxy as configured vouches for whatever it was told.
+    assert clients["/api/through"] == ("127.0.0.2" if front == "nginx" else "6.6.6.6")
+    assert clients["/api/trusted"] == "6.6.6.6"
+
+
+def forged(port, source, path):
+    """A request from this address that says it is another's."""
+    done = subprocess.run(
+        ["curl", "-sS", "--interface", source, "-H", "X-Forwarded-For: 6.6.6.6", f"http://127.0.0.1:{port}{path}"],
+        capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("options", [["--http1.0"], ["--http1.1"], ["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"],
@@ -149,6 +162,61 @@ def test_nginx_with_tls_as_upstream(dev, mock, authority, tmp_path, settled, htt
     finally:
         assert serve.stop() == 0
         tunnel.stop()
+        upstream.stop()
+
+
+class ClosingNginx(Nginx):
+    """nginx that closes each connection after one request, and writes down whether its TLS session was resumed."""
+
+    def __init__(self, directory, port, tls, http2):
+        super().__init__(directory, port, tls, http2)
+        base = self.log.parent
+        self.resumptions = base / "resumptions.log"
+        conf = base / "nginx.conf"
+        conf.write_text(
+            conf.read_text().replace("keepalive_requests 100000", "keepalive_requests 1")
+            .replace("http {", f"http {{ log_format resumed '$ssl_session_reused'; access_log {self.resumptions} resumed;"))
+        self.process.child.send_signal(signal.SIGHUP)
+        ask = ["curl", "-skS", "-o", "/dev/null", "-w", "%{num_connects}"]
+        url = f"https://127.0.0.1:{self.port}/"
+        closes = lambda: subprocess.run(  # noqa: E731
+            [*ask, url, "-o", "/dev/null", url], capture_output=True, text=True, timeout=20).stdout == "11"
+        wait_until(closes, 10, "the new configuration")
+        self.skipped = len(self.lines())
+
+    def lines(self):
+        return self.resumptions.read_text().splitlines() if self.resumptions.exists() else []
+
+    def resumed(self):
+        return [line == "r" for line in self.lines()[self.skipped:]]
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+def test_tls_sessions_towards_nginx_are_resumed(dev, mock, authority, tmp_path, settled, http2):
+    """An upstream that closes its connections costs a short handshake for each request, not a whole one."""
+    user = f"up-resumed-{http2}"
+    key = dev.account(user, 100_000)
+    tmp_path.chmod(0o777)
+    upstream = ClosingNginx(tmp_path, mock.port, authority.issue(user, ["localhost"]), http2)
+    serve = Serve(
+        dev, OPENAI_BASE_URL=f"https://localhost:{upstream.port}/v1", OPENAI_CA_FILE=str(authority.certificate))
+    try:
+        assert metrics(serve)["proxy_upstream_tls_resumed_total"] == 0
+        answered = 0
+        # Each event loop makes its own first session.
+        loops = os.cpu_count()
+        for index in range(8 * max(3, loops)):
+            status, _, body = ask(serve.root, key, index % 2 == 0)
+            assert status in (200, 503), body[:200]  # a hold that took more than 100 ms
+            answered += status == 200
+        assert len(settled(user, answered)) == answered
+        counts = metrics(serve)
+        resumed = counts["proxy_upstream_tls_resumed_total"]
+        assert counts["proxy_upstream_dials_total"] >= answered and resumed >= answered - 2 * loops > 0
+        wait_until(lambda: len(upstream.resumed()) >= answered, 10, "nginx's lines")
+        assert sum(upstream.resumed()) == resumed, "nginx says so as well"
+    finally:
+        assert serve.stop() == 0
         upstream.stop()
 
 

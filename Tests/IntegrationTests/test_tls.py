@@ -22,7 +22,9 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serve(dev, authority):
-    pairs = [authority.issue("first", ["localhost"]), authority.issue("second", ["*.example.test"])]
+    pairs = [
+        authority.issue("first", ["localhost"]), authority.issue("second", ["*.example.test"]),
+        authority.issue("third", ["exact.example.test"])]
     proxy = TLSServe(dev, authority, pairs, ACCESS_LOG=str(authority.directory / "access.log"))
     yield proxy
     assert proxy.stop() == 0
@@ -69,6 +71,9 @@ def test_names_choose_certificates(serve):
     assert serve.handshake("b.a.example.test")[0] == first, "a wildcard stands for one label"
     assert serve.handshake("unknown.test")[0] == first
     assert serve.handshake("A.Example.Test")[0] == second
+    exact = serve.handshake("exact.example.test")[0]
+    assert exact not in (first, second), "whoever is named comes before a wildcard"
+    assert serve.handshake("exact.example.test.")[0] == exact, "the dot of a full name is not part of it"
 
 
 def test_old_protocols_and_weak_ciphers_are_turned_away(serve, authority):
@@ -183,3 +188,57 @@ def test_the_access_log_has_a_line_per_request_and_no_secret(dev, serve, authori
         assert line["path"] == "/v1/chat/completions" and line["response_bytes"] > 100
     for secret in (key, "the secret prompt", "in-the-query", dev.adminToken, "sk-operator"):
         assert secret not in text
+
+
+def test_no_line_of_the_access_log_has_a_secret(dev, serve, authority):
+    """Whatever is refused, on whatever plane and transport, and wherever a client puts its key."""
+    key = dev.account("tls-quiet", 10)
+    secrets = [key, "tg_of-nobody-at-all", "hidden-query", "hidden-prompt", "hidden-cookie", dev.adminToken, "sk-operator"]
+    bearer = ["-H", f"Authorization: Bearer {key}"]
+    odd = ["-H", "Cookie: session=hidden-cookie", "-H", f"x-api-key: {key}", "-H", f"api-key: {key}"]
+    json_body = ["-H", "content-type: application/json", "-d"]
+    good = json.dumps(chat(False, "hidden-prompt"))
+    chat_path = "/v1/chat/completions?key=hidden-query"
+    cases = [  # path, options, status
+        (chat_path, [*bearer, *odd, *json_body, good], 200),
+        (chat_path, [*odd, *json_body, good], 401),
+        (chat_path, ["-H", "Authorization: Bearer tg_of-nobody-at-all", *json_body, good], 401),
+        (chat_path, ["-H", f"Authorization: Basic {key}", *json_body, good], 401),
+        (chat_path, [*bearer, *json_body, good + "hidden-prompt"], 400),
+        (chat_path, [*bearer, *json_body, json.dumps({**chat(False, "hidden-prompt"), "n": "hidden-prompt"})], 400),
+        (chat_path, [*bearer, *json_body, json.dumps(chat(False, "hidden-prompt", max_tokens=16000))], 402),
+        (chat_path, [*bearer, "-H", "X-Tollgate-User: demo", *json_body, good], 403),
+        (chat_path, [*bearer, "-H", "content-encoding: gzip", *json_body, good], 415),
+        (chat_path, [*bearer, *json_body, "hidden-prompt" * 2_000_000], 413),
+        (chat_path, [*bearer, "-X", "GET"], 405),
+        ("/v1/embeddings?key=hidden-query", [*bearer, *json_body, good], 404),
+        ("/v1/models/nothing?key=hidden-query", bearer, 404),
+        ("/v1//models?key=hidden-query", [*bearer, *odd], 400),
+        ("/v1/models?key=hidden-query", ["-H", f"X-Large: {key * 1000}"], 431),
+        (f"/api/billing/summary?userId=demo&token=hidden-query", ["-H", f"Authorization: Bearer {dev.adminToken}", *odd], 200),
+        ("/api/billing/summary?token=hidden-query", ["-H", "Authorization: Bearer tg_of-nobody-at-all"], 401),
+        (f"/api/nothing?token=hidden-query&key={key}", [*bearer, *odd], 404),
+        ("/api/billing/estimate?token=hidden-query", [*bearer, *json_body, "{hidden-prompt"], 400),
+    ]
+    log = authority.directory / "access.log"
+    before = len(log.read_text().splitlines())
+    big = authority.directory / "big.json"
+    for version in ("--http1.1", "--http2"):
+        for path, options, status in cases:
+            if len(options[-1]) > 100_000:
+                big.write_text(options[-1])
+                options = [*options[:-1], f"@{big}"]
+            got = serve.curl(path, version, *options, "-o", "/dev/null", "-w", "%{http_code}")
+            # Of HTTP/2 a head that unpacks to too much ends its connection.
+            assert got.stdout == str(status) or (status == 431 and version == "--http2"), (version, path, got)
+
+    def lines():
+        found = log.read_text().splitlines()[before:]
+        return found if len(found) >= 2 * len(cases) - 1 else None
+
+    found = wait_until(lines, 10, "a line per request")
+    records = [json.loads(line) for line in found]
+    assert {r["status"] for r in records} >= {status for _, _, status in cases}
+    assert {(r["http"], r["plane"]) for r in records} == {(h, p) for h in ("1.1", "2") for p in ("data", "control")}
+    for secret in secrets:
+        assert not [line for line in found if secret in line]

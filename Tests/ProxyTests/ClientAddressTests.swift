@@ -19,6 +19,7 @@ import Testing
         "", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.+4", "1.2.3.4 ", ":::", "1::2::3",
         "1:2:3:4:5:6:7",
         "1:2:3:4:5:6:7:8:9", "12345::", "g::", "::1%eth0", "[::1]", "1.2.3.4:80", "::1.2.3", ":1:2:3:4:5:6:7",
+        "::-0", "::+0", "::-1", "-0::", "::0x1", "::1_0", "::\u{663}", "::ffff:1.2.3.-0", "::@", "::`",
     ])
     func isNotRead(text: String) {
         #expect(ClientAddress(parsing: text) == nil)
@@ -98,6 +99,21 @@ import Testing
         census.leave(self.a)
         census.leave(self.a)
         #expect(census.enter(self.a, exempt: false) && census.count == 3)
+    }
+
+    /// Whoever has one address of a network of IPv6 has 2^64 of them.
+    @Test func countsANetworkOfIPv6AsOneAddress() throws {
+        let census = ConnectionCensus(connectionsMax: 0, perAddressMax: 2)
+        func enter(_ text: String) throws -> Bool {
+            census.enter(try #require(ClientAddress(parsing: text)), exempt: false)
+        }
+        #expect(try enter("2001:db8:0:7::1") && enter("2001:db8:0:7:ffff:ffff:ffff:ffff"))
+        #expect(try !enter("2001:db8:0:7:1::2"), "the third of its network")
+        #expect(try enter("2001:db8:0:8::1"), "its neighbour")
+        #expect(try enter("192.0.2.1") && enter("::ffff:192.0.2.1") && !enter("192.0.2.1"))
+        #expect(try enter("192.0.2.2"), "IPv4 is counted by the address")
+        census.leave(try #require(ClientAddress(parsing: "2001:db8:0:7::1")))
+        #expect(try enter("2001:db8:0:7:1::2") && !enter("2001:db8:0:7::1"))
     }
 
     @Test func countsAll() {

@@ -31,7 +31,8 @@ struct SmugglingCase: Sendable, CustomStringConvertible {
 enum SmugglingCorpus {
     static let requests: [SmugglingCase] =
         lengths + codings + conflicts + lines + names + chunkSizes
-        + chunkFraming + trailers + requestLines + hosts + acceptedRequests
+        + chunkFraming + trailers + requestLines + hosts + leadingLines + expectations + hiddenBodies
+        + acceptedRequests + acceptedBodies + acceptedTrailers
 
     static let smuggled = "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -93,14 +94,14 @@ enum SmugglingCorpus {
                 "TE.TE identity first", "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
                 "0\r\n\r\n"
             ),
-            ("TE in 1.0", "X: 1\r\n", ""),
             ("CL zero with TE", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
             ("bad CL beside TE", "Content-Length: x\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
             ("two Authorizations", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n", ""),
             ("two payers", "X-Tollgate-User: a\r\nX-Tollgate-User: b\r\n", ""),
             ("two content types", "Content-Type: application/json\r\nContent-Type: text/plain\r\n", ""),
             ("two content encodings", "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", ""),
-        ].filter { $0.0 != "TE in 1.0" }.map { SmugglingCase("both: \($0.0)", post($0.1, $0.2 + smuggled)) }
+            ("too many connection options", "Connection: " + String(repeating: "x,", count: 33) + "\r\n", ""),
+        ].map { SmugglingCase("both: \($0.0)", post($0.1, $0.2 + smuggled)) }
         + [
             SmugglingCase(
                 "transfer-encoding in HTTP/1.0",
@@ -178,6 +179,10 @@ enum SmugglingCorpus {
         ("space before colon", "X : y\r\n"), ("fold", "X: y\r\n z\r\n"), ("LF", "X: y\n"),
         ("NUL", "X: \u{00}\r\n"),
         ("no colon", "XY\r\n"), ("CR alone", "X: a\rb\r\n"), ("no name", ": y\r\n"),
+        // It is too late to say these, and who believes them ends the message elsewhere.
+        ("a length", "Content-Length: 5\r\n"), ("a length of nothing", "X: y\r\ncontent-length: 0\r\n"),
+        ("a coding", "Transfer-Encoding: chunked\r\n"), ("no coding", "TRANSFER-ENCODING:\r\n"),
+        ("close", "Connection: close\r\n"), ("keep-alive", "X: y\r\nconnection: keep-alive\r\n"),
     ].map {
         SmugglingCase(
             "trailer: \($0.0)", post("Transfer-Encoding: chunked\r\n", "0\r\n\($0.1)\r\n" + smuggled))
@@ -212,6 +217,84 @@ enum SmugglingCorpus {
         ("quoted", "Host: \"a\"\r\n"),
     ].map { SmugglingCase("host: \($0.0)", "GET / HTTP/1.1\r\n\($0.1)\r\n" + smuggled) }
 
+    /// A line end that one reader skips is the first of a head to another.
+    private static let leadingLines: [SmugglingCase] = [
+        "\r\n", "\r\n\r\n", "\n", "\r", " \r\n", "\r\n ", "\0", "\t",
+    ].map {
+        SmugglingCase("leading \(shown($0))", $0 + "GET /api/x HTTP/1.1\r\nHost: h\r\n\r\n" + smuggled)
+    }
+
+    // MARK: Expect
+
+    private static let expectations: [SmugglingCase] = [
+        "Expect: 100-continue\r\nExpect: 100-continue", "Expect: x\r\nExpect: 100-continue",
+        "Expect: 100-continue\r\nexpect: x", "Expect: 100-continue, 100-continue", "Expect: 100-continue, x",
+        "Expect: 100-continue;a", "Expect: 100-continue x", "Expect: x 100-continue", "Expect:",
+        "Expect: 200-ok",
+        "Expect: 100", "Expect: \"100-continue\"", "Expect : 100-continue", "Expect:\r\n 100-continue",
+        "Expect: 100-continue\u{0b}", "Expect: 100-continue\u{00}", "Expect: y 100-continue",
+    ].map {
+        SmugglingCase("expect: \(shown($0))", post("\($0)\r\nContent-Length: 5\r\n", "hello" + smuggled))
+    }
+
+    // MARK: Bodies where few expect them
+
+    /// CL.0 and its like: a reader who knows that such a method has no body takes what it holds for the next request.
+    private static let methodsWithoutBodies = ["GET", "HEAD", "DELETE", "OPTIONS"]
+
+    static func request(_ method: String, _ fields: String, _ body: String = "") -> String {
+        "\(method) /api/x HTTP/1.1\r\nHost: h\r\n\(fields)\r\n\(body)"
+    }
+
+    private static let hiddenBodies: [SmugglingCase] = methodsWithoutBodies.flatMap { method in
+        [
+            "Content-Length: +33", "Content-Length: 33, 33", "Content-Length: 0\r\nContent-Length: 33",
+            "Content-Length : 33", "Content-Length: 33\r\nTransfer-Encoding: chunked",
+            "Content-Length:\r\n 33",
+            "Transfer-Encoding: identity", "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding: \u{0b}chunked",
+        ].map {
+            SmugglingCase(
+                "body of \(method): \(shown($0))", request(method, $0 + "\r\n", smuggled + smuggled))
+        }
+    }
+
+    private static let next = "GET /api/next HTTP/1.1\r\nHost: h\r\n\r\n"
+
+    /// Bodies of a length and in chunks; the second message is the one behind them, and not the one in them.
+    private static func withBodies(_ method: String) -> [SmugglingCase] {
+        let length = "Content-Length: \(smuggled.utf8.count)\r\n"
+        let chunks = String(smuggled.utf8.count, radix: 16) + "\r\n\(smuggled)\r\n0\r\n\r\n"
+        return [
+            SmugglingCase(
+                "\(method) with a length", request(method, length, smuggled) + next,
+                .accepted([smuggled, ""])),
+            SmugglingCase(
+                "\(method) in chunks", request(method, "Transfer-Encoding: chunked\r\n", chunks) + next,
+                .accepted([smuggled, ""])),
+            SmugglingCase(
+                "\(method) with an empty body", request(method, "Content-Length: 0\r\n") + next,
+                .accepted(["", ""])),
+            SmugglingCase("\(method) without a body", request(method, "") + next, .accepted(["", ""])),
+        ]
+    }
+
+    private static let acceptedBodies: [SmugglingCase] =
+        ["GET", "DELETE", "OPTIONS", "PUT", "PATCH"].flatMap(withBodies)
+
+    /// Replies to HEAD have no body themselves, so these are asked of the live server in another way.
+    static let headRequests: [SmugglingCase] = withBodies("HEAD")
+
+    private static let acceptedTrailers: [SmugglingCase] = [
+        "Host: other", "Authorization: Bearer x", "X-Tollgate-User: x", "Content-Type: a/b",
+        "Content-Encoding: gzip", "Trailer: x", "Expect: x", "Content-Lengthy: 5", "Cookie: a=b",
+    ].map {
+        SmugglingCase(
+            "a trailer that is dropped: \($0)",
+            post("Transfer-Encoding: chunked\r\n", "1\r\na\r\n0\r\n\($0)\r\n\r\n") + next,
+            .accepted(["a", ""]))
+    }
+
     // MARK: What must go on working
 
     private static let acceptedRequests: [SmugglingCase] = [
@@ -237,6 +320,15 @@ enum SmugglingCorpus {
             bytes: Array("GET /api HTTP/1.1\r\nHost: h\r\nX: ".utf8) + [0xe9, 0xff, 0x0d, 0x0a, 0x0d, 0x0a],
             .accepted([""])),
         SmugglingCase("an empty value", "GET /api HTTP/1.1\r\nHost: h\r\nX:\r\n\r\n", .accepted([""])),
+        SmugglingCase(
+            "expect", post("Expect: 100-continue\r\nContent-Length: 5\r\n", "hello") + next,
+            .accepted(["hello", ""])),
+        SmugglingCase(
+            "expect, in other letters, without a body", post("EXPECT: 100-Continue\r\n") + next,
+            .accepted(["", ""])),
+        SmugglingCase(
+            "as many connection options as may come",
+            post("Connection: " + String(repeating: "x, ", count: 32) + "\r\n") + next, .accepted(["", ""])),
         SmugglingCase(
             "a query with everything", "GET /api?a=/../%2f?b;c HTTP/1.1\r\nHost: h\r\n\r\n", .accepted([""])),
     ]

@@ -9,17 +9,21 @@ struct ReadMessages: Equatable, Sendable {
         /// The bytes ended between two messages.
         case clean
         /// A message is not complete.
-        case incomplete
+        case incomplete(Part)
         case rejected
         /// The last message said that nothing follows, so nothing behind it is read.
         case closed
     }
+
+    enum Part: Equatable, Sendable { case head, body }
 
     struct Message: Equatable, Sendable {
         var method = ""
         var target = ""
         var status = 0
         var body: [UInt8] = []
+        /// The bytes of the connection that were read when it was complete.
+        var end = 0
     }
 
     var messages: [Message] = []
@@ -35,6 +39,7 @@ enum StrictReader {
         return reader.finish()
     }
 
+    /// - Parameter methods: of the requests that were sent; behind the last one all were GET.
     static func responses(_ bytes: [UInt8], cuts: [Int] = [], methods: [RequestHead.Method] = [])
         -> ReadMessages
     {
@@ -43,7 +48,7 @@ enum StrictReader {
         return reader.finish()
     }
 
-    private static func pieces(_ bytes: [UInt8], _ cuts: [Int]) -> [ArraySlice<UInt8>] {
+    static func pieces(_ bytes: [UInt8], _ cuts: [Int]) -> [ArraySlice<UInt8>] {
         var pieces: [ArraySlice<UInt8>] = []
         var start = 0
         for cut in cuts where cut > start && cut < bytes.count {
@@ -58,10 +63,12 @@ enum StrictReader {
         private var inbox = ByteBuffer()
         private var search = RequestHeadSearch()
         private var pending: PendingRequest?
+        private var fed = 0
         private var result = ReadMessages()
 
         mutating func feed(_ piece: ArraySlice<UInt8>) {
             self.inbox.writeBytes(piece)
+            self.fed += piece.count
             while self.result.end == .clean, self.inbox.readableBytes > 0, self.step() {}
         }
 
@@ -110,14 +117,18 @@ enum StrictReader {
             self.result.messages.append(
                 .init(
                     method: request.text(request.head.methodRange) ?? "",
-                    target: request.text(request.head.targetRange) ?? "", body: Array(buffer: request.body)))
+                    target: request.text(request.head.targetRange) ?? "", body: Array(buffer: request.body),
+                    end: self.fed - self.inbox.readableBytes))
             if !request.head.keepAlive { self.result.end = .closed }
         }
 
         func finish() -> ReadMessages {
             var result = self.result
-            if result.end == .clean, self.pending != nil || self.inbox.readableBytes > 0 {
-                result.end = .incomplete
+            guard result.end == .clean else { return result }
+            if self.pending != nil {
+                result.end = .incomplete(.body)
+            } else if self.inbox.readableBytes > 0 {
+                result.end = .incomplete(.head)
             }
             return result
         }
@@ -131,12 +142,16 @@ enum StrictReader {
         private var decoder = ChunkedDecoder()
         private var message = ReadMessages.Message()
         private var keepsAlive = true
+        /// After an interim head the message is still to come.
+        private var isAwaited = false
+        private var fed = 0
         private var result = ReadMessages()
 
         init(methods: [RequestHead.Method]) { self.methods = methods }
 
         mutating func feed(_ piece: ArraySlice<UInt8>) {
             self.inbox.writeBytes(piece)
+            self.fed += piece.count
             while self.result.end == .clean, self.inbox.readableBytes > 0, self.step() {}
         }
 
@@ -167,6 +182,7 @@ enum StrictReader {
             case .complete(let head):
                 self.search = ResponseHeadSearch()
                 self.inbox.moveReaderIndex(forwardBy: head.byteCount)
+                self.isAwaited = head.isInterim
                 if head.isInterim {
                     if head.status == 101 { self.result.end = .rejected }
                     return head.status != 101
@@ -199,6 +215,7 @@ enum StrictReader {
         }
 
         private mutating func complete() {
+            self.message.end = self.fed - self.inbox.readableBytes
             self.result.messages.append(self.message)
             self.message = .init()
             self.framing = nil
@@ -210,8 +227,11 @@ enum StrictReader {
                 self.keepsAlive = false
                 self.complete()
             }
-            if self.result.end == .clean, self.framing != nil || self.inbox.readableBytes > 0 {
-                self.result.end = .incomplete
+            guard self.result.end == .clean else { return self.result }
+            if self.framing != nil {
+                self.result.end = .incomplete(.body)
+            } else if self.inbox.readableBytes > 0 || self.isAwaited {
+                self.result.end = .incomplete(.head)
             }
             return self.result
         }

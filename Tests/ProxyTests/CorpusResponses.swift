@@ -34,6 +34,10 @@ extension SmugglingCorpus {
         "Transfer-Encoding : chunked", "Content-Length : 5", "Transfer-Encoding:\r\n chunked",
         "Content Length: 5",
         "Transfer-Encoding: chunked\u{00}",
+        // What is metered must be what the client reads.
+        "Content-Type: text/event-stream\r\nContent-Type: text/plain\r\nContent-Length: 5",
+        "Content-Encoding: gzip\r\nContent-Encoding: identity\r\nContent-Length: 5",
+        "Content-Encoding: \(String(repeating: ",", count: 300))gzip\r\nContent-Length: 5",
     ].map {
         SmugglingCase(
             "response field \(shown($0))", "HTTP/1.1 200 OK\r\n\($0)\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + next)
@@ -55,6 +59,7 @@ extension SmugglingCorpus {
         "5;a\r\nhello\r\n", "+5\r\nhello\r\n", "0x5\r\nhello\r\n", "5\nhello\r\n", "5\r\nhello\n",
         "5 \r\nhello\r\n", "\r\nhello\r\n",
         "FFFFFFFFFFFFFFFF\r\nhello\r\n", "5\r\nhelloX\r\n",
+        "5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n", "5\r\nhello\r\n0\r\nConnection: close\r\n\r\n",
     ].map {
         SmugglingCase(
             "response chunk \(shown($0))",
@@ -67,7 +72,8 @@ extension SmugglingCorpus {
         SmugglingCase(
             "no reason and no blank", "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", .accepted(["hello"])),
         SmugglingCase(
-            "chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "a reply in chunks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             .accepted(["hello"])),
         SmugglingCase("until close", "HTTP/1.1 200 OK\r\n\r\nhello", .accepted(["hello"])),
         SmugglingCase(

@@ -6,8 +6,10 @@ import Testing
 @Suite struct CorpusTests {
     @Test func thereAreEnoughOfThem() {
         #expect(SmugglingCorpus.requests.count >= 200 && SmugglingCorpus.responses.count >= 60)
-        let names = SmugglingCorpus.requests.map(\.name)
-        #expect(Set(names).count == names.count)
+        let names = (SmugglingCorpus.requests + SmugglingCorpus.responses + SmugglingCorpus.headRequests).map(
+            \.name)
+        let twice = Dictionary(grouping: names) { $0 }.filter { $1.count > 1 }.keys
+        #expect(twice.isEmpty)
     }
 
     private func check(_ test: SmugglingCase, _ read: ReadMessages, _ how: String) {
@@ -22,7 +24,7 @@ import Testing
         }
     }
 
-    @Test(arguments: SmugglingCorpus.requests)
+    @Test(arguments: SmugglingCorpus.requests + SmugglingCorpus.headRequests)
     func requestsAreReadStrictly(_ test: SmugglingCase) {
         self.check(test, StrictReader.requests(test.bytes), "whole")
         self.check(test, StrictReader.requests(test.bytes, cuts: Array(1..<test.bytes.count)), "byte by byte")
@@ -38,6 +40,22 @@ import Testing
             test, StrictReader.responses(test.bytes, cuts: Array(1..<test.bytes.count)), "byte by byte")
         for cut in 1..<test.bytes.count {
             self.check(test, StrictReader.responses(test.bytes, cuts: [cut]), "cut at \(cut)")
+        }
+    }
+
+    /// A body of a HEAD is not the next request, and its reply has none.
+    @Test(arguments: SmugglingCorpus.headRequests) func headIsServedWithItsBody(_ test: SmugglingCase)
+        async throws
+    {
+        try await ServerRig.with { rig in
+            let client = try await rig.connect()
+            client.offer(test.bytes)
+            let (first, second) = (try await client.reply(headOnly: true), try await client.reply())
+            #expect(first.status == 200 && second.status == 200 && second.text == "")
+            try await client.send(ServerFixtures.health)
+            #expect(try await client.reply().text == "{\"ok\":true}")
+            #expect(
+                rig.control.watched.state.requests == ["HEAD /api/x", "GET /api/next", "GET /api/health"])
         }
     }
 }

@@ -41,11 +41,17 @@ struct FuzzMessages {
         "X", "Accept", "X-A", "Content-Length", "Transfer-Encoding", "Host", "Connection", "Content-Type",
         "Trailer", "TE", "Cookie",
         "content-length", "TRANSFER-ENCODING", "Transfer Encoding", "Content_Length",
-        "Upgrade-Insecure-Requests", "X:Y", "",
+        "Upgrade-Insecure-Requests", "X:Y", "", "Expect", "Content-Encoding",
+    ]
+    /// Of trailers: some that are not allowed there, because they would say something else of the message.
+    private static let trailerNames = [
+        "X-T", "X-T", "Content-Length", "Transfer-Encoding", "Host", "Authorization", "Connection", "Trailer",
+        "",
+        "X T", "GET /canary HTTP/1.1",
     ]
     private static let values = [
         "", "y", "a b", "close", "keep-alive", "text/plain", "\u{e9}", "a\tb", "a\u{0}b", "x\u{7f}", "\u{1}",
-        "h", "Content-Length", "1, 2",
+        "h", "Content-Length", "1, 2", "100-continue", "5", "chunked",
     ]
     private static let targets = [
         "/", "/api/x", "/a?b=c", "/a/b%20c", "/v1/models", "/api?x=%zz", "/a//b", "/%2e", "*", "http://h/",
@@ -85,7 +91,8 @@ struct FuzzMessages {
         let target = self.rarely(Self.targets, "/api/x", 20)
         let version = self.rarely(
             ["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", "HTTP/1.1 ", ""], "HTTP/1.1", 5)
-        var text =
+        var text = self.random.chance(2) ? self.random.pick(["\r\n", "\n", "\r", " "]) : ""
+        text +=
             method + self.rarely(Self.blanks, " ", 2) + target + self.rarely(Self.blanks, " ", 2) + version
             + self.end()
         if !self.random.chance(3) { text += "Host:" + self.rarely(Self.blanks, " ", 3) + "h" + self.end() }
@@ -131,7 +138,10 @@ struct FuzzMessages {
             text += self.rarely(Self.sizes, "5", 10) + self.end() + "hello" + self.end()
         }
         text += self.rarely(["00", "0;a", "0 ", "+0", "-0"], "0", 5) + self.end()
-        if self.random.chance(10) { text += "X-T: y" + self.end() }
+        if self.random.chance(15) {
+            text += self.random.pick(Self.trailerNames) + ":" + self.rarely(Self.blanks, " ", 5)
+            text += self.random.pick(Self.values) + self.end()
+        }
         return text + self.end()
     }
 

@@ -1,5 +1,3 @@
-import Foundation
-import Metering
 import NIOCore
 import NIOHPACK
 import Testing
@@ -78,6 +76,23 @@ import Testing
         #expect(CertificateName.matches(name, host) == expected)
     }
 
+    /// Certificates in their order, the name that a client asks for, and which of them it gets; nil: the first.
+    @Test(
+        arguments: [
+            ([["*.a.test"], ["b.a.test"]], "b.a.test", 1),  // whoever is named comes before any wildcard
+            ([["b.a.test"], ["*.a.test"]], "b.a.test", 0), ([["b.a.test"], ["*.a.test"]], "c.a.test", 1),
+            ([["x.test", "*.a.test"], ["y.test", "b.a.test"]], "b.a.test", 1),
+            ([["a.test"], ["a.test"]], "a.test", 0), ([["*.a.test"], ["*.a.test"]], "b.a.test", 0),
+            ([["first.test"], ["b.a.test"]], "b.a.test.", 1),  // a full name
+            ([["first.test"], ["*.a.test"]], "B.A.TEST.", 1),
+            ([["first.test"], ["b.a.test"]], "b.a.test..", nil), ([["first.test"], ["*.a.test"]], ".", nil),
+            ([["first.test"], ["b.a.test"]], "", nil), ([["first.test"], ["b.a.test"]], nil, nil),
+            ([["first.test"], ["b.a.test"]], "c.test", nil), ([[], ["b.a.test"]], "b.a.test", 1),
+        ] as [([[String]], String?, Int?)])
+    func anExactNameComesBeforeAWildcard(certificates: [[String]], host: String?, expected: Int?) {
+        #expect(CertificateName.best(for: host, among: certificates) == expected)
+    }
+
     @Test func whatCannotBeUsedNamesTheFile() {
         let pair = DataPlaneConfiguration.CertificatePair(
             certificateFile: "/nonexistent/c.pem", keyFile: "/nonexistent/k.pem")
@@ -87,29 +102,5 @@ import Testing
         } catch {
             #expect(error.file == "/nonexistent/c.pem")
         }
-    }
-}
-
-/// One line per request, whatever a client puts into it.
-@Suite struct AccessLineTests {
-    @Test func hostileTextsStayInTheirMembers() throws {
-        var record = AccessRecord(
-            finishedAt: 1_795_464_503_123, client: ClientAddress(nil), transport: .tls, minorVersion: 1,
-            method: "POST",
-            path: "/a\"b\\c", endpoint: .chat, status: 200, end: .complete, requestBytes: 1, responseBytes: 2,
-            duration: .microseconds(3))
-        record.user = "u\n{\"status\":500}\u{2028}\u{7f}\u{85}é😀" + String(repeating: "x", count: 500)
-        record.charged = Millicredits(-5)
-        var out = ByteBuffer()
-        AccessLine.write(record, into: &out)
-        let line = String(buffer: out)
-        #expect(line.hasSuffix("}\n") && line.filter { $0 == "\n" }.count == 1)
-        let members = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-        #expect(members["path"] as? String == "/a\"b\\c" && members["status"] as? Int == 200)
-        #expect(
-            (members["user"] as? String)?.hasPrefix("u\n{\"status\":500}\u{2028}\u{7f}\u{85}é😀xx") == true)
-        #expect((members["user"] as? String)?.utf8.count ?? 999 <= 256)
-        #expect(members["charged_millicredits"] as? Int == -5 && members["model"] == nil)
-        #expect(members["time"] as? String == "2026-11-23T20:08:23.123Z" && members["tls"] as? Bool == true)
     }
 }

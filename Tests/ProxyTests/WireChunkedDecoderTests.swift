@@ -54,6 +54,8 @@ import Testing
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
         ("7\r\n0\r\n\r\nab\r\n0\r\n\r\n", "0\r\n\r\nab"),
         ("1\r\nx\r\n0\r\nX-Checksum: abc\r\nEmpty:\r\n\r\n", "x"),
+        ("0\r\nContent-Lengt: 1\r\nContent-Lengths: 1\r\nX-Transfer-Encoding: a\r\n\r\n", ""),
+        ("0\r\nContent-Encoding: 1\r\nTransfer-Length: 1\r\nHost: h\r\nAuthorization: b\r\n\r\n", ""),
     ])
     func payloadIsTheSameForEverySplit(text: String, payload: String) {
         let bytes = Array(text.utf8)
@@ -83,6 +85,9 @@ import Testing
         "0\r\nA: b\rc\r\n\r\n", "10000000000000\r\n", "FFFFFFFFFFFFFFFF\r\n",
         "00000000000000000000001\r\nx\r\n",
         "80000000000000000\r\n", "1\0\r\nx\r\n", "\u{0661}\r\nx\r\n", "1,1\r\nx\r\n", "1_0\r\n",
+        // A field that frames the message, where it is too late for it.
+        "0\r\nContent-Length: 5\r\n\r\n", "0\r\ncontent-length:\r\n\r\n",
+        "0\r\nA: b\r\nTRANSFER-ENCODING: chunked\r\n\r\n", "0\r\nConnection: close\r\n\r\n",
     ])
     func whateverIsNotExactlyAChunkIsRefused(text: String) {
         #expect(Self.decode(text).fault == .badChunk)

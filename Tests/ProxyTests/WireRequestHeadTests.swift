@@ -208,6 +208,11 @@ import Testing
         Bad(fields: "Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", .repeatedField),
         Bad(fields: "X-Tollgate-User: a\r\nx-tollgate-user: b\r\n", .repeatedField),
         Bad(fields: "X-Tollgate-Receipt: sse\r\nX-Tollgate-Receipt: sse\r\n", .repeatedField),
+        Bad(fields: "Expect: 100-continue\r\nExpect: 100-continue\r\n", .repeatedField),
+        Bad(fields: "Expect: something\r\nExpect: 100-continue\r\n", .repeatedField),
+        Bad(fields: "Expect: 100-continue, 100-continue\r\n", .unknownExpectation),
+        Bad(fields: "Expect:\r\n", .unknownExpectation),
+        Bad("POST / HTTP/1.0\r\nExpect: a\r\nExpect: b\r\n\r\n", .repeatedField),
     ]
 
     @Test(arguments: badFraming + badLines) func badHeadsAreRefusedByName(_ bad: Bad) {
@@ -293,6 +298,28 @@ import Testing
         let endless = String(repeating: "a", count: 32 << 10)
         #expect(Self.parse(endless).fault == .headTooLarge)
         #expect(Self.parse(String(endless.dropLast())).isIncomplete)
+    }
+
+    /// Each field that could go on is compared with each of them: thousands would cost a second of a loop.
+    @Test func connectionOptionsAreBounded() throws {
+        func connection(_ count: Int, lines: Int) -> String {
+            let items = (0..<count).map { "x-\($0)" }
+            let perLine = (count + lines - 1) / lines
+            return stride(from: 0, to: count, by: perLine).map { start in
+                "Connection: " + items[start..<min(count, start + perLine)].joined(separator: ", ,") + "\r\n"
+            }.joined()
+        }
+        let max = FieldScan.connectionOptionsMax
+        for lines in [1, 5, max] {
+            let head = try Self.head(Self.start + Self.host + connection(max, lines: lines) + "\r\n")
+            #expect(head.connectionOptions.count == max && head.keepAlive)
+            let more = Self.start + Self.host + connection(max + 1, lines: lines) + "\r\n"
+            #expect(Self.parse(more).fault == .tooManyOptions)
+        }
+        let close = connection(max - 1, lines: 1).dropLast(2) + ", Close\r\n"
+        #expect(try !Self.head(Self.start + Self.host + close + "\r\n").keepAlive, "the last one counts")
+        let empty = "Connection: " + String(repeating: ",", count: 20_000) + "\r\n"
+        #expect(try Self.head(Self.start + Self.host + empty + "\r\n").connectionOptions.isEmpty)
     }
 
     /// One line of 32 KiB that comes byte by byte: each byte is looked at once, not once per read.

@@ -1,3 +1,4 @@
+import NIOCore
 import Testing
 
 @testable import Proxy
@@ -88,6 +89,13 @@ import Testing
         (ok + "Transfer-Encoding: gzip, chunked\r\n\r\n", .unknownTransferCoding),
         (ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", .repeatedField),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .lengthAndChunked),
+        // What is metered must be what the client reads.
+        (ok + "Content-Encoding: gzip\r\nContent-Encoding: identity\r\n\r\n", .repeatedField),
+        (ok + "Content-Encoding: identity\r\ncontent-encoding: identity\r\n\r\n", .repeatedField),
+        (ok + "Content-Type: text/event-stream\r\nContent-Type: text/plain\r\n\r\n", .repeatedField),
+        (ok + "Content-Encoding: " + String(repeating: "x", count: 129) + "\r\n\r\n", .longContentCoding),
+        (ok + "Content-Encoding: gzip" + String(repeating: ",", count: 256) + "\r\n\r\n", .longContentCoding),
+        (ok + "Connection: " + String(repeating: "x,", count: 33) + "\r\n\r\n", .tooManyOptions),
     ]
 
     @Test(arguments: bad)
@@ -108,5 +116,18 @@ import Testing
         #expect(value(head.requestID) == "req_1")
         #expect(value(head.retryAfter) == "7")
         #expect(value(head.contentEncoding) == "gzip")
+    }
+
+    /// A coding that was not read would pass for none, and its reply be relayed unmetered.
+    @Test(arguments: ["gzip", String(repeating: "x", count: 128), ""])
+    func aCodingIsReadWhole(coding: String) throws {
+        let text = Self.ok + "Content-Encoding: \(coding)\r\nContent-Length: 0\r\n\r\n"
+        let relay = Relay(
+            head: try Self.parse(text).head, headBytes: ByteBuffer(string: text), wantsStream: false,
+            stripUsage: false)
+        guard case .unreadable = relay.mode else {
+            Issue.record("\(relay.mode)")
+            return
+        }
     }
 }

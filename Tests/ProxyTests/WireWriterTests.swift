@@ -50,6 +50,17 @@ import Testing
         "OPENAI-PROJECT: proj-1", "Connection: x-mine, close\r\nX-Mine: secret",
         "Connection: X-MINE\r\nx-mine: s",
         "x-mine: s\r\nConnection: x-a\r\nConnection: x-mine",
+        // Where else keys are put.
+        "api-key: tg_secret", "X-API-Key: tg_secret", "x-goog-api-key: tg_secret", "X-Auth-Token: tg_secret",
+        // What a program on the way could believe.
+        "CF-Connecting-IP: 1.2.3.4", "True-Client-IP: 1.2.3.4", "X-HTTP-Method-Override: DELETE",
+        "X-Original-URL: /v1/files", "X-Rewrite-URL: /v1/files", "Origin: https://a",
+        "Referer: https://a/?key=1",
+        // What would change the reply.
+        "Range: bytes=0-9", "If-None-Match: *", "If-Modified-Since: x", "If-Range: x", "Content-MD5: x",
+        "X-Unknown: 1", "x-stainless-: 1", "x-stainless-a_b: 1", "xx-stainless-lang: 1", "content_type: a/b",
+        // Named in Connection, though it would be let through.
+        "Connection: accept\r\nAccept: a", "Connection: x-stainless-lang, USER-AGENT\r\nUser-Agent: a",
     ])
     func whatEndsHereOrIsNotSafeDoesNotGoUp(fields: String) throws {
         let bare = try Self.upstreamBytes(fields: "")
@@ -60,9 +71,52 @@ import Testing
         let kept =
             "content-type: application/json\r\nAccept: text/event-stream\r\nUser-Agent:  OpenAI/Python \r\n"
             + "X-Stainless-Lang: python\r\nIdempotency-Key: k1\r\nOpenAI-Beta: a\r\n"
-            + "X-Client-Request-Id: r\r\n"
-        let out = try Self.upstreamBytes(fields: "Cookie: a\r\n" + kept + "TE: x\r\nX-Last: 1\r\n")
-        #expect(out.hasSuffix("Content-Length: 2\r\n" + kept + "X-Last: 1\r\n\r\n{}"))
+            + "X-Client-Request-Id: r\r\nAccept-Language: en\r\ntraceparent: 00-1-2-01\r\n"
+            + "Tracestate: a=b\r\n"
+        let last = "x-stainless-retry-count: 0\r\n"
+        let out = try Self.upstreamBytes(fields: "Cookie: a\r\n" + kept + "TE: x\r\n" + last)
+        #expect(out.hasSuffix("Content-Length: 2\r\n" + kept + last + "\r\n{}"))
+    }
+
+    /// Wherever a client presents its key, and whatever else it sends: the upstream gets the listed fields, and no key.
+    @Test func aPresentedKeyAppearsNowhereInWhatGoesUp() throws {
+        let listed = [
+            "content-type", "accept", "accept-language", "user-agent", "idempotency-key", "openai-beta",
+            "x-client-request-id", "traceparent", "tracestate", "x-stainless-lang", "x-stainless-runtime",
+        ]
+        let others = [
+            "authorization", "api-key", "x-api-key", "openai-api-key", "proxy-authorization", "cookie",
+            "x-tollgate-user", "x-tollgate-receipt", "x-auth-token", "referer", "origin", "content-encoding",
+            "authorization_", "x-stainless_key", "x-stainless", "x-stainless-", "accept_", "baggage",
+        ]
+        let seed = UInt64.random(in: 0...(.max >> 1))
+        var random = SeededRandom(seed: seed)
+        for _ in 0..<500 {
+            var lines: [(name: String, value: String)] = []
+            for name in listed where random.chance(40) { lines.append((name, "v\(lines.count)")) }
+            for name in others where random.chance(40) { lines.append((name, "Bearer tg_secret")) }
+            // A name that nobody listed.
+            let length = Int.random(in: 1...20, using: &random)
+            lines.append(
+                (
+                    String((0..<length).map { _ in random.pick(["a", "e", "x", "-", "_"]) }.joined()),
+                    "tg_secret"
+                ))
+            lines.shuffle(using: &random)
+            let ended = random.chance(30) ? lines.prefix(2).map(\.name) : []
+            let text = lines.map { line in
+                (random.chance(50) ? line.name : line.name.uppercased()) + ": \(line.value)\r\n"
+            }
+            let connection =
+                ended.isEmpty ? "" : "Connection: " + ended.joined(separator: ",").uppercased() + "\r\n"
+            let out = try Self.upstreamBytes(fields: connection + text.joined())
+            #expect(!out.holds("tg_secret"), "seed \(seed)")
+            let expected = zip(lines, text).filter { line, _ in
+                listed.contains(line.name) && !ended.contains(line.name)
+            }
+            #expect(
+                out.holds("Content-Length: 2\r\n" + expected.map(\.1).joined() + "\r\n{}"), "seed \(seed)")
+        }
     }
 
     @Test func editsChangeTheBodyAndItsLength() throws {

@@ -75,25 +75,37 @@ enum AccessLine {
         out.writeStaticString("\"")
     }
 
-    /// Members that a client chooses (user, model, path) are cut, so that a line stays a line.
+    /// Members that a client chooses (user, model, path) are cut, as they are written, so that a line stays a line that
+    /// `LogFile` can write at once.
     private static let textBytesMax = 256
 
     private static func escaped(_ text: String, into out: inout ByteBuffer) {
-        var written = 0
-        for scalar in text.unicodeScalars {
-            let width = UTF8.width(scalar)
-            guard written + width <= self.textBytesMax else { return }
-            written += width
-            switch scalar.value {
-            case 0x22: out.writeStaticString("\\\"")
-            case 0x5c: out.writeStaticString("\\\\")
-            // Control characters, and the two separators that end a line for some readers.
-            case 0..<0x20, 0x7f..<0xa0, 0x2028, 0x2029:
-                let hex = String(scalar.value, radix: 16)
-                out.writeString("\\u" + String(repeating: "0", count: 4 - hex.count) + hex)
-            default:
-                out.writeString(String(Character(scalar)))
-            }
+        // Nearly always all of it.
+        let plain = text.utf8.prefix(self.textBytesMax).prefix(while: self.isPlain)
+        var left = self.textBytesMax - out.writeBytes(plain)
+        for scalar in text.unicodeScalars[plain.endIndex...] {
+            let escape = self.escape(scalar)
+            left -= escape?.utf8.count ?? UTF8.width(scalar)
+            guard left >= 0 else { return }
+            if let escape { out.writeString(escape) } else { out.writeString(String(scalar)) }
+        }
+    }
+
+    /// Printable ASCII that means nothing to JSON.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        (0x20..<0x7f).contains(byte) && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+    }
+
+    /// nil: stands for itself.
+    private static func escape(_ scalar: Unicode.Scalar) -> String? {
+        switch scalar.value {
+        case 0x22: return "\\\""
+        case 0x5c: return "\\\\"
+        // Control characters, and the two separators that end a line for some readers.
+        case 0..<0x20, 0x7f..<0xa0, 0x2028, 0x2029:
+            let hex = String(scalar.value, radix: 16)
+            return "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+        default: return nil
         }
     }
 }

@@ -30,7 +30,7 @@ public final class AccessLog: MetricSource, Sendable {
     }
 
     private let destination: Destination
-    private let file: Mutex<Int32>
+    private let file: Mutex<LogFile>
     private let writer = NIOThreadPool(numberOfThreads: 1)
     private let pendingBytes = Atomic(0)
     private let givesUp = Atomic(false)
@@ -40,9 +40,14 @@ public final class AccessLog: MetricSource, Sendable {
     private static let pendingBytesMax = 8 << 20
 
     /// Opens the destination; a file is appended to, and made with mode 0640.
-    public init(_ destination: Destination) throws(CannotOpen) {
+    public convenience init(_ destination: Destination) throws(CannotOpen) {
+        self.init(destination, file: LogFile(descriptor: try Self.open(destination)))
+    }
+
+    /// - Parameter file: the destination, open; `shutdown()` closes it.
+    init(_ destination: Destination, file: LogFile) {
         self.destination = destination
-        self.file = Mutex(try Self.open(destination))
+        self.file = Mutex(file)
         if destination != .off { self.writer.start() }
     }
 
@@ -63,8 +68,8 @@ public final class AccessLog: MetricSource, Sendable {
         // On the writer's thread, so that no line goes to a file that is closed.
         self.writer.submit { _ in
             let old = self.file.withLock { file in
-                defer { file = fresh }
-                return file
+                defer { file = LogFile(descriptor: fresh, isTorn: file.isTorn && file.isSame(as: fresh)) }
+                return file.descriptor
             }
             _ = Glibc.close(old)
         }
@@ -79,35 +84,23 @@ public final class AccessLog: MetricSource, Sendable {
             return
         }
         self.writer.submit { state in
-            let isWritten = state == .active && self.write(bytes)
+            let written = state == .active ? self.write(bytes) : 0
             self.pendingBytes.wrappingSubtract(count, ordering: .relaxed)
-            if isWritten {
-                self.lines.wrappingAdd(lines, ordering: .relaxed)
-            } else {
-                self.dropped.wrappingAdd(lines, ordering: .relaxed)
-            }
+            // Nearly always all of it, and then nothing is counted.
+            let isAll = written == count
+            let whole =
+                isAll ? lines : bytes.readableBytesView.prefix(written).count { $0 == LogFile.lineEnd }
+            self.lines.wrappingAdd(whole, ordering: .relaxed)
+            self.dropped.wrappingAdd(lines - whole, ordering: .relaxed)
         }
     }
 
-    /// Writes in pieces that fit a pipe, each only when it will not block; so a reader that stalls can be given up.
-    private func write(_ bytes: ByteBuffer) -> Bool {
-        let file = self.file.withLock { $0 }
-        return bytes.withUnsafeReadableBytes { raw in
-            var at = 0
-            while at < raw.count {
-                var ready = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-                guard poll(&ready, 1, 100) > 0 else {
-                    if self.givesUp.load(ordering: .relaxed) { return false }
-                    continue
-                }
-                let written = Glibc.write(file, raw.baseAddress! + at, min(4096, raw.count - at))
-                if written > 0 {
-                    at += written
-                } else if errno != EINTR && errno != EAGAIN {
-                    return false
-                }
+    /// Returns the bytes that were written; fewer than all when the file takes no more, or is given up.
+    private func write(_ bytes: ByteBuffer) -> Int {
+        self.file.withLock { file in
+            bytes.withUnsafeReadableBytes { raw in
+                file.write(raw) { self.givesUp.load(ordering: .relaxed) }
             }
-            return true
         }
     }
 
@@ -120,7 +113,7 @@ public final class AccessLog: MetricSource, Sendable {
         }
         self.givesUp.store(true, ordering: .relaxed)
         try? await self.writer.shutdownGracefully()
-        if case .file = self.destination { _ = self.file.withLock { Glibc.close($0) } }
+        if case .file = self.destination { _ = self.file.withLock { Glibc.close($0.descriptor) } }
     }
 
     public func samples() -> [MetricSample] {
@@ -130,7 +123,7 @@ public final class AccessLog: MetricSource, Sendable {
                 count: self.lines.load(ordering: .relaxed)),
             MetricSample(
                 "access_log_dropped_total",
-                help: "Lines dropped because they could not be written fast enough.",
+                help: "Lines dropped because the destination did not take them, or not fast enough.",
                 kind: .counter, count: self.dropped.load(ordering: .relaxed)),
         ]
     }

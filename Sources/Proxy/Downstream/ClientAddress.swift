@@ -81,8 +81,9 @@ struct ClientAddress: Hashable, Sendable {
                     guard let v4 = self.v4(piece) else { return nil }
                     groups += [UInt16(v4 >> 16), UInt16(truncatingIfNeeded: v4)]
                 } else {
+                    // A number of Swift's may have a sign.
                     let isHex = piece.utf8.allSatisfy {
-                        UInt8(ascii: "g") > $0 | 0x20 && $0 != UInt8(ascii: "+")
+                        (0x30...0x39).contains($0) || (0x61...0x66).contains($0 | 0x20)
                     }
                     guard (1...4).contains(piece.utf8.count), isHex, let group = UInt16(piece, radix: 16)
                     else { return nil }

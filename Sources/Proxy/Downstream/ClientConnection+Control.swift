@@ -20,22 +20,25 @@ extension ClientConnection {
         // inactive.
         self.controlTask = Task {
             var broken = false
+            var closes = false
             do {
                 try await control.respond(to: call, writer: writer)
                 try await writer.end()
+            } catch is ControlReplyWriter.EndsWithConnection {
+                closes = true
             } catch {
                 broken = true
             }
-            let mustClose = broken
+            let (isBroken, mustClose) = (broken, broken || closes)
             eventLoop.execute {
                 selfOnLoop.value.controlAnswered(
-                    requestOnLoop.value, broken: mustClose, writer: writer, began: began)
+                    requestOnLoop.value, broken: isBroken, closes: mustClose, writer: writer, began: began)
             }
         }
     }
 
     private func controlAnswered(
-        _ request: PendingRequest, broken: Bool, writer: ControlReplyWriter, began: NIODeadline
+        _ request: PendingRequest, broken: Bool, closes: Bool, writer: ControlReplyWriter, began: NIODeadline
     ) {
         // A stream of HTTP/2 is over with its last byte, so a whole reply counts whatever became of the channel.
         let isOpen = if case .busy = self.phase { true } else { false }
@@ -45,7 +48,7 @@ extension ClientConnection {
             isGone ? .clientGone : broken ? .failed : .complete, bytes: writer.bytesWritten, began: began)
         self.controlWriter = nil
         guard isOpen else { return }
-        self.replyEnded(close: broken)
+        self.replyEnded(close: closes)
     }
 
     /// The line of a request that has no exchange.

@@ -105,8 +105,14 @@ extension ClientConnection {
             return
         }
         self.phase = .lingering(bytesLeft: self.loop.configuration.limits.lingeringBytesMax)
-        self.deadline = .now() + self.loop.configuration.timeouts.lingering
+        self.deadline = .now() + self.lingeringTime
         context.close(mode: .output, promise: nil)
+    }
+
+    /// Shorter while the server leaves, which waits for it.
+    var lingeringTime: TimeAmount {
+        let timeouts = self.loop.configuration.timeouts
+        return self.loop.isLeaving ? min(timeouts.lingering, timeouts.lastRequests) : timeouts.lingering
     }
 
     func discard(_ count: Int, of left: Int) {

@@ -311,7 +311,9 @@ extension ClientConnection: ClientSession {
         switch self.phase {
         case .waiting where self.inbox.readableBytes == 0:
             self.closeAfterOutput()
-        case .waiting, .admitting, .collecting, .busy, .closing, .lingering, .closed:
+        case .lingering:
+            self.deadline = min(self.deadline, .now() + self.lingeringTime)
+        case .waiting, .admitting, .collecting, .busy, .closing, .closed:
             self.closesAfterReply = true
         }
     }

@@ -14,33 +14,17 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
     private struct Sent {
         var status: Int?
         var bytes = 0
-        /// When the write that is under way began.
-        var writingSince: NIODeadline?
+        /// A piece waits for the socket, and the client has taken nothing since then, as far as was seen.
+        var waitingSince: NIODeadline?
+        /// What the client's kernel had taken when it was last looked at.
+        var acknowledged: UInt64?
     }
 
-    private enum Framing: Sendable { case none, length, chunked, closeDelimited }
+    private enum Framing: Sendable { case none, bodiless, length, chunked, closeDelimited }
 
     struct HeadMissing: Error {}
-
-    /// nil until the head was written.
-    var status: Int? { self.sent.withLockedValue { $0.status } }
-    /// Framing included.
-    var bytesWritten: Int { self.sent.withLockedValue { $0.bytes } }
-
-    private func send(_ bytes: ByteBuffer, status: Int? = nil) async throws {
-        self.sent.withLockedValue { sent in
-            sent.status = status ?? sent.status
-            sent.bytes += bytes.readableBytes
-            sent.writingSince = .now()
-        }
-        try await self.channel.writeAndFlush(bytes)
-        self.sent.withLockedValue { $0.writingSince = nil }
-    }
-
-    /// Whether the socket has been taking nothing of one write since then.
-    func isStalled(since deadline: NIODeadline) -> Bool {
-        self.sent.withLockedValue { $0.writingSince.map { $0 <= deadline } ?? false }
-    }
+    /// The reply is whole; to its client it ends with the connection, which the caller closes.
+    struct EndsWithConnection: Error {}
 
     init(channel: any Channel, headOnly: Bool, close: Bool, chunkedAllowed: Bool, announcesKeepAlive: Bool) {
         self.channel = channel
@@ -50,6 +34,28 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         self.announcesKeepAlive = announcesKeepAlive
     }
 
+    /// nil until the head was written.
+    var status: Int? { self.sent.withLockedValue { $0.status } }
+    /// Framing included.
+    var bytesWritten: Int { self.sent.withLockedValue { $0.bytes } }
+
+    /// Whether the client has taken nothing of what waits for it since then. Asked a few times per second, on the
+    /// channel's loop: what a slow client takes shows in the kernel long before the socket has room for more.
+    func isStalled(since deadline: NIODeadline) -> Bool {
+        guard self.sent.withLockedValue({ $0.waitingSince != nil }) else { return false }
+        // nil for a stream of HTTP/2.
+        let acknowledged = TCPState.of(self.channel)?.bytesAcknowledged
+        return self.sent.withLockedValue { sent in
+            guard let since = sent.waitingSince else { return false }
+            if acknowledged != sent.acknowledged {
+                sent.acknowledged = acknowledged
+                sent.waitingSince = .now()
+                return false
+            }
+            return since <= deadline
+        }
+    }
+
     func head(_ head: ControlResponseHead) async throws {
         var date = HTTPDate()
         date.update()
@@ -57,43 +63,67 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         out.writeString("HTTP/1.1 \(head.status) \(head.reason)\r\n")
         var hasLength = false
         for field in head.fields where !Self.isOurs(field.name) {
-            hasLength = hasLength || field.name.lowercased() == "content-length"
+            if field.name.lowercased() == "content-length" {
+                // RFC 9110 §8.6: there is no body that it could be the length of.
+                if head.status == 204 { continue }
+                hasLength = true
+            }
             out.writeString("\(field.name): \(field.value)\r\n")
         }
         out.writeBytes(date.field)
-        let bodiless = self.headOnly || head.status == 204 || head.status == 304
         let framing: Framing =
-            bodiless || hasLength ? .length : self.chunkedAllowed ? .chunked : .closeDelimited
+            self.headOnly || head.status == 204 || head.status == 304
+            ? .bodiless : hasLength ? .length : self.chunkedAllowed ? .chunked : .closeDelimited
         if framing == .chunked { out.writeStaticString("transfer-encoding: chunked\r\n") }
         let closes = self.close || framing == .closeDelimited
         ReplyWriter.persistence(closes ? .close : self.announcesKeepAlive ? .announced : .implied, into: &out)
         out.writeStaticString("\r\n")
         self.framing.withLockedValue { $0 = framing }
-        try await self.send(out, status: head.status)
+        self.sent.withLockedValue { $0.status = head.status }
+        try await self.send(out)
     }
 
     func body(_ bytes: ByteBuffer) async throws {
-        guard !self.headOnly, bytes.readableBytes > 0 else { return }
-        guard self.framing.withLockedValue({ $0 }) == .chunked else {
-            try await self.send(bytes)
-            return
+        switch self.framing.withLockedValue({ $0 }) {
+        case .none: throw HeadMissing()
+        // To the client it would be the beginning of the next reply.
+        case .bodiless: return
+        case .length, .closeDelimited: try await self.send(bytes)
+        case .chunked:
+            var out = self.channel.allocator.buffer(capacity: bytes.readableBytes + 16)
+            ReplyWriter.beginChunk(bytes.readableBytes, chunked: true, into: &out)
+            guard out.readableBytes > 0 else { return }
+            out.writeImmutableBuffer(bytes)
+            ReplyWriter.endChunk(chunked: true, into: &out)
+            try await self.send(out)
         }
-        var out = self.channel.allocator.buffer(capacity: bytes.readableBytes + 16)
-        ReplyWriter.beginChunk(bytes.readableBytes, chunked: true, into: &out)
-        out.writeImmutableBuffer(bytes)
-        ReplyWriter.endChunk(chunked: true, into: &out)
-        try await self.send(out)
     }
 
     /// After the responder returned. Throws when the connection cannot be used any further.
     func end() async throws {
         switch self.framing.withLockedValue({ $0 }) {
-        case .none, .closeDelimited: throw HeadMissing()
-        case .length: return
-        case .chunked:
-            guard !self.headOnly else { return }
-            try await self.send(ByteBuffer(staticString: "0\r\n\r\n"))
+        case .none: throw HeadMissing()
+        case .closeDelimited: throw EndsWithConnection()
+        case .bodiless, .length: return
+        case .chunked: try await self.send(ByteBuffer(staticString: "0\r\n\r\n"))
         }
+    }
+
+    /// A frame of HTTP/2: of a larger write nothing would show that the client takes it piece by piece.
+    private static let pieceBytesMax = 16 << 10
+
+    private func send(_ bytes: ByteBuffer) async throws {
+        var bytes = bytes
+        while let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.pieceBytesMax)),
+            piece.readableBytes > 0
+        {
+            self.sent.withLockedValue { sent in
+                sent.bytes += piece.readableBytes
+                sent.waitingSince = .now()
+            }
+            try await self.channel.writeAndFlush(piece)
+        }
+        self.sent.withLockedValue { $0.waitingSince = nil }
     }
 
     /// Fields that belong to this hop; the data plane writes them itself.

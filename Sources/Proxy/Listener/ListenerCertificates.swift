@@ -65,8 +65,7 @@ public final class ListenerCertificates: Sendable {
 
     private func choose(_ host: String?) -> Served {
         self.served.withLock { served in
-            guard let host = host?.lowercased() else { return served[0] }
-            return served.first { $0.names.contains { CertificateName.matches($0, host) } } ?? served[0]
+            served[CertificateName.best(for: host, among: served.map(\.names)) ?? 0]
         }
     }
 
@@ -120,6 +119,17 @@ enum CertificateName {
             guard name.nameType == .dnsName else { return nil }
             return name.contents.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self).lowercased() }
         }
+    }
+
+    /// Which of the certificates with these names is for a host: the first that names it, else the first with a
+    /// wildcard for it.
+    ///
+    /// - Parameter host: as a client wrote it; the dot at the end of a full name is not part of it (RFC 6066 §3).
+    static func best(for host: String?, among certificates: [[String]]) -> Int? {
+        guard var host = host?.lowercased() else { return nil }
+        if host.hasSuffix(".") { host.removeLast() }
+        return certificates.firstIndex { $0.contains(host) }
+            ?? certificates.firstIndex { $0.contains { self.matches($0, host) } }
     }
 
     /// `*` stands for exactly one left-most label (RFC 6125 §6.4.3). Both are lower case.

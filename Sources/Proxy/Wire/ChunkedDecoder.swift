@@ -1,6 +1,6 @@
 /// Finds the payload in a chunked body without copying it. Strict: hexadecimal digits only, CRLF only, no
 /// extensions (nothing that matters sends them, and they are where parsers disagree), bounded trailers,
-/// which are dropped.
+/// which are dropped, and none that says where the message or its connection ends.
 struct ChunkedDecoder: Sendable {
     enum Step: Equatable {
         /// Payload at this range; go on at `consumedTo`.
@@ -33,6 +33,7 @@ struct ChunkedDecoder: Sendable {
     private var state: State = .size(digits: 0)
     private var left = 0
     private var trailerBytes = 0
+    private var trailerName = TrailerName()
 
     init() {}
 
@@ -69,9 +70,15 @@ struct ChunkedDecoder: Sendable {
         case .trailerStart:
             guard byte == 0x0d || Characters.isToken(byte) else { return false }
             self.state = byte == 0x0d ? .endLF : .trailerName
+            if byte != 0x0d { self.trailerName = TrailerName(first: byte) }
         case .trailerName:
-            guard byte == UInt8(ascii: ":") || Characters.isToken(byte) else { return false }
-            if byte == UInt8(ascii: ":") { self.state = .trailerValue }
+            if byte == UInt8(ascii: ":") {
+                guard !self.trailerName.framesMessage else { return false }
+                self.state = .trailerValue
+            } else {
+                guard Characters.isToken(byte) else { return false }
+                self.trailerName.append(byte)
+            }
         case .trailerValue:
             guard byte == 0x0d || Characters.isFieldValue(byte) else { return false }
             if byte == 0x0d { self.state = .trailerLF }
@@ -111,6 +118,35 @@ struct ChunkedDecoder: Sendable {
             return self.trailerBytes <= Self.trailerBytesMax
         default:
             return true
+        }
+    }
+}
+
+/// The name of a trailer, byte by byte, as far as it matters: whether it is one of a few.
+private struct TrailerName {
+    private static let framing: [StaticString] = ["content-length", "transfer-encoding", "connection"]
+
+    private var count = 0
+    /// One bit for each of them that it begins like.
+    private var alike: UInt8 = 0b111
+
+    init() {}
+
+    init(first byte: UInt8) { self.append(byte) }
+
+    mutating func append(_ byte: UInt8) {
+        let lower = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
+        for (bit, name) in Self.framing.enumerated()
+        where self.count >= name.utf8CodeUnitCount || name.utf8Start[self.count] != lower {
+            self.alike &= ~(1 << bit)
+        }
+        self.count += 1
+    }
+
+    /// A sender must not put it into trailers (RFC 9110 §6.5.1), and some receivers would believe it.
+    var framesMessage: Bool {
+        Self.framing.enumerated().contains { bit, name in
+            self.alike & 1 << bit != 0 && self.count == name.utf8CodeUnitCount
         }
     }
 }

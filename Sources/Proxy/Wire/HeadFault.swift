@@ -21,6 +21,9 @@ enum HeadFault: String, Error, Sendable, Equatable, CaseIterable {
     case unknownExpectation = "expect"
     case headTooLarge = "head too large"
     case tooManyFields = "too many fields"
+    /// Of `Connection`.
+    case tooManyOptions = "too many connection options"
+    case longContentCoding = "content-encoding"
     case badChunk = "chunk"
     case unsolicited = "bytes without a request"
 }

@@ -39,8 +39,10 @@ struct FieldScan {
     private(set) var isChunked = false
     private var connectionClose = false
     private var connectionKeepAlive = false
-    /// Names listed in `Connection`, which end at this hop.
-    var connectionValues: ContiguousArray<Range<Int>> = []
+    /// The items of all `Connection` fields: names of fields that end at this hop, besides `close` and `keep-alive`.
+    private(set) var connectionOptions: ContiguousArray<Range<Int>> = []
+    /// Every field that could go on is compared with each of them.
+    static let connectionOptionsMax = 32
 
     /// Whether the sender keeps the connection open; `close` wins over `keep-alive`.
     func keepsAlive(minorVersion: Int) -> Bool {
@@ -109,10 +111,7 @@ struct FieldScan {
     ) -> HeadFault? {
         switch name.count {
         case 10 where Characters.equal(bytes, name, "connection"):
-            self.connectionValues.append(value)
-            self.connectionClose = self.connectionClose || Characters.hasToken(bytes, value, "close")
-            self.connectionKeepAlive =
-                self.connectionKeepAlive || Characters.hasToken(bytes, value, "keep-alive")
+            return self.noteConnection(bytes, value)
         case 14 where Characters.equal(bytes, name, "content-length"):
             guard self.contentLength == nil else { return .repeatedField }
             // Blanks around a value may be tabs, but not all readers think so of this one.
@@ -130,6 +129,17 @@ struct FieldScan {
             break
         }
         return nil
+    }
+
+    private mutating func noteConnection(_ bytes: UnsafeRawBufferPointer, _ value: Range<Int>) -> HeadFault? {
+        Characters.forEachListItem(bytes, value) { item in
+            // One more than may come is enough to know.
+            guard self.connectionOptions.count <= Self.connectionOptionsMax else { return }
+            self.connectionOptions.append(item)
+            if Characters.equal(bytes, item, "close") { self.connectionClose = true }
+            if Characters.equal(bytes, item, "keep-alive") { self.connectionKeepAlive = true }
+        }
+        return self.connectionOptions.count <= Self.connectionOptionsMax ? nil : .tooManyOptions
     }
 }
 
@@ -180,13 +190,13 @@ enum Characters {
         }
     }
 
-    /// Whether a comma-separated list names `token`.
-    static func hasToken(_ bytes: UnsafeRawBufferPointer, _ list: Range<Int>, _ token: StaticString) -> Bool {
-        var found = false
-        self.forEachListItem(bytes, list) { item in found = found || self.equal(bytes, item, token) }
-        return found
+    /// Compares two places of the same bytes without regard to the case of letters.
+    static func equal(_ bytes: UnsafeRawBufferPointer, _ one: Range<Int>, _ other: Range<Int>) -> Bool {
+        func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+        return one.count == other.count && zip(one, other).allSatisfy { lower(bytes[$0]) == lower(bytes[$1]) }
     }
 
+    /// The items of a comma-separated list, without the blanks around them; empty ones are left out.
     static func forEachListItem(
         _ bytes: UnsafeRawBufferPointer, _ list: Range<Int>, _ body: (Range<Int>) -> Void
     ) {

@@ -14,8 +14,8 @@ struct RequestHead: Sendable {
     /// The blank line included.
     let byteCount: Int
     let fields: ContiguousArray<FieldLine>
-    /// Values of `Connection`: lists of fields that end at this hop.
-    let connectionValues: ContiguousArray<Range<Int>>
+    /// Named in `Connection`: fields that end at this hop; a bounded number of them.
+    let connectionOptions: ContiguousArray<Range<Int>>
     let authorization: Range<Int>?
     let contentEncoding: Range<Int>?
     let tollgateUser: Range<Int>?
@@ -54,7 +54,8 @@ enum RequestHeadParser {
         for field in scan.fields {
             if let fault = noted.note(bytes, field) { return .invalid(fault) }
         }
-        if line.minorVersion == 1 && noted.expectsUnknown { return .invalid(.unknownExpectation) }
+        let expectsContinue = noted.expect.map { Characters.equal(bytes, $0, "100-continue") }
+        if line.minorVersion == 1 && expectsContinue == false { return .invalid(.unknownExpectation) }
         if line.minorVersion == 1 && noted.host == nil { return .invalid(.missingHost) }
         if scan.isChunked && (scan.contentLength != nil || line.minorVersion == 0) {
             return .invalid(.lengthAndChunked)
@@ -66,9 +67,9 @@ enum RequestHeadParser {
                 minorVersion: line.minorVersion, framing: framing,
                 keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
                 // HTTP/1.0 knows no interim responses (RFC 9110 §10.1.1).
-                expectContinue: noted.expectContinue && line.minorVersion == 1, byteCount: end,
+                expectContinue: expectsContinue == true && line.minorVersion == 1, byteCount: end,
                 fields: scan.fields,
-                connectionValues: scan.connectionValues, authorization: noted.authorization,
+                connectionOptions: scan.connectionOptions, authorization: noted.authorization,
                 contentEncoding: noted.contentEncoding, tollgateUser: noted.tollgateUser,
                 tollgateReceipt: noted.tollgateReceipt))
     }
@@ -145,8 +146,7 @@ private struct NotedFields {
     var contentEncoding: Range<Int>?
     var tollgateUser: Range<Int>?
     var tollgateReceipt: Range<Int>?
-    var expectContinue = false
-    var expectsUnknown = false
+    var expect: Range<Int>?
 
     mutating func note(_ bytes: UnsafeRawBufferPointer, _ field: FieldLine) -> HeadFault? {
         func once(_ slot: inout Range<Int>?, _ name: StaticString) -> HeadFault? {
@@ -159,11 +159,7 @@ private struct NotedFields {
         case 4:
             if let fault = once(&self.host, "host") { return fault }
             return self.host == field.value && !Characters.isHost(bytes, field.value) ? .badHost : nil
-        case 6:
-            guard Characters.equal(bytes, field.name, "expect") else { return nil }
-            self.expectContinue = Characters.equal(bytes, field.value, "100-continue")
-            self.expectsUnknown = !self.expectContinue
-            return nil
+        case 6: return once(&self.expect, "expect")
         case 12: return once(&self.contentType, "content-type")
         case 13: return once(&self.authorization, "authorization")
         case 15: return once(&self.tollgateUser, "x-tollgate-user")

@@ -9,9 +9,12 @@ struct ResponseHead: Sendable {
     let byteCount: Int
     let fields: ContiguousArray<FieldLine>
     let contentType: Range<Int>?
+    /// At most `contentEncodingBytesMax` long, so that whoever asks for the coding can read all of it.
     let contentEncoding: Range<Int>?
     let requestID: Range<Int>?
     let retryAfter: Range<Int>?
+
+    static let contentEncodingBytesMax = 128
 
     /// 1xx: another head follows.
     var isInterim: Bool { self.status < 200 }
@@ -56,29 +59,44 @@ struct ResponseHeadSearch {
         if line.status < 200, line.minorVersion == 0 || !scan.keepsAlive(minorVersion: 1) {
             return .invalid(.badStatusLine)
         }
-        var contentType: Range<Int>?
-        var contentEncoding: Range<Int>?
-        var requestID: Range<Int>?
-        var retryAfter: Range<Int>?
+        var noted = NotedResponseFields()
         for field in scan.fields {
-            switch field.name.count {
-            case 11 where Characters.equal(bytes, field.name, "retry-after"): retryAfter = field.value
-            case 12:
-                if Characters.equal(bytes, field.name, "content-type") { contentType = field.value }
-                if Characters.equal(bytes, field.name, "x-request-id") { requestID = field.value }
-            case 16 where Characters.equal(bytes, field.name, "content-encoding"):
-                contentEncoding = field.value
-            default: break
-            }
+            if let fault = noted.note(bytes, field) { return .invalid(fault) }
         }
         return .complete(
             ResponseHead(
                 status: line.status, minorVersion: line.minorVersion, contentLength: scan.contentLength,
                 isChunked: scan.isChunked,
                 keepAlive: scan.keepsAlive(minorVersion: line.minorVersion),
-                byteCount: end, fields: scan.fields, contentType: contentType,
-                contentEncoding: contentEncoding,
-                requestID: requestID, retryAfter: retryAfter))
+                byteCount: end, fields: scan.fields, contentType: noted.contentType,
+                contentEncoding: noted.contentEncoding, requestID: noted.requestID,
+                retryAfter: noted.retryAfter))
+    }
+}
+
+/// The response fields that Tollgate reads. Those that say how the body is to be read, and so what it costs, may come
+/// once only: a client may believe the other one.
+private struct NotedResponseFields {
+    var contentType: Range<Int>?
+    var contentEncoding: Range<Int>?
+    var requestID: Range<Int>?
+    var retryAfter: Range<Int>?
+
+    mutating func note(_ bytes: UnsafeRawBufferPointer, _ field: FieldLine) -> HeadFault? {
+        func named(_ name: StaticString) -> Bool { Characters.equal(bytes, field.name, name) }
+        switch field.name.count {
+        case 11 where named("retry-after"): self.retryAfter = field.value
+        case 12 where named("x-request-id"): self.requestID = field.value
+        case 12 where named("content-type"):
+            guard self.contentType == nil else { return .repeatedField }
+            self.contentType = field.value
+        case 16 where named("content-encoding"):
+            guard self.contentEncoding == nil else { return .repeatedField }
+            guard field.value.count <= ResponseHead.contentEncodingBytesMax else { return .longContentCoding }
+            self.contentEncoding = field.value
+        default: break
+        }
+        return nil
     }
 }
 

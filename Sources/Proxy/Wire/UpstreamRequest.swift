@@ -43,49 +43,37 @@ enum UpstreamRequest {
         if let run { out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[run])) }
     }
 
+    /// Of the client's fields only these: what a field that nobody thought of means to the upstream, or to a proxy
+    /// on the way (whose key it is, what path, what part of a reply), is not known.
     private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
         -> Bool
     {
-        func named(_ wanted: StaticString) -> Bool { Characters.equal(bytes, name, wanted) }
-        func begins(_ wanted: StaticString) -> Bool {
-            name.count >= wanted.utf8CodeUnitCount
-                && Characters.equal(
-                    bytes, name.lowerBound..<name.lowerBound + wanted.utf8CodeUnitCount, wanted)
-        }
-        switch name.count {
-        case 2 where named("te"), 3 where named("via"), 4 where named("host"),
-            6 where named("cookie") || named("expect"):
-            return false
-        case 7 where named("trailer") || named("upgrade"): return false
-        case 9 where named("forwarded") || named("x-real-ip"): return false
-        case 10 where named("connection") || named("keep-alive"): return false
-        case 13 where named("authorization"): return false
-        case 14 where named("content-length") || named("openai-project"): return false
-        case 15 where named("accept-encoding"): return false
-        case 17 where named("transfer-encoding"): return false
-        case 19 where named("openai-organization"): return false
-        default: break
-        }
-        // Programs that turn names into variables read `content_length` as `content-length`.
-        if name.contains(where: { bytes[$0] == UInt8(ascii: "_") }) { return false }
-        if begins("x-tollgate-") || begins("proxy-") || begins("x-forwarded-") { return false }
-        return !Self.endsHere(bytes, name, head)
+        self.isListed(bytes, name)
+            // Meant for this hop only.
+            && !head.connectionOptions.contains { Characters.equal(bytes, $0, name) }
     }
 
-    /// Named in `Connection`: meant for this hop only.
-    private static func endsHere(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
-        -> Bool
-    {
-        var ends = false
-        for value in head.connectionValues {
-            Characters.forEachListItem(bytes, value) { item in
-                ends =
-                    ends
-                    || item.count == name.count
-                        && zip(item, name).allSatisfy { bytes[$0] | 0x20 == bytes[$1] | 0x20 }
-            }
+    private static func isListed(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>) -> Bool {
+        func named(_ wanted: StaticString) -> Bool { Characters.equal(bytes, name, wanted) }
+        switch name.count {
+        case 6: return named("accept")
+        case 10: return named("user-agent") || named("tracestate")
+        case 11: return named("openai-beta") || named("traceparent")
+        case 12 where named("content-type"): return true
+        case 15: return named("accept-language") || named("idempotency-key") || self.isStainless(bytes, name)
+        case 19 where named("x-client-request-id"): return true
+        default: return self.isStainless(bytes, name)
         }
-        return ends
+    }
+
+    /// What OpenAI's SDKs tell of themselves (`x-stainless-lang`).
+    private static func isStainless(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>) -> Bool {
+        let prefix: StaticString = "x-stainless-"
+        let count = prefix.utf8CodeUnitCount
+        return name.count > count
+            && Characters.equal(bytes, name.lowerBound..<name.lowerBound + count, prefix)
+            // Programs that turn names into variables read `x_y` as `x-y`.
+            && !name.contains { bytes[$0] == UInt8(ascii: "_") }
     }
 
     private static func writeBody(_ body: ByteBuffer, _ edits: [BodyEdit], into out: inout ByteBuffer) {
