@@ -25,15 +25,24 @@ swift build --build-tests
 step "built"
 
 if [ "$part" != integration ]; then
-  step "swift test"
-  log=$(mktemp)
-  if ! swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
-    step "what failed, once more"
-    grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true
+  swift_test() {
+    step "swift test $*"
+    log=$(mktemp)
+    if ! swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
+      step "what failed, once more"
+      grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true
+      rm -f "$log"
+      exit 1
+    fi
     rm -f "$log"
-    exit 1
+  }
+  if [ $# -gt 0 ]; then
+    swift_test "$@"
+  else
+    # The tests of the data plane keep two cores busy, and those of the hold store have deadlines of 100 ms.
+    swift_test --skip ProxyTests
+    swift_test --filter ProxyTests
   fi
-  rm -f "$log"
 fi
 [ "$part" != swift ] || exit 0
 

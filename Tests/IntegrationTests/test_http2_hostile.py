@@ -194,14 +194,109 @@ def test_what_breaks_the_protocol_is_not_served(serve, authority, bad):
         assert not (f and f[0] == HEADERS and f[3][:1] == b"\x88"), "it was served"
 
 
+def post(key):
+    """The fields of a chat request."""
+    return (
+        literal(b":method", b"POST") + literal(b":scheme", b"https") + literal(b":path", b"/v1/chat/completions")
+        + literal(b":authority", b"localhost") + literal(b"content-type", b"application/json")
+        + literal(b"authorization", b"Bearer " + key.encode()))
+
+
+def bad(fields, flags=END_STREAM | END_HEADERS):
+    return frame(HEADERS, flags, 3, fields)
+
+
+# What a gateway may pass on of one of its users: malformed, and sound as a frame.
+MALFORMED = {
+    "no path": bad(literal(b":method", b"GET") + literal(b":scheme", b"https") + literal(b":authority", b"x")),
+    "no authority": bad(literal(b":method", b"GET") + literal(b":scheme", b"https") + literal(b":path", b"/")),
+    "an upper-case name": bad(GET + literal(b"X-Upper", b"y")),
+    "a name with a space": bad(GET + literal(b"x y", b"z")),
+    "a connection field": bad(GET + literal(b"connection", b"close")),
+    "te": bad(GET + literal(b"te", b"gzip")),
+    "a CR in a value": bad(GET + literal(b"x", b"a\rb")),
+    "a NUL in a value": bad(GET + literal(b"x", b"a\0b")),
+    "a pseudo-field twice": bad(GET + literal(b":path", b"/")),
+    "a pseudo-field behind a field": bad(literal(b"x", b"y") + GET),
+    "an unknown pseudo-field": bad(GET + literal(b":x", b"y")),
+    "a length that is none": bad(GET + literal(b"content-length", b"x")),
+    "a length without its body": bad(GET + literal(b"content-length", b"5")),
+    "more body than its length": bad(GET + literal(b"content-length", b"1"), END_HEADERS) + frame(
+        DATA, END_STREAM, 3, b"four"),
+    "trailers that are not the end": bad(GET, END_HEADERS) + bad(literal(b"x", b"y"), END_HEADERS),
+}
+
+
+@pytest.fixture(scope="module")
+def neighbour(dev):
+    return dev.account("h2-neighbour", 10_000_000)
+
+
+@pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_wrong_with_one_request_ends_no_other(serve, authority, neighbour, message):
+    body = json.dumps(chat()).encode()
+    client = Client(serve, authority)
+    client.send(frame(HEADERS, END_HEADERS, 1, post(neighbour)) + frame(DATA, 0, 1, body[:10]))
+    client.send(message)
+    replies, reset = {}, False
+    for got in client.frames(15):
+        assert got is not None and got[0] != GOAWAY, f"{replies}, then {got}"
+        kind, flags, stream, payload = got
+        if kind == RST_STREAM:
+            assert stream == 3, "another stream was reset"
+            reset = True
+            # Only now can the other one end.
+            client.send(frame(DATA, END_STREAM, 1, body[10:]) + frame(HEADERS, END_STREAM | END_HEADERS, 5, GET))
+        if kind == HEADERS and stream in (1, 5):
+            replies[stream] = payload[0]
+        if replies.keys() == {1, 5}:
+            break
+    # ":status 200" is index 8 of the static table.
+    assert reset and replies == {1: 0x88, 5: 0x88}
+
+
+def test_many_malformed_requests_end_the_connection(serve, authority):
+    client = Client(serve, authority)
+    for stream in range(1, 61, 2):
+        client.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, GET + literal(b"te", b"gzip")))
+    got = list(client.frames(20))
+    assert got[-1] is not None, "it was left standing"
+    resets = [f[2] for f in got if f[0] == RST_STREAM]
+    assert any(f[0] == GOAWAY for f in got) and resets[:20] == list(range(1, 41, 2))
+
+
+def test_an_idle_connection_needs_no_answer_to_be_closed(dev, mock, authority):
+    """A client that says nothing any more, not even that it has heard the farewell."""
+    proxy = TLSServe(
+        dev, authority, [authority.issue("h2-idle", ["localhost"])], OPENAI_BASE_URL=mock.url + "/v1",
+        KEEPALIVE_TIMEOUT_SECONDS="1")
+    try:
+        client = Client(proxy, authority)
+        assert client.get(1) is not None
+        start = time.monotonic()
+        got = list(client.frames(30))
+        assert got[-1] is not None and time.monotonic() - start < 25, "it was left standing"
+        assert [f[0] for f in got if f[0] in (GOAWAY, PING)] == [GOAWAY, PING]
+        wait_until(lambda: metrics(proxy)["proxy_connections_open"] == 0, 15, "its connection is gone")
+    finally:
+        assert proxy.stop() == 0
+
+
+def test_a_connection_without_a_request_is_closed(serve, authority):
+    """HEADER_TIMEOUT_SECONDS counts from the accept, and frames that are no request do not extend it."""
+    client = Client(serve, authority)
+    start = time.monotonic()
+    while time.monotonic() - start < 20 and client.send(frame(PING, 0, 0, b"12345678")):
+        if list(client.frames(0.2))[-1:] != [None]:
+            break
+    assert 2 < time.monotonic() - start < 15
+
+
 def test_the_streams_that_a_client_may_open_unasked_are_served(dev, serve, authority, settled):
     """RFC 9113 §6.5.2: before it has heard of a limit a client may take 100 for granted."""
     key = dev.account("h2-many", 100_000)
     body = json.dumps(chat()).encode()
-    fields = (
-        literal(b":method", b"POST") + literal(b":scheme", b"https") + literal(b":path", b"/v1/chat/completions")
-        + literal(b":authority", b"localhost") + literal(b"content-type", b"application/json")
-        + literal(b"authorization", b"Bearer " + key.encode()))
+    fields = post(key)
     client = Client(serve, authority)
     streams = range(1, 201, 2)
     client.send(b"".join(

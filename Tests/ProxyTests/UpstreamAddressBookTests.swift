@@ -117,6 +117,18 @@ import Testing
             (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"], "https://10.1.2.3", nil),
             (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"], "https://11.1.2.3", "p:1"),
             (["HTTPS_PROXY": "", "NO_PROXY": ""], "https://x", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]"], "https://[::1]", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "::1"], "https://[::1]:8443", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "[0:0::1]:443"], "https://[::1]", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]:444"], "https://[::1]", "p:1"),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]x,[::2"], "https://[::1]", "p:1"),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.1.2.3:443"], "https://10.1.2.3", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.1.2.3:444"], "https://10.1.2.3", "p:1"),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com."], "https://api.example.com", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "Example.com.:443"], "https://example.COM", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"], "https://example.com.", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": "y\tx\nz"], "https://x", nil),
+            (["HTTPS_PROXY": "http://p:1", "NO_PROXY": ". , ,*."], "https://x", "p:1"),
         ] as [([String: String], String, String?)])
     func isReadAsCurlReadsIt(environment: [String: String], origin: String, expected: String?) throws {
         #expect(try self.proxy(environment, to: origin) == expected)

@@ -45,6 +45,15 @@ final class UpstreamHTTP2Peer: Sendable {
             privateKey: .privateKey(try NIOSSLPrivateKey(file: authority.path("server.key"), format: .pem)))
         tls.applicationProtocols = ["h2"]
         let (context, watched) = (try NIOSSLContext(configuration: tls), Watched(State()))
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = settings
+        connection.headerBlockValidation = .disabled
+        connection.contentLengthValidation = .disabled
+        // The tests do more than a hostile client may.
+        connection.controlFrameRateLimit.maximumCount = 10_000
+        var stream = NIOHTTP2Handler.StreamConfiguration()
+        stream.streamResetFrameRateLimit.maximumCount = 10_000
+        let (connectionConfiguration, streamConfiguration) = (connection, stream)
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
@@ -53,8 +62,9 @@ final class UpstreamHTTP2Peer: Sendable {
                     try pipeline.addHandler(NIOSSLServerHandler(context: context))
                     try pipeline.addHandler(
                         NIOHTTP2Handler(
-                            mode: .server, initialSettings: settings, headerBlockValidation: .disabled,
-                            contentLengthValidation: .disabled))
+                            mode: .server, frameDelegate: nil,
+                            connectionConfiguration: connectionConfiguration,
+                            streamConfiguration: streamConfiguration))
                     try pipeline.addHandler(Frames(watched))
                 }
             }
@@ -89,6 +99,26 @@ final class UpstreamHTTP2Peer: Sendable {
             for frame in frames { channel.pipeline.write(frame, promise: nil) }
             channel.pipeline.flush()
         }
+    }
+
+    /// What its own NIOHTTP2 would not write.
+    func sendRaw(_ frames: [ByteBuffer], _ connection: Int) {
+        let channel = self.watched.state.channels[connection]
+        channel.eventLoop.execute {
+            let operations = channel.pipeline.syncOperations
+            guard let handler = try? operations.context(handlerType: NIOHTTP2Handler.self) else { return }
+            for frame in frames { handler.write(NIOAny(IOData.byteBuffer(frame)), promise: nil) }
+            handler.flush()
+        }
+    }
+
+    func settle(_ settings: [HTTP2Setting], _ connection: Int) {
+        self.send([HTTP2Frame(streamID: .rootStream, payload: .settings(.settings(settings)))], connection)
+    }
+
+    /// It is there, and neither reads nor answers any more.
+    func fallSilent(_ connection: Int) async throws {
+        try await self.watched.state.channels[connection].setOption(.autoRead, value: false).get()
     }
 
     func goAway(after stream: HTTP2StreamID, _ connection: Int) {

@@ -27,14 +27,16 @@ import Testing
     }
 
     @Test func concurrentExchangesHaveAConnectionEach() async throws {
-        try await withUpstream([.reply(Self.five)]) { rig, upstream in
+        try await withUpstream([.hold]) { rig, upstream in
             var running: [EventLoopFuture<Transcript>] = []
             for _ in 0..<16 {
                 running.append(try await rig.borrow(ByteBuffer(string: UpstreamRig.request)).done)
             }
+            try await rig.eventually("all are sent") { _ in upstream.state.requests.count == 16 }
+            #expect(upstream.state.connections == 16)
+            try await upstream.writeToAll(Self.five)
             for future in running { UpstreamConnectionTests.expectComplete(try await future.get(), "hello") }
-            #expect((1...16).contains(upstream.state.connections))
-            try await rig.eventually("all dials end idle") { $0.count == $0.idleCount }
+            try await rig.eventually("all dials end idle") { $0.count == 16 && $0.idleCount == 16 }
         }
     }
 
@@ -158,6 +160,21 @@ import Testing
         }
     }
 
+    /// So that changes of the name's addresses are followed.
+    @Test func aConnectionThatIsTooOldIsNotUsed() async throws {
+        var limits = Self.limits()
+        limits.ageMax = .milliseconds(1)
+        try await withUpstream([.reply(Self.five)], limits: limits) { rig, upstream in
+            for number in 1...3 {
+                let got = try await rig.run()
+                UpstreamConnectionTests.expectComplete(got, "hello")
+                #expect(got.reused == false && upstream.state.connections == number)
+                // The age of the one that was just made.
+                try await Task.sleep(for: .milliseconds(3))
+            }
+        }
+    }
+
     /// The borrower can decide to try again: it may have met a connection that upstream had given up.
     @Test func aReusedConnectionThatDiesSaysThatItWasReused() async throws {
         try await withUpstream([.reply(Self.five), .close, .reply(Self.five)]) { rig, _ in
@@ -198,7 +215,7 @@ import Testing
 
 /// A port that refuses connections and stays ours: bound, but nobody listens. A port that was merely free a
 /// moment ago may be some other test's by now.
-private struct RefusingPort {
+struct RefusingPort {
     struct NoPort: Error {}
     private let descriptor: Int32
     let port: Int

@@ -112,6 +112,7 @@ struct UpstreamRig: Sendable {
     /// Runs `body` with a pool, and ends the pool afterwards.
     static func with<Result: Sendable>(
         _ origin: String, tls: TLSClientContext? = nil, limits: UpstreamPool.Limits = UpstreamPool.Limits(),
+        proxy: UpstreamProxy? = nil, resolver: NameResolver = .system,
         _ body: (UpstreamRig) async throws -> Result
     ) async throws -> Result {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -119,7 +120,10 @@ struct UpstreamRig: Sendable {
         let parsed = try UpstreamOrigin.parse(origin)
         let pool = try await loop.submit {
             NIOLoopBound(
-                UpstreamPool(eventLoop: loop, origin: parsed, tls: tls, limits: limits), eventLoop: loop)
+                UpstreamPool(
+                    eventLoop: loop, origin: parsed, tls: tls, limits: limits, proxy: proxy,
+                    resolver: resolver),
+                eventLoop: loop)
         }.get()
         let rig = UpstreamRig(group: group, loop: loop, pool: pool)
         do {
@@ -140,6 +144,11 @@ struct UpstreamRig: Sendable {
     /// Handshakes of TLS that resumed a session.
     func resumed() async throws -> Int {
         try await self.loop.submit { self.pool.value.counters.resumed.load(ordering: .relaxed) }.get()
+    }
+
+    /// Connections that were begun.
+    func dials() async throws -> Int {
+        try await self.loop.submit { self.pool.value.counters.dials.load(ordering: .relaxed) }.get()
     }
 
     /// One request and all that comes of it.

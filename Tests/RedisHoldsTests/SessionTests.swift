@@ -99,6 +99,7 @@ import Testing
         rig.ledger.set(rig.account, balance: 5)
         _ = await rig.place(rig.request(5))
         let before = rig.ledger.reads
+        let began = ContinuousClock.now
         rig.ledger.state.withLock { $0.isHeldBack = true }
         var waiting: [PendingAnswer] = []
         for _ in 0..<50 { waiting.append(await rig.start(rig.request(100))) }
@@ -108,7 +109,9 @@ import Testing
         }
         rig.ledger.answerAll()
         for pending in waiting { #expect(await pending.answer() == .short(available: Millicredits(0))) }
-        #expect(rig.ledger.reads == before + 1)
+        // Once a second and account, and a loaded machine may need more than one for this.
+        let seconds = Int((ContinuousClock.now - began).components.seconds)
+        #expect((1...1 + seconds).contains(rig.ledger.reads - before))
         await rig.close()
     }
 

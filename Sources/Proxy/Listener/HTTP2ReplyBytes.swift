@@ -14,6 +14,8 @@ struct HTTP2ReplyBytes {
     }
 
     private var state: State = .head
+    /// HTTP has no body for such a reply, whatever its writer wrote.
+    private var isBodiless = false
     private var inbox = ByteBuffer()
     private var search = ResponseHeadSearch()
 
@@ -60,8 +62,10 @@ struct HTTP2ReplyBytes {
             self.inbox = ByteBuffer()
             return true
         case .complete:
-            // One stream carries one reply.
-            return false
+            // One stream carries one reply. The body of a refusal that was written without knowing that HEAD was asked
+            // for ends here.
+            self.inbox = ByteBuffer()
+            return self.isBodiless
         }
     }
 
@@ -75,6 +79,7 @@ struct HTTP2ReplyBytes {
             self.search = ResponseHeadSearch()
             guard let bytes = self.inbox.readSlice(length: head.byteCount) else { return false }
             let framing = head.framing(forHead: isHead)
+            self.isBodiless = isHead || head.status == 204 || head.status == 304
             switch framing {
             case .none: self.state = head.isInterim ? .head : .complete
             case .length(let length): self.state = .length(length)
@@ -113,7 +118,8 @@ struct HTTP2ReplyBytes {
         return true
     }
 
-    /// Without the fields that belong to one hop of HTTP/1.1 (RFC 9113 §8.2.2).
+    /// Without the fields that belong to one hop of HTTP/1.1 (RFC 9113 §8.2.2), and without the length of a body that
+    /// does not follow, which NIOHTTP2 would take at its word.
     private static func headers(_ head: ResponseHead, _ bytes: ByteBuffer) -> HPACKHeaders {
         var headers = HPACKHeaders()
         headers.add(name: ":status", value: String(head.status))
@@ -121,6 +127,7 @@ struct HTTP2ReplyBytes {
             for field in head.fields {
                 let name = String(decoding: raw[field.name], as: UTF8.self).lowercased()
                 guard !Self.hopByHop.contains(name) else { continue }
+                if name == "content-length", head.status == 204 || head.status == 304 { continue }
                 headers.add(name: name, value: String(decoding: raw[field.value], as: UTF8.self))
             }
         }

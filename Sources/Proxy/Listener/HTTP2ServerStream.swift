@@ -22,18 +22,25 @@ final class HTTP2ServerStream: ChannelDuplexHandler {
         case refused
     }
 
+    private let session: HTTP2ServerSession
     private var request: Request = .head
     private var isHead = false
+    private var isInFirstRead = false
     private var reply = HTTP2ReplyBytes()
     /// Fulfilled when the socket took the last frame that was written.
     private var lastWrite: EventLoopFuture<Void>?
+
+    /// - Parameter session: the connection's handler, which is told of malformed messages.
+    init(_ session: HTTP2ServerSession) { self.session = session }
 
     // MARK: The client's frames
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.unwrapInboundIn(data) {
         case .headers(let frame):
+            if case .head = self.request { self.isInFirstRead = true }
             self.headers(frame, context)
+            self.isInFirstRead = false
         case .data(let frame):
             guard case .byteBuffer(let bytes) = frame.data else { return }
             self.body(bytes, endStream: frame.endStream, context)
@@ -91,6 +98,7 @@ final class HTTP2ServerStream: ChannelDuplexHandler {
         self.request = .refused
         context.writeAndFlush(self.wrapOutboundOut(.rstStream(.protocolError)), promise: nil)
         context.close(promise: nil)
+        self.session.refusedMalformed()
     }
 
     // MARK: The reply's bytes
@@ -98,10 +106,11 @@ final class HTTP2ServerStream: ChannelDuplexHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let frames = self.reply.frames(
             for: self.unwrapOutboundIn(data), isHead: self.isHead, allocator: context.channel.allocator)
-        guard let frames else {
-            // Our own reply cannot be read: a defect, which the client must not take for a complete answer.
+        guard let frames, frames.allSatisfy(self.canBeWritten) else {
+            // Our own reply cannot be read, or is a head too long for this client: it must not take what came of it
+            // for a complete answer.
             promise?.fail(ChannelError.operationUnsupported)
-            context.close(promise: nil)
+            context.channel.close(promise: nil)
             return
         }
         guard let last = frames.last else {
@@ -112,6 +121,11 @@ final class HTTP2ServerStream: ChannelDuplexHandler {
         let written = promise ?? context.eventLoop.makePromise(of: Void.self)
         self.lastWrite = written.futureResult
         context.write(self.wrapOutboundOut(last), promise: written)
+    }
+
+    private func canBeWritten(_ frame: HTTP2Frame.FramePayload) -> Bool {
+        guard case .headers(let head) = frame else { return true }
+        return HTTP2HeaderBlock.fits(head.headers, frameBytesMax: self.session.frameBytesMax)
     }
 
     /// Bytes that are no frame of their own are through when the frames before them are.
@@ -134,6 +148,11 @@ final class HTTP2ServerStream: ChannelDuplexHandler {
         if self.reply.isComplete, case .body = self.request {
             // Answered before the request was complete: the rest is not wanted, and nothing went wrong.
             context.writeAndFlush(self.wrapOutboundOut(.rstStream(.noError)), promise: nil)
+        }
+        if self.isInFirstRead {
+            // NIOHTTP2 does not reset a stream that ends while its first frame is read, and its management counts it as
+            // open for ever.
+            context.writeAndFlush(self.wrapOutboundOut(.rstStream(.cancel)), promise: nil)
         }
         // Of an incomplete reply this close makes a RST_STREAM, never an end.
         context.close(mode: .all, promise: promise)

@@ -39,7 +39,8 @@ struct ListenerPipeline: Sendable {
             })
     }
 
-    private func installHTTP2(
+    /// What is above TLS when HTTP/2 was negotiated.
+    func installHTTP2(
         on channel: any Channel, onOpen: @escaping (any ClientSession) -> Void,
         onClose: @escaping (any ClientSession) -> Void, makeConnection: @escaping MakeConnection
     ) throws {
@@ -50,7 +51,8 @@ struct ListenerPipeline: Sendable {
         management.keepalive = nil
         let manager = NIOHTTP2ServerConnectionManagementHandler(
             eventLoop: eventLoop, configuration: management)
-        let session = HTTP2ServerSession(channel, firstStreamWithin: self.timeouts.clientHead)
+        let session = HTTP2ServerSession(
+            channel, firstStreamWithin: self.timeouts.clientHead, idleMax: self.timeouts.keepAlive)
         let onLoop = NIOLoopBound((session, makeConnection), eventLoop: eventLoop)
         let handler = NIOHTTP2Handler(
             mode: .server, eventLoop: eventLoop, connectionConfiguration: self.connectionConfiguration,
@@ -58,8 +60,8 @@ struct ListenerPipeline: Sendable {
         ) { stream in
             stream.eventLoop.makeCompletedFuture {
                 let (session, makeConnection) = onLoop.value
-                session.streamOpened()
-                try stream.pipeline.syncOperations.addHandler(HTTP2ServerStream())
+                session.streamOpened(stream)
+                try stream.pipeline.syncOperations.addHandler(HTTP2ServerStream(session))
                 try stream.pipeline.syncOperations.addHandler(try makeConnection(stream, .http2))
             }
         }
@@ -82,6 +84,8 @@ struct ListenerPipeline: Sendable {
             HTTP2Setting(parameter: .maxHeaderListSize, value: self.headBytesMax),
         ]
         configuration.maximumBufferedControlFrames = 1000
+        // What a client has on its way when its stream is reset must not pass for frames of streams that never were.
+        configuration.maximumRecentlyResetStreams = 256
         configuration.targetWindowSize = 1 << 20
         return configuration
     }
@@ -131,42 +135,4 @@ private final class NegotiationHandler: ChannelInboundHandler, RemovableChannelH
 
     /// A failed handshake: a scanner, an old client, a certificate that is not trusted. Nothing to say to it.
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-}
-
-/// The connection that carries the streams.
-final class HTTP2ServerSession: ChannelInboundHandler, ClientSession {
-    typealias InboundIn = HTTP2Frame
-
-    private let channel: any Channel
-    private var firstStreamTimer: Scheduled<Void>?
-
-    init(_ channel: any Channel, firstStreamWithin time: TimeAmount) {
-        self.channel = channel
-        self.firstStreamTimer = channel.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
-    }
-
-    func streamOpened() {
-        self.firstStreamTimer?.cancel()
-        self.firstStreamTimer = nil
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.firstStreamTimer?.cancel()
-        context.fireChannelInactive()
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // A client that closes its side of the connection has left all its streams.
-        if case .some(.inputClosed) = event as? ChannelEvent { context.close(promise: nil) }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    /// A broken peer, or one that floods: NIOHTTP2 has said GOAWAY.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if !HTTP2Fault.isOfOneStream(error) { context.close(promise: nil) }
-    }
-
-    func quiesce() { self.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
-
-    func abort() { self.channel.close(promise: nil) }
 }

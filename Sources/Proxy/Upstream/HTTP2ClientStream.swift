@@ -11,8 +11,22 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = HTTP2Frame.FramePayload
 
-    /// Upstream did not process this stream, as HTTP/2 tells: the request may be sent again (RFC 9113 §8.7).
+    /// Upstream did not process this stream, as HTTP/2 tells, or never heard of it: the request may be sent again
+    /// (RFC 9113 §8.7).
     struct NotProcessed {}
+
+    /// How far the request has come.
+    private enum Request {
+        case unwritten
+        /// NIOHTTP2 has it, and may keep it: while the socket is full, or upstream takes no more streams. Can become:
+        ///  - `.sent` when its HEADERS go on
+        ///  - `.dropped` when the stream ends before
+        case held
+        /// Whether upstream looked at it is upstream's to say from here on.
+        case sent
+        /// It will never be sent.
+        case dropped
+    }
 
     private enum Response {
         case head
@@ -20,11 +34,16 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
         case ended
     }
 
+    private var request: Request = .unwritten
     private var response: Response = .head
     private let session: UpstreamHTTP2
+    private var context: ChannelHandlerContext?
 
     /// - Parameter session: the connection's handler, which knows why streams end.
     init(_ session: UpstreamHTTP2) { self.session = session }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     // MARK: The request's bytes
 
@@ -35,18 +54,76 @@ final class HTTP2ClientStream: ChannelDuplexHandler {
             let headBytes = bytes.readSlice(length: head.byteCount)
         else {
             // Our own request cannot be read: a defect, and nothing was sent.
-            promise?.fail(ChannelError.operationUnsupported)
-            context.close(promise: nil)
+            self.refuse(ChannelError.operationUnsupported, promise, context)
             return
         }
         let headers = Self.headers(head, headBytes)
+        guard HTTP2HeaderBlock.fits(headers, frameBytesMax: self.session.frameBytesMax) else {
+            self.refuse(HTTP2HeaderBlock.TooLong(), promise, context)
+            return
+        }
+        self.request = .held
+        self.session.holds(self)
         let isWhole = bytes.readableBytes == 0
         context.write(
             self.wrapOutboundOut(.headers(.init(headers: headers, endStream: isWhole))),
-            promise: isWhole ? promise : nil)
+            promise: self.watched(isWhole ? promise : nil, context))
         guard !isWhole else { return }
         context.write(
-            self.wrapOutboundOut(.data(.init(data: .byteBuffer(bytes), endStream: true))), promise: promise)
+            self.wrapOutboundOut(.data(.init(data: .byteBuffer(bytes), endStream: true))),
+            promise: self.watched(promise, context))
+    }
+
+    private func refuse(
+        _ reason: any Error, _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext
+    ) {
+        self.request = .dropped
+        promise?.fail(reason)
+        context.channel.close(promise: nil)
+    }
+
+    /// A frame that NIOHTTP2 refuses to write is told to whoever wrote it, and to nobody else: without it the request
+    /// would never be complete, and its answer never come.
+    private func watched(
+        _ promise: EventLoopPromise<Void>?, _ context: ChannelHandlerContext
+    ) -> EventLoopPromise<Void> {
+        let promise = promise ?? context.eventLoop.makePromise()
+        promise.futureResult.assumeIsolated().whenFailure { [weak self] error in
+            guard let self, !(error is NIOHTTP2Errors.StreamClosed), !(error is ChannelError) else {
+                // The stream, or the connection, ends, of which the stream hears by itself.
+                return
+            }
+            if case .held = self.request { self.leaveHold(.dropped) }
+            self.context?.channel.close(promise: nil)
+        }
+        return promise
+    }
+
+    private func leaveHold(_ next: Request) {
+        self.request = next
+        self.session.holdsNoMore(self)
+    }
+
+    /// NIOHTTP2 has put the HEADERS into the connection's bytes.
+    func headersWereSent() { if case .held = self.request { self.leaveHold(.sent) } }
+
+    /// Upstream takes no more streams on this connection: one that it has not heard of ends.
+    func drop() { self.context?.channel.close(promise: nil) }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        if mode == .all, case .held = self.request {
+            // NIOHTTP2 forgets a stream that was not sent, but not what it keeps of it: the request would go out later,
+            // for nobody, and nobody would reset it. This frame takes that back, and does not go out either.
+            self.leaveHold(.dropped)
+            context.writeAndFlush(self.wrapOutboundOut(.rstStream(.cancel)), promise: nil)
+        }
+        context.close(mode: mode, promise: promise)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if case .held = self.request { self.leaveHold(.dropped) }
+        if case .dropped = self.request { context.fireUserInboundEventTriggered(NotProcessed()) }
+        context.fireChannelInactive()
     }
 
     private static func headers(_ head: RequestHead, _ bytes: ByteBuffer) -> HPACKHeaders {

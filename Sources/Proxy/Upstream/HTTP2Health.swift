@@ -4,19 +4,22 @@ import NIOCore
 struct HTTP2Health {
     enum Step: Equatable { case wait, ping, dead }
 
+    private let interval: TimeAmount
+    private let patience: TimeAmount
     private var asked: (at: NIODeadline, bytesReceived: UInt64)?
     private var quietSince: NIODeadline
 
-    static let interval: TimeAmount = .seconds(15)
-    static let patience: TimeAmount = .seconds(10)
-
-    init(_ now: NIODeadline) { self.quietSince = now }
+    init(_ now: NIODeadline, interval: TimeAmount = .seconds(15), patience: TimeAmount = .seconds(10)) {
+        self.interval = interval
+        self.patience = patience
+        self.quietSince = now
+    }
 
     /// - Parameter bytesReceived: on the whole connection so far. An answer may be queued behind data: any byte counts
     ///   as one.
     mutating func step(_ now: NIODeadline, bytesReceived: UInt64) -> Step {
         guard let asked = self.asked else {
-            guard now - self.quietSince >= Self.interval else { return .wait }
+            guard now - self.quietSince >= self.interval else { return .wait }
             self.asked = (now, bytesReceived)
             return .ping
         }
@@ -24,7 +27,7 @@ struct HTTP2Health {
             self.asked = (now, bytesReceived)
             return .wait
         }
-        return now - asked.at >= Self.patience ? .dead : .wait
+        return now - asked.at >= self.patience ? .dead : .wait
     }
 
     mutating func answered(_ now: NIODeadline) {

@@ -1,5 +1,5 @@
+import Glibc
 import NIOCore
-import NIOHTTP2
 import NIOPosix
 import NIOTLS
 
@@ -32,6 +32,8 @@ final class UpstreamDialer {
 
     /// The next address is tried when the one before is silent for so long (RFC 8305 §5).
     private static let attemptDelay: TimeAmount = .milliseconds(250)
+    private static let unansweredMillisecondsMax: SocketOptionValue = 60_000
+    private static let receiveBufferBytes: SocketOptionValue = 256 << 10
 
     init(
         eventLoop: any EventLoop, origin: UpstreamOrigin, tls: TLSClientContext?, proxy: UpstreamProxy?,
@@ -99,12 +101,20 @@ final class UpstreamDialer {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(max(.milliseconds(1), deadline - .now()))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // A peer that vanished without a word: what we send, or our probes of its closed window, go unanswered.
+            .channelOption(
+                .tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: Self.unansweredMillisecondsMax
+            )
+            // Behind a FIN the channel reads to the end, paused or not: so much can be in memory for each. It must be
+            // set before the handshake, which agrees on the window.
+            .channelOption(.socketOption(.so_rcvbuf), value: Self.receiveBufferBytes)
             // Upstream's FIN is looked at before the socket goes (`UpstreamConnection.inputClosed`).
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.autoRead, value: true)
             .connect(to: address)
     }
 
+    /// Its connection was refused, or was not to be used.
     func failed(_ address: SocketAddress) { self.book.failed(address, .now()) }
 
     /// A socket is open: the rest of the way.
@@ -112,12 +122,18 @@ final class UpstreamDialer {
         _ channel: any Channel, to address: SocketAddress, deadline: NIODeadline,
         _ completion: @escaping Completion
     ) {
-        self.book.succeeded(address)
         let handshake = UpstreamHandshake(
             channel: channel, origin: self.origin, proxy: self.proxy,
             tls: self.tls.map { .init(context: $0, sessions: self.sessions) }, deadline: deadline,
             counters: self.counters)
-        handshake.run(completion)
+        handshake.run { result in
+            // Who accepts connections and cannot serve them is no better than who does not accept them.
+            switch result {
+            case .success: self.book.succeeded(address)
+            case .failure: self.failed(address)
+            }
+            completion(result)
+        }
     }
 
     var attemptDelay: TimeAmount { Self.attemptDelay }

@@ -8,38 +8,44 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     private unowned let pool: UpstreamPool
     private let channel: any Channel
     private let multiplexer: NIOHTTP2Handler.StreamMultiplexer
-    private var streamsMax: Int
+    /// What is left until upstream must have sent its SETTINGS.
+    private var settingsTimer: Scheduled<Void>?
+    /// Streams are opened: upstream has said how many it takes, or has said so on another connection.
+    private(set) var isReady = false
+    /// Why it never became ready.
+    private(set) var failure: UpstreamFailure = .connectFailed
+    private(set) var streamsMax = UpstreamHTTP2.streamsMaxOfOurs
+    /// SETTINGS_MAX_FRAME_SIZE of upstream.
+    private(set) var frameBytesMax = HTTP2HeaderBlock.frameBytesMin
     private(set) var streams = 0
-    private var isLeaving = false
+    private(set) var isLeaving = false
     private var isGone = false
     private var context: ChannelHandlerContext?
+    /// Streams whose requests NIOHTTP2 has not sent yet.
+    private var held: [ObjectIdentifier: HTTP2ClientStream] = [:]
     /// Upstream says that it went no further than this stream, and never will.
     private var lastStreamProcessed: HTTP2StreamID?
-    private var health = HTTP2Health(.now())
+    private var health: HTTP2Health
     private(set) var idleSince: NIODeadline = .now()
     let bornAt: NIODeadline = .now()
+    let address: SocketAddress?
 
     /// Ours, whatever upstream allows: one lost connection must not take too many exchanges with it.
     static let streamsMaxOfOurs = 100
     private static let streamWindowBytes = 256 << 10
 
-    /// Puts HTTP/2 on a channel whose TLS negotiated it.
-    static func install(on channel: any Channel, pool: UpstreamPool) throws -> UpstreamHTTP2 {
-        var connection = NIOHTTP2Handler.ConnectionConfiguration()
-        connection.initialSettings = [
-            HTTP2Setting(parameter: .enablePush, value: 0),
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: 0),
-            HTTP2Setting(parameter: .initialWindowSize, value: Self.streamWindowBytes),
-            HTTP2Setting(parameter: .maxHeaderListSize, value: HeadLimits().bytesMax),
-        ]
-        connection.maximumBufferedControlFrames = 1000
-        // A stream that is held back keeps no more than its own window; the connection's must not be the bottleneck.
-        connection.targetWindowSize = 4 << 20
-        var stream = NIOHTTP2Handler.StreamConfiguration()
-        stream.targetWindowSize = Self.streamWindowBytes
+    /// Puts HTTP/2 on a channel whose TLS negotiated it. Ends in `UpstreamPool.settled` or `forget`.
+    ///
+    /// - Parameters:
+    ///   - streamsMax: what upstream allowed on another connection, and so will on this one; nil: it must say so first.
+    ///   - deadline: by when it must have said so.
+    static func install(
+        on channel: any Channel, pool: UpstreamPool, streamsMax: Int?, deadline: NIODeadline
+    ) throws -> UpstreamHTTP2 {
         let handler = NIOHTTP2Handler(
-            mode: .client, eventLoop: channel.eventLoop, connectionConfiguration: connection,
-            streamConfiguration: stream
+            mode: .client, eventLoop: channel.eventLoop,
+            connectionConfiguration: Self.connectionConfiguration,
+            streamConfiguration: Self.streamConfiguration, streamDelegate: SentStreams()
         ) { stream in
             // Upstream may not open streams; NIOHTTP2 has refused it by the settings.
             stream.close()
@@ -47,7 +53,55 @@ final class UpstreamHTTP2: ChannelInboundHandler {
         try channel.pipeline.syncOperations.addHandler(handler)
         let session = UpstreamHTTP2(pool, channel, try handler.syncMultiplexer())
         try channel.pipeline.syncOperations.addHandler(session)
+        if let streamsMax {
+            session.streamsMax = streamsMax
+            session.isReady = true
+        } else {
+            session.awaitSettings(until: deadline)
+        }
         return session
+    }
+
+    /// NIOHTTP2's limits are made for clients that nobody knows. Towards the upstream they would end the exchanges of a
+    /// hundred customers over what one of them is answered; they stand only against one that floods.
+    private static var connectionConfiguration: NIOHTTP2Handler.ConnectionConfiguration {
+        var configuration = NIOHTTP2Handler.ConnectionConfiguration()
+        configuration.initialSettings = [
+            HTTP2Setting(parameter: .enablePush, value: 0),
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: 0),
+            HTTP2Setting(parameter: .initialWindowSize, value: Self.streamWindowBytes),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: HeadLimits().bytesMax),
+        ]
+        configuration.maximumBufferedControlFrames = 1000
+        // What upstream has on its way when a stream is reset must not pass for frames of streams that never were.
+        configuration.maximumRecentlyResetStreams = 1024
+        configuration.maximumSequentialEmptyDataFrames = 1000
+        configuration.maximumConnectionGlitches = .max
+        configuration.controlFrameRateLimit.maximumCount = 1000
+        configuration.controlFrameRateLimit.windowLength = .seconds(1)
+        // A stream that is held back keeps no more than its own window; the connection's must not be the bottleneck.
+        configuration.targetWindowSize = 4 << 20
+        return configuration
+    }
+
+    private static var streamConfiguration: NIOHTTP2Handler.StreamConfiguration {
+        var configuration = NIOHTTP2Handler.StreamConfiguration()
+        configuration.targetWindowSize = Self.streamWindowBytes
+        configuration.streamResetFrameRateLimit.maximumCount = 1000
+        configuration.streamResetFrameRateLimit.windowLength = .seconds(1)
+        configuration.streamErrorRateLimit.maximumCount = 1000
+        configuration.streamErrorRateLimit.windowLength = .seconds(1)
+        return configuration
+    }
+
+    /// Tells a stream that its HEADERS have left NIOHTTP2's buffers.
+    private struct SentStreams: NIOHTTP2StreamDelegate {
+        func streamCreated(_ id: HTTP2StreamID, channel: any Channel) {
+            let stream = try? channel.pipeline.syncOperations.handler(type: HTTP2ClientStream.self)
+            stream?.headersWereSent()
+        }
+
+        func streamClosed(_ id: HTTP2StreamID, channel: any Channel) {}
     }
 
     private init(
@@ -55,12 +109,24 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     ) {
         self.pool = pool
         self.channel = channel
+        self.address = channel.remoteAddress
         self.multiplexer = multiplexer
-        self.streamsMax = Self.streamsMaxOfOurs
+        self.health = HTTP2Health(
+            .now(), interval: pool.limits.pingInterval, patience: pool.limits.pingPatience)
     }
 
+    private func awaitSettings(until deadline: NIODeadline) {
+        let selfOnLoop = NIOLoopBound(self, eventLoop: self.channel.eventLoop)
+        self.settingsTimer = self.channel.eventLoop.scheduleTask(deadline: deadline) {
+            selfOnLoop.value.failure = .connectTimeout
+            selfOnLoop.value.channel.close(promise: nil)
+        }
+    }
+
+    private var takesStreams: Bool { self.isReady && !self.isLeaving && !self.isGone }
+
     /// How many more streams can be opened now.
-    var room: Int { self.isLeaving || self.isGone ? 0 : max(0, self.streamsMax - self.streams) }
+    var room: Int { self.takesStreams ? max(0, self.streamsMax - self.streams) : 0 }
 
     /// Opens a stream; completes on the loop with the connection on top of it, or nil.
     func open(_ completion: @escaping (UpstreamConnection?) -> Void) {
@@ -82,7 +148,10 @@ final class UpstreamHTTP2: ChannelInboundHandler {
             }
             stream.closeFuture.whenComplete { _ in selfOnLoop.value.streamClosed() }
             let connection = UpstreamConnection(pool: session.pool, isStream: true)
-            guard (try? stream.pipeline.syncOperations.addHandler(connection)) != nil else {
+            // It took a turn of the loop to get here: upstream may have said GOAWAY, or that it takes fewer streams.
+            guard session.takesStreams, session.streams <= session.streamsMax,
+                (try? stream.pipeline.syncOperations.addHandler(connection)) != nil
+            else {
                 stream.close(promise: nil)
                 completion(nil)
                 return
@@ -109,7 +178,9 @@ final class UpstreamHTTP2: ChannelInboundHandler {
 
     func abort() { self.channel.close(promise: nil) }
 
-    var address: SocketAddress? { self.channel.remoteAddress }
+    /// A request of this stream is in NIOHTTP2's buffers, of which upstream knows nothing.
+    func holds(_ stream: HTTP2ClientStream) { self.held[ObjectIdentifier(stream)] = stream }
+    func holdsNoMore(_ stream: HTTP2ClientStream) { self.held[ObjectIdentifier(stream)] = nil }
 
     // MARK: The connection's own frames
 
@@ -119,13 +190,12 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch self.unwrapInboundIn(data).payload {
         case .settings(.settings(let settings)):
-            for setting in settings where setting.parameter == .maxConcurrentStreams {
-                self.streamsMax = min(setting.value, Self.streamsMaxOfOurs)
-            }
+            self.settled(settings)
         case .goAway(let lastStreamID, _, _):
             // The streams above it end now, those below go on.
             self.lastStreamProcessed = min(lastStreamID, self.lastStreamProcessed ?? lastStreamID)
             self.leave()
+            for stream in self.held.values { stream.drop() }
         case .ping(_, ack: true):
             self.health.answered(.now())
         default:
@@ -133,18 +203,31 @@ final class UpstreamHTTP2: ChannelInboundHandler {
         }
     }
 
-    /// Whether a stream that ended with this error was never looked at by upstream, so that its request may be sent
-    /// again (RFC 9113 §8.7): refused, above the last stream of a GOAWAY, or never opened because of one.
-    func provesUnprocessed(_ error: any Error) -> Bool {
-        switch error {
-        case let closed as NIOHTTP2Errors.StreamClosed:
-            let isAbove = self.lastStreamProcessed.map { closed.streamID > $0 } ?? false
-            return closed.errorCode == .refusedStream || isAbove
-        case let stream as NIOHTTP2Errors.StreamError:
-            return stream.baseError is NIOHTTP2Errors.CreatedStreamAfterGoaway
-        default:
-            return error is NIOHTTP2Errors.CreatedStreamAfterGoaway
+    private func settled(_ settings: HTTP2Settings) {
+        for setting in settings {
+            switch setting.parameter {
+            case .maxConcurrentStreams: self.streamsMax = min(setting.value, Self.streamsMaxOfOurs)
+            case .maxFrameSize: self.frameBytesMax = setting.value
+            default: break
+            }
         }
+        let isFirst = !self.isReady
+        guard self.streamsMax > 0 || !isFirst else {
+            // A connection that takes nothing is none.
+            self.channel.close(promise: nil)
+            return
+        }
+        self.isReady = true
+        self.settingsTimer?.cancel()
+        self.pool.settled(self, isFirst: isFirst)
+    }
+
+    /// Whether a stream that ended with this error was never looked at by upstream, so that its request may be sent
+    /// again (RFC 9113 §8.7): refused, or above the last stream of a GOAWAY.
+    func provesUnprocessed(_ error: any Error) -> Bool {
+        guard let closed = error as? NIOHTTP2Errors.StreamClosed else { return false }
+        return closed.errorCode == .refusedStream
+            || self.lastStreamProcessed.map { closed.streamID > $0 } ?? false
     }
 
     /// Called now and then: a connection whose other end has silently gone must not keep taking requests.
@@ -167,11 +250,16 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if HTTP2Fault.isOfOneStream(error) { self.leave() } else { context.channel.close(promise: nil) }
+        switch HTTP2Fault(error) {
+        case .ofMessage: break
+        case .ofStream: self.leave()
+        case .ofConnection: context.channel.close(promise: nil)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         self.isGone = true
+        self.settingsTimer?.cancel()
         self.pool.forget(self)
         context.fireChannelInactive()
     }

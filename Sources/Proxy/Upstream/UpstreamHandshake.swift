@@ -172,18 +172,26 @@ private final class ProxyTunnel: DialStep {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
         self.inbox.writeBuffer(&bytes)
+        while self.advance() {}
+    }
+
+    /// Reads one head; returns whether another may follow.
+    private func advance() -> Bool {
         switch self.inbox.withUnsafeReadableBytes({ self.search.parse($0) }) {
         case .incomplete:
-            break
+            return false
         case .invalid:
             self.outcome.set(.proxyFailed)
+            return false
         case .complete(let head) where head.isInterim:
             self.inbox.moveReaderIndex(forwardBy: head.byteCount)
             self.search = ResponseHeadSearch()
+            return true
         case .complete(let head):
             // Bytes behind the head would come from somebody who was asked nothing yet.
             let isOpen = (200..<300).contains(head.status) && self.inbox.readableBytes == head.byteCount
             self.outcome.set(isOpen ? nil : .proxyFailed)
+            return false
         }
     }
 

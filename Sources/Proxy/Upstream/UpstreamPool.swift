@@ -16,14 +16,17 @@ final class UpstreamPool {
         var idleMax: TimeAmount = .seconds(30)
         /// How often idle, old and silent ones are looked for.
         var sweepInterval: TimeAmount = .seconds(5)
-        /// Name, TCP, proxy and TLS together.
+        /// Name, TCP, proxy, TLS and HTTP/2's first word together.
         var connectTimeout: TimeAmount = .seconds(10)
+        /// An HTTP/2 connection is asked for a sign of life so often, and given up after so long a silence.
+        var pingInterval: TimeAmount = .seconds(15)
+        var pingPatience: TimeAmount = .seconds(10)
         /// After so many dials in a row that failed, nobody waits for another one for a moment.
         var failuresMax = 5
     }
 
     private let eventLoop: any EventLoop
-    private let limits: Limits
+    let limits: Limits
     private let dialer: UpstreamDialer
     let counters: UpstreamCounters
     /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many
@@ -31,11 +34,12 @@ final class UpstreamPool {
     private var idle: [UpstreamConnection] = []
     private var deadInIdle = 0
     private var sessions: [UpstreamHTTP2] = []
-    private var waiting = CircularBuffer<any UpstreamBorrower>()
+    private var waiting = WaitingLine()
     /// These must not get a connection that was used before.
-    private var waitingForFresh = CircularBuffer<any UpstreamBorrower>()
+    private var waitingForFresh = WaitingLine()
     /// Connections in any state, those being dialled included; streams are not counted.
     private(set) var count = 0
+    /// Not ready to be used yet; an HTTP/2 connection is when it has said how many streams it takes.
     private var dialling = 0
     private var openingStreams = 0
     private var failuresInARow = 0
@@ -80,7 +84,7 @@ final class UpstreamPool {
             return
         }
         // An upstream that is down must not make everyone wait for the time-out.
-        if self.count == 0, self.failuresInARow >= self.limits.failuresMax, .now() < self.failFastUntil {
+        if self.failuresInARow >= self.limits.failuresMax, .now() < self.failFastUntil, !self.hasUsable {
             self.fail(borrower, self.lastFailure)
             return
         }
@@ -90,8 +94,13 @@ final class UpstreamPool {
 
     /// The borrower does not want a connection any more. No call follows.
     func cancel(_ borrower: any UpstreamBorrower) {
-        self.waiting.removeAll { $0 === borrower }
-        self.waitingForFresh.removeAll { $0 === borrower }
+        self.waiting.remove(borrower)
+        self.waitingForFresh.remove(borrower)
+    }
+
+    /// A connection is open that may be given back, or take one more stream.
+    private var hasUsable: Bool {
+        self.count - self.dialling > self.sessions.count { $0.isReady && $0.isLeaving }
     }
 
     func shutdown() {
@@ -127,9 +136,23 @@ final class UpstreamPool {
     }
 
     func forget(_ session: UpstreamHTTP2) {
-        self.connectionGone()
         self.sessions.removeAll { $0 === session }
+        guard session.isReady else {
+            if let address = session.address { self.dialer.failed(address) }
+            self.dialling -= 1
+            self.dialFailed(session.failure)
+            return
+        }
+        self.connectionGone()
         self.dialWhereNeeded()
+    }
+
+    /// Upstream has said how many streams a connection takes.
+    ///
+    /// - Parameter isFirst: it was not to be used before.
+    func settled(_ session: UpstreamHTTP2, isFirst: Bool) {
+        self.streamsMaxHeard = max(1, session.streamsMax)
+        if isFirst { self.sessionReady() } else { self.dialWhereNeeded() }
     }
 
     /// A stream of HTTP/2 made room for another.
@@ -203,6 +226,7 @@ final class UpstreamPool {
             if isOld || !self.dialer.lists(connection.address) { connection.abort() }
         }
         for session in self.sessions {
+            guard session.isReady else { continue }
             let isIdle = session.streams == 0 && session.idleSince + self.limits.idleMax < now
             if isIdle || session.bornAt + self.limits.ageMax < now || !self.dialer.lists(session.address) {
                 session.leave()
@@ -228,10 +252,14 @@ final class UpstreamPool {
 
     /// Upstream speaks HTTP/2, and the connections that are being dialled will carry all who wait.
     private var isHTTP2Coming: Bool {
-        self.speaksHTTP2 && self.dialling > 0
-            && self.waitingCount <= self.dialling * UpstreamHTTP2.streamsMaxOfOurs
+        let streamsMax = self.streamsMaxHeard ?? UpstreamHTTP2.streamsMaxOfOurs
+        return self.speaksHTTP2 && self.dialling > 0
+            && self.waitingCount - self.openingStreams <= self.dialling * streamsMax
     }
+    /// As the last connection that was dialled.
     private var speaksHTTP2 = false
+    /// Streams that upstream takes on one connection, as it said last; at least one.
+    private var streamsMaxHeard: Int?
 
     private func openStream(_ session: UpstreamHTTP2) {
         self.openingStreams += 1
@@ -251,12 +279,17 @@ final class UpstreamPool {
         self.dialling += 1
         self.counters.open.wrappingAdd(1, ordering: .relaxed)
         self.counters.dials.wrappingAdd(1, ordering: .relaxed)
+        let deadline = NIODeadline.now() + self.limits.connectTimeout
         self.dialer.dial { result in
-            self.dialling -= 1
             switch result {
-            case .success(.http1(let channel)): self.dialled(channel)
-            case .success(.http2(let channel)): self.dialledHTTP2(channel)
-            case .failure(let failure): self.dialFailed(failure)
+            case .success(.http1(let channel)):
+                self.dialling -= 1
+                self.dialled(channel)
+            case .success(.http2(let channel)):
+                self.dialledHTTP2(channel, deadline)
+            case .failure(let failure):
+                self.dialling -= 1
+                self.dialFailed(failure)
             }
         }
     }
@@ -269,19 +302,32 @@ final class UpstreamPool {
             return
         }
         self.failuresInARow = 0
+        // Whoever waited for a connection that would carry all of them needs one of his own.
+        self.speaksHTTP2 = false
         self.ready(connection)
+        self.dialWhereNeeded()
     }
 
-    private func dialledHTTP2(_ channel: any Channel) {
-        guard channel.isActive, let session = try? UpstreamHTTP2.install(on: channel, pool: self) else {
+    private func dialledHTTP2(_ channel: any Channel, _ deadline: NIODeadline) {
+        let session =
+            channel.isActive
+            ? try? UpstreamHTTP2.install(
+                on: channel, pool: self, streamsMax: self.streamsMaxHeard, deadline: deadline) : nil
+        guard let session else {
             channel.close(promise: nil)
+            self.dialling -= 1
             self.dialFailed(.connectFailed)
             return
         }
-        self.failuresInARow = 0
         self.speaksHTTP2 = true
         self.sessions.append(session)
         if self.isShutDown { session.leave() }
+        if session.isReady { self.sessionReady() }
+    }
+
+    private func sessionReady() {
+        self.dialling -= 1
+        self.failuresInARow = 0
         self.dialWhereNeeded()
     }
 

@@ -78,30 +78,51 @@ public struct UpstreamProxy: Sendable, Equatable {
 }
 
 /// The rules of `NO_PROXY`: a list of names, suffixes (`.example.com`), addresses, networks, each with an optional
-/// port; `*` is everything.
+/// port (`[::1]:443`); `*` is everything.
 enum NoProxy {
     static func covers(_ list: String, host: String, port: Int) -> Bool {
-        let host = host.lowercased()
+        let host = Self.withoutEndDot(host.lowercased()[...])
         let address = ClientAddress(parsing: host)
-        return list.split(whereSeparator: { $0 == "," || $0 == " " }).contains { entry in
+        return list.split(whereSeparator: { $0 == "," || $0.isWhitespace }).contains { entry in
             Self.covers(entry.lowercased()[...], host: host, port: port, address: address)
         }
     }
 
-    private static func covers(_ entry: Substring, host: String, port: Int, address: ClientAddress?) -> Bool {
+    private static func covers(
+        _ entry: Substring, host: Substring, port: Int, address: ClientAddress?
+    ) -> Bool {
         if entry == "*" { return true }
         if let address, let network = try? TrustedPeers(parsing: String(entry)) {
             return network.contains(address)
         }
-        var name = entry
-        if let colon = name.lastIndex(of: ":"), let number = Int(name[name.index(after: colon)...]) {
-            guard number == port else { return false }
-            name = name[..<colon]
+        guard let (named, onlyPort) = Self.parts(entry), onlyPort == nil || onlyPort == port else {
+            return false
         }
-        if let address { return ClientAddress(parsing: name) == address }
+        if let address { return ClientAddress(parsing: named) == address }
+        var name = Self.withoutEndDot(named)
         if name.hasPrefix("*") { name.removeFirst() }
         while name.hasPrefix(".") { name.removeFirst() }
         return !name.isEmpty && (host == name || host.hasSuffix("." + name))
+    }
+
+    /// `name`, `name:443`, `[::1]`, `[::1]:443`; nil for what is none of these.
+    private static func parts(_ entry: Substring) -> (name: Substring, port: Int?)? {
+        guard entry.hasPrefix("[") else {
+            guard let colon = entry.lastIndex(of: ":"), let port = Int(entry[entry.index(after: colon)...])
+            else { return (entry, nil) }
+            return (entry[..<colon], port)
+        }
+        guard let end = entry.firstIndex(of: "]") else { return nil }
+        let name = entry[..<end].dropFirst()
+        let rest = entry[end...].dropFirst()
+        if rest.isEmpty { return (name, nil) }
+        guard rest.hasPrefix(":"), let port = Int(rest.dropFirst()) else { return nil }
+        return (name, port)
+    }
+
+    /// `example.com.` is the same name, written to its end.
+    private static func withoutEndDot(_ name: Substring) -> Substring {
+        name.hasSuffix(".") ? name.dropLast() : name
     }
 }
 
