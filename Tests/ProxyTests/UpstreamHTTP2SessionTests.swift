@@ -213,6 +213,23 @@ import Testing
         }
     }
 
+    /// Upstream takes shorter frames from now on, and the head is too long for that: the connection cannot go on, as
+    /// NIOHTTP2 has it, but what it refused to write was not sent.
+    @Test func whatCannotBeWrittenWasNotSent() throws {
+        try self.with(settings: [(5, 1 << 16)]) { rig throws in
+            let sent = rig.open()
+            rig.turn()
+            rig.setWritable(false)
+            let held = rig.open(Self.long(30_000))
+            rig.turn()
+            try rig.receive(HTTP2Bytes.settings([(5, 1 << 14)]))
+            rig.setWritable(true)
+            rig.turn()
+            #expect(sent.transcript.ending == .closed(.closed))
+            #expect(held.transcript.ending == .closed(.notAccepted) && held.transcript.written == .nothing)
+        }
+    }
+
     /// The estimate is never below what NIOHTTP2 then writes, whatever it has in its table.
     @Test func whatFitsDoesFit() throws {
         let seed = UInt64.random(in: .min ... .max)

@@ -25,7 +25,7 @@ final class UpstreamDialer {
     }
     private var sessions = TLSSessionCache()
     private let counters: UpstreamCounters
-    private var book = AddressBook()
+    private var book: AddressBook
     private var isAsking = false
     /// Dials that wait for the first answer of the resolver.
     private var waitingForAddresses: [() -> Void] = []
@@ -37,7 +37,8 @@ final class UpstreamDialer {
 
     init(
         eventLoop: any EventLoop, origin: UpstreamOrigin, tls: TLSClientContext?, proxy: UpstreamProxy?,
-        resolver: NameResolver, connectTimeout: TimeAmount, counters: UpstreamCounters
+        resolver: NameResolver, connectTimeout: TimeAmount, addresses: AddressBook.Settings,
+        counters: UpstreamCounters
     ) {
         self.eventLoop = eventLoop
         self.origin = origin
@@ -46,6 +47,7 @@ final class UpstreamDialer {
         self.resolver = resolver
         self.connectTimeout = connectTimeout
         self.counters = counters
+        self.book = AddressBook(settings: addresses)
     }
 
     private var host: String { self.proxy?.host ?? self.origin.host }

@@ -12,6 +12,7 @@ final class UpstreamHTTP2: ChannelInboundHandler {
     private var settingsTimer: Scheduled<Void>?
     /// Streams are opened: upstream has said how many it takes, or has said so on another connection.
     private(set) var isReady = false
+    private var hasSettings = false
     /// Why it never became ready.
     private(set) var failure: UpstreamFailure = .connectFailed
     private(set) var streamsMax = UpstreamHTTP2.streamsMaxOfOurs
@@ -211,15 +212,16 @@ final class UpstreamHTTP2: ChannelInboundHandler {
             default: break
             }
         }
-        let isFirst = !self.isReady
-        guard self.streamsMax > 0 || !isFirst else {
+        let (isFirst, wasReady) = (!self.hasSettings, self.isReady)
+        self.hasSettings = true
+        guard self.streamsMax > 0 || wasReady else {
             // A connection that takes nothing is none.
             self.channel.close(promise: nil)
             return
         }
         self.isReady = true
         self.settingsTimer?.cancel()
-        self.pool.settled(self, isFirst: isFirst)
+        self.pool.settled(self, isFirst: isFirst, wasReady: wasReady)
     }
 
     /// Whether a stream that ended with this error was never looked at by upstream, so that its request may be sent

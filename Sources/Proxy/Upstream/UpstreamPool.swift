@@ -21,6 +21,8 @@ final class UpstreamPool {
         /// An HTTP/2 connection is asked for a sign of life so often, and given up after so long a silence.
         var pingInterval: TimeAmount = .seconds(15)
         var pingPatience: TimeAmount = .seconds(10)
+        /// When names are asked for again, and how long addresses that fail are left alone.
+        var addresses = AddressBook.Settings()
         /// After so many dials in a row that failed, nobody waits for another one for a moment.
         var failuresMax = 5
     }
@@ -60,7 +62,7 @@ final class UpstreamPool {
         self.counters = counters
         self.dialer = UpstreamDialer(
             eventLoop: eventLoop, origin: origin, tls: tls, proxy: proxy, resolver: resolver,
-            connectTimeout: limits.connectTimeout, counters: counters)
+            connectTimeout: limits.connectTimeout, addresses: limits.addresses, counters: counters)
         let selfOnLoop = NIOLoopBound(self, eventLoop: eventLoop)
         self.sweep = eventLoop.scheduleRepeatedTask(
             initialDelay: limits.sweepInterval, delay: limits.sweepInterval
@@ -149,10 +151,14 @@ final class UpstreamPool {
 
     /// Upstream has said how many streams a connection takes.
     ///
-    /// - Parameter isFirst: it was not to be used before.
-    func settled(_ session: UpstreamHTTP2, isFirst: Bool) {
-        self.streamsMaxHeard = max(1, session.streamsMax)
-        if isFirst { self.sessionReady() } else { self.dialWhereNeeded() }
+    /// - Parameters:
+    ///   - isFirst: as the first thing that it said; a lower limit later on is that connection's own affair.
+    ///   - wasReady: the connection was in use already.
+    func settled(_ session: UpstreamHTTP2, isFirst: Bool, wasReady: Bool) {
+        if session.streamsMax > 0, isFirst || session.streamsMax > self.streamsMaxHeard ?? 0 {
+            self.streamsMaxHeard = session.streamsMax
+        }
+        if wasReady { self.dialWhereNeeded() } else { self.sessionReady() }
     }
 
     /// A stream of HTTP/2 made room for another.
@@ -258,7 +264,7 @@ final class UpstreamPool {
     }
     /// As the last connection that was dialled.
     private var speaksHTTP2 = false
-    /// Streams that upstream takes on one connection, as it said last; at least one.
+    /// Streams that upstream takes on one connection, as it said of the last one; at least one.
     private var streamsMaxHeard: Int?
 
     private func openStream(_ session: UpstreamHTTP2) {
