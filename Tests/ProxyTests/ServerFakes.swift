@@ -18,6 +18,8 @@ final class FakeDirectory: AccountDirectory {
         var isHeld = false
         var held: [@Sendable () -> Void] = []
         var lookups = 0
+        /// Keys that were asked for on a loop, in order.
+        var keysAsked: [Int64] = []
     }
 
     let watched = Watched(State())
@@ -47,7 +49,11 @@ final class FakeDirectory: AccountDirectory {
 
     private var isCold: Bool { self.watched.state.isCold }
 
-    func cachedKey(_ digest: KeyDigest) -> KeyRecord? { self.isCold ? nil : self.keys[digest] }
+    func cachedKey(_ digest: KeyDigest) -> KeyRecord? {
+        let key = self.keys[digest]
+        if let key { self.watched.update { $0.keysAsked.append(key.keyID) } }
+        return self.isCold ? nil : key
+    }
     func cachedAccount(_ account: AccountID) -> AccountRecord? {
         self.isCold ? nil : Self.record(account)
     }

@@ -105,16 +105,17 @@ import Testing
             let greedy = try await rig.connect(keepsBytes: false)
             let other = try await rig.connect()
             let count = 4000
+            let others = F.get("/v1/models").replacing(FakeDirectory.key, with: FakeDirectory.suspendedKey)
             // Both are in the kernel before the one loop looks; the burst came first.
             try await rig.whileLoopIsHeld {
-                try await greedy.send(String(repeating: F.get("/v1/none"), count: count))
-                try await other.send(F.health)
+                try await greedy.send(String(repeating: F.get("/v1/models"), count: count))
+                try await other.send(others)
             }
-            #expect(try await other.reply().status == 200)
-            let served = rig.count(status: 404)
-            // The burst goes on while the other's answer is made, on another thread.
-            #expect(served < count / 4, "\(served) of the burst were answered before the other")
-            try await rig.eventually("all of it is answered") { rig.count(status: 404) == count }
+            #expect(try await other.reply().status == 403)
+            try await rig.eventually("all of it is answered") { rig.count(status: 200) == count }
+            let asked = rig.directory.watched.state.keysAsked
+            let before = try #require(asked.firstIndex(of: 2))
+            #expect(asked.count == count + 1 && before < 100, "\(before) had their turn before the other")
         }
     }
 }
