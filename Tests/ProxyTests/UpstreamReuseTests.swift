@@ -29,17 +29,10 @@ import Testing
         try await withUpstream([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
             // They are in the kernel, and the loop, which is busy, has not read them.
-            let done = try await rig.loop.submit {
+            let got = try await rig.run(after: {
                 upstream.writeToAllNow(UpstreamConnectionTests.ok + "Content-Length: 6\r\n\r\nforged")
                 KernelSockets.waitUntilUnread(from: upstream.port)
-                let promise = rig.loop.makePromise(of: Transcript.self)
-                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
-                rig.pool.value.lease(borrower)
-                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
-                promise.futureResult.whenComplete { _ in _ = bound }
-                return promise.futureResult
-            }.get()
-            let got = try await done.get()
+            })
             UpstreamConnectionTests.expectComplete(got, "hello")
             #expect(got.reused == false && upstream.state.connections == 2)
         }
@@ -65,17 +58,10 @@ import Testing
             UpstreamConnectionTests.expectComplete(try await first, "hello")
             // While the loop is busy the peer closes and the request is written: in this order for the kernel, the
             // other way round for the loop.
-            let done = try await rig.loop.submit {
+            let got = try await rig.run(after: {
                 peer.closeNow()
                 KernelSockets.waitUntilNoneIsEstablished(to: peer.port)
-                let promise = rig.loop.makePromise(of: Transcript.self)
-                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
-                rig.pool.value.lease(borrower)
-                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
-                promise.futureResult.whenComplete { _ in _ = bound }
-                return promise.futureResult
-            }.get()
-            let got = try await done.get()
+            })
             #expect(got.reused == true && got.ending == .closed(.notAccepted))
             #expect(got.written == .nothing)
         }
@@ -84,15 +70,7 @@ import Testing
     @Test func aFreshLeaseGetsAConnectionThatNobodyUsed() async throws {
         try await withUpstream([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
-            let done = try await rig.loop.submit {
-                let promise = rig.loop.makePromise(of: Transcript.self)
-                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
-                rig.pool.value.lease(borrower, fresh: true)
-                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
-                promise.futureResult.whenComplete { _ in _ = bound }
-                return promise.futureResult
-            }.get()
-            let got = try await done.get()
+            let got = try await rig.run(fresh: true)
             UpstreamConnectionTests.expectComplete(got, "hello")
             #expect(got.reused == false && upstream.state.connections == 2)
         }

@@ -178,17 +178,10 @@ import Testing
         limits.checksLiveness = false
         try await Self.with([.reply(Self.five)], limits: limits) { rig, upstream in
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
-            let done = try await rig.loop.submit {
+            let got = try await rig.run(after: {
                 upstream.leaveAll(sayingFarewell: farewell)
                 KernelSockets.waitUntilNoneIsEstablished(to: upstream.port)
-                let promise = rig.loop.makePromise(of: Transcript.self)
-                let borrower = RecordingBorrower(ByteBuffer(string: UpstreamRig.request), done: promise)
-                rig.pool.value.lease(borrower)
-                let bound = NIOLoopBound(borrower, eventLoop: rig.loop)
-                promise.futureResult.whenComplete { _ in _ = bound }
-                return promise.futureResult
-            }.get()
-            let got = try await done.get()
+            })
             #expect(got.reused == true && got.ending == .closed(.notAccepted))
             #expect(got.written == .nothing)
             #expect(upstream.state.requests.count == 1)
