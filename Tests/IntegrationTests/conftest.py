@@ -2,7 +2,8 @@ import psycopg2
 import pytest
 import redis as redis_client
 
-from harness import Dev, wait_until
+from harness import Dev, Mock, wait_until
+from wire_tools import Authority
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +14,19 @@ def dev():
     code = stack.stop()
     assert code == 0, stack.process.output()[-4000:]
     stack.remove()
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory):
+    """An upstream of the file's own, whose log and connections nobody else touches."""
+    upstream = Mock(tmp_path_factory.mktemp("mock"))
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture()

@@ -8,16 +8,9 @@ import time
 
 import pytest
 
-from harness import Mock, Serve, http, wait_until
+from harness import Serve, http, wait_until
 from wire_tools import (
     Authority, TLSServe, chat, connect, descriptors, load, metrics, open_holds, raw_request, read_all, reset)
-
-
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory):
-    upstream = Mock(tmp_path_factory.mktemp("mock"))
-    yield upstream
-    upstream.stop()
 
 
 @pytest.mark.parametrize("kind", ["plain", "tls", "http2"])

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from harness import Mock, wait_until
-from wire_tools import Authority, Nginx, TLSServe, chat, metrics
+from harness import wait_until
+from wire_tools import Nginx, TLSServe, chat, metrics
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -76,18 +76,6 @@ class Client:
             if got and got[0] == HEADERS and got[2] == stream:
                 return got[3][0]
         return None
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory):
-    upstream = Mock(tmp_path_factory.mktemp("mock"))
-    yield upstream
-    upstream.stop()
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,8 @@ import threading
 
 import pytest
 
-from harness import Mock, Serve, http, wait_until
-from wire_tools import Authority, HAProxy, Nginx, chat, load, metrics
-
-
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory):
-    upstream = Mock(tmp_path_factory.mktemp("mock"))
-    yield upstream
-    upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("upstream-ca"))
+from harness import Serve, http, wait_until
+from wire_tools import HAProxy, Nginx, chat, load, metrics
 
 
 def ask(root, key, stream, text="hi", timeout=60):

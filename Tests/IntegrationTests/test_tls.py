@@ -12,12 +12,7 @@ import openai
 import pytest
 
 from harness import http, wait_until
-from wire_tools import Authority, TLSServe, chat, load
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
+from wire_tools import TLSServe, chat, load
 
 
 @pytest.fixture(scope="module")

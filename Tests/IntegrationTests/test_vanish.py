@@ -11,8 +11,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from harness import Mock, Serve, http, wait_until
-from wire_tools import Authority, TLSServe, chat, connect, descriptors, metrics, open_holds, raw_request, reset
+from harness import Serve, http, wait_until
+from wire_tools import TLSServe, chat, connect, descriptors, metrics, open_holds, raw_request, reset
 
 COUNT = int(os.environ.get("GONE", 40))
 AT_A_TIME = 8
@@ -21,18 +21,6 @@ REQUESTS = {
     "in the stream": chat(True, "hi [[mock tokens=1000 tps=50]]"),
     "in a write that is stuck": chat(True, "hi [[mock tokens=30000]]"),
 }
-
-
-@pytest.fixture(scope="module")
-def mock(tmp_path_factory):
-    upstream = Mock(tmp_path_factory.mktemp("mock"))
-    yield upstream
-    upstream.stop()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture
