@@ -31,6 +31,7 @@ let package = Package(
     products: [
         .executable(name: "tollgate", targets: ["Tollgate"]),
         .executable(name: "mock-openai", targets: ["mock-openai"]),
+        .executable(name: "ledgersim", targets: ["ledgersim"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -49,6 +50,19 @@ let package = Package(
         .target(name: "Metering", dependencies: [crypto], swiftSettings: settings),
         .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: settings),
 
+        // The machines of the path from hold to settlement: as pure as the core.
+        .target(name: "MoneyPath", dependencies: ["Metering"], swiftSettings: settings),
+        .testTarget(
+            name: "MoneyPathTests", dependencies: ["MoneyPath", "Metering"], swiftSettings: settings),
+
+        // A world of faults around these machines, in simulated time.
+        .target(name: "LedgerSim", dependencies: ["MoneyPath", "Metering"], swiftSettings: settings),
+        .executableTarget(
+            name: "ledgersim", dependencies: ["LedgerSim", argumentParser], swiftSettings: settings),
+        .testTarget(
+            name: "LedgerSimTests", dependencies: ["LedgerSim", "MoneyPath", "Metering"],
+            swiftSettings: settings),
+
         // YAML → prices.
         .target(name: "RateCards", dependencies: ["Metering", yams], swiftSettings: settings),
         .testTarget(
@@ -57,11 +71,12 @@ let package = Package(
         // The hold store.
         .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
         .target(
-            name: "RedisHolds", dependencies: ["Metering", "CHiredis", logging, nioCore, nioPosix, nioSSL],
+            name: "RedisHolds",
+            dependencies: ["MoneyPath", "Metering", "CHiredis", logging, nioCore, nioPosix, nioSSL],
             swiftSettings: settings),
         .testTarget(
             name: "RedisHoldsTests",
-            dependencies: ["RedisHolds", "Metering", logging, nioCore, nioPosix, nioSSL],
+            dependencies: ["RedisHolds", "MoneyPath", "Metering", logging, nioCore, nioPosix, nioSSL],
             swiftSettings: settings),
 
         // The ledger.
@@ -75,9 +90,10 @@ let package = Package(
             swiftSettings: settings),
 
         // What runs between data plane, ledger and hold store.
-        .target(name: "Settlement", dependencies: ["Metering", logging], swiftSettings: settings),
+        .target(
+            name: "Settlement", dependencies: ["MoneyPath", "Metering", logging], swiftSettings: settings),
         .testTarget(
-            name: "SettlementTests", dependencies: ["Settlement", "Metering", logging],
+            name: "SettlementTests", dependencies: ["Settlement", "MoneyPath", "Metering", logging],
             swiftSettings: settings),
 
         // The data plane.
@@ -124,7 +140,8 @@ let package = Package(
         .executableTarget(
             name: "Tollgate",
             dependencies: [
-                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "PostgresLedger", "Proxy",
+                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "MoneyPath", "PostgresLedger",
+                "Proxy",
                 "RateCards",
                 "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging,
                 nioCore,

@@ -36,6 +36,8 @@ final class LoopContext {
     private var refusalsOpen = 0
     private static let refusalsMax = 64
     private var sweep: RepeatedTask?
+    private var sweeps = 0
+    private static let sweepsPerSecond = 4
 
     init(
         eventLoop: any EventLoop, configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
@@ -99,7 +101,12 @@ final class LoopContext {
 
     private func checkDeadlines() {
         let now = NIODeadline.now()
-        for exchange in Array(self.exchanges.values) { exchange.checkDeadline(now) }
+        self.sweeps += 1
+        let isFullSecond = self.sweeps % Self.sweepsPerSecond == 0
+        for exchange in Array(self.exchanges.values) {
+            if isFullSecond { exchange.tellProgress() }
+            exchange.checkDeadline(now)
+        }
         for connection in Array(self.connections.values) { connection.checkDeadline(now) }
         self.accessLog.flush()
     }

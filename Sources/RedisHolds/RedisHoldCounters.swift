@@ -1,4 +1,5 @@
 import Metering
+import MoneyPath
 import Synchronization
 
 /// What this process counts about its hold store. Shared by the sessions; relaxed, since only scrapes read
@@ -13,10 +14,12 @@ final class RedisHoldCounters: Sendable {
     let unavailableBreaker = Atomic(0)
     let unavailableLedger = Atomic(0)
     let unavailableRefused = Atomic(0)
+    let unavailableRecovering = Atomic(0)
     let commands = Atomic(0)
     let lateGrantsReleased = Atomic(0)
     let unknownPlacesVoided = Atomic(0)
     let holdsReasserted = Atomic(0)
+    let holdsTakenOver = Atomic(0)
     let coldLoads = Atomic(0)
     let shortVerifications = Atomic(0)
     let connectionsLost = Atomic(0)
@@ -36,7 +39,18 @@ final class RedisHoldCounters: Sendable {
         case .unavailable(.breakerOpen): self.unavailableBreaker.add(1)
         case .unavailable(.ledgerUnreachable): self.unavailableLedger.add(1)
         case .unavailable(.storeRefused): self.unavailableRefused.add(1)
+        case .unavailable(.recovering): self.unavailableRecovering.add(1)
         }
+    }
+
+    /// What a session counted since it was asked last.
+    func add(_ now: HoldSessionCounts, since last: HoldSessionCounts) {
+        self.holdsOpen.add(now.open - last.open)
+        self.lateGrantsReleased.add(now.lateGrantsReleased - last.lateGrantsReleased)
+        self.unknownPlacesVoided.add(now.unknownPlacesVoided - last.unknownPlacesVoided)
+        self.holdsReasserted.add(now.reasserted - last.reasserted)
+        self.coldLoads.add(now.coldLoads - last.coldLoads)
+        self.holdsTakenOver.add(now.takenOver - last.takenOver)
     }
 
     func samples() -> [MetricSample] {
@@ -49,6 +63,7 @@ final class RedisHoldCounters: Sendable {
             (HoldsUnavailable.breakerOpen.rawValue, self.unavailableBreaker.now),
             (HoldsUnavailable.ledgerUnreachable.rawValue, self.unavailableLedger.now),
             (HoldsUnavailable.storeRefused.rawValue, self.unavailableRefused.now),
+            (HoldsUnavailable.recovering.rawValue, self.unavailableRecovering.now),
         ]
         let places = outcomes.map { name, count in
             MetricSample(
@@ -78,6 +93,9 @@ final class RedisHoldCounters: Sendable {
             counter(
                 "holds_unknown_voided_total", "Unknown PLACEs settled as VOID", self.unknownPlacesVoided.now),
             counter("holds_reasserted_total", "Holds put back into Redis", self.holdsReasserted.now),
+            counter(
+                "holds_taken_over_total", "Times that a renewal found its hold with a reaper",
+                self.holdsTakenOver.now),
         ]
     }
 }

@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -13,7 +14,7 @@ public final class RedisHolds: MetricSource, Sendable {
     private let settings: RedisHoldSettings
     private let shared: SharedHoldState
     private let logger: Logger
-    private let sessions = Mutex<[RedisHoldSession]>([])
+    private let sessions: SessionList
 
     /// - Parameters:
     ///   - url: `redis://…` or `rediss://…`, one host.
@@ -28,24 +29,29 @@ public final class RedisHolds: MetricSource, Sendable {
         self.boot = boot
         self.settings = settings
         self.logger = logger
-        self.shared = SharedHoldState(accounts: accounts, sink: sink, counters: RedisHoldCounters())
+        self.shared = SharedHoldState(
+            boot: boot, accounts: accounts, sink: sink, counters: RedisHoldCounters())
+        self.sessions = SessionList()
         let loop = group.next()
         let poster = RedisHoldPoster(
             loop: loop,
             link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger),
-            epochs: self.shared.epochs, settings: settings, logger: logger)
+            boot: boot, epochs: self.shared.epochs, settings: settings, logger: logger)
         self.poster = poster
-        loop.execute { poster.start() }
+        let sessions = self.sessions
+        loop.execute {
+            poster.sessions = sessions
+            poster.unposted = { sink.unposted() }
+            poster.start()
+        }
     }
 
     /// Makes the session of one loop, and gives it a moment to connect, so that a proxy that starts does not greet
     /// its first clients with a 503. Without a connection it can be used as well: PLACE answers `.unavailable`.
     public func session(on loop: any EventLoop) async throws -> any HoldSession {
         let session = try await self.makeSession(on: loop)
-        let end = NIODeadline.now() + .seconds(3)
-        while self.shared.counters.sessionsReady.now < self.sessions.withLock({ $0.count }),
-            NIODeadline.now() < end
-        {
+        let end = NIODeadline.now() + .seconds(4)
+        while !self.isAdmitting, NIODeadline.now() < end {
             try await Task.sleep(for: .milliseconds(5))
         }
         return session
@@ -54,21 +60,29 @@ public final class RedisHolds: MetricSource, Sendable {
     func makeSession(on loop: any EventLoop) async throws -> RedisHoldSession {
         let link = RedisLink<RedisHoldSession>(
             loop: loop, configuration: Self.link(self.address, self.settings), logger: self.logger)
-        let session = self.sessions.withLock { sessions in
-            let session = RedisHoldSession(
-                loop: loop, number: sessions.count, boot: self.boot, settings: self.settings,
-                shared: self.shared,
+        let session = self.sessions.add { number in
+            self.shared.epochs.add(session: number)
+            return RedisHoldSession(
+                loop: loop, number: number, boot: self.boot, settings: self.settings, shared: self.shared,
                 link: link, logger: self.logger)
-            sessions.append(session)
-            return session
         }
         try await loop.submit { session.start() }.get()
         return session
     }
 
+    /// Every session is connected, and the epoch gate is open.
+    private var isAdmitting: Bool {
+        self.shared.counters.sessionsReady.now >= self.sessions.all.count && self.shared.epochs.isOpen
+    }
+
+    /// Instances whose heart beats: until all of them have put their holds back, or 3 seconds passed, nothing is
+    /// admitted after a loss of data (rule E2).
+    public func live(_ peers: Set<BootID>) { self.shared.epochs.live(peers) }
+
     /// Some session can place holds now.
     public var isHealthy: Bool {
-        self.shared.counters.sessionsReady.now > self.shared.counters.breakersOpen.now
+        self.shared.epochs.isOpen
+            && self.shared.counters.sessionsReady.now > self.shared.counters.breakersOpen.now
     }
 
     public func samples() -> [MetricSample] { self.shared.counters.samples() }
@@ -76,7 +90,7 @@ public final class RedisHolds: MetricSource, Sendable {
     /// Closes everything, after one moment (`shutdownGrace`) for the last acknowledgements of all sessions. Holds
     /// that are still open stay in Redis.
     public func shutdown() async {
-        let ends = self.sessions.withLock { $0 }.map { session in
+        let ends = self.sessions.all.map { session in
             session.loop.flatSubmit { session.shutdown() }
         }
         for end in ends { try? await end.get() }
@@ -92,4 +106,23 @@ public final class RedisHolds: MetricSource, Sendable {
         RedisLink<Owner>.Configuration(
             address: address, tls: settings.tls, stallTimeout: settings.stallTimeout)
     }
+}
+
+/// The sessions of one process.
+private final class SessionList: EpochFollowers {
+    private let sessions = Mutex<[RedisHoldSession]>([])
+
+    func add(_ make: (_ number: Int) -> RedisHoldSession) -> RedisHoldSession {
+        self.sessions.withLock { sessions in
+            let session = make(sessions.count)
+            sessions.append(session)
+            return session
+        }
+    }
+
+    var all: [RedisHoldSession] { self.sessions.withLock { $0 } }
+
+    func checkEpoch() { for session in self.all { session.loop.execute { session.checkEpoch() } } }
+
+    func open(_ epoch: String) { for session in self.all { session.loop.execute { session.open(epoch) } } }
 }

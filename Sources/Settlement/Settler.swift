@@ -1,15 +1,17 @@
+import Glibc
 import Logging
 import Metering
+import MoneyPath
 import Synchronization
 
 /// Posts outcomes to the ledger in batches and then tells the hold store the new balances (DESIGN §3.9).
 ///
-/// An outcome that `record` took stays here until the ledger acknowledged it: an unknown commit is sent
-/// again, and the hold id makes that harmless. What a killed process held is the journal's matter.
+/// An outcome that `record` took is in the journal; it stays there until the ledger acknowledged it and the hold store
+/// was told. An unknown commit is sent again, and the hold id makes that harmless.
 public final class Settler: SettlementSink, Sendable {
     private let ledger: any SettlementPosting
+    private let journal: any OutcomeJournal
     private let logger: Logger
-    private let clock = ContinuousClock()
     private let queue: Mutex<SettlementQueue>
     private let outbox: Mutex<PostingOutbox>
     private let wakeStream: AsyncStream<Void>
@@ -20,15 +22,16 @@ public final class Settler: SettlementSink, Sendable {
     let counters = SettlerCounters()
 
     /// - Parameters:
-    ///   - backlogMax: outcomes that may wait or be reserved before admission stops.
+    ///   - memoryMax: outcomes in memory; beyond it they are read from the journal.
     ///   - storePatience: how long a hold store that is away may hold up the end of the process.
     public init(
-        ledger: any SettlementPosting, logger: Logger, backlogMax: Int = 500_000,
-        storePatience: Duration = .seconds(10)
+        ledger: any SettlementPosting, journal: any OutcomeJournal, logger: Logger, memoryMax: Int = 20_000,
+        storePatience: Span = .seconds(10)
     ) {
         self.ledger = ledger
+        self.journal = journal
         self.logger = logger
-        self.queue = Mutex(SettlementQueue(limits: .init(backlogMax: backlogMax)))
+        self.queue = Mutex(SettlementQueue(limits: .init(memoryMax: memoryMax)))
         self.outbox = Mutex(PostingOutbox(patience: storePatience))
         (self.wakeStream, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.outboxStream, self.outboxWake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -36,29 +39,50 @@ public final class Settler: SettlementSink, Sendable {
 
     // MARK: Called by the data plane
 
-    public func reserve() -> Bool { self.queue.withLock { $0.reserve() } }
+    public func reserve() -> Bool { self.journal.reserve() }
 
-    public func giveBackReservation() { self.queue.withLock { $0.giveBack() } }
+    public func giveBackReservation() { self.journal.giveBackReservation() }
 
-    public func record(_ settlement: Settlement) {
-        self.take(settlement, reserved: true)
+    public func opened(_ worst: Settlement) { self.journal.open(worst) }
+
+    public func progressed(_ progress: ExchangeProgress) { self.journal.progressed(progress) }
+
+    public func record(
+        _ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void
+    ) -> Bool {
+        let sequence = self.take(settlement, reserved: true)
+        guard self.journal.isStrict, let sequence else { return false }
+        self.journal.whenDurable(sequence, completion)
+        return true
     }
 
     public func recordUnreserved(_ settlement: Settlement) {
-        self.take(settlement, reserved: false)
+        _ = self.take(settlement, reserved: false)
     }
 
-    private func take(_ settlement: Settlement, reserved: Bool) {
+    /// The journal and the queue take an outcome under one lock: the order of both is the same, and a watermark of the
+    /// one means the other.
+    private func take(_ settlement: Settlement, reserved: Bool) -> UInt64? {
         self.counters.count(settlement)
-        let mustWake = self.queue.withLock { queue in
-            if reserved { queue.giveBack() }
-            return queue.record(settlement, now: self.clock.now)
+        let (sequence, mustWake) = self.queue.withLock { queue in
+            let sequence = self.journal.end(settlement, reserved: reserved)
+            return (sequence, queue.record(JournaledOutcome(settlement, sequence: sequence), now: .now))
         }
         if mustWake { self.wake.yield() }
+        return sequence
     }
 
     /// Outcomes that the ledger has not acknowledged.
     public var backlog: Int { self.queue.withLock { $0.backlog } }
+
+    public func unposted() -> [Settlement] { self.queue.withLock { $0.unposted } }
+
+    /// Holds whose outcome waits for the ledger, or for the hold store to be told (rule F7).
+    public func unfinished() -> Set<HoldID> {
+        var holds = Set(self.unposted().map(\.hold))
+        self.outbox.withLock { holds.formUnion($0.untoldHolds) }
+        return holds
+    }
 
     // MARK: Running
 
@@ -86,9 +110,10 @@ public final class Settler: SettlementSink, Sendable {
         var wakes = self.wakeStream.makeAsyncIterator()
         while !Task.isCancelled {
             let draining = self.isDraining
-            switch self.queue.withLock({ $0.next(now: self.clock.now, draining: draining) }) {
+            switch self.queue.withLock({ $0.next(now: Moment.now, draining: draining) }) {
             case .send(let batch): await self.settle(batch)
-            case .wait(let until): try? await self.clock.sleep(until: until)
+            case .read(let from, let limit): self.refill(from: from, limit: limit)
+            case .wait(let until): try? await Task.sleep(nanoseconds: Moment.nanoseconds(until: until))
             case .busy: preconditionFailure("settle() finishes the batch before the next one is asked for")
             case .idle:
                 if draining { break }
@@ -102,22 +127,36 @@ public final class Settler: SettlementSink, Sendable {
     }
 
     private func settle(_ batch: [Settlement]) async {
-        let started = self.clock.now
+        let started = Moment.now
         do {
             let receipt = try await self.ledger.settle(batch)
-            self.queue.withLock { $0.committed() }
-            self.counters.batchSettled(rows: batch.count, took: started.duration(to: self.clock.now), receipt)
+            let through = self.queue.withLock { $0.committed() }
+            self.counters.batchSettled(rows: batch.count, took: Moment.now - started, receipt)
             self.report(receipt)
-            self.outbox.withLock { $0.add(batch, receipt) }
+            self.outbox.withLock { $0.add(batch, receipt, through: through) }
             self.outboxWake.yield()
         } catch {
             let pause = self.queue.withLock {
-                $0.failed(now: self.clock.now, jitter: Int.random(in: 0..<25))
+                $0.failed(now: Moment.now, jitter: Int.random(in: 0..<25))
             }
             self.counters.batchesFailed.wrappingAdd(1, ordering: .relaxed)
             self.logger.warning(
                 "settlement batch not acknowledged, will be sent again",
-                metadata: ["rows": "\(batch.count)", "pause": "\(pause)", "error": "\(error)"])
+                metadata: [
+                    "rows": "\(batch.count)", "pauseMilliseconds": "\(pause.milliseconds)",
+                    "error": "\(error)",
+                ])
+        }
+    }
+
+    private func refill(from sequence: UInt64, limit: Int) {
+        self.queue.withLock { queue in
+            let outcomes = self.journal.outcomes(from: sequence, limit: limit)
+            if outcomes.isEmpty {
+                self.logger.critical(
+                    "outcomes of the backlog are gone from the journal", metadata: ["from": "\(sequence)"])
+            }
+            queue.refill(outcomes, now: .now)
         }
     }
 
@@ -148,14 +187,16 @@ public final class Settler: SettlementSink, Sendable {
     private func post(_ postings: [PostedAccount], to holds: any HoldPosting) async -> Bool {
         do {
             try await holds.posted(postings)
-            self.outbox.withLock { $0.acknowledged() }
+            if let through = self.outbox.withLock({ $0.acknowledged() }) {
+                self.journal.acknowledge(through: through)
+            }
             return true
         } catch {
             let draining = self.isDraining
-            switch self.outbox.withLock({ $0.failed(now: self.clock.now, draining: draining) }) {
+            switch self.outbox.withLock({ $0.failed(now: Moment.now, draining: draining) }) {
             case .giveUp: return false
             case .again(let pause):
-                try? await self.clock.sleep(for: pause)
+                try? await Task.sleep(nanoseconds: UInt64(pause.nanoseconds))
                 return true
             }
         }
@@ -168,5 +209,18 @@ public final class Settler: SettlementSink, Sendable {
         self.logger.error(
             "hold store not told of settled holds",
             metadata: ["accounts": "\(untold.accounts)", "holds": "\(untold.holds)"])
+    }
+}
+
+extension Moment {
+    /// CLOCK_MONOTONIC.
+    static var now: Moment {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Moment(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+    }
+
+    static func nanoseconds(until moment: Moment) -> UInt64 {
+        UInt64(max(0, (moment - .now).nanoseconds))
     }
 }

@@ -1,4 +1,5 @@
 import Metering
+import MoneyPath
 import Synchronization
 
 /// What the settler counts; read at scrape time.
@@ -22,7 +23,7 @@ final class SettlerCounters: Sendable {
         }
     }
 
-    func batchSettled(rows: Int, took: Duration, _ receipt: SettlementReceipt) {
+    func batchSettled(rows: Int, took: Span, _ receipt: SettlementReceipt) {
         self.rows.wrappingAdd(rows, ordering: .relaxed)
         self.quarantined.wrappingAdd(receipt.quarantined.count, ordering: .relaxed)
         self.conflicts.wrappingAdd(receipt.conflicts, ordering: .relaxed)
@@ -73,11 +74,11 @@ private struct BatchHistogram {
     private static let boundsMilliseconds: [Int64] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
     private var counts = [Int](repeating: 0, count: BatchHistogram.boundsMilliseconds.count)
     private var count = 0
-    private var sum: Duration = .zero
+    private var sum: Span = .zero
 
-    mutating func add(_ took: Duration) {
+    mutating func add(_ took: Span) {
         self.count += 1
-        self.sum += took
+        self.sum = self.sum + took
         for (index, bound) in Self.boundsMilliseconds.enumerated() where took <= .milliseconds(bound) {
             self.counts[index] += 1
         }
@@ -95,11 +96,9 @@ private struct BatchHistogram {
             let seconds = ExactDecimal(coefficient: Int128(bound), scale: 3).description
             return sample("_bucket", [.init("le", seconds)], whole(count))
         }
-        let (seconds, attoseconds) = self.sum.components
-        let nanoseconds = Int128(seconds) * 1_000_000_000 + Int128(attoseconds / 1_000_000_000)
         return buckets + [
             sample("_bucket", [.init("le", "+Inf")], whole(self.count)),
-            sample("_sum", [], ExactDecimal(coefficient: nanoseconds, scale: 9)),
+            sample("_sum", [], ExactDecimal(coefficient: Int128(self.sum.nanoseconds), scale: 9)),
             sample("_count", [], whole(self.count)),
         ]
     }

@@ -129,6 +129,12 @@ final class RecordingSettlements: SettlementSink {
         var isFull = false
         var settlements: [Settlement] = []
         var violations: [String] = []
+        /// What would be settled if the process died, by hold.
+        var opened: [HoldID: Settlement] = [:]
+        var progress: [ExchangeProgress] = []
+        /// As with JOURNAL_SYNC=strict: each outcome is safe when the test says so.
+        var isStrict = false
+        var unsafe: [@Sendable () -> Void] = []
 
         var openReservations: Int { self.reserved - self.givenBack - self.settlements.count }
     }
@@ -149,13 +155,46 @@ final class RecordingSettlements: SettlementSink {
         }
     }
 
-    func record(_ settlement: Settlement) {
+    func opened(_ worst: Settlement) {
         self.watched.update { state in
+            if state.opened[worst.hold] != nil { state.violations.append("an exchange was opened twice") }
+            if worst.kind != .orphan || worst.authority != .recovery {
+                state.violations.append("what is opened is an orphan of authority 1")
+            }
+            state.opened[worst.hold] = worst
+        }
+    }
+
+    func progressed(_ progress: ExchangeProgress) {
+        self.watched.update { state in
+            if state.opened[progress.hold] == nil { state.violations.append("progress without an opening") }
+            state.progress.append(progress)
+        }
+    }
+
+    func unposted() -> [Settlement] { [] }
+
+    /// Strict: what waits is safe now.
+    func becameSafe() {
+        let waiting = self.watched.update { state in
+            defer { state.unsafe = [] }
+            return state.unsafe
+        }
+        for completion in waiting { completion() }
+    }
+
+    func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool {
+        self.watched.update { state in
+            if state.isStrict { state.unsafe.append(completion) }
+            if settlement.charge.amount > .zero, state.opened[settlement.hold] == nil {
+                state.violations.append("charged for an exchange that was never opened")
+            }
             if state.settlements.contains(where: { $0.hold == settlement.hold }) {
                 state.violations.append("hold \(settlement.hold) was settled twice")
             }
             state.settlements.append(settlement)
             if state.openReservations < 0 { state.violations.append("recorded without a reservation") }
+            return state.isStrict
         }
     }
 
@@ -279,6 +318,8 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
         self.checkLoop()
         self.store.capture(settlement)
     }
+
+    func progressed(_ hold: HoldID, charge: Millicredits) { self.checkLoop() }
 
     func release(_ hold: HoldID, of account: AccountID) {
         self.checkLoop()

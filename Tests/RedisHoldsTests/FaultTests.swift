@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 import NIOSSL
 import Testing
@@ -10,9 +11,9 @@ import Testing
 @Suite struct FaultTests {
     private func warmRig(
         server: TestRedis = .shared,
-        _ adjust: @escaping @Sendable (inout RedisHoldSettings) -> Void = { _ in }
+        _ adjust: @escaping @Sendable (inout HoldSessionSettings) -> Void = { _ in }
     ) async throws -> SessionRig {
-        let rig = try await SessionRig(server: server, faults: true) { $0.breakerFailuresMax = 3 }
+        let rig = try await SessionRig(server: server, faults: true) { $0.session.breakerFailuresMax = 3 }
         rig.ledger.set(rig.account, balance: 1000)
         try await rig.placeAndRelease()
         await rig.adjust(adjust)
@@ -191,7 +192,8 @@ import Testing
         try await eventually("the session is back") { await session.onLoop { $0.link.isReady } }
         try await relay.holdCommands()
         await session.onLoop { session in
-            if let hold = session.live[hold] { session.sendReassert(hold, raise: false) }
+            session.machine.sendReassert(hold, raise: false, now: .now)
+            session.perform()
         }
         await rig.capture(hold, 70)
         // The ledger has it and POSTED has passed, while both commands wait.
@@ -230,6 +232,9 @@ import Testing
         let hold = freshHold()
         _ = await rig.place(rig.request(400, hold: hold))
         _ = try await rig.client.command("FLUSHALL")
+        // Whoever comes before all holds are back is told to come again.
+        #expect(await rig.place(rig.request(1)) == .unavailable(.recovering))
+        try await rig.recovered()
         #expect(await rig.place(rig.request(601)) == .short(available: Millicredits(600)))
         #expect(
             await rig.place(rig.request(600))
@@ -253,6 +258,7 @@ import Testing
         await rig.capture(spent, 60)
         try server.restart()
         try await rig.settled()
+        try await rig.recovered()
         let client = try await ScriptClient(server.url)
         let audit = try await client.audit(rig.account)
         #expect(audit.problems == [] && audit.held == 400 && audit.captured == 0)
@@ -311,7 +317,7 @@ import Testing
         await rig.capture(hold, 20)
         let session = rig.session
         try await eventually("CAPTURE was refused") {
-            await session.onLoop { $0.live[hold].map { $0.failures > 0 } ?? false }
+            await session.onLoop { $0.machine.live[hold].map { $0.failures > 0 } ?? false }
         }
         _ = try await rig.client.command("CONFIG", "SET", "min-replicas-to-write", "0")
         try await rig.settled()

@@ -1,8 +1,10 @@
 import Metering
+
 import NIOCore
 import Synchronization
 import Testing
 
+@testable import MoneyPath
 @testable import RedisHolds
 
 /// The life of holds without faults of the network.
@@ -105,7 +107,7 @@ import Testing
         for _ in 0..<50 { waiting.append(await rig.start(rig.request(100))) }
         let session = rig.session
         try await eventually("all were found short") {
-            await session.onLoop { $0.live.values.count { $0.pendingRefusal != nil } == 50 }
+            await session.onLoop { $0.machine.live.values.count { $0.pendingRefusal != nil } == 50 }
         }
         rig.ledger.answerAll()
         for pending in waiting { #expect(await pending.answer() == .short(available: Millicredits(0))) }
@@ -189,7 +191,7 @@ import Testing
     }
 
     @Test func aTouchRenewsTheLeaseAndPutsBackWhatIsGone() async throws {
-        let rig = try await SessionRig { $0.touchEvery = .milliseconds(40) }
+        let rig = try await SessionRig { $0.session.touchEvery = .milliseconds(40) }
         rig.ledger.set(rig.account, balance: 1000)
         let hold = freshHold()
         _ = await rig.place(rig.request(100, hold: hold))

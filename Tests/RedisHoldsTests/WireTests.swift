@@ -1,4 +1,5 @@
 import Metering
+import MoneyPath
 import NIOCore
 import Testing
 
@@ -95,11 +96,11 @@ import Testing
     }
 
     @Test func anEpochChangesWithEachOfItsParts() {
-        let base = Greeting(runID: "r", replicationID: "m", epochKey: "k")
+        let base = NodeIdentity(runID: "r", replicationID: "m", epochKey: "k")
         var epochs: Set<String> = [base.epoch(ledgerGeneration: 1), base.epoch(ledgerGeneration: 2)]
-        epochs.insert(Greeting(runID: "r2", replicationID: "m", epochKey: "k").epoch(ledgerGeneration: 1))
-        epochs.insert(Greeting(runID: "r", replicationID: "m2", epochKey: "k").epoch(ledgerGeneration: 1))
-        epochs.insert(Greeting(runID: "r", replicationID: "m", epochKey: "k2").epoch(ledgerGeneration: 1))
+        epochs.insert(NodeIdentity(runID: "r2", replicationID: "m", epochKey: "k").epoch(ledgerGeneration: 1))
+        epochs.insert(NodeIdentity(runID: "r", replicationID: "m2", epochKey: "k").epoch(ledgerGeneration: 1))
+        epochs.insert(NodeIdentity(runID: "r", replicationID: "m", epochKey: "k2").epoch(ledgerGeneration: 1))
         #expect(epochs.count == 5 && epochs.allSatisfy { $0.utf8.count == 16 })
         #expect(base.epoch(ledgerGeneration: 1) == base.epoch(ledgerGeneration: 1))
     }

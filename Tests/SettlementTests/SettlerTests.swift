@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import Synchronization
 import Testing
 
@@ -77,13 +78,15 @@ struct AbsentHolds: HoldPosting {
 func everythingRecordedIsPostedOnceAndTheStoreIsTold(failEvery: Int) async {
     let ledger = FlakyLedger(failEvery: failEvery)
     let holds = FlakyHolds()
-    let settler = Settler(ledger: ledger, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let settler = Settler(
+        ledger: ledger, journal: UnjournaledOutcomes(),
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     await withTaskGroup { group in
         group.addTask { await settler.run(telling: holds) }
         group.addTask {
             for number in 0..<3000 {
                 #expect(settler.reserve())
-                settler.record(outcome(UInt64(number)))
+                _ = settler.record(outcome(UInt64(number))) {}
                 if number % 700 == 0 { await Task.yield() }
             }
             settler.drain()
@@ -107,7 +110,9 @@ func everythingRecordedIsPostedOnceAndTheStoreIsTold(failEvery: Int) async {
     let logger = Logger(label: "test") { _ in
         LineCollector(lines: { line in lines.withLock { $0.append(line) } })
     }
-    let settler = Settler(ledger: FlakyLedger(failEvery: 0), logger: logger, storePatience: .milliseconds(50))
+    let settler = Settler(
+        ledger: FlakyLedger(failEvery: 0), journal: UnjournaledOutcomes(), logger: logger,
+        storePatience: .milliseconds(50))
     for number in 1...3 { settler.recordUnreserved(outcome(UInt64(number))) }
     settler.drain()
     await settler.run(telling: AbsentHolds())

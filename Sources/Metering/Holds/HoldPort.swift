@@ -11,6 +11,10 @@ public protocol HoldSession: AnyObject, Sendable {
     /// it.
     func capture(_ settlement: Settlement)
 
+    /// What the exchange has consumed so far: a reaper charges it if this process dies with its journal. Goes out with
+    /// the next renewal of the lease. `.zero`: nothing was sent upstream yet.
+    func progressed(_ hold: HoldID, charge: Millicredits)
+
     /// Gives the whole hold back: the exchange was free.
     func release(_ hold: HoldID, of account: AccountID)
 }
@@ -85,6 +89,8 @@ public enum HoldsUnavailable: String, Sendable, Hashable, CaseIterable {
     case breakerOpen = "breaker_open"
     case ledgerUnreachable = "ledger_unreachable"
     case storeRefused = "store_refused"
+    /// The store may have lost data, and not every instance has put its holds back yet (rule E2): seconds at most.
+    case recovering = "recovering"
 }
 
 /// What the settler tells the hold store after a commit (rule R7). May be called from any thread.

@@ -86,15 +86,35 @@ public struct SettlementReceipt: Sendable, Hashable {
     }
 }
 
-/// Where the data plane leaves its outcomes, before the last byte goes to the client. Never blocks, never
-/// fails.
+/// What a running exchange has consumed so far, as far as it was seen.
+public struct ExchangeProgress: Sendable, Hashable {
+    public var hold: HoldID
+    public var outputTokens: Int64
+    /// Of input and output so far.
+    public var charge: Charge
+
+    public init(hold: HoldID, outputTokens: Int64, charge: Charge) {
+        self.hold = hold
+        self.outputTokens = outputTokens
+        self.charge = charge
+    }
+}
+
+/// Where the data plane leaves what it owes the ledger. Never blocks, never fails.
 public protocol SettlementSink: Sendable {
     /// Sets room aside for one exchange, before it is admitted (rule J3). false: stop admitting.
     func reserve() -> Bool
     /// Ends a reservation whose exchange will record nothing.
     func giveBackReservation()
-    /// Takes an outcome, and the reservation of its exchange with it.
-    func record(_ settlement: Settlement)
+    /// The request goes upstream now. `worst` (an orphan of authority 1) is what is settled if this process dies.
+    func opened(_ worst: Settlement)
+    /// Said about once per second while output passes.
+    func progressed(_ progress: ExchangeProgress)
+    /// Takes an outcome, and the reservation of its exchange with it. The end of the reply may go to the client now,
+    /// or, if this returns true, when `completion` is called (on any thread).
+    func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool
     /// Takes an outcome that no reservation stands for (a VOID after an unknown PLACE, an adopted capture).
     func recordUnreserved(_ settlement: Settlement)
+    /// Outcomes that the ledger is not known to have, as many as are in memory (rule E2).
+    func unposted() -> [Settlement]
 }

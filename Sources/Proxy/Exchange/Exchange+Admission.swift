@@ -197,6 +197,8 @@ extension Exchange {
             self.grant = amount
             self.balance = balance
             self.sentCap = plan.cap(under: amount)
+            // Nothing was sent yet: a reaper that reads this charges nothing.
+            self.loop.holds.progressed(self.hold, charge: .zero)
             self.awaitUpstream(fresh: false)
         case .giveBack:
             guard let account = self.account else { return }

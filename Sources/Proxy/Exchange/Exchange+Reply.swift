@@ -25,6 +25,10 @@ extension Exchange {
 
     /// Tells the client the end of its reply and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
+        if self.awaitsSafety, self.connection != nil {
+            self.endWhenSafe = end
+            return
+        }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed, .clientGone)
             return
@@ -50,6 +54,7 @@ extension Exchange {
             self.writeReceipt(relay, on: connection)
             connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
         case .passing:
+            self.writePayload(relay.body)
             connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
         case .unreadable:
             preconditionFailure("upstreamHead() drops an unreadable response before its end")

@@ -19,6 +19,7 @@ extension Exchange: UpstreamBorrower {
             self.request, edits: edits, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
         let now = NIODeadline.now()
+        self.openJournal()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
         connection.send(bytes)
@@ -89,6 +90,8 @@ extension Exchange: UpstreamBorrower {
             self.relay?.mode = .error
             let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
             self.relay?.mode = .stream(tap)
+            // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
+            if tap.sawDone { self.settle(.upstreamEnded, complete: true) }
             self.forward(released, of: bytes)
         case .gathering(var scanner):
             self.relay?.mode = .error
@@ -99,7 +102,7 @@ extension Exchange: UpstreamBorrower {
             self.relay?.mode = .error
             bytes.withUnsafeReadableBytes { scanner.feed($0) }
             self.relay?.mode = .passing(scanner)
-            self.writePayload(bytes)
+            self.passOn(bytes)
         case .error:
             self.relay?.body.writeImmutableBuffer(bytes)
             if let size = self.relay?.body.readableBytes,
@@ -151,7 +154,7 @@ extension Exchange: UpstreamBorrower {
         guard let connection = self.connection, let relay = self.relay else { return }
         let count = released.byteCount
         guard count > 0 else { return }
-        connection.write { out in
+        let write: (inout ByteBuffer) -> Void = { out in
             ReplyWriter.beginChunk(count, chunked: relay.chunked, into: &out)
             if !released.carried.isEmpty { out.writeBytes(released.carried) }
             bytes.withUnsafeReadableBytes { raw in
@@ -161,6 +164,7 @@ extension Exchange: UpstreamBorrower {
             }
             ReplyWriter.endChunk(chunked: relay.chunked, into: &out)
         }
+        if self.awaitsSafety { write(&self.heldTail) } else { connection.write(write) }
     }
 
     private func gather(_ bytes: ByteBuffer) {
@@ -192,11 +196,22 @@ extension Exchange: UpstreamBorrower {
         self.relay?.body = ByteBuffer()
         self.giveBackBudget()
         self.startReply(length: length)
-        if gathered.readableBytes > 0 { self.writePayload(gathered) }
+        if gathered.readableBytes > 0 { self.passOn(gathered) }
     }
 
-    private func writePayload(_ bytes: ByteBuffer) {
-        guard let connection = self.connection, let relay = self.relay else { return }
+    /// The last piece always stays here: with it a reply of known length is complete, and before that its outcome has
+    /// to be recorded.
+    private func passOn(_ bytes: ByteBuffer) {
+        guard let relay = self.relay else { return }
+        let previous = relay.body
+        relay.body = bytes
+        self.writePayload(previous)
+    }
+
+    func writePayload(_ bytes: ByteBuffer) {
+        guard let connection = self.connection, let relay = self.relay, bytes.readableBytes > 0 else {
+            return
+        }
         connection.write { ReplyWriter.beginChunk(bytes.readableBytes, chunked: relay.chunked, into: &$0) }
         connection.write(buffer: bytes)
         connection.write { ReplyWriter.endChunk(chunked: relay.chunked, into: &$0) }

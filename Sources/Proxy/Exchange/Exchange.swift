@@ -58,6 +58,13 @@ final class Exchange {
     /// Bytes of a held-back reply that count against the process' budget.
     var budgeted = 0
     private(set) var isOver = false
+    /// The outcome is on its way to the disk: until it is there, the end of the reply stays here (JOURNAL_SYNC=strict).
+    var awaitsSafety = false
+    var heldTail = ByteBuffer()
+    var endWhenSafe: ReplyEnd?
+    /// The journal knows that the request went upstream.
+    private var isOpened = false
+    private var outputTold: Int64 = 0
     /// What the connection had sent before this reply.
     private let bytesSentBefore: Int
     private var bytesSentAtHangUp = 0
@@ -265,7 +272,63 @@ final class Exchange {
         precondition(
             self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
         self.hasReservation = false
-        self.loop.dependencies.settlements.record(settlement)
+        let (eventLoop, bound) = (
+            self.loop.eventLoop, NIOLoopBound(self, eventLoop: self.loop.eventLoop)
+        )
+        self.awaitsSafety = self.loop.dependencies.settlements.record(settlement) {
+            eventLoop.execute { bound.value.becameSafe() }
+        }
+    }
+
+    /// The outcome is on the disk: what was held back goes on.
+    private func becameSafe() {
+        guard self.awaitsSafety else { return }
+        self.awaitsSafety = false
+        let tail = self.heldTail
+        self.heldTail = ByteBuffer()
+        if tail.readableBytes > 0, let connection = self.connection {
+            connection.write(buffer: tail)
+            connection.flush()
+        }
+        guard let end = self.endWhenSafe, !self.isOver else { return }
+        self.endWhenSafe = nil
+        self.endReply(end)
+    }
+
+    // MARK: For those who find us dead
+
+    /// The request goes upstream now: the journal learns what is settled if this process dies (rule J8), and the hold
+    /// what a reaper charges if its disk dies with it.
+    func openJournal() {
+        guard !self.isOpened, let plan = self.plan, let account = self.account else { return }
+        self.isOpened = true
+        let usage = Usage(input: plan.inputEstimateTokens, output: 0)
+        let charge = self.estimatedCharge(plan, usage)
+        var worst = self.settlement(plan, account, .orphan, usage, charge, .proxyDied)
+        worst.authority = .recovery
+        self.loop.dependencies.settlements.opened(worst)
+        self.loop.holds.progressed(self.hold, charge: charge.amount)
+    }
+
+    /// To be called once per second: what passed meanwhile is told.
+    func tellProgress() {
+        guard self.isOpened, !self.machine.isSettled, let plan = self.plan, let relay = self.relay else {
+            return
+        }
+        let output = relay.visibleOutput
+        guard output > self.outputTold else { return }
+        self.outputTold = output
+        let charge = self.estimatedCharge(plan, Usage(input: plan.inputEstimateTokens, output: output))
+        self.loop.dependencies.settlements.progressed(
+            ExchangeProgress(hold: self.hold, outputTokens: output, charge: charge))
+        self.loop.holds.progressed(self.hold, charge: charge.amount)
+    }
+
+    private func estimatedCharge(_ plan: AdmissionPlan, _ usage: Usage) -> Charge {
+        plan.price.settledCharge(
+            for: usage, estimatedBecause: .proxyDied, served: self.relay.map(\.servedTier) ?? .default,
+            permitted: plan.bounds.permittedTiers, hold: self.grant, mode: plan.mode
+        ).charge
     }
 
     private func settlement(

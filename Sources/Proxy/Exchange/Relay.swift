@@ -23,7 +23,7 @@ final class Relay {
     let head: ResponseHead
     /// Holds the bytes that the ranges of `head` refer to, until `slim`.
     private(set) var headBytes: ByteBuffer
-    /// The body of `gathering` and `error`.
+    /// The body of `gathering` and `error`; the last piece of `passing`.
     var body = ByteBuffer()
     /// The head went to the client.
     var replyStarted = false
@@ -56,6 +56,16 @@ final class Relay {
     var isInsideReleasedLine: Bool {
         if case .stream(let tap) = self.mode { return tap.isInsideReleasedLine }
         return false
+    }
+
+    /// Visible output so far, in estimated tokens.
+    var visibleOutput: Int64 {
+        switch self.mode {
+        case .stream(let tap): Int64(tap.visibleDeltas)
+        case .gathering(let scanner), .passing(let scanner):
+            TokenEstimate.tokens(textBytes: scanner.visibleBytes)
+        case .error, .unreadable: 0
+        }
     }
 
     var retryAfterSeconds: Int? {
@@ -110,12 +120,12 @@ final class Relay {
         case .stream(let tap):
             evidence.response = .success(complete: complete)
             evidence.usage = usage(tap.report, malformed: tap.malformedUsage)
-            evidence.visibleOutput = Int64(tap.visibleDeltas)
+            evidence.visibleOutput = self.visibleOutput
             evidence.streamError = tap.sawErrorFrame
         case .gathering(let scanner), .passing(let scanner):
             evidence.response = .success(complete: complete)
             evidence.usage = usage(scanner.report, malformed: scanner.malformedUsage)
-            evidence.visibleOutput = TokenEstimate.tokens(textBytes: scanner.visibleBytes)
+            evidence.visibleOutput = self.visibleOutput
         case .error:
             evidence.response = .error(complete: complete)
         case .unreadable:

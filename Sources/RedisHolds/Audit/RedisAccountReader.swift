@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 
 /// Reads single accounts on a connection of its own, for people who look at their balance.
@@ -66,7 +67,7 @@ private final class RedisAccountReading: RedisLinkOwner, @unchecked Sendable {
         return answer.futureResult
     }
 
-    func linkIsReady(_ greeting: Greeting) {}
+    func linkIsReady(_ node: NodeIdentity) {}
 
     func linkLost(_ unanswered: [Slot]) {
         for slot in unanswered { slot.promise.fail(RedisAuditFailure.interrupted) }

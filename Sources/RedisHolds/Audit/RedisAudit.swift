@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 
 /// Reads every account in Redis, for `tollgate verify`. Each account is read atomically; the set of accounts
@@ -69,7 +70,7 @@ final class RedisAuditRun: RedisLinkOwner, @unchecked Sendable {
         return self.promise.futureResult
     }
 
-    func linkIsReady(_ greeting: Greeting) { self.scan(from: "0") }
+    func linkIsReady(_ node: NodeIdentity) { self.scan(from: "0") }
 
     func linkLost(_ unanswered: [Slot]) { self.finish(.failure(.interrupted)) }
 

@@ -1,22 +1,7 @@
-/// What a node said about itself when the connection was made.
-struct Greeting: Sendable, Hashable {
-    var runID = ""
-    var replicationID = ""
-    var epochKey = ""
+import MoneyPath
 
-    /// Rule E1: everything that changes when a node may have forgotten something.
-    func epoch(ledgerGeneration: Int64) -> String {
-        // FNV-1a: this detects accidents, not adversaries.
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in "\(self.runID)|\(self.replicationID)|\(self.epochKey)|\(ledgerGeneration)".utf8 {
-            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-        }
-        hash = (hash ^ (hash >> 32)) &* 0xd6e8_feb8_6659_fd93
-        hash ^= hash >> 32
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-
+/// How a node is asked what it is.
+enum Greeting {
     static let epochKeyName = "tollgate:epoch"
 
     /// A fresh value for the epoch key, used when there is none.

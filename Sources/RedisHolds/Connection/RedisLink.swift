@@ -1,4 +1,5 @@
 import Logging
+import MoneyPath
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -7,7 +8,7 @@ import NIOSSL
 protocol RedisLinkOwner: AnyObject, Sendable {
     associatedtype Slot
     /// Connected, authenticated, scripts loaded. Commands may be sent.
-    func linkIsReady(_ greeting: Greeting)
+    func linkIsReady(_ node: NodeIdentity)
     func linkReceived(_ reply: borrowing RedisReply, for slot: Slot)
     /// The connection died with these commands unanswered: executed, or not, or still to be executed.
     func linkLost(_ unanswered: [Slot])
@@ -51,7 +52,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private var flushIsScheduled = false
     private var isReading = false
     private var reader = RedisReplyReader()
-    private var greeting = Greeting()
+    private var greeting = NodeIdentity()
     /// Per script: `$7 EVALSHA $40 <digest> $1 1` as RESP.
     private var evaluations: [[UInt8]] = Array(repeating: [], count: HoldScript.all.count)
     private var reloadsExpected = 0
@@ -151,7 +152,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
             return
         }
         self.state = .greeting(channel)
-        self.greeting = Greeting()
+        self.greeting = NodeIdentity()
         self.reader = RedisReplyReader()
         self.outgoing = channel.allocator.buffer(capacity: 32 << 10)
         self.lastProgress = .now()

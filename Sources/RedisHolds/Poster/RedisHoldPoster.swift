@@ -1,14 +1,18 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 
-/// Hands committed balances to Redis over a connection of its own (rules R7, G2).
+/// Hands committed balances to Redis over a connection of its own (rules R7, G2), and performs what the epoch gate
+/// asks for (E2): on this connection a capture that is written again always comes before its POSTED.
 // SAFETY: mutable state is confined to `loop`; async callers hop onto it.
 public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Sendable {
-    struct Slot {
-        let pending: PendingPost
-        let news: News
-        var wasSentAgain = false
+    enum Slot {
+        case news(News, PendingPost, wasSentAgain: Bool)
+        case recapture(epoch: String)
+        case members(epoch: String)
+        case epochKey
+        case ignored
     }
 
     enum News {
@@ -17,21 +21,33 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     }
 
     let loop: any EventLoop
-    private let link: RedisLink<RedisHoldPoster>
-    private let epochs: EpochWatch
+    let link: RedisLink<RedisHoldPoster>
+    let epochs: EpochWatch
+    let boot: BootID
     private let settings: RedisHoldSettings
-    private let logger: Logger
+    let logger: Logger
     private var upkeep: RepeatedTask?
+    private var ticks = 0
+    /// The epoch key is read every so many ticks of the gate.
+    private static let ticksPerPoll = 5
+    /// Tells the sessions; set before `start`.
+    var sessions: (any EpochFollowers)?
+    /// Outcomes that the ledger is not known to have; set before `start`.
+    var unposted: () -> [Settlement] = { [] }
+    // For RedisHoldPoster+Epoch.
+    var epochKey = ""
+    var generation: Int64 = 1
+    var recapturing: (epoch: String, left: Int)?
     /// More ids than this per account go in several commands, so that no script runs for long.
     private static let holdsPerCommand = 500
 
     init(
-        loop: any EventLoop, link: RedisLink<RedisHoldPoster>, epochs: EpochWatch,
-        settings: RedisHoldSettings,
-        logger: Logger
+        loop: any EventLoop, link: RedisLink<RedisHoldPoster>, boot: BootID, epochs: EpochWatch,
+        settings: RedisHoldSettings, logger: Logger
     ) {
         self.loop = loop
         self.link = link
+        self.boot = boot
         self.epochs = epochs
         self.settings = settings
         self.logger = logger
@@ -40,15 +56,28 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     func start() {
         self.loop.assertInEventLoop()
         self.link.start(owner: self)
-        self.upkeep = self.loop.scheduleRepeatedTask(
-            initialDelay: self.settings.upkeepEvery, delay: self.settings.upkeepEvery
-        ) { _ in self.link.checkStall(now: .now()) }
+        let every = TimeAmount.nanoseconds(EpochGate.askEvery.nanoseconds)
+        self.upkeep = self.loop.scheduleRepeatedTask(initialDelay: every, delay: every) { _ in self.keepUp() }
+        self.epochs.whenActionsCome { self.loop.execute { self.performGate() } }
+    }
+
+    private func keepUp() {
+        self.ticks += 1
+        self.epochs.tick()
+        guard self.ticks % Self.ticksPerPoll == 0 else { return }
+        self.link.checkStall(now: .now())
+        self.pollEpochKey()
     }
 
     func stop() {
         self.loop.assertInEventLoop()
         self.upkeep?.cancel()
         self.link.stop()
+    }
+
+    /// Recaptures speak under a loop name of their own.
+    var fencePrefix: [UInt8] {
+        preparedArgument("\(self.boot).p") + preparedArgument("\(self.generation)") + preparedArgument("1")
     }
 
     // MARK: HoldPosting
@@ -66,7 +95,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         try await self.deliver { poster, pending in
             for gate in gates {
                 pending.expectOne()
-                poster.send(Slot(pending: pending, news: .gate(gate)))
+                poster.send(.gate(gate), pending, again: false)
             }
         }
     }
@@ -92,59 +121,53 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
             let part = rest.prefix(Self.holdsPerCommand)
             rest = rest.dropFirst(part.count)
             pending.expectOne()
-            self.send(Slot(pending: pending, news: .balance(posting.balance, part)))
+            self.send(.balance(posting.balance, part), pending, again: false)
         } while !rest.isEmpty
     }
 
-    private func send(_ slot: Slot) {
-        switch slot.news {
-        case .balance(let balance, let settled): self.send(balance, settled, slot)
-        case .gate(let gate): self.send(gate, slot)
-        }
-    }
-
-    private func send(_ balance: LedgerBalance, _ settled: ArraySlice<SettledHold>, _ slot: Slot) {
-        self.link.send(
-            slot, .posted, of: balance.account, arguments: 3 + 2 * settled.count,
-            argumentBytes: 60 + settled.count * 56
-        ) { cursor in
-            cursor.argument(balance.generation)
-            cursor.argument(balance.version)
-            cursor.argument(balance.balance.value)
-            for hold in settled {
-                cursor.argument(hold.hold)
-                cursor.argument(hold.amount.value)
-            }
-        }
-    }
-
-    private func send(_ gate: AccountGate, _ slot: Slot) {
-        self.link.send(slot, .gate, of: gate.account, arguments: 3, argumentBytes: 60) { cursor in
-            cursor.argument(gate.version)
-            cursor.argument(gate.floor.value)
-            cursor.argument(gate.blocked ? 1 : 0)
+    private func send(_ news: News, _ pending: PendingPost, again: Bool) {
+        let slot = Slot.news(news, pending, wasSentAgain: again)
+        switch news {
+        case .balance(let balance, let settled): self.link.send(balance, settled, slot)
+        case .gate(let gate): self.link.send(gate, slot)
         }
     }
 
     // MARK: RedisLinkOwner
 
-    func linkIsReady(_ greeting: Greeting) {}
+    func linkIsReady(_ node: NodeIdentity) {
+        self.epochKey = node.epochKey
+        self.resumeRecapture()
+        self.performGate()
+    }
 
     func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) {
-        guard let refusal = reply.refusal else { return slot.pending.acknowledgeOne() }
-        guard refusal == .noScript, !slot.wasSentAgain, self.link.isReady else {
+        switch slot {
+        case .news(let news, let pending, let wasSentAgain):
+            self.answered(reply.refusal, news, pending, wasSentAgain)
+        case .recapture(let epoch): self.recaptured(epoch, reply.refusal)
+        case .members(let epoch): self.membersRead(epoch, reply)
+        case .epochKey: self.epochKeyRead(reply.text)
+        case .ignored: break
+        }
+    }
+
+    private func answered(
+        _ refusal: StoreRefusal?, _ news: News, _ pending: PendingPost, _ wasSentAgain: Bool
+    ) {
+        guard let refusal else { return pending.acknowledgeOne() }
+        guard refusal == .noScript, !wasSentAgain, self.link.isReady else {
             self.logger.warning("redis refused a posting", metadata: ["code": "\(refusal.label)"])
             if refusal.mustReconnect { self.link.reconnect() }
-            return slot.pending.fail(.refused(code: refusal.label))
+            return pending.fail(.refused(code: refusal.label))
         }
         self.link.reloadScripts()
-        var again = slot
-        again.wasSentAgain = true
-        self.send(again)
+        self.send(news, pending, again: true)
     }
 
     func linkLost(_ unanswered: [Slot]) {
-        for slot in unanswered { slot.pending.fail(.disconnected) }
+        self.generation += 1
+        for case .news(_, let pending, _) in unanswered { pending.fail(.disconnected) }
     }
 }
 

@@ -72,18 +72,21 @@ struct CommandCursor {
         self.lineEnd()
     }
 
-    /// `<input estimate>|<price id>|<endpoint>|` : the tail of an `h:` value; progress is empty at first.
+    /// `<input estimate>|<price id>|<endpoint>|`  and the progress: the tail of an `h:` value; nil progress is empty.
     @inline(__always)
-    mutating func meta(of request: PlaceRequest) {
+    mutating func meta(of request: PlaceRequest, progress: Millicredits?) {
         let estimate = request.inputEstimate.value
         let endpoint = request.endpoint.rawValue
-        self.length(Self.digitCount(estimate) + request.priceID.utf8.count + endpoint.utf8.count + 3)
+        self.length(
+            Self.digitCount(estimate) + request.priceID.utf8.count + endpoint.utf8.count + 3
+                + (progress.map { Self.digitCount($0.value) } ?? 0))
         self.digits(estimate)
         self.put(UInt8(ascii: "|"))
         self.put(request.priceID)
         self.put(UInt8(ascii: "|"))
         self.put(endpoint)
         self.put(UInt8(ascii: "|"))
+        if let progress { self.digits(progress.value) }
         self.lineEnd()
     }
 

@@ -1,4 +1,5 @@
 import CHiredis
+import MoneyPath
 
 /// One reply, parsed by hiredis; freed with this value.
 struct RedisReply: ~Copyable {

@@ -63,7 +63,8 @@ final class Deployment: Sendable {
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
             directoryChanged: { directory.nudge() })
         self.settler = Settler(
-            ledger: PostgresLedger(pool: self.settlementPool, logger: logger), logger: logger)
+            ledger: PostgresLedger(pool: self.settlementPool, logger: logger), journal: UnjournaledOutcomes(),
+            logger: logger)
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         self.holds = try RedisHolds(
             url: configuration.redisURL.value, boot: self.boot, accounts: self.ledger, sink: self.settler,

@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -53,7 +54,7 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
         try await self.ready.futureResult.get()
     }
 
-    func linkIsReady(_ greeting: Greeting) { self.ready.succeed() }
+    func linkIsReady(_ node: NodeIdentity) { self.ready.succeed() }
     func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) { slot.succeed(Answer(reply)) }
     func linkLost(_ unanswered: [Slot]) { for slot in unanswered { slot.succeed(.error("LOST")) } }
 

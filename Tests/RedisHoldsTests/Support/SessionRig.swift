@@ -1,5 +1,6 @@
 import Logging
 import Metering
+import MoneyPath
 import NIOCore
 import NIOPosix
 import Testing
@@ -25,8 +26,8 @@ struct SessionRig {
         var settings = RedisHoldSettings()
         settings.upkeepEvery = .milliseconds(20)
         // Tests run beside compilers: a deadline must mean a fault, never a slow machine.
-        settings.placeDeadline = .seconds(10)
-        settings.ledgerDeadline = .seconds(20)
+        settings.session.placeDeadline = .seconds(10)
+        settings.session.ledgerDeadline = .seconds(20)
         adjust(&settings)
         self.server = server
         self.relay = faults ? try await FaultRelay(to: server.port) : nil
@@ -35,10 +36,13 @@ struct SessionRig {
             accounts: self.ledger, sink: self.sink,
             group: ScriptClient.group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             settings: settings)
+        self.holds.live([bootA])
         self.session = try await self.holds.makeSession(on: ScriptClient.group.next())
         self.client = try await ScriptClient(server.url, tls: settings.tls)
         let session = self.session
-        try await eventually("the session connects") { await session.onLoop { $0.link.isReady } }
+        try await eventually("the session admits") {
+            await session.onLoop { $0.link.isReady && $0.machine.isAdmitting }
+        }
         let poster = self.holds.poster
         try await eventually("the poster connects") { (try? await poster.posted([])) != nil }
     }
@@ -86,15 +90,23 @@ struct SessionRig {
         try await eventually("every end is acknowledged") {
             await session.onLoop { session in
                 session.link.isReady
-                    && session.live.values.allSatisfy { $0.track.phase == .held && !$0.mustRaise }
+                    && session.machine.live.values.allSatisfy { $0.track.phase == .held && !$0.mustRaise }
                     && session.link.unanswered == 0
             }
         }
     }
 
+    /// After a loss of data: everything is back, and admission open again.
+    func recovered() async throws {
+        let session = self.session
+        try await eventually("the epoch gate opens") {
+            await session.onLoop { $0.link.isReady && $0.machine.isAdmitting }
+        }
+    }
+
     /// Changes times while the session runs: a test warms its account first, however slow the machine is.
-    func adjust(_ change: @escaping @Sendable (inout RedisHoldSettings) -> Void) async {
-        await self.session.onLoop { change(&$0.settings) }
+    func adjust(_ change: @escaping @Sendable (inout HoldSessionSettings) -> Void) async {
+        await self.session.onLoop { change(&$0.machine.settings) }
     }
 
     /// Loads the account.
@@ -129,7 +141,7 @@ struct SessionRig {
         }
     }
 
-    func liveCount() async -> Int { await self.session.onLoop { $0.live.count } }
+    func liveCount() async -> Int { await self.session.onLoop { $0.machine.live.count } }
 
     /// H, U, p in Redis; R1, R2, R4 checked.
     func sums(_ account: AccountID? = nil) async throws -> [Int64?] {

@@ -102,6 +102,14 @@ final class RecordingSink: SettlementSink, Sendable {
     var recorded: [Settlement] { self.settlements.withLock { $0 } }
     func reserve() -> Bool { true }
     func giveBackReservation() {}
-    func record(_ settlement: Settlement) { self.settlements.withLock { $0.append(settlement) } }
-    func recordUnreserved(_ settlement: Settlement) { self.record(settlement) }
+    func opened(_ worst: Settlement) {}
+    func progressed(_ progress: ExchangeProgress) {}
+    func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool {
+        self.recordUnreserved(settlement)
+        return false
+    }
+    func recordUnreserved(_ settlement: Settlement) { self.settlements.withLock { $0.append(settlement) } }
+    /// What a new epoch finds unposted.
+    let waiting = Mutex<[Settlement]>([])
+    func unposted() -> [Settlement] { self.waiting.withLock { $0 } }
 }

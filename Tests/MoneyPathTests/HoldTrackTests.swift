@@ -1,7 +1,7 @@
 import Metering
 import Testing
 
-@testable import RedisHolds
+@testable import MoneyPath
 
 @Suite struct HoldTrackTests {
     private func placed() -> HoldTrack {

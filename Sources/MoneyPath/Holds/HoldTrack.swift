@@ -1,8 +1,8 @@
 import Metering
 
 /// What a session knows of one hold, and what is to be done about it (rules K2–K4). A value; no time, no I/O.
-struct HoldTrack: Sendable, Equatable {
-    enum Phase: Sendable, Hashable {
+public struct HoldTrack: Sendable, Equatable {
+    public enum Phase: Sendable, Hashable {
         /// Somebody waits for the answer. Can become `held`, `abandoned`, `givingBack`, `over`.
         case placing
         /// Answered without a grant, but PLACE is still under way. Can become `givingBack`, `over`.
@@ -17,32 +17,34 @@ struct HoldTrack: Sendable, Equatable {
         case over
     }
 
-    private(set) var phase: Phase = .placing
-    private(set) var amount: Millicredits = .zero
+    public private(set) var phase: Phase = .placing
+    public private(set) var amount: Millicredits = .zero
     /// PLACE was sent and neither answered nor known not to have been executed.
-    private(set) var placeIsOut = false
+    public private(set) var placeIsOut = false
     /// REASSERTs sent and not acknowledged.
-    private(set) var reassertsOut = 0
+    public private(set) var reassertsOut = 0
     /// Nobody has recorded an outcome, so if the hold is gone a reaper may have: then a VOID must correct it
     /// (K4).
-    private(set) var oweVoid = false
+    public private(set) var oweVoid = false
     /// POSTED may have come between a REASSERT and its CAPTURE: u: would stay for ever (K6).
-    private(set) var mustVerifyCapture = false
+    public private(set) var mustVerifyCapture = false
 
-    static func adopted(_ amount: Millicredits) -> HoldTrack {
+    public init() {}
+
+    public static func adopted(_ amount: Millicredits) -> HoldTrack {
         var track = HoldTrack()
         (track.phase, track.amount) = (.captured, amount)
         return track
     }
 
-    mutating func placeSent() {
+    public mutating func placeSent() {
         precondition(self.phase == .placing && !self.placeIsOut, "the session sends one PLACE at a time")
         self.placeIsOut = true
     }
 
-    enum GrantAction: Sendable, Hashable { case answer, giveBack, ignore }
+    public enum GrantAction: Sendable, Hashable { case answer, giveBack, ignore }
 
-    mutating func granted(_ amount: Millicredits) -> GrantAction {
+    public mutating func granted(_ amount: Millicredits) -> GrantAction {
         self.placeIsOut = false
         switch self.phase {
         case .placing:
@@ -59,7 +61,7 @@ struct HoldTrack: Sendable, Equatable {
         }
     }
 
-    enum RefusalAction: Sendable, Hashable {
+    public enum RefusalAction: Sendable, Hashable {
         /// Somebody waits; the session may still try again, or answer and call `ended`.
         case decide
         case forget
@@ -67,7 +69,7 @@ struct HoldTrack: Sendable, Equatable {
     }
 
     /// PLACE is known not to hold anything: refused, cold, or not executed.
-    mutating func notGranted() -> RefusalAction {
+    public mutating func notGranted() -> RefusalAction {
         self.placeIsOut = false
         switch self.phase {
         case .placing: return .decide
@@ -78,7 +80,7 @@ struct HoldTrack: Sendable, Equatable {
         }
     }
 
-    enum GiveUpAction: Sendable, Hashable {
+    public enum GiveUpAction: Sendable, Hashable {
         /// Answer; a late grant is given back when it comes.
         case answerAndWait
         case answerAndForget
@@ -86,14 +88,14 @@ struct HoldTrack: Sendable, Equatable {
     }
 
     /// Nobody waits for PLACE any longer: its deadline passed.
-    mutating func gaveUp() -> GiveUpAction {
+    public mutating func gaveUp() -> GiveUpAction {
         guard self.phase == .placing else { return .ignore }
         self.phase = self.placeIsOut ? .abandoned : .over
         return self.placeIsOut ? .answerAndWait : .answerAndForget
     }
 
     /// PLACE got an answer that says nothing about what was done: take it back.
-    mutating func becameUnknown() -> Bool {
+    public mutating func becameUnknown() -> Bool {
         guard self.phase == .placing || self.phase == .abandoned else { return false }
         let waited = self.phase == .placing
         self.placeIsOut = false
@@ -103,17 +105,17 @@ struct HoldTrack: Sendable, Equatable {
     }
 
     /// true: send CAPTURE. false: the hold ended before; the first end stands.
-    mutating func capture() -> Bool {
+    public mutating func capture() -> Bool {
         guard self.phase == .held else { return false }
         self.phase = .captured
         self.mustVerifyCapture = self.mustVerifyCapture || self.reassertsOut > 0
         return true
     }
 
-    enum ReleaseAction: Sendable, Hashable { case send, waitForGrant, forget, ignore }
+    public enum ReleaseAction: Sendable, Hashable { case send, waitForGrant, forget, ignore }
 
     /// The exchange was free; its owner records that.
-    mutating func release() -> ReleaseAction {
+    public mutating func release() -> ReleaseAction {
         switch self.phase {
         case .held:
             self.phase = .givingBack
@@ -126,29 +128,29 @@ struct HoldTrack: Sendable, Equatable {
         }
     }
 
-    mutating func reassertSent() { self.reassertsOut += 1 }
+    public mutating func reassertSent() { self.reassertsOut += 1 }
 
-    mutating func reassertAnswered() { self.reassertsOut = max(0, self.reassertsOut - 1) }
+    public mutating func reassertAnswered() { self.reassertsOut = max(0, self.reassertsOut - 1) }
 
-    enum CapturedAction: Sendable, Hashable { case forget, verifyThenForget, ignore }
+    public enum CapturedAction: Sendable, Hashable { case forget, verifyThenForget, ignore }
 
     /// - Parameter wrote: u: is there now.
-    mutating func captureAnswered(wrote: Bool) -> CapturedAction {
+    public mutating func captureAnswered(wrote: Bool) -> CapturedAction {
         guard self.phase == .captured else { return .ignore }
         self.phase = .over
         return wrote && self.mustVerifyCapture ? .verifyThenForget : .forget
     }
 
-    enum ReleasedAction: Sendable, Hashable { case forget, recordVoid, ignore }
+    public enum ReleasedAction: Sendable, Hashable { case forget, recordVoid, ignore }
 
     /// - Parameter gone: nothing was there, or a reaper has it: somebody else may have settled this hold.
-    mutating func releaseAnswered(gone: Bool) -> ReleasedAction {
+    public mutating func releaseAnswered(gone: Bool) -> ReleasedAction {
         guard self.phase == .givingBack else { return .ignore }
         self.phase = .over
         return gone && self.oweVoid ? .recordVoid : .forget
     }
 
-    enum LostAction: Sendable, Hashable {
+    public enum LostAction: Sendable, Hashable {
         /// Whether or not somebody waits, a RELEASE with a raised fence will follow.
         case answerAndRelease
         case answerAndForget
@@ -158,7 +160,7 @@ struct HoldTrack: Sendable, Equatable {
     }
 
     /// The connection died (K3).
-    mutating func connectionLost() -> LostAction {
+    public mutating func connectionLost() -> LostAction {
         switch self.phase {
         case .placing where self.placeIsOut:
             _ = self.becameUnknown()
@@ -180,5 +182,5 @@ struct HoldTrack: Sendable, Equatable {
     }
 
     /// Ends a PLACE that was answered and holds nothing.
-    mutating func ended() { self.phase = .over }
+    public mutating func ended() { self.phase = .over }
 }

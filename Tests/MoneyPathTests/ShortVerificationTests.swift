@@ -1,12 +1,11 @@
 import Metering
-import NIOCore
 import Testing
 
-@testable import RedisHolds
+@testable import MoneyPath
 
 /// Rule G4: short is never final, and the ledger is not asked more than once a second.
 @Suite struct ShortVerificationTests {
-    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+    private let start = Moment(nanoseconds: 1_000_000_000_000)
 
     private func snapshot(_ version: Int64, generation: Int64 = 1, gate: Int64 = 1) -> AccountSnapshot {
         AccountSnapshot(

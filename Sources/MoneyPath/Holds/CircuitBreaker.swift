@@ -1,37 +1,37 @@
-import NIOCore
-
 /// Stops asking a store that does not answer. A value; time comes from outside.
-struct CircuitBreaker: Sendable {
-    struct Limits: Sendable {
+public struct CircuitBreaker: Sendable {
+    public struct Limits: Sendable {
         /// So many time-outs or failures in a row open it.
-        var failuresMax = 20
-        var openFirst: TimeAmount = .milliseconds(250)
+        public var failuresMax = 20
+        public var openFirst: Span = .milliseconds(250)
         /// Each failed probe doubles the pause up to this.
-        var openMax: TimeAmount = .seconds(4)
+        public var openMax: Span = .seconds(4)
+
+        public init(failuresMax: Int = 20) { self.failuresMax = failuresMax }
     }
 
-    enum State: Sendable, Hashable {
+    public enum State: Sendable, Hashable {
         /// Can become `open`.
         case closed(failures: Int)
         /// Nothing is asked before `until`. Can become `probing`.
-        case open(until: NIODeadline, pause: TimeAmount)
+        case open(until: Moment, pause: Span)
         /// One question is on its way; its end decides. Can become `closed`, `open`.
-        case probing(since: NIODeadline, pause: TimeAmount)
+        case probing(since: Moment, pause: Span)
     }
 
-    enum Admission: Sendable, Hashable {
+    public enum Admission: Sendable, Hashable {
         case pass
         /// This one decides whether the store is back.
         case probe
         case refuse
     }
 
-    private(set) var state: State = .closed(failures: 0)
+    public private(set) var state: State = .closed(failures: 0)
     private let limits: Limits
 
-    init(_ limits: Limits = Limits()) { self.limits = limits }
+    public init(_ limits: Limits = Limits()) { self.limits = limits }
 
-    mutating func admit(now: NIODeadline) -> Admission {
+    public mutating func admit(now: Moment) -> Admission {
         switch self.state {
         case .closed:
             return .pass
@@ -49,14 +49,14 @@ struct CircuitBreaker: Sendable {
 
     /// The store answered, whatever it said.
     @inline(__always)
-    mutating func succeeded() {
+    public mutating func succeeded() {
         if case .closed(0) = self.state { return }
         if case .open = self.state { return }  // An answer from before the pause proves nothing about now.
         self.state = .closed(failures: 0)
     }
 
     /// A time-out, or an answer that is none.
-    mutating func failed(now: NIODeadline) {
+    public mutating func failed(now: Moment) {
         switch self.state {
         case .closed(let failures) where failures + 1 < self.limits.failuresMax:
             self.state = .closed(failures: failures + 1)
@@ -71,9 +71,9 @@ struct CircuitBreaker: Sendable {
     }
 
     /// A new connection was greeted by the store: everything is worth asking again.
-    mutating func reset() { self.state = .closed(failures: 0) }
+    public mutating func reset() { self.state = .closed(failures: 0) }
 
-    var isOpen: Bool {
+    public var isOpen: Bool {
         if case .closed = self.state { false } else { true }
     }
 }

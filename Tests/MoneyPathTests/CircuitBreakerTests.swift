@@ -1,10 +1,9 @@
-import NIOCore
 import Testing
 
-@testable import RedisHolds
+@testable import MoneyPath
 
 @Suite struct CircuitBreakerTests {
-    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+    private let start = Moment(nanoseconds: 1_000_000_000_000)
 
     private func opened(after failures: Int = 3) -> CircuitBreaker {
         var breaker = CircuitBreaker(.init(failuresMax: failures))
@@ -27,7 +26,7 @@ import Testing
     @Test func oneProbeDecides() {
         var breaker = self.opened()
         let later = self.start + .milliseconds(250)
-        #expect(breaker.admit(now: later - .nanoseconds(1)) == .refuse)
+        #expect(breaker.admit(now: later - Span(nanoseconds: 1)) == .refuse)
         #expect(breaker.admit(now: later) == .probe)
         #expect(breaker.admit(now: later) == .refuse)
         breaker.succeeded()
@@ -38,7 +37,7 @@ import Testing
         var breaker = self.opened()
         var now = self.start
         for pause in [250, 500, 1000, 2000, 4000, 4000] as [Int64] {
-            #expect(breaker.admit(now: now + .milliseconds(pause) - .nanoseconds(1)) == .refuse)
+            #expect(breaker.admit(now: now + .milliseconds(pause) - Span(nanoseconds: 1)) == .refuse)
             now = now + .milliseconds(pause)
             #expect(breaker.admit(now: now) == .probe)
             breaker.failed(now: now)
@@ -66,15 +65,5 @@ import Testing
         var breaker = self.opened()
         breaker.reset()
         #expect(breaker.admit(now: self.start) == .pass)
-    }
-}
-
-@Suite struct ReconnectBackoffTests {
-    @Test func pausesDoubleUpToASecondAndNeverVanish() {
-        var backoff = ReconnectBackoff()
-        let longest = (0..<12).map { _ in backoff.next(jitter: 0.999_999).nanoseconds / 1_000_000 }
-        #expect(longest == [19, 39, 79, 159, 319, 639, 999, 999, 999, 999, 999, 999])
-        backoff.reset()
-        #expect(backoff.next(jitter: 0) == .milliseconds(10))
     }
 }

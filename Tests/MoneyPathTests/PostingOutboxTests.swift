@@ -1,10 +1,10 @@
 import Metering
 import Testing
 
-@testable import Settlement
+@testable import MoneyPath
 
 @Suite struct PostingOutboxTests {
-    let start = ContinuousClock.now
+    let start = Moment(nanoseconds: 1_000_000_000_000)
 
     func receipt(_ version: Int64, _ balance: Int64, quarantined: [HoldID] = []) -> SettlementReceipt {
         SettlementReceipt(
@@ -21,29 +21,31 @@ import Testing
 
     @Test func postingsOfOneAccountMergeToTheNewestBalance() {
         var outbox = PostingOutbox()
-        outbox.add([outcome(1)], self.receipt(2, 90))
-        outbox.add([outcome(2)], self.receipt(1, 95))
+        outbox.add([outcome(1)], self.receipt(2, 90), through: nil)
+        outbox.add([outcome(2)], self.receipt(1, 95), through: nil)
         let postings = self.sent(&outbox)
         #expect(postings.count == 1)
         #expect(postings.first?.balance.version == 2)
         #expect(postings.first?.settled.map(\.hold.low) == [1, 2])
         _ = outbox.failed(now: self.start, draining: false)
         #expect(self.sent(&outbox) == postings, "the same goes again")
-        outbox.acknowledged()
+        _ = outbox.acknowledged()
         #expect(outbox.next() == .idle)
     }
 
     /// Repeats change nothing in the ledger, but the store may still hold them (MONEY_PATH A4).
     @Test func anAccountWithoutNewRowsIsStillTold() {
         var outbox = PostingOutbox()
-        outbox.add([outcome(1)], self.receipt(3, 80))
+        outbox.add([outcome(1)], self.receipt(3, 80), through: nil)
         #expect(self.sent(&outbox).first?.settled.count == 1)
     }
 
     /// A row in quarantine was not posted: its hold must stay until a person has decided.
     @Test func aQuarantinedHoldIsNotDropped() {
         var outbox = PostingOutbox()
-        outbox.add([outcome(1), outcome(2)], self.receipt(3, 80, quarantined: [HoldID(high: 7, low: 1)]))
+        outbox.add(
+            [outcome(1), outcome(2)], self.receipt(3, 80, quarantined: [HoldID(high: 7, low: 1)]),
+            through: nil)
         #expect(self.sent(&outbox).first?.settled.map(\.hold.low) == [2])
     }
 
@@ -51,17 +53,17 @@ import Testing
     @Test func theLastBatchIsToldThoughNothingWaitedBefore() {
         var outbox = PostingOutbox()
         #expect(outbox.next() == .idle)
-        outbox.add([outcome(1)], self.receipt(1, 95))
+        outbox.add([outcome(1)], self.receipt(1, 95), through: nil)
         outbox.close()
         #expect(self.sent(&outbox).first?.settled.map(\.hold.low) == [1])
-        outbox.acknowledged()
+        _ = outbox.acknowledged()
         #expect(outbox.next() == .done)
     }
 
     /// A Redis that fails over needs seconds; failures from before the drain are no reason not to wait for it.
     @Test func aDrainWaitsTenSecondsForTheStoreWhateverFailedBefore() {
         var outbox = PostingOutbox()
-        outbox.add([outcome(1)], self.receipt(1, 95))
+        outbox.add([outcome(1)], self.receipt(1, 95), through: nil)
         for _ in 0..<100 {
             _ = outbox.next()
             #expect(outbox.failed(now: self.start, draining: false) != .giveUp)
@@ -74,40 +76,40 @@ import Testing
             action = outbox.failed(now: now, draining: true)
             if case .again(let pause) = action {
                 #expect(pause > .zero && pause <= .seconds(1))
-                now = now.advanced(by: pause)
+                now = now + pause
             }
         } while action != .giveUp
-        #expect(self.start.duration(to: now) == .seconds(10))
+        #expect(now - self.start == .seconds(10))
         #expect(outbox.untold == (accounts: 1, holds: 1), "what is dropped can be told")
     }
 
     /// The store that comes back in time is told, and may fail again for as long.
     @Test func anAnswerEndsTheWaitingThatBeganBeforeIt() {
         var outbox = PostingOutbox(patience: .seconds(10))
-        outbox.add([outcome(1)], self.receipt(1, 95))
+        outbox.add([outcome(1)], self.receipt(1, 95), through: nil)
         _ = outbox.next()
         _ = outbox.failed(now: self.start, draining: true)
         _ = outbox.next()
-        outbox.acknowledged()
-        outbox.add([outcome(2)], self.receipt(2, 90))
+        _ = outbox.acknowledged()
+        outbox.add([outcome(2)], self.receipt(2, 90), through: nil)
         outbox.close()
         _ = outbox.next()
-        let late = self.start.advanced(by: .seconds(11))
+        let late = self.start + .seconds(11)
         #expect(outbox.failed(now: late, draining: true) != .giveUp)
     }
 
     /// As long as the ledger is waited for, nothing is gained by leaving the store alone.
     @Test func theStoreIsNotGivenUpWhileBatchesMayCome() {
         var outbox = PostingOutbox(patience: .seconds(10))
-        outbox.add([outcome(1)], self.receipt(1, 95))
+        outbox.add([outcome(1)], self.receipt(1, 95), through: nil)
         for seconds in 0..<60 {
             _ = outbox.next()
-            let now = self.start.advanced(by: .seconds(seconds))
+            let now = self.start + .seconds(seconds)
             #expect(outbox.failed(now: now, draining: true) != .giveUp)
         }
         outbox.close()
         _ = outbox.next()
-        #expect(outbox.failed(now: self.start.advanced(by: .seconds(61)), draining: true) == .giveUp)
+        #expect(outbox.failed(now: self.start + .seconds(61), draining: true) == .giveUp)
     }
 
     /// Whatever the store answers: at the end each settled hold was told, or is counted as untold.
@@ -117,12 +119,12 @@ import Testing
         var dice = Dice(state: seed)
         for _ in 0..<2000 {
             var outbox = PostingOutbox(patience: .seconds(Int.random(in: 0...5, using: &dice)))
-            var (told, added, now): (Set<HoldID>, UInt64, _) = ([], 0, self.start)
+            var (told, added, now): (Set<HoldID>, UInt64, Moment) = ([], 0, self.start)
             let total = UInt64.random(in: 0...8, using: &dice)
             ending: while true {
                 if added < total, Bool.random(using: &dice) {
                     added += 1
-                    outbox.add([outcome(added)], self.receipt(Int64(added), 0))
+                    outbox.add([outcome(added)], self.receipt(Int64(added), 0), through: nil)
                 } else if added == total {
                     outbox.close()
                 }
@@ -131,9 +133,9 @@ import Testing
                 case .done: break ending
                 case .post(let postings) where Bool.random(using: &dice):
                     told.formUnion(postings.flatMap(\.settled).map(\.hold))
-                    outbox.acknowledged()
+                    _ = outbox.acknowledged()
                 case .post:
-                    now = now.advanced(by: .milliseconds(Int.random(in: 0...900, using: &dice)))
+                    now = now + .milliseconds(Int.random(in: 0...900, using: &dice))
                     if outbox.failed(now: now, draining: true) == .giveUp { break ending }
                 }
             }

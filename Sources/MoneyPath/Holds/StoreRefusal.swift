@@ -1,5 +1,5 @@
 /// An error reply of Redis, by its code word. The message itself goes nowhere: it may quote arguments.
-enum StoreRefusal: Sendable, Hashable {
+public enum StoreRefusal: Sendable, Hashable {
     /// Scripts are gone (SCRIPT FLUSH, fail-over): load them and send again; nothing was executed.
     case noScript
     /// Definitely not executed (MONEY_PATH A13, K5).
@@ -7,7 +7,7 @@ enum StoreRefusal: Sendable, Hashable {
     /// Some other error: whether anything was executed is not known.
     case unknown
 
-    enum NotExecuted: String, Sendable, CaseIterable {
+    public enum NotExecuted: String, Sendable, CaseIterable {
         case loading = "LOADING"
         case outOfMemory = "OOM"
         case misconfigured = "MISCONF"
@@ -26,7 +26,7 @@ enum StoreRefusal: Sendable, Hashable {
         case wrongType = "WRONGTYPE"
     }
 
-    init(errorMessage message: UnsafeRawBufferPointer) {
+    public init(errorMessage message: UnsafeRawBufferPointer) {
         let word = message.prefix { $0 != UInt8(ascii: " ") }
         if word.elementsEqual("NOSCRIPT".utf8) {
             self = .noScript
@@ -38,7 +38,7 @@ enum StoreRefusal: Sendable, Hashable {
     }
 
     /// Safe for logs and labels.
-    var label: String {
+    public var label: String {
         switch self {
         case .noScript: "NOSCRIPT"
         case .notExecuted(let code): code.rawValue
@@ -47,7 +47,7 @@ enum StoreRefusal: Sendable, Hashable {
     }
 
     /// The node is the wrong one to talk to, now and later: look for it again.
-    var mustReconnect: Bool {
+    public var mustReconnect: Bool {
         switch self {
         case .notExecuted(.readOnly), .notExecuted(.masterDown), .notExecuted(.noAuthentication),
             .notExecuted(.clusterDown):

@@ -1,0 +1,65 @@
+import Metering
+
+/// One hold in a session's table: the exchange's side of the truth, from before PLACE is sent until its end is
+/// acknowledged.
+public struct LiveHold<Ticket> {
+    public let request: PlaceRequest
+    public internal(set) var track: HoldTrack
+    /// Who waits for the answer; taken when it is given, so it is given once.
+    var ticket: Ticket?
+    /// When `placing` ends without a grant.
+    var deadline: Moment
+    /// The refusal that stands unless the ledger knows better.
+    var pendingRefusal: PlaceAnswer?
+    /// PLACE needs the ledger, so the longer deadline holds.
+    var isWithLedger = false
+    var coldRounds = 0
+    /// NOSCRIPT answers to this PLACE.
+    var reloads = 0
+    /// Next TOUCH while held; next repeat of CAPTURE or RELEASE.
+    var due: Moment = .distantFuture
+    /// CAPTURE or RELEASE is unanswered on this connection.
+    var endIsOut = false
+    /// TOUCH is unanswered on this connection.
+    var touchIsOut = false
+    /// Present state has to be sent with a raised fence (K3), and has not been acknowledged.
+    public internal(set) var mustRaise = false
+    public internal(set) var failures = 0
+    var settlement: Settlement?
+    /// Charge of what was consumed so far; nil: nothing was said yet.
+    var progress: Millicredits?
+
+    init(request: PlaceRequest, track: HoldTrack = HoldTrack(), deadline: Moment, ticket: Ticket?) {
+        self.request = request
+        self.track = track
+        self.deadline = deadline
+        self.ticket = ticket
+    }
+
+    /// Says that the exchange never went upstream: corrects whatever a reaper may have charged (K4).
+    func voidSettlement(owner: BootID) -> Settlement {
+        .void(
+            of: self.request.hold, account: self.request.account, owner: owner,
+            endpoint: self.request.endpoint, priceID: self.request.priceID)
+    }
+}
+
+extension Settlement {
+    /// An exchange that never went upstream, told from its hold alone.
+    ///
+    /// - Parameter priceID: `card@version/model`; the model is all that follows the first slash.
+    public static func void(
+        of hold: HoldID, account: AccountID, owner: BootID, endpoint: Endpoint, priceID: String
+    ) -> Settlement {
+        Settlement(
+            account: account, hold: hold, owner: owner, kind: .void, authority: .owner, endpoint: endpoint,
+            modelRequested: Self.model(ofPrice: priceID), priceID: priceID, usage: .zero, charge: .zero,
+            occurredAtMilliseconds: Int64(hold.millisecondsSinceEpoch))
+    }
+
+    /// The model that a price id names.
+    public static func model(ofPrice priceID: String) -> String {
+        guard let slash = priceID.firstIndex(of: "/") else { return priceID }
+        return String(priceID[priceID.index(after: slash)...])
+    }
+}

@@ -1,0 +1,23 @@
+import Metering
+import MoneyPath
+
+/// What the settler needs of the journal (MONEY_PATH J1–J8). Never blocks: an append is a copy into memory that the
+/// kernel has even when this process is killed.
+public protocol OutcomeJournal: Sendable {
+    /// Sets room aside for everything one exchange will write (rule J3). false: stop admitting.
+    func reserve() -> Bool
+    func giveBackReservation()
+    /// The request goes upstream now; `worst` is what is settled if this process dies before it says more.
+    func open(_ worst: Settlement)
+    func progressed(_ progress: ExchangeProgress)
+    /// Returns the place of the outcome; nil when nothing could be written.
+    func end(_ settlement: Settlement, reserved: Bool) -> UInt64?
+    /// Everything up to here was posted and told (rule J5).
+    func acknowledge(through sequence: UInt64)
+    /// Outcomes from a sequence on, in order.
+    func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome]
+    /// Calls back when the outcome is as safe as the configuration asks for: at once, or when it is on the disk.
+    func whenDurable(_ sequence: UInt64, _ completion: @escaping @Sendable () -> Void)
+    /// Whether `whenDurable` may have to wait.
+    var isStrict: Bool { get }
+}
