@@ -1,9 +1,10 @@
 # `make` lists the targets. ARGS goes to the program: make run ARGS="--port 9000"
 .DEFAULT_GOAL := help
 ARGS ?=
+MINUTES ?= 10
 SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
 
-.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams soak fuzz clean
+.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams soak chaos fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,11 @@ bench-streams: build ## memory per open stream, 5,000 of them
 soak: build ## the traffic of two hours at full speed: memory must not grow
 	@scripts/venv.sh
 	@.build/venv/bin/python bench/soak.py $(ARGS)
+
+chaos: build ## crash tests on real processes for MINUTES=10 or more; prints lost, doubled and overspent for each fault
+	@scripts/venv.sh
+	@PYTHONPATH=Tests/IntegrationTests PYTHONDONTWRITEBYTECODE=1 TOLLGATE_BIN=$(CURDIR)/.build/release \
+	  .build/venv/bin/python -m chaos $(MINUTES) $(ARGS)
 
 fuzz: ## ten minutes of the differential fuzzer of the wire; TOLLGATE_FUZZ_SECONDS says otherwise
 	@TOLLGATE_FUZZ_SECONDS=$${TOLLGATE_FUZZ_SECONDS:-600} scripts/test.sh swift --filter FuzzTests

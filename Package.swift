@@ -60,7 +60,8 @@ let package = Package(
         .executableTarget(
             name: "ledgersim", dependencies: ["LedgerSim", argumentParser], swiftSettings: settings),
         .testTarget(
-            name: "LedgerSimTests", dependencies: ["LedgerSim", "MoneyPath", "Metering"],
+            name: "LedgerSimTests",
+            dependencies: ["LedgerSim", "LocalStores", "Metering", "PostgresLedger", logging],
             swiftSettings: settings),
 
         // YAML → prices.
@@ -76,7 +77,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RedisHoldsTests",
-            dependencies: ["RedisHolds", "MoneyPath", "Metering", logging, nioCore, nioPosix, nioSSL],
+            dependencies: ["RedisHolds", "LedgerSim", "MoneyPath", "Metering", logging, nioCore, nioPosix, nioSSL],
             swiftSettings: settings),
 
         // The ledger.

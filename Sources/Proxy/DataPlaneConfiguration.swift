@@ -134,11 +134,13 @@ public struct DataPlaneDependencies: Sendable {
     public var makeHolds: @Sendable (any EventLoop) async throws -> any HoldSession
     public var control: any ControlPlaneResponding
     public var accessLog: AccessLog
+    /// Time of hold ids and settlements; somebody tells it what the ledger's clock says.
+    public var clock: LedgerClock
 
     public init(
         directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
-        control: any ControlPlaneResponding, accessLog: AccessLog
+        control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock()
     ) {
         self.directory = directory
         self.prices = prices
@@ -147,5 +149,6 @@ public struct DataPlaneDependencies: Sendable {
         self.makeHolds = makeHolds
         self.control = control
         self.accessLog = accessLog
+        self.clock = clock
     }
 }

@@ -84,7 +84,8 @@ final class LoopContext {
     func makeHoldID(millisecondsSinceEpoch: Int64) -> HoldID {
         let bits = (self.random.next(), self.random.next())
         return HoldID(
-            millisecondsSinceEpoch: UInt64(millisecondsSinceEpoch),
+            // A clock that is this wrong is not trusted, but still names its refusals.
+            millisecondsSinceEpoch: UInt64(max(0, millisecondsSinceEpoch)),
             randomA: UInt16(truncatingIfNeeded: bits.0),
             randomB: bits.1)
     }

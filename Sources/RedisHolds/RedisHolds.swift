@@ -14,6 +14,8 @@ public final class RedisHolds: MetricSource, Sendable {
     private let settings: RedisHoldSettings
     private let shared: SharedHoldState
     private let logger: Logger
+    /// What the sweep talks to.
+    public let sweep: RedisSweep
     private let sessions: SessionList
 
     /// - Parameters:
@@ -39,7 +41,13 @@ public final class RedisHolds: MetricSource, Sendable {
             boot: boot, epochs: self.shared.epochs, settings: settings, logger: logger)
         self.poster = poster
         let sessions = self.sessions
+        let sweeping = RedisSweepConnection(
+            link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger))
+        self.sweep = RedisSweep(
+            run: sweeping, sessions: { await sessions.known(among: $0) }, boot: boot,
+            leaseMilliseconds: settings.lease.nanoseconds / 1_000_000)
         loop.execute {
+            sweeping.start()
             poster.sessions = sessions
             poster.unposted = { sink.unposted() }
             poster.start()
@@ -79,6 +87,9 @@ public final class RedisHolds: MetricSource, Sendable {
     /// admitted after a loss of data (rule E2).
     public func live(_ peers: Set<BootID>) { self.shared.epochs.live(peers) }
 
+    /// The ledger is of this generation now: accounts that were loaded from an older one are cold.
+    public func saw(ledgerGeneration: Int64) { self.shared.epochs.saw(generation: ledgerGeneration) }
+
     /// Some session can place holds now.
     public var isHealthy: Bool {
         self.shared.epochs.isOpen
@@ -94,8 +105,11 @@ public final class RedisHolds: MetricSource, Sendable {
             session.loop.flatSubmit { session.shutdown() }
         }
         for end in ends { try? await end.get() }
-        let poster = self.poster
-        try? await poster.loop.submit { poster.stop() }.get()
+        let (poster, sweeping) = (self.poster, self.sweep.run)
+        try? await poster.loop.submit {
+            poster.stop()
+            sweeping.stop()
+        }.get()
     }
 
     var counters: RedisHoldCounters { self.shared.counters }
@@ -121,6 +135,16 @@ private final class SessionList: EpochFollowers {
     }
 
     var all: [RedisHoldSession] { self.sessions.withLock { $0 } }
+
+    func known(among holds: [HoldID]) async -> Set<HoldID> {
+        var known: Set<HoldID> = []
+        for session in self.all {
+            let answer = try? await session.loop.submit { holds.filter { session.machine.knows($0) } }.get()
+            // A loop that ended has no exchanges.
+            known.formUnion(answer ?? [])
+        }
+        return known
+    }
 
     func checkEpoch() { for session in self.all { session.loop.execute { session.checkEpoch() } } }
 

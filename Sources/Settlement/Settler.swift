@@ -19,6 +19,8 @@ public final class Settler: SettlementSink, Sendable {
     private let outboxStream: AsyncStream<Void>
     private let outboxWake: AsyncStream<Void>.Continuation
     private let draining = Atomic(false)
+    /// Replies that wait for the ledger to have an outcome that the journal could not take.
+    private let unjournaled = Mutex<[HoldID: @Sendable () -> Void]>([:])
     let counters = SettlerCounters()
 
     /// - Parameters:
@@ -43,30 +45,45 @@ public final class Settler: SettlementSink, Sendable {
 
     public func giveBackReservation() { self.journal.giveBackReservation() }
 
-    public func opened(_ worst: Settlement) { self.journal.open(worst) }
+    public func opened(_ worst: Settlement) -> Bool { self.journal.open(worst) }
 
     public func progressed(_ progress: ExchangeProgress) { self.journal.progressed(progress) }
+
+    /// A disk in trouble may make any outcome wait for the ledger (C10).
+    public var isStrict: Bool { self.journal.isStrict || !self.journal.isReady }
 
     public func record(
         _ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void
     ) -> Bool {
-        let sequence = self.take(settlement, reserved: true)
-        guard self.journal.isStrict, let sequence else { return false }
+        guard let sequence = self.take(settlement, reserved: true, whenPosted: completion)
+        else {
+            // Only memory has it: the reply ends when the ledger has it, too (C10).
+            self.logger.error("an outcome found no room in the journal", metadata: ["hold": "\(settlement.hold)"])
+            return true
+        }
+        guard self.journal.isStrict else { return false }
         self.journal.whenDurable(sequence, completion)
         return true
     }
 
-    public func recordUnreserved(_ settlement: Settlement) {
-        _ = self.take(settlement, reserved: false)
-    }
+    public func recordUnreserved(_ settlement: Settlement) { _ = self.adopt(settlement) }
+
+    /// Takes an outcome of somebody who died. Returns its place in the journal; nil: it had no room there.
+    @discardableResult
+    public func adopt(_ settlement: Settlement) -> UInt64? { self.take(settlement, reserved: false) }
 
     /// The journal and the queue take an outcome under one lock: the order of both is the same, and a watermark of the
     /// one means the other.
-    private func take(_ settlement: Settlement, reserved: Bool) -> UInt64? {
+    private func take(
+        _ settlement: Settlement, reserved: Bool, whenPosted completion: (@Sendable () -> Void)? = nil
+    ) -> UInt64? {
         self.counters.count(settlement)
         let (sequence, mustWake) = self.queue.withLock { queue in
             let sequence = self.journal.end(settlement, reserved: reserved)
-            return (sequence, queue.record(JournaledOutcome(settlement, sequence: sequence), now: .now))
+            if sequence == nil, let completion {
+                self.unjournaled.withLock { $0[settlement.hold] = completion }
+            }
+            return (sequence, queue.record(PendingOutcome(settlement, sequence: sequence), now: .now))
         }
         if mustWake { self.wake.yield() }
         return sequence
@@ -133,6 +150,7 @@ public final class Settler: SettlementSink, Sendable {
             let through = self.queue.withLock { $0.committed() }
             self.counters.batchSettled(rows: batch.count, took: Moment.now - started, receipt)
             self.report(receipt)
+            self.releaseReplies(of: batch)
             self.outbox.withLock { $0.add(batch, receipt, through: through) }
             self.outboxWake.yield()
         } catch {
@@ -147,6 +165,23 @@ public final class Settler: SettlementSink, Sendable {
                     "error": "\(error)",
                 ])
         }
+    }
+
+    private func releaseReplies(of batch: [Settlement]) {
+        let waiting = self.unjournaled.withLock { unjournaled in
+            unjournaled.isEmpty ? [] : batch.compactMap { unjournaled.removeValue(forKey: $0.hold) }
+        }
+        for completion in waiting { completion() }
+    }
+
+    /// Posts outcomes that were posted before, to a ledger that may have lost them (rule P7); false: it is not known
+    /// whether it has them now.
+    public func repost(_ batch: [Settlement]) async -> Bool {
+        guard let receipt = try? await self.ledger.settle(batch) else { return false }
+        self.report(receipt)
+        self.outbox.withLock { $0.addIfOpen(batch, receipt) }
+        self.outboxWake.yield()
+        return true
     }
 
     private func refill(from sequence: UInt64, limit: Int) {

@@ -10,6 +10,7 @@ public final class UnjournaledOutcomes: OutcomeJournal {
     public init(reservationsMax: Int = 500_000) { self.reservationsMax = reservationsMax }
 
     public var isStrict: Bool { false }
+    public var isReady: Bool { true }
 
     public func reserve() -> Bool {
         self.reserved.withLock { reserved in
@@ -26,7 +27,7 @@ public final class UnjournaledOutcomes: OutcomeJournal {
         }
     }
 
-    public func open(_ worst: Settlement) {}
+    public func open(_ worst: Settlement) -> Bool { true }
     public func progressed(_ progress: ExchangeProgress) {}
     public func acknowledge(through sequence: UInt64) {}
     public func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome] { [] }

@@ -18,8 +18,8 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
     @Test func anIncompleteBatchWaitsForItsDelay() {
         var queue = SettlementQueue()
         #expect(queue.next(now: self.start, draining: false) == .idle)
-        #expect(queue.record(JournaledOutcome(outcome(1), sequence: nil), now: self.start) == true)
-        #expect(queue.record(JournaledOutcome(outcome(2), sequence: nil), now: self.start) == false)
+        #expect(queue.record(PendingOutcome(outcome(1), sequence: nil), now: self.start) == true)
+        #expect(queue.record(PendingOutcome(outcome(2), sequence: nil), now: self.start) == false)
         let due = self.start + .milliseconds(20)
         #expect(queue.next(now: self.start, draining: false) == .wait(until: due))
         #expect(queue.next(now: due, draining: false) == .send([outcome(1), outcome(2)]))
@@ -31,7 +31,7 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
     @Test func aFullBatchGoesAtOnceAndTheRestStaysInOrder() {
         var queue = SettlementQueue(limits: .init(batchRowsMax: 2))
         for number in 1...5 {
-            _ = queue.record(JournaledOutcome(outcome(UInt64(number)), sequence: nil), now: self.start)
+            _ = queue.record(PendingOutcome(outcome(UInt64(number)), sequence: nil), now: self.start)
         }
         var sent: [Settlement] = []
         for expected in [2, 2] {
@@ -50,10 +50,10 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
     /// An unknown commit may have happened: the very same outcomes go again, in front of newer ones.
     @Test func aFailedBatchIsSentAgainAfterAPause() {
         var queue = SettlementQueue()
-        _ = queue.record(JournaledOutcome(outcome(1), sequence: nil), now: self.start)
+        _ = queue.record(PendingOutcome(outcome(1), sequence: nil), now: self.start)
         _ = queue.next(now: self.start, draining: true)
         let pause = queue.failed(now: self.start, jitter: 0)
-        _ = queue.record(JournaledOutcome(outcome(2), sequence: nil), now: self.start)
+        _ = queue.record(PendingOutcome(outcome(2), sequence: nil), now: self.start)
         let retry = self.start + pause
         #expect(queue.next(now: self.start, draining: true) == .wait(until: retry))
         #expect(queue.next(now: retry, draining: true) == .send([outcome(1)]))
@@ -64,7 +64,7 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
     /// Memory is bounded: what does not fit stays in the journal, and comes back in its order.
     @Test func aLongBacklogIsReadFromTheJournal() {
         var queue = SettlementQueue(limits: .init(batchRowsMax: 2, memoryMax: 4))
-        let journal = (1...11).map { JournaledOutcome(outcome(UInt64($0)), sequence: UInt64($0)) }
+        let journal = (1...11).map { PendingOutcome(outcome(UInt64($0)), sequence: UInt64($0)) }
         for entry in journal { _ = queue.record(entry, now: self.start) }
         #expect(queue.backlog == 11 && queue.unposted.count == 4)
         var sent: [Settlement] = []
@@ -78,12 +78,12 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
                 // Outcomes that come meanwhile keep their place.
                 if next <= 14 {
                     _ = queue.record(
-                        JournaledOutcome(outcome(next), sequence: next), now: self.start)
+                        PendingOutcome(outcome(next), sequence: next), now: self.start)
                     next += 1
                 }
             case .read(let from, let limit):
                 let rest = (from..<next).prefix(limit).map { number in
-                    JournaledOutcome(outcome(number), sequence: number)
+                    JournaledOutcome(sequence: number, settlement: outcome(number))
                 }
                 queue.refill(rest, now: self.start)
             case .wait, .idle, .busy:
@@ -99,9 +99,9 @@ func outcome(_ number: UInt64, account: AccountID = 1, amount: Int64 = 5) -> Set
 
     @Test func whatTheJournalCouldNotTakeStaysInMemory() {
         var queue = SettlementQueue(limits: .init(batchRowsMax: 10, memoryMax: 1))
-        _ = queue.record(JournaledOutcome(outcome(1), sequence: 1), now: self.start)
-        _ = queue.record(JournaledOutcome(outcome(2), sequence: 2), now: self.start)
-        _ = queue.record(JournaledOutcome(outcome(3), sequence: nil), now: self.start)
+        _ = queue.record(PendingOutcome(outcome(1), sequence: 1), now: self.start)
+        _ = queue.record(PendingOutcome(outcome(2), sequence: 2), now: self.start)
+        _ = queue.record(PendingOutcome(outcome(3), sequence: nil), now: self.start)
         #expect(queue.unposted == [outcome(1), outcome(3)])
         #expect(queue.next(now: self.start, draining: true) == .send([outcome(1), outcome(3)]))
         #expect(queue.committed() == 1)

@@ -75,13 +75,4 @@ import Testing
         #expect(try await database.book.account(userID: "nobody") == nil)
         #expect(try await database.verifier.verify().isEmpty)
     }
-
-    @Test func aHeartbeatCounts() async throws {
-        let database = try await TestDatabase.migrated()
-        let boot = PostgresLedger.freshID()
-        _ = try await database.ledger.heartbeat(boot, hostname: "host")
-        let clock = try await database.ledger.heartbeat(boot, hostname: "host")
-        #expect(abs(clock - Int64(Outcomes.now)) < 5000)
-        #expect(try await database.integer("SELECT heartbeat FROM proxy_instance") == 2)
-    }
 }

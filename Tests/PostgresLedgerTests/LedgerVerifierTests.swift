@@ -57,6 +57,29 @@ import Testing
             finding: "free outcomes are free"),
         Corruption(
             sql: "UPDATE usage_events SET user_id = 'nobody' WHERE kind = 'final'", finding: "names agree"),
+        Corruption(
+            sql: "UPDATE credit_ledger SET type = 'deduction' WHERE reference_type = 'grant'",
+            finding: "I4 only settlements deduct"),
+        Corruption(
+            sql: "UPDATE credit_ledger SET reference_type = 'elsewhere' WHERE type = 'deduction'",
+            finding: "I4 only settlements deduct"),
+        Corruption(
+            sql: "DELETE FROM usage_events WHERE kind = 'orphan'",
+            finding: "I5 every correction has its settlement"),
+        Corruption(
+            sql: """
+                INSERT INTO credit_ledger SELECT (r).* FROM (SELECT jsonb_populate_record(l,
+                    jsonb_build_object('version', 100)) AS r FROM credit_ledger l WHERE version = 1) copies
+                """, finding: "I6 every grant has one line"),
+        Corruption(
+            sql: "ALTER TABLE usage_events DROP CONSTRAINT usage_events_pkey CASCADE",
+            finding: "exactly-once keys are in place"),
+        Corruption(
+            sql: "ALTER TABLE usage_correction DROP CONSTRAINT usage_correction_pkey",
+            finding: "exactly-once keys are in place"),
+        Corruption(
+            sql: "ALTER TABLE account DISABLE TRIGGER account_never_deleted",
+            finding: "append-only tables refuse changes"),
         Corruption(sql: "DELETE FROM credit_lot", finding: "I6 every positive grant has its lot"),
         Corruption(
             sql: "UPDATE credit_lot SET paid_cents = 1", finding: "I6 every positive grant has its lot"),

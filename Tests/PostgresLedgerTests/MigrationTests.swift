@@ -26,6 +26,31 @@ import Testing
         #expect(try await database.verifier.verify().isEmpty)
     }
 
+    /// A ledger in use gets its index and its origin, and no new generation: nothing was restored.
+    @Test func aLedgerInUseKeepsItsGenerationAndItsMoney() async throws {
+        let database = try TestDatabase(url: await TestDatabase.empty())
+        _ = try await Migrator(Array(Migration.all.prefix(4))).migrate(database.pool)
+        let account = try await database.account("user", balance: 1000)
+        let outcomes = Outcomes()
+        let estimate = outcomes.orphan(account, 10, hold: Outcomes.hold())
+        let before = try await database.ledger.settle([estimate, outcomes.final(account, 5)])
+        #expect(try await Migrator().migrate(database.pool).applied.contains(5))
+        #expect(try await database.ledger.checkGeneration() == before.balances[0].generation)
+        let standing = try await database.ledger.standingEstimates(of: [outcomes.owner], notIn: [])
+        #expect(standing.map(\.hold) == [estimate.hold])
+        #expect(try await database.ledger.settle([estimate]).balances == before.balances)
+        #expect(try await database.verifier.verify().isEmpty)
+        let report = try await database.ledger.ensurePartitions(now: Int64(Outcomes.now) + 86_400_000)
+        #expect(report.created == 1)
+        // On every partition, those that come later too.
+        let unindexed = try await database.integer(
+            """
+            SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_events'::regclass)
+                 - (SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_events_estimates'::regclass)
+            """)
+        #expect(unindexed == 0)
+    }
+
     @Test func aNewerSchemaIsRefused() async throws {
         let database = try await TestDatabase.migrated()
         try await database.execute(

@@ -65,6 +65,48 @@ import Testing
         #expect(error?.isUnreachable == true)
     }
 
+    /// A host that vanishes must not keep its locks until somebody wonders (P8).
+    @Test func everySessionHasItsLimits() async throws {
+        var configuration = try PostgresConfiguration(url: await TestServer.anyDatabase())
+        let connection = try PostgresConnection(configuration)
+        for (name, value) in [
+            ("statement_timeout", "7500ms"), ("lock_timeout", "2s"),
+            ("idle_in_transaction_session_timeout", "5s"), ("tcp_user_timeout", "5000"),
+            ("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "2"), ("tcp_keepalives_count", "3"),
+        ] {
+            #expect(try connection.run("SHOW \(name)").one().text(0) == value, "\(name)")
+        }
+        #expect(configuration.keywords.contains { $0 == ("tcp_user_timeout", "5000") })
+
+        // PgBouncer takes no session settings: the transaction brings its own, and nothing of it stays behind.
+        configuration.sessionSettings = false
+        #expect(!configuration.keywords.contains { $0.0 == "options" })
+        let pooled = try PostgresConnection(configuration)
+        let inside = try pooled.transaction { connection in
+            try ["lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout"].map {
+                try connection.run("SHOW \($0)").one().text(0)
+            }
+        }
+        #expect(inside == ["2s", "5s", "8s"])
+        #expect(try pooled.run("SHOW lock_timeout").one().text(0) == "0")
+    }
+
+    /// Without a session to set them in, a function that waits for rows brings its own limit.
+    @Test func everyFunctionThatLocksHasALockTimeout() async throws {
+        let database = try await TestDatabase.migrated()
+        let unlimited = try await database.pool.run { connection in
+            try connection.run(
+                """
+                SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                WHERE n.nspname = 'public' AND p.prokind = 'f'
+                  AND p.prosrc ~* 'FOR (NO KEY )?UPDATE|\\mUPDATE [a-z]+|INSERT INTO'
+                  AND NOT coalesce(p.proconfig, '{}') @> ARRAY['lock_timeout=2s']
+                """
+            ).rows.map { try $0.text(0) }
+        }
+        #expect(unlimited.isEmpty)
+    }
+
     @Test func aKilledBackendIsNoticedBeforeTheNextJob() async throws {
         let url = try await TestServer.anyDatabase()
         let pool = PostgresPool(try PostgresConfiguration(url: url), size: 1, logger: TestDatabase.logger)

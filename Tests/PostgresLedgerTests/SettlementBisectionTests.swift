@@ -59,4 +59,19 @@ import Testing
         #expect(run.quarantined == Array(0..<64))
         #expect(run.statements == 127)
     }
+
+    /// Data and constraints are the row's fault; anything else may pass when it is sent again (P5).
+    @Test(arguments: [
+        ("22003", true), ("22008", true), ("22P02", true), ("23502", true), ("23503", true), ("23505", true),
+        ("23514", true), ("40001", false), ("40P01", false), ("55P03", false), ("57014", false),
+        ("57P01", false), ("53300", false), ("08006", false), ("42501", false), ("42703", false),
+        ("25006", false), ("XX000", false), ("TG001", false), ("TG404", false), ("02000", false),
+        ("21000", false), ("2200", true), ("2", false), ("", false),
+    ])
+    func onlyClasses22And23ArePoison(_ code: String, _ isPoison: Bool) {
+        #expect(
+            PostgresError.refused(SQLState(code), constraint: nil, message: "").isPoison == isPoison)
+        #expect(!PostgresError.unreachable(.timedOut).isPoison)
+        #expect(!PostgresError.unexpectedResult("").isPoison)
+    }
 }

@@ -49,6 +49,57 @@ import Testing
         #expect(try await self.snapshot(database, account).get().spentToday == .zero)
     }
 
+    /// A cold store asks for everybody at once (rule E3): few statements, and each account has its own answer.
+    @Test func whatComesTogetherIsReadTogether() async throws {
+        let database = try await TestDatabase.migrated(poolSize: 2)
+        var asked: [(account: AccountID, holds: [HoldID], settled: Set<SettledHold>)] = []
+        for number in 1...90 {
+            let account = try await database.account("user\(number)", balance: Int64(number) * 1000)
+            let rows = (0..<number % 4).map { outcomes.final(account, Int64($0 + number)) }
+            _ = try await database.ledger.settle(rows)
+            let settled = rows.map { SettledHold(hold: $0.hold, amount: $0.charge.amount) }
+            asked.append((account, rows.map(\.hold) + [Outcomes.hold()], Set(settled)))
+        }
+        // Somebody else's hold is not settled for this account; one account may be asked about twice.
+        asked.append((asked[0].account, asked[2].holds, []))
+        asked.append((asked[2].account, asked[2].holds, asked[2].settled))
+        try await withThrowingTaskGroup { group in
+            for (place, question) in asked.enumerated() {
+                group.addTask {
+                    let snapshot = try await self.snapshot(database, question.account, among: question.holds)
+                        .get()
+                    let spent = snapshot.spentToday.value
+                    #expect(snapshot.balance.account == question.account)
+                    #expect(Set(snapshot.settled) == question.settled, "\(place)")
+                    if place < 90 {
+                        #expect(spent == question.settled.reduce(0) { $0 + $1.amount.value })
+                        #expect(snapshot.balance.balance.value == Int64(place + 1) * 1000 - spent)
+                    }
+                }
+            }
+            group.addTask { #expect(await self.snapshot(database, 4711) == .failure(.noSuchAccount)) }
+            try await group.waitForAll()
+        }
+    }
+
+    /// 64 questions in one statement are answered in the order asked, also those without an account.
+    @Test func oneStatementAnswersEachQuestionInItsPlace() async throws {
+        let database = try await TestDatabase.migrated()
+        let (one, two) = (
+            try await database.account("one", balance: 1), try await database.account("two", balance: 2)
+        )
+        let row = outcomes.final(two, 5)
+        _ = try await database.ledger.settle([row])
+        let answers = try await database.pool.run { connection in
+            try SnapshotStatement.run(
+                [(two, []), (4711, [row.hold]), (one, [row.hold]), (two, [row.hold, Outcomes.hold()])],
+                on: connection)
+        }
+        #expect(answers.map { $0?.balance.account } == [two, nil, one, two])
+        #expect(answers.map { $0?.settled.count } == [0, nil, 0, 1])
+        #expect(answers.map { $0?.balance.balance.value } == [-3, nil, 1, -3])
+    }
+
     @Test func anUnknownAccountIsNotAnOutage() async throws {
         let database = try await TestDatabase.migrated()
         #expect(await self.snapshot(database, 4711) == .failure(.noSuchAccount))

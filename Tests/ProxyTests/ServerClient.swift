@@ -123,6 +123,11 @@ final class WireClient: Sendable {
 
     // MARK: What it sees
 
+    /// Whatever its kernel has is read.
+    func looksAgain() async throws {
+        for _ in 0..<2 { try await self.channel.eventLoop.submit {}.get() }
+    }
+
     /// The next reply, interim ones before it included.
     ///
     /// - Parameter headOnly: the request was a HEAD.

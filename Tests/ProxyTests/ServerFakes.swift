@@ -129,9 +129,14 @@ final class RecordingSettlements: SettlementSink {
         var isFull = false
         var settlements: [Settlement] = []
         var violations: [String] = []
+        /// A disk broke: what is opened finds no room.
+        var isBroken = false
         /// What would be settled if the process died, by hold.
         var opened: [HoldID: Settlement] = [:]
-        var progress: [ExchangeProgress] = []
+        var progress: [(told: ExchangeProgress, at: ContinuousClock.Instant)] = []
+        /// Called on the loop before an exchange is opened, and before an outcome is recorded.
+        var onOpened: (@Sendable () -> Void)?
+        var onRecord: (@Sendable () -> Void)?
         /// As with JOURNAL_SYNC=strict: each outcome is safe when the test says so.
         var isStrict = false
         var unsafe: [@Sendable () -> Void] = []
@@ -155,20 +160,33 @@ final class RecordingSettlements: SettlementSink {
         }
     }
 
-    func opened(_ worst: Settlement) {
-        self.watched.update { state in
+    var isStrict: Bool { self.watched.state.isStrict }
+
+    func opened(_ worst: Settlement) -> Bool {
+        self.watched.state.onOpened?()
+        return self.watched.update { state in
             if state.opened[worst.hold] != nil { state.violations.append("an exchange was opened twice") }
             if worst.kind != .orphan || worst.authority != .recovery {
                 state.violations.append("what is opened is an orphan of authority 1")
             }
+            guard !state.isBroken else { return false }
             state.opened[worst.hold] = worst
+            return true
         }
     }
 
     func progressed(_ progress: ExchangeProgress) {
         self.watched.update { state in
             if state.opened[progress.hold] == nil { state.violations.append("progress without an opening") }
-            state.progress.append(progress)
+            if state.settlements.contains(where: { $0.hold == progress.hold }) {
+                state.violations.append("progress behind the outcome")
+            }
+            if let last = state.progress.last(where: { $0.told.hold == progress.hold })?.told,
+                progress.outputTokens <= last.outputTokens || progress.charge.amount < last.charge.amount
+            {
+                state.violations.append("progress goes back")
+            }
+            state.progress.append((progress, .now))
         }
     }
 
@@ -184,7 +202,8 @@ final class RecordingSettlements: SettlementSink {
     }
 
     func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool {
-        self.watched.update { state in
+        self.watched.state.onRecord?()
+        return self.watched.update { state in
             if state.isStrict { state.unsafe.append(completion) }
             if settlement.charge.amount > .zero, state.opened[settlement.hold] == nil {
                 state.violations.append("charged for an exchange that was never opened")
@@ -211,6 +230,8 @@ final class FakeHoldStore: Sendable {
         var open: [HoldID: Millicredits] = [:]
         var captured: [HoldID: Millicredits] = [:]
         var released: Set<HoldID> = []
+        /// What a reaper would charge, in the order in which it was told.
+        var progress: [HoldID: [Millicredits]] = [:]
         var placed = 0
         var isClosed = false
         var waiting = 0
@@ -319,7 +340,10 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
         self.store.capture(settlement)
     }
 
-    func progressed(_ hold: HoldID, charge: Millicredits) { self.checkLoop() }
+    func progressed(_ hold: HoldID, charge: Millicredits) {
+        self.checkLoop()
+        self.store.watched.update { $0.progress[hold, default: []].append(charge) }
+    }
 
     func release(_ hold: HoldID, of account: AccountID) {
         self.checkLoop()

@@ -19,6 +19,7 @@ final class ServerRig: Sendable {
     let settlements: RecordingSettlements
     let directory: FakeDirectory
     let control: FakeControlPlane
+    let clock: LedgerClock
     private let group: MultiThreadedEventLoopGroup
     private let log: LoggedLines
     private let clients = Mutex<[WireClient]>([])
@@ -28,7 +29,7 @@ final class ServerRig: Sendable {
     private init(
         server: ProxyServer, port: Int, upstream: ServerUpstream, store: FakeHoldStore,
         settlements: RecordingSettlements, directory: FakeDirectory, control: FakeControlPlane,
-        group: MultiThreadedEventLoopGroup, log: LoggedLines
+        clock: LedgerClock, group: MultiThreadedEventLoopGroup, log: LoggedLines
     ) {
         self.server = server
         self.port = port
@@ -37,6 +38,7 @@ final class ServerRig: Sendable {
         self.settlements = settlements
         self.directory = directory
         self.control = control
+        self.clock = clock
         self.group = group
         self.log = log
     }
@@ -50,7 +52,8 @@ final class ServerRig: Sendable {
     ///   - threads: event loops of the proxy.
     static func with(
         readsRequests: Bool = true, threads: Int = 1, onDisconnect: DisconnectPolicy? = nil,
-        earlyReply: String? = nil, onCall: (@Sendable (UpstreamCall) -> Void)? = nil,
+        earlyReply: String? = nil, clock: LedgerClock = LedgerClock(),
+        onCall: (@Sendable (UpstreamCall) -> Void)? = nil,
         configure: (inout DataPlaneConfiguration) throws -> Void = { _ in },
         _ body: (ServerRig) async throws -> Void
     ) async throws {
@@ -79,12 +82,12 @@ final class ServerRig: Sendable {
                 directory: directory, prices: FakePrices(onDisconnect: onDisconnect),
                 settlements: settlements,
                 keyHasher: FakeDirectory.hasher, makeHolds: { store.makeSession(on: $0) }, control: control,
-                accessLog: log.log),
+                accessLog: log.log, clock: clock),
             group: group, logger: Logger(label: "test"))
         try await server.start()
         let rig = ServerRig(
             server: server, port: server.port ?? 0, upstream: upstream, store: store,
-            settlements: settlements, directory: directory, control: control,
+            settlements: settlements, directory: directory, control: control, clock: clock,
             group: group, log: log)
         do {
             try await body(rig)
@@ -150,6 +153,11 @@ final class ServerRig: Sendable {
         try await body()
     }
 
+    /// What the loops had to do before is done.
+    func loopsAreThrough() async throws {
+        for _ in 0..<2 { for loop in self.group.makeIterator() { try await loop.submit {}.get() } }
+    }
+
     // MARK: Looking
 
     /// Waits for something that nobody announces.
@@ -200,6 +208,8 @@ final class ServerRig: Sendable {
         #expect(await self.upstream.watched.until { $0.busy.isEmpty }, "a busy upstream connection")
         let (holds, sink) = (self.store.watched.state, self.settlements.watched.state)
         #expect(holds.violations.isEmpty && sink.violations.isEmpty, "\(holds.violations + sink.violations)")
+        #expect(
+            Set(sink.opened.keys).isSubset(of: sink.settlements.map(\.hold)), "what was opened has an end")
         let finals = sink.settlements.filter { $0.kind == .final }
         #expect(Set(finals.map(\.hold)) == Set(holds.captured.keys), "captured is what was settled")
         for settlement in finals {

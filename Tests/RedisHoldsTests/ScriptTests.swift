@@ -152,7 +152,7 @@ struct ScriptAccount {
     @Test func onlyACurrentLoadMakesAnAccount() async throws {
         var account = try await ScriptAccount()
         try await account.warm()
-        #expect(try await account.client.run(.evict, account.account) == .integer(1))
+        #expect(try await account.client.run(.evict, account.account, "0") == .integer(1))
         #expect(try await account.posted(1, 9, 1000) == .integer(0))
         #expect(try await account.client.run(.gate, account.account, "9", "0", "1") == .integer(0))
         #expect(try await account.client.hash(account.account).isEmpty)
@@ -337,7 +337,7 @@ struct ScriptAccount {
     @Test func evictionKeepsOpenEntriesAndYoungFences() async throws {
         var account = try await ScriptAccount()
         try await account.warm()
-        let evict = { try await account.client.run(.evict, account.account) }
+        let evict = { try await account.client.run(.evict, account.account, "0") }
         _ = try await account.place("X", 0)
         #expect(try await evict() == .integer(0))
         _ = try await account.release("X", generation: 2, raise: "1")

@@ -107,9 +107,13 @@ public protocol SettlementSink: Sendable {
     /// Ends a reservation whose exchange will record nothing.
     func giveBackReservation()
     /// The request goes upstream now. `worst` (an orphan of authority 1) is what is settled if this process dies.
-    func opened(_ worst: Settlement)
+    /// false: there is no room for it after all (a disk broke); the request must not go.
+    func opened(_ worst: Settlement) -> Bool
     /// Said about once per second while output passes.
     func progressed(_ progress: ExchangeProgress)
+    /// Whether the end of a reply may have to wait for its outcome: if not, `record` returns false and never
+    /// calls back.
+    var isStrict: Bool { get }
     /// Takes an outcome, and the reservation of its exchange with it. The end of the reply may go to the client now,
     /// or, if this returns true, when `completion` is called (on any thread).
     func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool
@@ -117,4 +121,8 @@ public protocol SettlementSink: Sendable {
     func recordUnreserved(_ settlement: Settlement)
     /// Outcomes that the ledger is not known to have, as many as are in memory (rule E2).
     func unposted() -> [Settlement]
+}
+
+extension SettlementSink {
+    public var isStrict: Bool { true }
 }

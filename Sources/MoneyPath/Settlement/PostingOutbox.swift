@@ -63,6 +63,12 @@ public struct PostingOutbox {
         }
     }
 
+    /// As `add`, for a batch that is not of the queue; nothing happens when the process ends anyway.
+    public mutating func addIfOpen(_ batch: [Settlement], _ receipt: SettlementReceipt) {
+        guard !self.isClosed else { return }
+        self.add(batch, receipt, through: nil)
+    }
+
     /// No batch will be added any more.
     public mutating func close() { self.isClosed = true }
 

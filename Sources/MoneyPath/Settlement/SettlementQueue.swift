@@ -1,7 +1,7 @@
 import Metering
 
 /// An outcome and its place in the journal; nil: the journal could not take it, so only memory has it.
-public struct JournaledOutcome: Sendable, Hashable {
+public struct PendingOutcome: Sendable, Hashable {
     public var settlement: Settlement
     public var sequence: UInt64?
 
@@ -46,10 +46,10 @@ public struct SettlementQueue {
     private let limits: Limits
     /// Outcomes before `head` were sent; they are dropped in bulk, so a long backlog is not moved for each
     /// batch.
-    private var waiting: [JournaledOutcome] = []
+    private var waiting: [PendingOutcome] = []
     private var head = 0
     private var oldest: Moment?
-    private var inFlight: [JournaledOutcome] = []
+    private var inFlight: [PendingOutcome] = []
     private var retryAt: Moment?
     private var failures = 0
     /// Journaled outcomes that are not in memory, and where they begin.
@@ -68,7 +68,7 @@ public struct SettlementQueue {
     }
 
     /// Returns whether the settler must be woken.
-    public mutating func record(_ outcome: JournaledOutcome, now: Moment) -> Bool {
+    public mutating func record(_ outcome: PendingOutcome, now: Moment) -> Bool {
         if let sequence = outcome.sequence {
             // Behind what is on disk only: the order of the journal is kept.
             if let spilled = self.spilled {
@@ -89,7 +89,7 @@ public struct SettlementQueue {
     public mutating func refill(_ outcomes: [JournaledOutcome], now: Moment) {
         guard let spilled = self.spilled else { preconditionFailure("refill() follows .read") }
         precondition(outcomes.count <= spilled.count, "the journal has no more than was recorded")
-        self.waiting += outcomes
+        self.waiting += outcomes.map { PendingOutcome($0.settlement, sequence: $0.sequence) }
         if self.oldest == nil, !outcomes.isEmpty { self.oldest = now }
         let left = spilled.count - outcomes.count
         // A journal that has less than was recorded lost it: what it has is all there is.

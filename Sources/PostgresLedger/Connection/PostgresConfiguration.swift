@@ -15,7 +15,8 @@ public struct PostgresConfiguration: Sendable {
     public var statementTimeout: Duration = .seconds(8)
     public var lockTimeout: Duration = .seconds(2)
     public var idleInTransactionTimeout: Duration = .seconds(5)
-    /// How long sent bytes may stay unacknowledged by a peer that vanished.
+    /// How long sent bytes may stay unacknowledged by a peer that vanished; on both sides, so that the server too
+    /// ends the session (and frees the locks) of a host that is gone.
     public var tcpUserTimeout: Duration = .seconds(5)
     /// false behind PgBouncer in transaction mode, which knows no session settings; transactions and
     /// functions set their own limits in either case.
@@ -60,8 +61,13 @@ public struct PostgresConfiguration: Sendable {
             let settings = [
                 ("statement_timeout", server), ("lock_timeout", self.lockTimeout),
                 ("idle_in_transaction_session_timeout", self.idleInTransactionTimeout),
+                ("tcp_user_timeout", self.tcpUserTimeout),
+            ].map { "-c \($0.0)=\($0.1.wholeMilliseconds)" }
+            // Seconds; the same as on our side.
+            let keepalives = [
+                "-c tcp_keepalives_idle=5", "-c tcp_keepalives_interval=2", "-c tcp_keepalives_count=3",
             ]
-            let ours = settings.map { "-c \($0.0)=\($0.1.wholeMilliseconds)" }.joined(separator: " ")
+            let ours = (settings + keepalives).joined(separator: " ")
             pairs.append(("options", self.urlOptions.isEmpty ? ours : self.urlOptions + " " + ours))
         }
         return pairs

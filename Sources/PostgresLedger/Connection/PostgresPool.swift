@@ -22,6 +22,8 @@ public final class PostgresPool: Sendable {
 
     private let queue: PoolQueue
     public let configuration: PostgresConfiguration
+    /// Threads, and so statements that can run at once.
+    public let size: Int
 
     /// Starts `size` threads; connections are opened when the first jobs come.
     public init(
@@ -31,6 +33,7 @@ public final class PostgresPool: Sendable {
         let queue = PoolQueue(limits: limits, workers: size)
         self.queue = queue
         self.configuration = configuration
+        self.size = size
         for _ in 0..<size {
             DedicatedThread.start {
                 PoolWorker(configuration: configuration, limits: limits, logger: logger).run(queue)

@@ -18,7 +18,7 @@ public struct Migration: Sendable {
 
     /// All of them, in order.
     public static let all: [Migration] = [
-        .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages,
+        .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages, .generationsAndEstimates,
     ]
 }
 

@@ -6,10 +6,12 @@ import Metering
 public struct PostgresLedger: Sendable {
     let pool: PostgresPool
     let logger: Logger
+    let snapshots: SnapshotReader
 
     /// - Parameter pool: connections to a database whose schema `Migrator.check` accepted.
     public init(pool: PostgresPool, logger: Logger) {
         self.pool = pool
+        self.snapshots = SnapshotReader(pool: pool)
         self.logger = logger
     }
 
@@ -17,31 +19,16 @@ public struct PostgresLedger: Sendable {
     /// counts.
     static func freshID() -> HoldID {
         var random = SystemRandomNumberGenerator()
+        return HoldID(
+            millisecondsSinceEpoch: UInt64(clamping: self.wallMilliseconds()), randomA: random.next(),
+            randomB: random.next())
+    }
+
+    /// This machine's wall clock, milliseconds since 1970.
+    static func wallMilliseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
-        let milliseconds = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-        return HoldID(
-            millisecondsSinceEpoch: milliseconds, randomA: random.next(), randomB: random.next())
-    }
-
-    /// Starts a new generation (rule P7): call it after a restore. Every account is loaded again everywhere.
-    @discardableResult
-    public func startNewGeneration() async throws -> Int64 {
-        try await self.pool.run { try $0.run("SELECT new_ledger_generation()").one().int(0) }
-    }
-
-    /// Registers this run, or moves its heartbeat; returns the database's clock in milliseconds since 1970.
-    public func heartbeat(_ boot: BootID, hostname: String) async throws -> Int64 {
-        try await self.pool.run { connection in
-            try connection.run(
-                """
-                INSERT INTO proxy_instance AS p (boot_id, hostname) VALUES ($1::uuid, $2)
-                ON CONFLICT (boot_id) DO UPDATE SET heartbeat = p.heartbeat + 1, heartbeat_at =
-                    clock_timestamp()
-                RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint
-                """, [.uuid(boot), .text(hostname)]
-            ).one().int(0)
-        }
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 
     /// Creates coming partitions of `usage_events`; call it at start and once an hour.

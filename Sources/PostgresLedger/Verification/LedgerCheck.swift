@@ -5,7 +5,10 @@ struct LedgerCheck: Sendable {
     /// Selects one text column; no row is good news.
     let sql: String
 
-    static let all: [LedgerCheck] = [
+    static let all = invariants + structure + forAPerson
+
+    /// I1 to I6. (I7 and I8 come with money-in; I9 and R5 are in `LedgerVerifier+Outcomes`.)
+    private static let invariants: [LedgerCheck] = [
         LedgerCheck(
             name: "I1 every transaction sums to zero", severity: .violation,
             sql: """
@@ -64,6 +67,17 @@ struct LedgerCheck: Sendable {
                 WHERE coalesce(u.amount, 0) <> coalesce(l.amount, 0)
                 """),
         LedgerCheck(
+            name: "I4 only settlements deduct", severity: .violation,
+            sql: """
+                SELECT format('account %s version %s: %s of a %s', account_id, version, type, reference_type)
+                FROM credit_ledger
+                WHERE CASE reference_type
+                    WHEN 'settlement' THEN type <> 'deduction'
+                    WHEN 'settlement_correction' THEN type <> 'adjustment'
+                    WHEN 'grant' THEN type = 'deduction'
+                    ELSE true END
+                """),
+        LedgerCheck(
             name: "I5 every hold has at most one settlement", severity: .violation,
             sql: """
                 SELECT format('hold %s was settled %s times', hold_id, count(*)) FROM usage_events
@@ -79,6 +93,14 @@ struct LedgerCheck: Sendable {
                            (array_agg(charged_millicredits ORDER BY authority DESC))[1] AS last
                     FROM usage_correction GROUP BY account_id, hold_id) c USING (account_id, hold_id)
                 WHERE e.charged_millicredits + c.delta <> c.last OR c.least <= e.authority
+                """),
+        LedgerCheck(
+            name: "I5 every correction has its settlement", severity: .violation,
+            sql: """
+                SELECT format('hold %s of account %s is corrected and was never settled', c.hold_id, c.account_id)
+                FROM usage_correction c
+                WHERE NOT EXISTS (SELECT 1 FROM usage_events e
+                                  WHERE e.account_id = c.account_id AND e.hold_id = c.hold_id)
                 """),
         LedgerCheck(
             name: "free outcomes are free", severity: .violation,
@@ -113,37 +135,11 @@ struct LedgerCheck: Sendable {
                     lot.paid_cents)
                 """),
         LedgerCheck(
-            name: "append-only tables refuse changes", severity: .violation,
+            name: "I6 every grant has one line", severity: .violation,
             sql: """
-                SELECT format('%s has no active append-only trigger', t) FROM
-                    unnest(ARRAY['ledger_transaction',
-                    'credit_ledger', 'contra_line', 'usage_correction', 'rate_card']) t
-                WHERE NOT EXISTS (
-                    SELECT 1 FROM pg_trigger g WHERE g.tgrelid = to_regclass(t) AND g.tgname = t ||
-                        '_append_only'
-                      AND g.tgenabled IN ('O', 'A'))
-                """),
-        LedgerCheck(
-            name: "the default partition is empty", severity: .violation,
-            sql: "SELECT format('hold %s is in no day partition', hold_id) FROM usage_events_default"),
-        LedgerCheck(
-            name: "quarantine is empty", severity: .warning,
-            sql:
-                """
-                SELECT format('hold %s of account %s (%s)', hold_id, account_id, sql_state)
-                FROM settlement_quarantine
-                """
-        ),
-        LedgerCheck(
-            name: "no outcomes in conflict", severity: .warning,
-            sql: "SELECT format('hold %s of account %s', hold_id, account_id) FROM settlement_conflict"),
-        LedgerCheck(
-            name: "partitions reach ahead", severity: .warning,
-            sql: """
-                SELECT format('no partition for %s', day::date)
-                FROM generate_series((now() AT TIME ZONE 'UTC')::date::timestamp,
-                                     ((now() AT TIME ZONE 'UTC')::date + 7)::timestamp, '1 day') day
-                WHERE to_regclass('usage_events_' || to_char(day, 'YYYYMMDD')) IS NULL
+                SELECT format('grant %s has %s lines', t.source_ref, count(l.version))
+                FROM ledger_transaction t LEFT JOIN credit_ledger l ON l.transaction_id = t.id
+                WHERE t.kind = 'grant' GROUP BY t.id HAVING count(l.version) <> 1
                 """),
     ]
 

@@ -19,7 +19,7 @@ public struct LedgerFinding: Sendable, Hashable {
 /// Runs the invariants of DESIGN §9 that the ledger alone can answer. Tolerance is zero.
 public struct LedgerVerifier: Sendable {
     public static let rowsMax = 20
-    private let pool: PostgresPool
+    let pool: PostgresPool
 
     public init(pool: PostgresPool) { self.pool = pool }
 

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 
 /// One client connection for its whole life: finds request after request in the bytes, decides the plane of
@@ -40,6 +41,8 @@ final class ClientConnection: ChannelInboundHandler {
     var controlTask: Task<Void, Never>?
     var controlWriter: ControlReplyWriter?
     var closesAfterReply = false
+    /// Only the end of the connection will tell the end of the reply that runs (HTTP/1.0).
+    var endsReplyByClosing = false
     /// The reply that runs says that its connection closes.
     var saidClose = false
     /// Bytes of a request that was refused may still come.
@@ -321,11 +324,20 @@ extension ClientConnection: ClientSession {
     /// The client must see a broken message, or nothing at all. The exchange hears of it now: TLS can take seconds to
     /// say farewell, and what still comes meanwhile is not looked at.
     func abort() {
+        let isSent = if case .lingering = self.phase { true } else { false }
         self.phase = .closed
         let exchange = self.exchange
         self.exchange = nil
         exchange?.clientGone()
+        if self.endsReplyByClosing, !isSent { self.resetOnClose() }
         self.context?.close(mode: .all, promise: nil)
+    }
+
+    /// A FIN would say that the reply is complete.
+    private func resetOnClose() {
+        guard let channel = self.context?.channel as? any SocketOptionProvider else { return }
+        // On the channel's own loop this is done when the call returns.
+        _ = channel.setSoLinger(linger(l_onoff: 1, l_linger: 0))
     }
 
     /// Bytes of a reply are still on their way.

@@ -14,8 +14,8 @@ struct AdmissionPlan: Sendable {
     let least: Millicredits
     /// Estimated input tokens, charged when no usage is reported: text bytes / 5.
     let inputEstimateTokens: Int64
-    /// The charge of that estimate alone: what a reaper settles when nothing else is known.
-    let inputEstimate: Millicredits
+    /// The charge of that estimate alone: what is settled when nothing else is known.
+    let inputCharge: Charge
     let stream: Bool
     /// The usage chunk is asked for although the client did not, and taken out again.
     let injectsUsage: Bool
@@ -50,9 +50,8 @@ struct AdmissionPlan: Sendable {
                 : try price.worstCase(self.bounds, outputCap: min(leastOutputTokens, full), mode: prices.mode)
             self.inputEstimateTokens = min(
                 TokenEstimate.tokens(textBytes: request.textBytes), self.bounds.inputTokensMax)
-            self.inputEstimate = try price.charge(
-                for: Usage(input: self.inputEstimateTokens, output: 0), served: .default, mode: prices.mode
-            ).amount
+            self.inputCharge = try price.charge(
+                for: Usage(input: self.inputEstimateTokens, output: 0), served: .default, mode: prices.mode)
         } catch {
             throw Refusal(
                 .invalidRequest, "The request is too large to be priced.",

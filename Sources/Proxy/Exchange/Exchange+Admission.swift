@@ -158,6 +158,11 @@ extension Exchange {
 
     private func place(_ plan: AdmissionPlan) {
         guard let account = self.account else { return }
+        // The id of the hold decides where its settlement is kept (MONEY_PATH C13).
+        guard self.hasTrustedTime, self.loop.dependencies.clock.isTrusted else {
+            self.refuse(.untrustedClock)
+            return
+        }
         guard self.loop.dependencies.settlements.reserve() else {
             self.refuse(
                 Refusal(
@@ -168,7 +173,8 @@ extension Exchange {
         self.hasReservation = true
         let request = PlaceRequest(
             account: account.account, hold: self.hold, want: plan.want, least: plan.least,
-            inputEstimate: min(plan.inputEstimate, plan.least), priceID: plan.price.priceID, endpoint: .chat,
+            inputEstimate: min(plan.inputCharge.amount, plan.least), priceID: plan.price.priceID,
+            endpoint: .chat,
             caps: self.loop.configuration.caps)
         self.isPlacing = true
         self.loop.holds.place(request) { answer in self.placed(answer, plan) }

@@ -3,7 +3,7 @@ import NIOCore
 
 /// What the client gets to see.
 extension Exchange {
-    enum ReplyEnd {
+    enum ReplyEnd: Equatable {
         /// Upstream's message ended; the outcome is recorded.
         case complete
         /// It did not, and the client is told so as well as its reply still allows.
@@ -23,20 +23,20 @@ extension Exchange {
         self.writeHead(framing, on: connection)
     }
 
-    /// Tells the client the end of its reply and lets the connection go on.
+    /// Tells the client the end of its reply, when its outcome is safe, and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
-        if self.awaitsSafety, self.connection != nil {
-            self.endWhenSafe = end
-            return
-        }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed, .clientGone)
             return
         }
-        switch end {
-        case .complete:
+        switch self.endGate.end(end) {
+        case .wait:
+            // Only the disk is waited for. What came before the end does not wait, and nobody else flushes it.
+            self.deadline = .distantFuture
+            connection.flush()
+        case .write(.complete):
             self.endComplete(on: connection)
-        case .failed(let code):
+        case .write(.failed(let code)):
             self.endFailed(code, on: connection)
         }
     }
@@ -147,7 +147,10 @@ extension Exchange {
         facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
         let date = self.loop.now()
         // Only the end of the connection tells the end of such a reply.
-        if framing == .closeDelimited { connection.closesAfterReply = true }
+        if framing == .closeDelimited {
+            connection.closesAfterReply = true
+            connection.endsReplyByClosing = true
+        }
         let persistence = connection.persistence(of: self.request.head)
         connection.write { out in
             ReplyWriter.upstreamHead(

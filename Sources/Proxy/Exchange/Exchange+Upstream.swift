@@ -11,6 +11,13 @@ extension Exchange: UpstreamBorrower {
             connection.release()
             return
         }
+        guard self.openJournal() else {
+            connection.release()
+            self.settle(.upstreamCut)
+            self.refuse(
+                Refusal(.holdsUnavailable, "The journal has no room; try again.", retryAfterSeconds: 2))
+            return
+        }
         self.upstream = connection
         self.upstreamReused = reused
         let edits = chat.edits(
@@ -19,7 +26,6 @@ extension Exchange: UpstreamBorrower {
             self.request, edits: edits, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
         let now = NIODeadline.now()
-        self.openJournal()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
         connection.send(bytes)
@@ -42,6 +48,8 @@ extension Exchange: UpstreamBorrower {
         self.deadline = .distantFuture
         self.upstream = nil
         self.evidence = ExchangeEvidence()
+        // Again nothing was sent, as far as a reaper is concerned.
+        self.loop.holds.progressed(self.hold, charge: .zero)
         self.loop.metrics.retries.wrappingAdd(1, ordering: .relaxed)
         self.awaitUpstream(fresh: true)
     }
@@ -75,8 +83,7 @@ extension Exchange: UpstreamBorrower {
             }
         case .unreadable:
             self.settle(.upstreamCut)
-            self.dropUpstream()
-            self.endReply(.failed(.upstreamError))
+            self.loseUpstream(.upstreamError)
         case .error, .passing:
             break
         }
@@ -91,7 +98,7 @@ extension Exchange: UpstreamBorrower {
             let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
             self.relay?.mode = .stream(tap)
             // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
-            if tap.sawDone { self.settle(.upstreamEnded, complete: true) }
+            if tap.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
             self.forward(released, of: bytes)
         case .gathering(var scanner):
             self.relay?.mode = .error
@@ -120,11 +127,11 @@ extension Exchange: UpstreamBorrower {
         connection.flush()
         // The client may have been found gone in that call, and its response be read on for the charge.
         guard self.connection === connection else { return }
-        if !connection.isWritable { self.pauseUpstream() }
+        if !connection.isWritable || self.holdsMuch { self.pauseUpstream() }
     }
 
     func downstreamWritabilityChanged(_ writable: Bool) {
-        guard writable else {
+        guard writable, !self.holdsMuch else {
             self.pauseUpstream()
             return
         }
@@ -133,6 +140,10 @@ extension Exchange: UpstreamBorrower {
         self.touch()
         upstream.resumeReads()
     }
+
+    /// What comes behind `[DONE]` waits with it, and must not grow without bound.
+    private var holdsMuch: Bool { self.heldTail.readableBytes > Self.heldTailBytesMax }
+    private static let heldTailBytesMax = 64 << 10
 
     /// The client is slower than upstream. While it is, upstream's silence is our doing, and it is the client
     /// that runs out of time (`CLIENT_WRITE_TIMEOUT_SECONDS`).
@@ -152,19 +163,25 @@ extension Exchange: UpstreamBorrower {
 
     private func forward(_ released: SSEUsageTap.Released, of bytes: ByteBuffer) {
         guard let connection = self.connection, let relay = self.relay else { return }
-        let count = released.byteCount
-        guard count > 0 else { return }
-        let write: (inout ByteBuffer) -> Void = { out in
-            ReplyWriter.beginChunk(count, chunked: relay.chunked, into: &out)
-            if !released.carried.isEmpty { out.writeBytes(released.carried) }
-            bytes.withUnsafeReadableBytes { raw in
-                released.forEachFreshRange { range in
-                    out.writeBytes(UnsafeRawBufferPointer(rebasing: raw[range]))
-                }
-            }
-            ReplyWriter.endChunk(chunked: relay.chunked, into: &out)
+        guard released.byteCount > 0 else { return }
+        if self.endGate.isClosed {
+            Self.write(released, of: bytes, chunked: relay.chunked, into: &self.heldTail)
+        } else {
+            connection.write { Self.write(released, of: bytes, chunked: relay.chunked, into: &$0) }
         }
-        if self.awaitsSafety { write(&self.heldTail) } else { connection.write(write) }
+    }
+
+    private static func write(
+        _ released: SSEUsageTap.Released, of bytes: ByteBuffer, chunked: Bool, into out: inout ByteBuffer
+    ) {
+        ReplyWriter.beginChunk(released.byteCount, chunked: chunked, into: &out)
+        if !released.carried.isEmpty { out.writeBytes(released.carried) }
+        bytes.withUnsafeReadableBytes { raw in
+            released.forEachFreshRange { range in
+                out.writeBytes(UnsafeRawBufferPointer(rebasing: raw[range]))
+            }
+        }
+        ReplyWriter.endChunk(chunked: chunked, into: &out)
     }
 
     private func gather(_ bytes: ByteBuffer) {
@@ -196,13 +213,13 @@ extension Exchange: UpstreamBorrower {
         self.relay?.body = ByteBuffer()
         self.giveBackBudget()
         self.startReply(length: length)
-        if gathered.readableBytes > 0 { self.passOn(gathered) }
+        self.passOn(gathered)
     }
 
     /// The last piece always stays here: with it a reply of known length is complete, and before that its outcome has
     /// to be recorded.
     private func passOn(_ bytes: ByteBuffer) {
-        guard let relay = self.relay else { return }
+        guard let relay = self.relay, bytes.readableBytes > 0 else { return }
         let previous = relay.body
         relay.body = bytes
         self.writePayload(previous)
@@ -249,7 +266,13 @@ extension Exchange: UpstreamBorrower {
             return
         }
         self.settle(.upstreamCut)
+        self.loseUpstream(.upstreamError)
+    }
+
+    /// Upstream's message comes to no end. To a client a stream is whole with its `[DONE]`: nothing behind that may say
+    /// otherwise.
+    func loseUpstream(_ code: Refusal.Code) {
         self.dropUpstream()
-        self.endReply(.failed(.upstreamError))
+        self.endReply(self.relay?.sawDone == true ? .complete : .failed(code))
     }
 }

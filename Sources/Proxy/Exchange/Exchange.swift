@@ -3,15 +3,18 @@ import NIOCore
 
 /// One client request to the data plane and its upstream response.
 ///
-/// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `ReplyMode`
-/// (how the response is read). This class carries them out on one event loop, from the first to the last
-/// byte, and lives on after its client when the response is drained.
+/// The decisions are made elsewhere: `HoldMachine` (how it ends), `AdmissionPlan` (what is held), `Relay.Mode`
+/// (how the response is read), `EndGate` (when its end may go on). This class carries them out on one event
+/// loop, from the first to the last byte, and lives on after its client when the response is drained.
 final class Exchange {
     let loop: LoopContext
     let request: PendingRequest
     let route: DataRoute
     let hold: HoldID
+    /// On the ledger's clock, as the id of the hold.
     let startedAtMilliseconds: Int64
+    /// The clock was trusted when `hold` was made.
+    let hasTrustedTime: Bool
     let startedAt: NIODeadline
     /// nil once the client is gone.
     private(set) var connection: ClientConnection?
@@ -58,13 +61,14 @@ final class Exchange {
     /// Bytes of a held-back reply that count against the process' budget.
     var budgeted = 0
     private(set) var isOver = false
-    /// The outcome is on its way to the disk: until it is there, the end of the reply stays here (JOURNAL_SYNC=strict).
-    var awaitsSafety = false
+    /// Keeps the end of the reply here while its outcome is on its way to the disk (JOURNAL_SYNC=strict).
+    var endGate = EndGate()
+    /// Bytes of a stream that wait behind `endGate`, in the client's framing.
     var heldTail = ByteBuffer()
-    var endWhenSafe: ReplyEnd?
     /// The journal knows that the request went upstream.
-    private var isOpened = false
-    private var outputTold: Int64 = 0
+    var isOpened = false
+    /// Output tokens that the journal knows of.
+    var outputTold: Int64 = 0
     /// What the connection had sent before this reply.
     private let bytesSentBefore: Int
     private var bytesSentAtHangUp = 0
@@ -79,7 +83,8 @@ final class Exchange {
         self.bytesSentBefore = connection.bytesSent
         self.client = loop.configuration.trustedPeers.client(peer: connection.peer, of: request)
         self.transport = connection.transport
-        self.startedAtMilliseconds = LoopContext.wallMilliseconds()
+        self.hasTrustedTime = loop.dependencies.clock.isTrusted
+        self.startedAtMilliseconds = loop.dependencies.clock.nowMilliseconds()
         self.hold = loop.makeHoldID(millisecondsSinceEpoch: self.startedAtMilliseconds)
     }
 
@@ -128,6 +133,9 @@ final class Exchange {
         self.deadline = .distantFuture
         self.giveBackBudget()
         self.leaveUpstream()
+        // Whoever leaves a stream behind its `[DONE]` leaves upstream before its end.
+        self.dropUpstream()
+        self.heldTail = ByteBuffer()
         self.loop.metrics.countRequest(self.route.label, status: status)
         self.connection = nil
     }
@@ -159,9 +167,10 @@ final class Exchange {
     }
 
     /// The reply goes on after the client closed its sending side: it comes whole, upstream is at it, and its
-    /// cost arises anyway. Before that, and for a stream, the client counts as gone.
+    /// cost arises anyway; or only its end is missing. Before that, and for a stream, the client counts as gone.
     var outlivesInput: Bool {
-        guard self.sentUpstreamAt != nil, let plan = self.plan else { return self.machine.isSettled }
+        guard !self.machine.isSettled else { return true }
+        guard self.sentUpstreamAt != nil, let plan = self.plan else { return false }
         return plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain
     }
 
@@ -227,122 +236,20 @@ final class Exchange {
         }
         // Only a grant can be awaited for longer than its own, shorter deadline.
         guard !self.isPlacing else { return }
+        if self.endGate.holdsEnd {
+            self.cut()
+            return
+        }
         self.loop.pool.cancel(self)
         self.settle(.upstreamTimeout)
-        self.dropUpstream()
-        self.endReply(.failed(.upstreamTimeout))
+        self.loseUpstream(.upstreamTimeout)
     }
 
-    // MARK: The outcome
-
-    /// Decides the outcome from everything seen so far, once, records it, and ends the hold. From here on it
-    /// must succeed.
-    ///
-    /// - Parameter complete: upstream's message ended as framed.
-    func settle(_ cause: EndCause, complete: Bool = false) {
-        guard let plan = self.plan, let account = self.account else { return }
-        if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
-        // A successful, complete message proves that upstream had the whole request, whatever the socket said
-        // last.
-        if complete, let status = self.relay?.head.status, status < 300 { self.evidence.written = .fully }
-        self.relay?.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
-        switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
-        case .ignoreDuplicate:
-            return
-        case .void:
-            self.record(self.settlement(plan, account, .void, .zero, .zero, nil))
-            self.loop.holds.release(self.hold, of: account.account)
-        case .capture(let usage, let hold, let reason):
-            let served = self.relay.map(\.servedTier) ?? .default
-            let (charge, because) = plan.price.settledCharge(
-                for: usage, estimatedBecause: reason, served: served, permitted: plan.bounds.permittedTiers,
-                hold: hold, mode: plan.mode)
-            if charge.amount > hold {
-                self.loop.metrics.overHold.wrappingAdd(1, ordering: .relaxed)
-            }
-            let settlement = self.settlement(plan, account, .final, usage, charge, because)
-            self.record(settlement)
-            self.loop.holds.capture(settlement)
-            self.relay?.charged = charge.amount
-        }
-    }
-
-    private func record(_ settlement: Settlement) {
-        self.posted = settlement
-        precondition(
-            self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
-        self.hasReservation = false
-        let (eventLoop, bound) = (
-            self.loop.eventLoop, NIOLoopBound(self, eventLoop: self.loop.eventLoop)
-        )
-        self.awaitsSafety = self.loop.dependencies.settlements.record(settlement) {
-            eventLoop.execute { bound.value.becameSafe() }
-        }
-    }
-
-    /// The outcome is on the disk: what was held back goes on.
-    private func becameSafe() {
-        guard self.awaitsSafety else { return }
-        self.awaitsSafety = false
-        let tail = self.heldTail
-        self.heldTail = ByteBuffer()
-        if tail.readableBytes > 0, let connection = self.connection {
-            connection.write(buffer: tail)
-            connection.flush()
-        }
-        guard let end = self.endWhenSafe, !self.isOver else { return }
-        self.endWhenSafe = nil
-        self.endReply(end)
-    }
-
-    // MARK: For those who find us dead
-
-    /// The request goes upstream now: the journal learns what is settled if this process dies (rule J8), and the hold
-    /// what a reaper charges if its disk dies with it.
-    func openJournal() {
-        guard !self.isOpened, let plan = self.plan, let account = self.account else { return }
-        self.isOpened = true
-        let usage = Usage(input: plan.inputEstimateTokens, output: 0)
-        let charge = self.estimatedCharge(plan, usage)
-        var worst = self.settlement(plan, account, .orphan, usage, charge, .proxyDied)
-        worst.authority = .recovery
-        self.loop.dependencies.settlements.opened(worst)
-        self.loop.holds.progressed(self.hold, charge: charge.amount)
-    }
-
-    /// To be called once per second: what passed meanwhile is told.
-    func tellProgress() {
-        guard self.isOpened, !self.machine.isSettled, let plan = self.plan, let relay = self.relay else {
-            return
-        }
-        let output = relay.visibleOutput
-        guard output > self.outputTold else { return }
-        self.outputTold = output
-        let charge = self.estimatedCharge(plan, Usage(input: plan.inputEstimateTokens, output: output))
-        self.loop.dependencies.settlements.progressed(
-            ExchangeProgress(hold: self.hold, outputTokens: output, charge: charge))
-        self.loop.holds.progressed(self.hold, charge: charge.amount)
-    }
-
-    private func estimatedCharge(_ plan: AdmissionPlan, _ usage: Usage) -> Charge {
-        plan.price.settledCharge(
-            for: usage, estimatedBecause: .proxyDied, served: self.relay.map(\.servedTier) ?? .default,
-            permitted: plan.bounds.permittedTiers, hold: self.grant, mode: plan.mode
-        ).charge
-    }
-
-    private func settlement(
-        _ plan: AdmissionPlan, _ account: AccountRecord, _ kind: Settlement.Kind, _ usage: Usage,
-        _ charge: Charge,
-        _ because: EstimateReason?
-    ) -> Settlement {
-        Settlement(
-            account: account.account, hold: self.hold, owner: self.loop.configuration.boot, kind: kind,
-            authority: .owner, endpoint: .chat, modelRequested: self.chat?.model ?? plan.price.model,
-            modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
-            priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
-            upstreamRequestID: self.relay?.upstreamRequestID,
-            occurredAtMilliseconds: self.startedAtMilliseconds)
+    /// The exchange's time is over and its outcome is not on the disk yet: the client must not see a complete reply.
+    private func cut() {
+        let connection = self.connection
+        self.finish(status: Refusal.Code.upstreamTimeout.status, .timeout)
+        connection?.abort()
     }
 }
 

@@ -105,6 +105,10 @@ extension Refusal {
     static let overloaded = Refusal(
         .overloaded, "This instance has as much to do as it can take; try again.", retryAfterSeconds: 1)
 
+    static let untrustedClock = Refusal(
+        .holdsUnavailable, "This instance's clock differs from the ledger's; try again.",
+        retryAfterSeconds: 2)
+
     static func bodyTooLarge(limit: Int) -> Refusal {
         Refusal(.bodyTooLarge, "The request body is larger than \(limit) bytes.")
     }

@@ -58,6 +58,12 @@ final class Relay {
         return false
     }
 
+    /// The stream said `[DONE]`.
+    var sawDone: Bool {
+        if case .stream(let tap) = self.mode { return tap.sawDone }
+        return false
+    }
+
     /// Visible output so far, in estimated tokens.
     var visibleOutput: Int64 {
         switch self.mode {

@@ -4,6 +4,7 @@
 /// - `i` incarnation, `e` epoch
 /// - `lg`, `s`, `p` ledger generation, version and posted balance
 /// - `gs`, `f`, `blk` gate version, floor, block
+/// - `t` second (Redis TIME) of the last granted PLACE, or INIT: how long the account has been idle
 /// - `H`, `U` Σ of the open holds, Σ of the captures that are not yet posted
 /// - `h:<hold>` amount|deadline ms|owner boot|placed ms|input estimate|price id|endpoint|progress
 ///   (a price id may contain `|`: read the first five from the left, the last two from the right)

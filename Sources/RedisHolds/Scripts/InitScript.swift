@@ -16,7 +16,8 @@ extension HoldScript {
               local u = redis.call('HGET', k, 'u:' .. ARGV[j])
               if u and amount_of(u) == ARGV[j + 1] then redis.call('HDEL', k, 'u:' .. ARGV[j]) end
             end
-            local M, D, minute = roll(now())
+            local ms = now()
+            local M, D, minute = roll(ms)
             local H, U, minutes = 0, 0, {}
             local all = redis.call('HGETALL', k)
             for j = 1, #all, 2 do
@@ -41,7 +42,8 @@ extension HoldScript {
             if not gs or restored or tonumber(ARGV[6]) >= tonumber(gs) then
               redis.call('HSET', k, 'gs', ARGV[6], 'f', ARGV[7], 'blk', ARGV[8])
             end
-            redis.call('HSET', k, 'e', ARGV[2], 'H', text(H), 'U', text(U))
+            local second = text(math.floor(ms / 1000))
+            redis.call('HSET', k, 'e', ARGV[2], 't', second, 'H', text(H), 'U', text(U))
             return 0
             """)
 }

@@ -46,7 +46,8 @@ extension HoldScript {
             end
             local amount = text(grant)
             redis.call('HSET', k, 'h:' .. id,
-              amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta)
+              amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta,
+              't', text(math.floor(ms / 1000)))
             add('H', amount)
             return {0, grant, p - U}
             """)

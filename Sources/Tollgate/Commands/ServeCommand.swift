@@ -3,6 +3,7 @@ import Logging
 import PostgresLedger
 import Proxy
 import RedisHolds
+import Settlement
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,6 +17,10 @@ struct ServeCommand: AsyncParsableCommand {
             BILLING_ON_DISCONNECT (cancel), TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, \
             chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
             HTTPS_PROXY, HTTP_PROXY, NO_PROXY. Secrets can be given as NAME_FILE.
+
+            Journal: JOURNAL_DIR (var/journal; local disk, one per host, kept over restarts), JOURNAL_SYNC (group: on \
+            disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
+            JOURNAL_SEGMENT_BYTES (16777216).
 
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
             MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), MAX_CONNECTIONS (from the \
@@ -46,6 +51,8 @@ struct ServeCommand: AsyncParsableCommand {
                 try await deployment.run(following: hangUps) { _ in }
             } catch let error as AccessLog.CannotOpen {
                 throw BadConfiguration(problems: [SettingProblem(name: "ACCESS_LOG", message: "\(error)")])
+            } catch let error as JournalFileFailure {
+                throw BadConfiguration(problems: [SettingProblem(name: "JOURNAL_DIR", message: "\(error)")])
             } catch let error as RedisAddressProblem {
                 throw BadConfiguration(problems: [SettingProblem(name: "REDIS_URL", message: "\(error)")])
             } catch let error as PostgresConfiguration.Invalid {

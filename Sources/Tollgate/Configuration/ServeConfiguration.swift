@@ -28,6 +28,7 @@ struct ServeConfiguration: Sendable {
     var upstreamProxy: UpstreamProxy?
     /// Event loops of the data plane.
     var threads: Int
+    var moneyPath: MoneyPathSettings
 
     static let defaultOpenAIBaseURL = "https://api.openai.com/v1"
 
@@ -63,6 +64,7 @@ struct ServeConfiguration: Sendable {
         self.upstreamHTTP2 = reader.flag("UPSTREAM_HTTP2", default: true)
         self.upstreamProxy = DataPlaneSettings.upstreamProxy(&reader, to: self.upstream)
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
+        self.moneyPath = MoneyPathSettings(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }

@@ -100,6 +100,7 @@ struct DevStack {
             "DATABASE_URL": databaseURL, "REDIS_URL": redisURL, "ADMIN_TOKEN": secrets.adminToken,
             "KEY_PEPPER": secrets.keyPepper, "SESSION_SECRET": secrets.sessionSecret,
             "LISTEN": "127.0.0.1:\(self.port)", "OPS_LISTEN": "127.0.0.1:\(opsPort)",
+            "JOURNAL_DIR": System.environment("JOURNAL_DIR") ?? self.directory + "/journal",
             "ACCESS_LOG": System.environment("ACCESS_LOG") ?? self.directory + "/access.log",
         ]
         if let mock {

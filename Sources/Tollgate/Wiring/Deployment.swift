@@ -22,11 +22,13 @@ final class Deployment: Sendable {
     private let prices: PriceBook
     private let settler: Settler
     private let holds: RedisHolds
+    private let moneyPath: MoneyPathParts
     private let ledger: PostgresLedger
     private let heldReader: RedisAccountReader
     private let proxy: ProxyServer
     private let control: ReloadableControlPlane
     private let accessLog: AccessLog
+    private let clock = LedgerClock()
     private let boot: BootID
     private let rereadSecrets: @Sendable () throws -> RotatingSecrets
     /// Ends when the proxy listens.
@@ -62,13 +64,23 @@ final class Deployment: Sendable {
         self.feed = ChangeFeed(
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
             directoryChanged: { directory.nudge() })
+        let settings = configuration.moneyPath
+        let journal = try JournalStore(
+            root: settings.journalDirectory, boot: self.boot, settings: settings.journal, logger: logger)
         self.settler = Settler(
-            ledger: PostgresLedger(pool: self.settlementPool, logger: logger), journal: UnjournaledOutcomes(),
+            ledger: PostgresLedger(pool: self.settlementPool, logger: logger), journal: journal,
             logger: logger)
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         self.holds = try RedisHolds(
             url: configuration.redisURL.value, boot: self.boot, accounts: self.ledger, sink: self.settler,
-            group: self.group, logger: logger)
+            group: self.group, logger: logger, settings: settings.holds)
+        let sweep = LedgerSweep(
+            boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
+            clock: self.clock)
+        self.moneyPath = MoneyPathParts(
+            boot: self.boot, settings: settings, journal: journal, settler: self.settler, holds: self.holds,
+            reading: self.ledger, sweep: sweep, logger: logger)
+        try await self.moneyPath.begin()
         self.heldReader = try RedisAccountReader(
             url: configuration.redisURL.value, group: self.group, logger: logger)
         self.control = ReloadableControlPlane(logger: logger)
@@ -78,7 +90,7 @@ final class Deployment: Sendable {
                 directory: self.directory, prices: self.prices, settlements: self.settler,
                 keyHasher: configuration.secrets.keyHasher,
                 makeHolds: { [holds] in try await holds.session(on: $0) },
-                control: self.control, accessLog: self.accessLog),
+                control: self.control, accessLog: self.accessLog, clock: self.clock),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
     }
@@ -97,7 +109,10 @@ final class Deployment: Sendable {
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
-            sources: [self.proxy.metrics, self.settler, self.holds, self.accessLog],
+            sources: [
+                self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
+                self.moneyPath.sweeper,
+            ],
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
             [
@@ -139,11 +154,12 @@ final class Deployment: Sendable {
     }
 
     private var readiness: @Sendable () async -> [Readiness] {
-        { @Sendable [proxy, holds, pool = self.readingPool] in
+        { @Sendable [proxy, holds, clock, journal = self.moneyPath.journal, pool = self.readingPool] in
             let ledger =
                 (try? await pool.run(timeout: .seconds(2)) { try $0.run("SELECT 1").affected }) != nil
             return [
                 Readiness("hold_store", isReady: holds.isHealthy), Readiness("ledger", isReady: ledger),
+                Readiness("journal", isReady: journal.isReady), Readiness("clock", isReady: clock.isTrusted),
                 Readiness("not_draining", isReady: !proxy.isDraining),
             ]
         }
@@ -188,6 +204,7 @@ final class Deployment: Sendable {
             await self.settler.run(telling: self.holds.poster)
             group.cancelAll()
         }
+        await self.moneyPath.close()
         await self.holds.shutdown()
         await self.heldReader.shutdown()
         self.readingPool.shutDownAndWait()
@@ -204,21 +221,20 @@ final class Deployment: Sendable {
             group.addTask { await self.feed.run() }
             group.addTask { await refresher.run(changes) }
             group.addTask { await self.keepHouse() }
+            group.addTask { await self.moneyPath.run() }
         }
     }
 
-    /// Heartbeat, and partitions for the days to come.
+    /// Partitions for the days to come.
     private func keepHouse() async {
-        var beats = 0
         while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(3600))
+            guard !Task.isCancelled else { return }
             do {
-                _ = try await self.ledger.heartbeat(self.boot, hostname: System.hostName)
-                if beats % 720 == 0 { _ = try await self.ledger.ensurePartitions() }
+                _ = try await self.ledger.ensurePartitions()
             } catch {
-                self.logger.warning("heartbeat failed", metadata: ["error": "\(error)"])
+                self.logger.warning("partitions not made", metadata: ["error": "\(error)"])
             }
-            beats += 1
-            try? await Task.sleep(for: .seconds(5))
         }
     }
 

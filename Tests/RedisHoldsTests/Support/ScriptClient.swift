@@ -81,11 +81,17 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
         try await self.run([(script, account, arguments)])[0]
     }
 
-    func command(_ words: String...) async throws -> Answer {
+    func command(_ words: String...) async throws -> Answer { try await self.commands([words])[0] }
+
+    /// All in one write; answers in order.
+    func commands(_ commands: [[String]]) async throws -> [Answer] {
         try await self.loop.flatSubmit {
-            let promise = self.loop.makePromise(of: Answer.self)
-            self.link.send(promise, command: words)
-            return promise.futureResult
+            EventLoopFuture.whenAllSucceed(
+                commands.map { words in
+                    let promise = self.loop.makePromise(of: Answer.self)
+                    self.link.send(promise, command: words)
+                    return promise.futureResult
+                }, on: self.loop)
         }.get()
     }
 

@@ -102,7 +102,7 @@ final class RecordingSink: SettlementSink, Sendable {
     var recorded: [Settlement] { self.settlements.withLock { $0 } }
     func reserve() -> Bool { true }
     func giveBackReservation() {}
-    func opened(_ worst: Settlement) {}
+    func opened(_ worst: Settlement) -> Bool { true }
     func progressed(_ progress: ExchangeProgress) {}
     func record(_ settlement: Settlement, whenSafe completion: @escaping @Sendable () -> Void) -> Bool {
         self.recordUnreserved(settlement)

@@ -1,0 +1,217 @@
+import Metering
+import MoneyPath
+
+/// The data plane: clients come, are admitted or not, and are served.
+extension SimProcess {
+    func nextClient() {
+        guard self.world.isFaulty else { return }
+        self.after(.milliseconds(self.world.random.between(20, 900))) {
+            self.startExchange()
+            self.nextClient()
+        }
+    }
+
+    @discardableResult
+    func startExchange(account chosen: AccountID? = nil) -> HoldID? {
+        guard self.journal.reserve() || !self.world.has(.journalSpace) else { return nil }
+        let world = self.world
+        let account = chosen ?? AccountID(1 + world.random.below(SimSettings.accounts))
+        let input = world.random.between(0, 60)
+        let script = SimUpstream(&world.random, faulty: world.isFaulty)
+        let least = input + max(script.output, script.reported < 400 ? script.reported : 0)
+        let want = world.random.oneIn(3) ? least : least + world.random.between(0, 400)
+        let exchange = SimExchange(
+            hold: world.makeID(), account: account, session: world.random.below(self.sessions.count),
+            input: input, want: want, least: least, script: script,
+            startedAtMilliseconds: world.nowMilliseconds)
+        self.exchanges[exchange.hold] = exchange
+        world.truth.began(exchange, boot: self.boot)
+        world.tell(exchange.hold, "\(self.name): PLACE want \(want) least \(least) account \(account)")
+        self.sessions[exchange.session].place(
+            PlaceRequest(
+                account: account, hold: exchange.hold, want: exchange.want, least: exchange.least,
+                inputEstimate: Millicredits(input), priceID: SimPrice.model.priceID, endpoint: .chat))
+        if script.clientLeavesWhilePlacing, case .placing = exchange.machine.state {
+            world.count(.clientGoneWhilePlacing)
+            _ = exchange.machine.clientGone()
+        }
+        return exchange.hold
+    }
+
+    /// The session answered.
+    func placed(_ hold: HoldID, _ answer: PlaceAnswer) {
+        guard let exchange = self.exchanges[hold] else { return }
+        self.world.tell(hold, "\(self.name): answer \(answer)")
+        guard case .granted(let amount, _) = answer else {
+            _ = exchange.machine.refused()
+            self.world.truth.refused(hold, answer)
+            return self.drop(exchange)
+        }
+        switch exchange.machine.placed(amount) {
+        case .proceed:
+            exchange.grant = amount
+            self.world.truth.granted(hold, amount)
+            self.sessions[exchange.session].progressed(hold, .zero)
+            self.after(.milliseconds(self.world.random.between(0, 60))) { self.sendUpstream(exchange) }
+        case .giveBack:
+            self.sessions[exchange.session].release(hold)
+            self.drop(exchange)
+        case .ignore: break
+        }
+    }
+
+    /// Nothing will be recorded.
+    private func drop(_ exchange: SimExchange) {
+        if exchange.hasReservation { self.giveBackReservation(exchange) }
+        self.exchanges[exchange.hold] = nil
+    }
+
+    private func giveBackReservation(_ exchange: SimExchange) {
+        exchange.hasReservation = false
+        guard self.world.has(.journalSpace) else { return }
+        self.journal.giveBackReservation()
+    }
+
+    // MARK: Upstream
+
+    private func sendUpstream(_ exchange: SimExchange) {
+        guard self.exchanges[exchange.hold] != nil else { return }
+        if exchange.script.end == .refused {
+            self.world.count(.upstreamRefused)
+            return self.end(exchange, .upstreamCut)
+        }
+        let usage = Usage(input: exchange.input, output: 0)
+        let charge = SimPrice.charge(usage, .proxyDied, hold: exchange.grant)
+        if self.world.has(.openBeforeUpstream) {
+            let worst = Settlement(
+                account: exchange.account, hold: exchange.hold, owner: self.boot, kind: .orphan,
+                authority: .recovery, endpoint: .chat, modelRequested: "gpt-sim",
+                priceID: SimPrice.model.priceID, usage: usage, charge: charge,
+                estimatedBecause: .proxyDied, occurredAtMilliseconds: exchange.startedAtMilliseconds)
+            guard self.journal.open(worst) != nil else { return self.end(exchange, .upstreamCut) }
+            exchange.isOpened = true
+            self.wrote()
+            self.world.truth.opened(exchange.hold, charge.amount)
+        }
+        self.sessions[exchange.session].progressed(exchange.hold, charge.amount)
+        exchange.evidence.written = .fully
+        self.world.truth.sent(exchange.hold)
+        self.world.tell(exchange.hold, "\(self.name): sent upstream")
+        self.after(.milliseconds(self.world.random.between(5, 200))) { self.piece(1, of: exchange) }
+    }
+
+    private func piece(_ number: Int, of exchange: SimExchange) {
+        guard self.exchanges[exchange.hold] != nil, !exchange.machine.isSettled else { return }
+        let script = exchange.script
+        if script.clientLeavesAfter == number - 1, case .end = exchange.machine.clientGone() {
+            self.world.count(.clientGone)
+            if !script.drains { return self.end(exchange, .clientGone) }
+        }
+        if number == 1, [.errorComplete, .errorPartial, .timeout].contains(script.end) {
+            return self.endEarly(exchange)
+        }
+        exchange.evidence.response = .success(complete: false)
+        exchange.evidence.visibleOutput += script.output / Int64(script.pieces)
+        self.world.truth.served(exchange.hold, output: exchange.evidence.visibleOutput)
+        if script.pieceEvery >= .milliseconds(500) { self.tellProgress(exchange) }
+        guard number < script.pieces else {
+            return self.after(.milliseconds(self.world.random.between(0, 20))) { self.finish(exchange) }
+        }
+        self.after(script.pieceEvery) { self.piece(number + 1, of: exchange) }
+    }
+
+    private func tellProgress(_ exchange: SimExchange) {
+        let output = exchange.evidence.visibleOutput
+        guard exchange.isOpened, output > exchange.outputTold else { return }
+        exchange.outputTold = output
+        let charge = SimPrice.charge(
+            Usage(input: exchange.input, output: output), .proxyDied, hold: exchange.grant)
+        let progress = JournalProgress(output: output, charge: charge, shadow: charge.amount)
+        if self.journal.progress(exchange.hold, progress) == .written {
+            self.world.truth.progressed(exchange.hold, charge.amount)
+            self.wrote()
+        }
+        self.sessions[exchange.session].progressed(exchange.hold, charge.amount)
+    }
+
+    private func endEarly(_ exchange: SimExchange) {
+        switch exchange.script.end {
+        case .timeout:
+            self.world.count(.upstreamTimeout)
+            self.end(exchange, .upstreamTimeout)
+        case .errorPartial:
+            self.world.count(.upstreamError)
+            exchange.evidence.response = .error(complete: false)
+            self.end(exchange, .upstreamCut)
+        default:
+            self.world.count(.upstreamError)
+            exchange.evidence.response = .error(complete: true)
+            self.end(exchange, .upstreamEnded)
+        }
+    }
+
+    private func finish(_ exchange: SimExchange) {
+        guard self.exchanges[exchange.hold] != nil, !exchange.machine.isSettled else { return }
+        let script = exchange.script
+        switch script.end {
+        case .cut:
+            self.world.count(.upstreamCut)
+            return self.end(exchange, .upstreamCut)
+        case .usageMissing: self.world.count(.usageMissing)
+        case .usageMalformed:
+            self.world.count(.usageMalformed)
+            exchange.evidence.usage = .distrusted(.malformed)
+        default:
+            if exchange.input + script.reported > exchange.grant.value { self.world.count(.usageAboveHold) }
+            exchange.evidence.usage = .reported(Usage(input: exchange.input, output: script.reported))
+        }
+        exchange.evidence.response = .success(complete: true)
+        self.end(exchange, .upstreamEnded)
+    }
+
+    // MARK: The outcome
+
+    private func end(_ exchange: SimExchange, _ cause: EndCause) {
+        let action = exchange.machine.end(cause, exchange.evidence, inputEstimate: exchange.input)
+        let settlement: Settlement
+        switch action {
+        case .ignoreDuplicate: return
+        case .void:
+            settlement = self.settlement(exchange, .void, .zero, .zero, nil)
+        case .capture(let usage, let hold, let reason):
+            settlement = self.settlement(
+                exchange, .final, usage, SimPrice.charge(usage, reason, hold: hold), reason)
+        }
+        self.exchanges[exchange.hold] = nil
+        self.world.truth.decided(settlement)
+        guard self.world.has(.journalBeforeLastByte) else {
+            // The client has it all, and the outcome follows later: when the process is gone, it never does.
+            self.world.truth.clientSawEnd(exchange.hold)
+            return self.after(.milliseconds(self.world.random.between(1, 300))) { self.record(settlement, of: exchange) }
+        }
+        self.record(settlement, of: exchange)
+        self.world.truth.clientSawEnd(exchange.hold)
+    }
+
+    private func record(_ settlement: Settlement, of exchange: SimExchange) {
+        let reserved = exchange.isOpened || exchange.hasReservation && self.world.has(.journalSpace)
+        exchange.hasReservation = false
+        self.record(settlement, reserved: reserved)
+        if settlement.kind == .void {
+            self.sessions[exchange.session].release(exchange.hold)
+        } else {
+            self.sessions[exchange.session].capture(settlement)
+        }
+    }
+
+    private func settlement(
+        _ exchange: SimExchange, _ kind: Settlement.Kind, _ usage: Usage, _ charge: Charge,
+        _ reason: EstimateReason?
+    ) -> Settlement {
+        Settlement(
+            account: exchange.account, hold: exchange.hold, owner: self.boot, kind: kind, authority: .owner,
+            endpoint: .chat, modelRequested: "gpt-sim", priceID: SimPrice.model.priceID, usage: usage,
+            charge: charge, estimatedBecause: reason,
+            occurredAtMilliseconds: exchange.startedAtMilliseconds)
+    }
+}

@@ -1,0 +1,238 @@
+import Metering
+import MoneyPath
+
+/// Journal, settler and poster.
+extension SimProcess {
+    // MARK: Journal
+
+    func prepareSpare() {
+        while self.journal.wantsSpare {
+            guard !self.instance.disk.isFull else { return self.journal.spareFailed() }
+            let spare = SimSegment(id: self.journal.nextSpareID, capacity: SimDisk.segmentBytes)
+            self.instance.disk.directories[self.boot, default: []].append(spare)
+            self.journal.add(spare: spare)
+        }
+    }
+
+    /// Group commit: what was written is synced a moment later.
+    func wrote() {
+        self.prepareSpare()
+        guard !self.isSyncing else { return }
+        self.isSyncing = true
+        self.after(.milliseconds(10)) {
+            self.isSyncing = false
+            guard let sync = self.journal.nextSync() else { return }
+            if self.world.isFaulty, self.world.random.oneIn(150) {
+                self.world.count(.syncFailed)
+                _ = self.journal.syncFailed(sync.segment.id)
+            } else {
+                sync.segment.sync()
+                self.journal.synced(sync)
+            }
+            self.wrote()
+        }
+    }
+
+    /// An outcome, into journal and queue.
+    func record(_ settlement: Settlement, reserved: Bool) {
+        let sequence = self.journal.end(settlement, reserved: reserved)
+        self.world.truth.recorded(settlement, by: self.boot, journaled: sequence != nil)
+        self.world.tell(
+            settlement.hold,
+            "\(self.name): records \(settlement.kind.name) \(settlement.charge.amount), journal "
+                + (sequence.map { "\($0)" } ?? "full"))
+        self.wrote()
+        _ = self.queue.record(PendingOutcome(settlement, sequence: sequence), now: self.now)
+        self.settleSoon()
+    }
+
+    var name: String { "instance \(self.instance.number)" }
+
+    // MARK: Settler
+
+    func settleSoon() {
+        guard !self.isSettling else { return }
+        switch self.queue.next(now: self.now, draining: false) {
+        case .idle, .busy: break
+        case .read(let from, let limit):
+            self.queue.refill(self.journal.outcomes(from: from, limit: limit), now: self.now)
+            self.settleSoon()
+        case .wait(let until):
+            self.isSettling = true
+            self.after(until - self.now) {
+                self.isSettling = false
+                self.settleSoon()
+            }
+        case .send(let batch): self.settle(batch)
+        }
+    }
+
+    private func settle(_ batch: [Settlement]) {
+        self.isSettling = true
+        self.world.ledger.ask(self, { $0.settle(batch) }) { result in
+            self.isSettling = false
+            switch result {
+            case .success(let receipt):
+                let through = self.queue.committed()
+                self.outbox.add(batch, receipt, through: through)
+                if !self.world.has(.acknowledgeAfterPosted), let through {
+                    self.journal.acknowledge(through: through)
+                }
+                for balance in receipt.balances { self.saw(ledgerGeneration: balance.generation) }
+                self.postSoon()
+                self.settleSoon()
+            case .failure:
+                _ = self.queue.failed(now: self.now, jitter: self.world.random.below(25))
+                self.settleSoon()
+            }
+        }
+    }
+
+    /// A new generation of the ledger gets everything that the journals of this host retain.
+    func replayJournals(for generation: Int64) {
+        var batches: [[Settlement]] = []
+        var reading = self.journal.outcomes(from: 1)
+        while case let outcomes = reading.next(limit: 40), !outcomes.isEmpty {
+            batches.append(outcomes.map(\.settlement))
+        }
+        // Whether or not their recovery has come to them yet.
+        let ended = self.instance.disk.directories.sorted { $0.key < $1.key }.filter { $0.key != self.boot }
+        for (boot, segments) in ended {
+            guard let ended = try? RecoveredBoot(segments, of: boot) else { continue }
+            var retained = ended.retained()
+            while case let outcomes = retained.next(limit: 40), !outcomes.isEmpty {
+                batches.append(outcomes.map(\.settlement))
+            }
+        }
+        self.replay(batches[...], for: generation)
+    }
+
+    private func replay(_ batches: ArraySlice<[Settlement]>, for generation: Int64) {
+        // A newer generation has begun its own replay.
+        guard generation == self.ledgerGeneration else { return }
+        guard let batch = batches.first else {
+            self.instance.disk.generation = generation
+            return
+        }
+        self.world.ledger.ask(self, { $0.settle(batch) }) { result in
+            switch result {
+            case .success(let receipt):
+                self.outbox.add(batch, receipt, through: nil)
+                self.postSoon()
+                self.replay(batches.dropFirst(), for: generation)
+            case .failure:
+                self.after(.milliseconds(200)) { self.replay(batches, for: generation) }
+            }
+        }
+    }
+
+    // MARK: Poster
+
+    func posterReady(_ node: NodeIdentity) {
+        self.epochKey = node.epochKey
+        if let (epoch, _) = self.recapturing { self.recapture(under: epoch) }
+        self.postSoon()
+    }
+
+    func posterLost() {
+        self.posterGeneration += 1
+        guard self.isPosting else { return }
+        self.postingEnded(isAcknowledged: false)
+    }
+
+    func postSoon() {
+        guard !self.isPosting, self.poster.isUp, case .post(let postings) = self.outbox.next() else { return }
+        self.isPosting = true
+        var left = postings.count
+        let (boot, world) = (self.boot, self.world)
+        let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: false)
+        for posting in postings {
+            self.poster.ask { state, now in
+                let command = HoldCommand.posted(posting)
+                let reply = state.execute(
+                    command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
+                    nowMilliseconds: now)
+                world.executed(command, fence, reply)
+                return reply
+            } then: { _ in
+                left -= 1
+                if left == 0 { self.postingEnded(isAcknowledged: true) }
+            }
+        }
+    }
+
+    private func postingEnded(isAcknowledged: Bool) {
+        self.isPosting = false
+        guard isAcknowledged else {
+            guard case .again(let pause) = self.outbox.failed(now: self.now, draining: false) else { return }
+            return self.after(pause) { self.postSoon() }
+        }
+        if let through = self.outbox.acknowledged(), self.world.has(.acknowledgeAfterPosted) {
+            self.journal.acknowledge(through: through)
+            self.wrote()
+        }
+        self.postSoon()
+    }
+
+    // MARK: Epoch gate
+
+    func perform(_ actions: [EpochGate.Action]) {
+        for action in actions {
+            switch action {
+            case .checkSessions: for session in self.sessions { session.checkEpoch() }
+            case .recapture(let epoch): self.recapture(under: epoch)
+            case .announce(let epoch):
+                let boot = self.boot
+                self.poster?.ask { state, _ in state.join(epoch, boot) } then: { _ in self.ask(epoch) }
+            case .ask(let epoch): self.ask(epoch)
+            case .open(let epoch): for session in self.sessions { session.open(epoch) }
+            }
+        }
+        guard !self.gate.isOpen, !self.isGateTicking else { return }
+        self.isGateTicking = true
+        self.after(EpochGate.askEvery) {
+            self.isGateTicking = false
+            self.perform(self.gate.tick(now: self.now))
+        }
+    }
+
+    private func ask(_ epoch: String) {
+        self.poster?.ask { state, _ in state.members(epoch) } then: { members in
+            self.perform(self.gate.members(epoch, members, now: self.now))
+        }
+    }
+
+    func recapture(under epoch: String) {
+        let outcomes = self.queue.unposted.filter { $0.charge.amount > .zero }
+        self.recapturing = (epoch, outcomes.count)
+        guard !outcomes.isEmpty else { return self.finishRecapture(epoch) }
+        let (boot, world) = (self.boot, self.world)
+        let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: true)
+        for outcome in outcomes {
+            self.poster?.ask { state, now in
+                let command = HoldCommand.capture(outcome, force: true)
+                let reply = state.execute(
+                    command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
+                    nowMilliseconds: now)
+                world.executed(command, fence, reply)
+            } then: {
+                guard let (current, left) = self.recapturing, current == epoch else { return }
+                self.recapturing = (epoch, left - 1)
+                if left == 1 { self.finishRecapture(epoch) }
+            }
+        }
+    }
+
+    private func finishRecapture(_ epoch: String) {
+        self.recapturing = nil
+        self.perform(self.gate.recaptured(epoch, now: self.now))
+    }
+
+    func pollEpochKey() {
+        self.poster.ask { state, _ in state.nodeIdentity().epochKey } then: { key in
+            guard key != self.epochKey else { return }
+            self.epochKey = key
+            for session in self.sessions { session.checkEpoch() }
+        }
+    }
+}

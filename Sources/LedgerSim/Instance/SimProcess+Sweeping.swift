@@ -1,0 +1,145 @@
+import Metering
+import MoneyPath
+
+/// Reaper, self-sweep, and the journals of boots that ended on this host.
+extension SimProcess {
+    // MARK: Recovery (J1, J8)
+
+    func recoverDirectories() {
+        guard self.world.has(.recovery) else { return }
+        let disk = self.instance.disk
+        for (boot, segments) in disk.directories.sorted(by: { $0.key < $1.key }) where boot != self.boot {
+            let ended: RecoveredBoot<SimSegment>
+            do {
+                ended = try RecoveredBoot(segments, of: boot)
+            } catch {
+                self.world.fail("the journal of \(boot) cannot be recovered: \(error)")
+                return
+            }
+            self.recovered[boot] = ended.openedHolds
+            guard !disk.recovered.contains(boot) else { continue }
+            var reading = ended.unacknowledged()
+            while case let outcomes = reading.next(limit: 64), !outcomes.isEmpty {
+                for outcome in outcomes { self.record(outcome.settlement, reserved: false) }
+            }
+            for orphan in ended.orphans { self.record(orphan, reserved: false) }
+            self.instance.disk.recovered.insert(boot)
+        }
+    }
+
+    /// Rule F8.
+    private func voidUnopened() {
+        guard self.world.has(.voidUnopened), !self.recovered.isEmpty else { return }
+        let boots = Set(self.recovered.keys)
+        let opened = self.recovered.values.reduce(into: Set<HoldID>()) { $0.formUnion($1) }
+        self.world.ledger.ask(self, { $0.model.standingEstimates(of: boots, notIn: opened) }) { result in
+            for estimate in (try? result.get()) ?? [] {
+                self.record(
+                    .void(
+                        of: estimate.hold, account: estimate.account, owner: estimate.owner, endpoint: .chat,
+                        priceID: SimPrice.model.priceID), reserved: false)
+            }
+        }
+    }
+
+    // MARK: Sweep (F2–F7)
+
+    func beginSweep() {
+        guard self.world.has(.sweep), !self.isSweeping, self.sweeper.isUp else { return }
+        self.voidUnopened()
+        self.isSweeping = true
+        // A pass that lost its connection is over.
+        self.after(.seconds(2)) { self.isSweeping = false }
+        self.sweeper.ask { state, _ in state.accountIDs.sorted().map { state.listed($0) } } then: { accounts in
+            for account in accounts { self.sweep(account) }
+            self.isSweeping = false
+        }
+    }
+
+    private func owner(_ boot: BootID) -> Sweep.Owner {
+        if boot == self.boot { return .me }
+        if self.recovered[boot] != nil { return .recovered }
+        return self.liveness.isDead(boot, now: self.now) ? .dead : .live
+    }
+
+    private func isOpened(_ boot: BootID, _ hold: HoldID) -> Bool {
+        self.recovered[boot]?.contains(hold) ?? false
+    }
+
+    private func sweep(_ account: StoredAccount) {
+        if account.holds.isEmpty, account.captures.isEmpty {
+            guard self.world.random.oneIn(3) else { return }
+            return self.sweeper.ask { state, now in
+                state.evict(account.account, idleSecondsMin: SimSettings.evictIdleSeconds, nowMilliseconds: now)
+            } then: { if $0 { self.world.count(.eviction) } }
+        }
+        var known = Set(self.queue.unposted.map(\.hold)).union(self.outbox.untoldHolds)
+        for session in self.sessions { known.formUnion(session.machine.live.keys) }
+        known.formUnion(self.exchanges.keys)
+        let steps = self.sweep.steps(
+            for: account, known: known.contains, owner: self.owner, opened: self.isOpened)
+        self.perform(steps, account)
+    }
+
+    private func perform(_ steps: [Sweep.Step], _ account: StoredAccount) {
+        for step in steps { self.perform(step, account) }
+    }
+
+    private func perform(_ step: Sweep.Step, _ account: StoredAccount) {
+        let (boot, world) = (self.boot, self.world)
+        switch step {
+        case .record(let settlement):
+            world.tell(settlement.hold, "\(self.name): sweep records \(settlement.kind.name)")
+            self.record(settlement, reserved: false)
+        case .reap(let hold, let dead):
+            self.sweeper.ask { state, now in
+                state.reapStored(hold, of: account.account, dead: dead, by: boot, nowMilliseconds: now)
+            } then: { reaped in
+                if reaped != nil { world.tell(hold, "\(self.name): reaped") }
+                self.perform(self.sweep.reaped(reaped, of: account.account), account)
+            }
+        case .lookUp(let holds):
+            world.ledger.ask(self, { $0.snapshot(of: account.account, among: holds) }) { result in
+                guard case .success(let snapshot?) = result else { return }
+                let steps = self.sweep.read(
+                    holds, settled: snapshot.settled, in: account, opened: self.isOpened)
+                for step in steps {
+                    guard case .posted(let settled) = step else {
+                        self.perform(step, account)
+                        continue
+                    }
+                    self.tell(PostedAccount(balance: snapshot.balance, settled: settled))
+                }
+            }
+        case .release(let hold, let owner):
+            let fence = HoldFence(loop: "\(boot).s", generation: 1, raise: false)
+            self.sweeper.ask { state, now in
+                let command = HoldCommand.release(hold, of: account.account)
+                let reply = state.execute(
+                    command, fence: fence, epoch: "", owner: owner, lease: SimSettings.lease,
+                    nowMilliseconds: now)
+                world.executed(command, fence, reply)
+                return reply
+            } then: { reply in
+                guard let stored = account.holds.first(where: { $0.hold == hold }) else { return }
+                let steps = self.sweep.released(
+                    stored, of: account.account, takenOver: reply.code == 3)
+                self.perform(steps, account)
+            }
+        case .posted: preconditionFailure("lookUp handles what it brings about")
+        case .unreadable(let hold): world.fail("an unreadable capture", hold: hold)
+        }
+    }
+
+    private func tell(_ posting: PostedAccount) {
+        let (boot, world) = (self.boot, self.world)
+        let fence = HoldFence(loop: "\(boot).s", generation: 1, raise: false)
+        self.sweeper.ask { state, now in
+            let command = HoldCommand.posted(posting)
+            let reply = state.execute(
+                command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
+                    nowMilliseconds: now)
+            world.executed(command, fence, reply)
+        } then: {}
+    }
+}

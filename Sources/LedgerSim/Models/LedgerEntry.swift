@@ -1,0 +1,48 @@
+import Metering
+
+/// What the ledger looks at in an outcome. Made once and kept: a digest costs a hash of the whole outcome.
+public struct LedgerEntry: Sendable, Hashable {
+    public var account: AccountID
+    public var hold: HoldID
+    public var owner: BootID
+    public var kind: Settlement.Kind
+    public var authority: Settlement.Authority
+    public var amount: Millicredits
+    public var digest: Int64
+    /// false: a column of the real row refuses it (a negative count, an absurd charge).
+    public var isAcceptable: Bool
+
+    public init(
+        account: AccountID, hold: HoldID, owner: BootID, kind: Settlement.Kind,
+        authority: Settlement.Authority, amount: Millicredits, digest: Int64, isAcceptable: Bool = true
+    ) {
+        self.account = account
+        self.hold = hold
+        self.owner = owner
+        self.kind = kind
+        self.authority = authority
+        self.amount = amount
+        self.digest = digest
+        self.isAcceptable = isAcceptable
+    }
+
+    public init(_ settlement: Settlement) {
+        self.init(
+            account: settlement.account, hold: settlement.hold, owner: settlement.owner,
+            kind: settlement.kind, authority: settlement.authority, amount: settlement.charge.amount,
+            digest: settlement.digest, isAcceptable: Self.isAcceptable(settlement))
+    }
+
+    /// The CHECKs of `usage_events`.
+    private static func isAcceptable(_ settlement: Settlement) -> Bool {
+        let usage = settlement.usage
+        let counts = [
+            usage.inputTotal, usage.cachedInput, usage.cacheWrite, usage.outputTotal, usage.reasoning,
+        ]
+        return counts.allSatisfy { $0 >= 0 } && settlement.charge.amount <= Millicredits.chargeMax
+            && settlement.charge.amount >= .zero && settlement.shadow >= .zero
+            && settlement.charge.cost.value >= 0
+    }
+
+    public var key: LedgerModel.Key { LedgerModel.Key(account: self.account, hold: self.hold) }
+}

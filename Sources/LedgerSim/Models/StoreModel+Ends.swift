@@ -1,0 +1,73 @@
+import Metering
+import MoneyPath
+
+/// CAPTURE, RELEASE, POSTED and GATE: what ends a hold, and what the ledger says.
+extension AccountHash {
+    mutating func capture(
+        _ settlement: Settlement, force: Bool, _ call: StoreCall
+    ) throws(ScriptAborted) -> Int64 {
+        if self.isFenced(call) { return -5 }
+        let (id, amount) = (settlement.hold, settlement.charge.amount.value)
+        let hold = self.holds[id]
+        let isKnown = self.captures[id] != nil
+        let isMissing = hold == nil && !force && call.has(.captureNeedsHold)
+        if isKnown && call.has(.captureKnownCapture) || isMissing {
+            self.raiseFence(call.fence.raise, call)
+            return isKnown ? 1 : 2
+        }
+        if let hold {
+            self.holds[id] = nil
+            try Self.subtract(hold.amount.value, from: &self.held, call)
+        }
+        self.captures[id] = settlement
+        Self.add(amount, to: &self.captured)
+        self.spend(amount, call)
+        self.raiseFence(call.fence.raise, call)
+        return hold == nil ? 3 : 0
+    }
+
+    mutating func release(_ id: HoldID, _ call: StoreCall) throws(ScriptAborted) -> Int64 {
+        if self.isFenced(call) { return -5 }
+        var answer: Int64 = self.captures[id] == nil ? 1 : 2
+        if let hold = self.holds[id] {
+            if hold.owner == call.owner || !call.has(.releaseNeedsOwner) {
+                self.holds[id] = nil
+                try Self.subtract(hold.amount.value, from: &self.held, call)
+                answer = 0
+            } else {
+                answer = 3
+            }
+        }
+        self.raiseFence(call.fence.raise, call)
+        return answer
+    }
+
+    mutating func posted(_ posting: PostedAccount, _ call: StoreCall) throws(ScriptAborted) -> Int64 {
+        var gone: Int64 = 0
+        for settled in posting.settled {
+            let (id, amount) = (settled.hold, settled.amount.value)
+            let capture = self.captures[id]
+            if let hold = self.holds[id], call.has(.postedDropsHold) {
+                self.holds[id] = nil
+                try Self.subtract(hold.amount.value, from: &self.held, call)
+                if call.has(.postedSpends) { self.spend(amount, call) }
+                gone += 1
+            }
+            if let capture, capture.charge.amount == settled.amount || !call.has(.postedComparesAmount) {
+                self.captures[id] = nil
+                try Self.subtract(amount, from: &self.captured, call)
+                gone += 1
+            }
+        }
+        let exists = self.incarnation != nil || !call.has(.postedNeedsHash)
+        if exists, self.isNewer(posting.balance, call) { self.ledger = LedgerReading(posting.balance) }
+        return gone
+    }
+
+    mutating func take(_ gate: AccountGate, _ call: StoreCall) -> Int64 {
+        if self.incarnation == nil, call.has(.gateNeedsHash) { return 0 }
+        if let known = self.gate, gate.version <= known.version, call.has(.gateComparesVersion) { return 0 }
+        self.gate = GateReading(gate)
+        return 1
+    }
+}

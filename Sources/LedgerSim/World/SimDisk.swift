@@ -1,0 +1,54 @@
+import Metering
+import MoneyPath
+
+/// A file of the journal: what was written, and what of it would survive a loss of power.
+final class SimSegment: JournalSegment {
+    let id: UInt64
+    let capacity: Int
+    private var bytes: [UInt8]
+    /// Everything before is on the disk.
+    private var syncedThrough = 0
+    private var writtenThrough = 0
+
+    init(id: UInt64, capacity: Int) {
+        self.id = id
+        self.capacity = capacity
+        self.bytes = [UInt8](repeating: 0, count: capacity)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
+        self.bytes.withUnsafeMutableBytes { memory in
+            memory.baseAddress.map { $0.advanced(by: offset).copyMemory(from: bytes.baseAddress ?? UnsafeRawPointer($0), byteCount: bytes.count) }
+        }
+        self.writtenThrough = max(self.writtenThrough, offset + bytes.count)
+    }
+
+    func withBytes<Result>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        self.bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    func sync() { self.syncedThrough = self.writtenThrough }
+
+    /// The power fails: of what was not synced, a part of any length is left.
+    /// - Returns: whether something is gone.
+    func losePower(_ random: inout SimRandom) -> Bool {
+        let unsynced = self.writtenThrough - self.syncedThrough
+        guard unsynced > 0 else { return false }
+        let kept = self.syncedThrough + random.below(unsynced + 1)
+        for index in kept..<self.writtenThrough { self.bytes[index] = 0 }
+        let isTorn = kept < self.writtenThrough
+        self.writtenThrough = kept
+        return isTorn
+    }
+}
+
+/// The disk of one host: a directory of segments per boot.
+struct SimDisk {
+    var directories: [BootID: [SimSegment]] = [:]
+    /// Boots whose journal was taken over by a later one; kept for a new ledger generation.
+    var recovered: Set<BootID> = []
+    /// Everything retained here was posted to this generation of the ledger; 0: nothing was ever posted.
+    var generation: Int64 = 0
+    var isFull = false
+    static let segmentBytes = 48 << 10
+}

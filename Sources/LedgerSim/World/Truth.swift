@@ -1,0 +1,116 @@
+import Metering
+import MoneyPath
+
+/// What really happened, as nobody in the world knows it: the end-to-end oracle.
+struct Truth {
+    struct Exchange {
+        let account: AccountID
+        let boot: BootID
+        let input: Int64
+        var granted: Millicredits?
+        var isSent = false
+        /// What the journal would settle, by its OPEN or last PROGRESS; nil: it has no OPEN.
+        var journalEstimate: Millicredits?
+        var servedOutput: Int64 = 0
+        var decided: Settlement?
+        var isRecorded = false
+        var isJournaled = false
+        var clientSawEnd = false
+        var died = false
+        /// The store may have forgotten something since this began.
+        var storeLost = false
+        var isCaptured = false
+    }
+
+    private(set) var exchanges: [HoldID: Exchange] = [:]
+    private(set) var disksLost: Set<BootID> = []
+    private(set) var powerLost: Set<BootID> = []
+    /// By how much an account may end below its floor: bounds that DESIGN §8 states, added up.
+    private(set) var allowance: [AccountID: Int64] = [:]
+    private(set) var accidents = 0
+
+    // MARK: Exchanges
+
+    mutating func began(_ exchange: SimExchange, boot: BootID) {
+        self.exchanges[exchange.hold] = Exchange(
+            account: exchange.account, boot: boot, input: exchange.input)
+    }
+
+    private mutating func change(_ hold: HoldID, _ body: (inout Exchange) -> Void) {
+        guard let index = self.exchanges.index(forKey: hold) else { return }
+        body(&self.exchanges.values[index])
+    }
+
+    mutating func refused(_ hold: HoldID, _ answer: PlaceAnswer) {}
+    mutating func granted(_ hold: HoldID, _ amount: Millicredits) { self.change(hold) { $0.granted = amount } }
+    mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
+        self.change(hold) { $0.journalEstimate = charge }
+    }
+    mutating func sent(_ hold: HoldID) { self.change(hold) { $0.isSent = true } }
+    mutating func served(_ hold: HoldID, output: Int64) { self.change(hold) { $0.servedOutput = output } }
+    mutating func progressed(_ hold: HoldID, _ charge: Millicredits) {
+        self.change(hold) { $0.journalEstimate = charge }
+    }
+    mutating func clientSawEnd(_ hold: HoldID) { self.change(hold) { $0.clientSawEnd = true } }
+    mutating func died(_ hold: HoldID, boot: BootID) { self.change(hold) { $0.died = true } }
+    mutating func captured(_ hold: HoldID) { self.change(hold) { $0.isCaptured = true } }
+
+    mutating func decided(_ settlement: Settlement) {
+        var excess: Int64 = 0
+        self.change(settlement.hold) { exchange in
+            exchange.decided = settlement
+            excess = max(0, settlement.charge.amount.value - (exchange.granted?.value ?? 0))
+        }
+        // Reported usage above the hold is posted in full.
+        self.noteAllowance(settlement.account, excess)
+    }
+
+    mutating func recorded(_ settlement: Settlement, by boot: BootID, journaled: Bool) {
+        self.change(settlement.hold) { exchange in
+            guard exchange.boot == boot, settlement.authority == .owner else { return }
+            exchange.isRecorded = true
+            exchange.isJournaled = exchange.isJournaled || journaled
+        }
+    }
+
+    // MARK: Accidents
+
+    mutating func noteAllowance(_ account: AccountID, _ amount: Int64) {
+        self.allowance[account, default: 0] += amount
+    }
+
+    /// The store forgets: over-admission is at most the holds in flight and what is not posted.
+    mutating func noteStoreLoss(_ world: World) {
+        self.accidents += 1
+        for (hold, exchange) in self.exchanges {
+            self.exchanges[hold]?.storeLost = true
+            let key = LedgerModel.Key(account: exchange.account, hold: hold)
+            guard let granted = exchange.granted, world.ledger.model.settled(key) == nil else { continue }
+            self.noteAllowance(
+                exchange.account, max(granted.value, exchange.decided?.charge.amount.value ?? 0))
+        }
+    }
+
+    /// Two primaries: what is available can be spent on each side.
+    mutating func noteSplit(_ world: World) {
+        for (account, state) in world.ledger.model.accounts {
+            self.noteAllowance(account, max(0, state.balance) + 200)
+        }
+    }
+
+    /// Charges that the ledger lost come back when they are posted again; purchases do not.
+    mutating func noteLedgerLoss(_ world: World, from now: LedgerModel, to old: LedgerModel) {
+        self.accidents += 1
+        for (account, state) in now.accounts {
+            let before = old.accounts[account] ?? LedgerModel.Account()
+            self.noteAllowance(account, max(0, state.granted - before.granted))
+            self.noteAllowance(account, max(0, state.deducted - before.deducted))
+        }
+    }
+
+    mutating func lostDisk(_ boots: Set<BootID>) { self.disksLost.formUnion(boots) }
+    mutating func lostPower(_ boot: BootID) { self.powerLost.insert(boot) }
+    func hasJournal(_ boot: BootID) -> Bool { !self.disksLost.contains(boot) && !self.powerLost.contains(boot) }
+    /// Charges may be gone: the ledger was set back, and a disk with its journal is lost.
+    var ledgerWasSetBack = false
+}

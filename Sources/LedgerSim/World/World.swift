@@ -1,0 +1,158 @@
+import Metering
+import MoneyPath
+
+/// One deterministic world: its time, its stores, its instances, and what is true in it.
+///
+/// Everything that decides is the product's own code (MoneyPath, Metering); what surrounds it, the network, Redis,
+/// Postgres, disks, OpenAI and clients, is simulated here, driven by one seed.
+final class World {
+    let settings: SimSettings
+    var random: SimRandom
+    /// Nanoseconds; also the clocks of the stores.
+    private(set) var time: Int64 = 1_000_000_000_000
+    private var queue = EventQueue()
+    private(set) var report: SimReport
+    private(set) var failure: SimFailure?
+    /// Faults happen; afterwards the network is kind.
+    private(set) var isFaulty = true
+    var store: SimStore
+    let ledger: SimLedger
+    var instances: [SimInstance] = []
+    var truth = Truth()
+    private var bootsMade: UInt64 = 0
+
+    init(_ settings: SimSettings) {
+        self.settings = settings
+        self.random = SimRandom(seed: settings.seed)
+        self.report = SimReport(seed: settings.seed)
+        self.store = SimStore(guards: Set(StoreGuard.allCases).subtracting(settings.without.store))
+        self.ledger = SimLedger(without: settings.without.ledger)
+        self.ledger.world = self
+        self.store.world = self
+    }
+
+    // MARK: Time
+
+    var nowMilliseconds: Int64 { Self.epochMilliseconds + self.time / 1_000_000 }
+    /// 2026-01-01, so that ids look like ids.
+    private static let epochMilliseconds: Int64 = 1_767_225_600_000
+
+    func after(_ span: Span, _ run: @escaping () -> Void) {
+        self.queue.add(at: self.time + max(0, span.nanoseconds), run)
+    }
+
+    func makeID() -> HoldID {
+        HoldID(
+            millisecondsSinceEpoch: UInt64(self.nowMilliseconds),
+            randomA: UInt16(truncatingIfNeeded: self.random.next()), randomB: self.random.next())
+    }
+
+    func has(_ guarded: SimGuard) -> Bool { !self.settings.without.world.contains(guarded) }
+
+    // MARK: Telling
+
+    func count(_ fault: Fault, of instance: SimInstance? = nil) {
+        self.report.faults[fault, default: 0] += 1
+        guard self.settings.traced != nil, fault.isOfTheWorld else { return }
+        self.tell(nil, "*** \(fault.rawValue)" + (instance.map { " (instance \($0.number))" } ?? ""))
+    }
+
+    func fail(_ rule: String, hold: HoldID? = nil, account: AccountID? = nil) {
+        guard self.failure == nil else { return }
+        self.failure = SimFailure(
+            rule: rule, hold: hold, account: account,
+            atMilliseconds: (self.time - 1_000_000_000_000) / 1_000_000)
+    }
+
+    /// A line of the story, when it is about the hold that is traced.
+    @inline(__always)
+    func tell(_ hold: HoldID?, _ line: @autoclosure () -> String) {
+        guard let traced = self.settings.traced, hold == nil || hold == traced else { return }
+        let milliseconds = (self.time - 1_000_000_000_000) / 1_000_000
+        self.report.story.append("\(milliseconds) ms  \(line())")
+    }
+
+    // MARK: Running
+
+    func run() -> SimReport {
+        self.begin()
+        self.runFaulty()
+        if self.failure == nil { self.heal() }
+        if self.failure == nil { self.judge() }
+        self.report.failure = self.failure
+        self.report.exchanges = self.truth.exchanges.count
+        self.report.granted = self.truth.exchanges.values.count { $0.granted != nil }
+        self.report.settled = self.ledger.model.settledCount
+        // What is still to happen holds the world, and the world holds it.
+        self.queue = EventQueue()
+        self.instances = []
+        return self.report
+    }
+
+    private func begin() {
+        for account in 1...SimSettings.accounts {
+            self.ledger.open(AccountID(account), balance: self.random.between(500, 5_000))
+        }
+        for number in 0..<(1 + self.random.below(5)) {
+            let instance = SimInstance(number: number, world: self)
+            self.instances.append(instance)
+            instance.start()
+        }
+        self.scheduleFault()
+        self.store.keepSnapshots()
+        self.ledger.keepSnapshots()
+    }
+
+    private func runFaulty() {
+        while self.report.steps < self.settings.steps, self.failure == nil { guard self.step() else { return } }
+    }
+
+    /// Runs the next event; false: there is none.
+    private func step() -> Bool {
+        guard let (at, run) = self.queue.popFirst() else { return false }
+        self.time = at
+        self.report.steps += 1
+        run()
+        return true
+    }
+
+    private func scheduleFault() {
+        self.after(.milliseconds(self.random.between(50, 1_500))) {
+            guard self.isFaulty else { return }
+            self.causeFault()
+            self.scheduleFault()
+        }
+    }
+
+    // MARK: Rest
+
+    /// Safety was watched; now liveness: everything is healed, and all that was begun has to end within a bound.
+    private func heal() {
+        self.isFaulty = false
+        self.store.heal()
+        self.ledger.heal()
+        for instance in self.instances { instance.heal() }
+        // What is noticed only by heartbeats and sweeps has to be noticed.
+        let least = self.time + Self.restAfter.nanoseconds
+        let end = self.time + Self.restWithin.nanoseconds
+        while self.failure == nil, self.time < end {
+            guard self.step() else { break }
+            if self.time > least, self.report.steps % 64 == 0, self.isAtRest { break }
+        }
+        if self.failure == nil, !self.isAtRest {
+            var node = self.store.node
+            let left = node.accountIDs.map { node.listed($0) }
+            let (open, captured) = (left.flatMap(\.holds), left.flatMap(\.captures))
+            self.fail(
+                "not at rest \(Self.restWithin.seconds) s after everything was healed: \(open.count) holds, "
+                    + "\(captured.count) captures in the store", hold: open.first?.hold ?? captured.first?.hold)
+        }
+    }
+
+    private static let restAfter = Span.seconds(30)
+    private static let restWithin = Span.seconds(180)
+
+    private var isAtRest: Bool {
+        self.instances.allSatisfy(\.isAtRest) && self.store.isEmpty
+    }
+}

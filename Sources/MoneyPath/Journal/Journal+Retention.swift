@@ -1,0 +1,53 @@
+// How long segments are kept.
+extension Journal {
+    /// Segments that may be deleted, oldest first: acknowledged, without open exchanges, and left for longer than
+    /// the retention (rule J6). Delete them in this order, stop at the first that cannot be, and tell `retired`.
+    ///
+    /// An open exchange older than the retention does not keep its segment: its OPEN is copied to the end.
+    public mutating func retirable(nowMilliseconds: Int64) -> [UInt64] {
+        self.tick(nowMilliseconds: nowMilliseconds)
+        var ids: [UInt64] = []
+        for index in self.segments.indices.dropLast() {
+            guard self.mayRetire(index) else { break }
+            ids.append(self.segments[index].id)
+        }
+        return ids
+    }
+
+    private mutating func mayRetire(_ index: Int) -> Bool {
+        let held = self.segments[index]
+        let leftAt = self.segments[index + 1].createdAtMilliseconds
+        guard self.now - leftAt >= self.limits.retentionMilliseconds, held.outcomes.count == 0,
+            held.needsNoSync
+        else { return false }
+        if held.openCount > 0 {
+            guard case .copied = self.copyForward(index, abandoning: false) else { return false }
+            self.segments[index].carriedThrough = self.lastSequence
+        }
+        // The copies must be on disk before the original goes.
+        guard let carried = self.segments[index].carriedThrough else { return true }
+        return self.durableSequence >= carried
+    }
+
+    /// Segments after `id` that were left and need no sync any more: their files may be closed. Only as far as
+    /// that is true of all before them.
+    public func finished(after id: UInt64) -> [Segment] {
+        guard let first = self.segments.first?.id else { return [] }
+        var finished: [Segment] = []
+        var index = id < first ? 0 : Int(id - first) + 1
+        while index < self.segments.count - 1, self.segments[index].needsNoSync {
+            finished.append(self.files[index])
+            index += 1
+        }
+        return finished
+    }
+
+    /// The file of this segment is deleted.
+    public mutating func retired(_ segment: UInt64) {
+        guard let first = self.segments.first, first.id == segment else {
+            preconditionFailure("segments are deleted oldest first")
+        }
+        self.segments.removeFirst()
+        self.files.removeFirst()
+    }
+}

@@ -1,0 +1,80 @@
+import Metering
+
+/// One account's holds and captures as the store listed them at one moment.
+public struct StoredAccount: Sendable, Hashable {
+    public var account: AccountID
+    public var holds: [StoredHold]
+    public var captures: [StoredCapture]
+    /// nil: never loaded.
+    public var balance: LedgerBalance?
+    /// What is wrong with its sums and entries (R1, R2, R4), in words.
+    public var problems: [String]
+
+    public init(
+        account: AccountID, holds: [StoredHold], captures: [StoredCapture], balance: LedgerBalance? = nil,
+        problems: [String] = []
+    ) {
+        self.account = account
+        self.holds = holds
+        self.captures = captures
+        self.balance = balance
+        self.problems = problems
+    }
+}
+
+/// `h:<hold>`.
+public struct StoredHold: Sendable, Hashable {
+    public var hold: HoldID
+    public var amount: Millicredits
+    /// By the store's clock, since 1970.
+    public var deadlineMilliseconds: Int64
+    public var owner: BootID
+    public var placedMilliseconds: Int64
+    /// Charge of the input alone.
+    public var inputEstimate: Millicredits
+    public var priceID: String
+    public var endpoint: Endpoint
+    /// Charge so far, as the last TOUCH said; nil: none said anything.
+    public var progress: Millicredits?
+
+    public init(
+        hold: HoldID, amount: Millicredits, deadlineMilliseconds: Int64, owner: BootID,
+        placedMilliseconds: Int64, inputEstimate: Millicredits, priceID: String, endpoint: Endpoint,
+        progress: Millicredits?
+    ) {
+        self.hold = hold
+        self.amount = amount
+        self.deadlineMilliseconds = deadlineMilliseconds
+        self.owner = owner
+        self.placedMilliseconds = placedMilliseconds
+        self.inputEstimate = inputEstimate
+        self.priceID = priceID
+        self.endpoint = endpoint
+        self.progress = progress
+    }
+
+    /// What its reaper settles: the charge so far, or of the input when nothing is known; never more than the hold. No
+    /// rate card is looked at (rule J7), so tokens and cost stay unknown.
+    public func orphan(of account: AccountID) -> Settlement {
+        let amount = min(self.progress ?? self.inputEstimate, self.amount)
+        return Settlement(
+            account: account, hold: self.hold, owner: self.owner, kind: .orphan, authority: .reaper,
+            endpoint: self.endpoint, modelRequested: Settlement.model(ofPrice: self.priceID),
+            priceID: self.priceID, usage: .zero, charge: Charge(amount: amount, cost: .zero),
+            estimatedBecause: .proxyDied, occurredAtMilliseconds: self.placedMilliseconds)
+    }
+}
+
+/// `u:<hold>`.
+public struct StoredCapture: Sendable, Hashable {
+    public var hold: HoldID
+    public var amount: Millicredits
+    /// nil: written by a newer release, or damaged; a person has to look.
+    public var settlement: Settlement?
+
+    public init(hold: HoldID, amount: Millicredits, settlement: Settlement?) {
+        self.hold = hold
+        self.amount = amount
+        self.settlement = settlement
+    }
+}

@@ -1,0 +1,89 @@
+import Metering
+
+/// What one heartbeat learned, in one round trip.
+public struct Heartbeat: Sendable, Hashable {
+    /// The database's clock, milliseconds since 1970.
+    public var databaseMilliseconds: Int64
+    public var clock: ClockOffset
+    /// Generation of the ledger (rule P7); it rises when the ledger was restored or a standby promoted.
+    public var generation: Int64
+    /// Heartbeat counter of every boot that moved it within 7 days, the caller's included. Counters are compared
+    /// for change only, on the observer's own monotonic clock (rule F1); a boot that is not named never registered
+    /// or is silent for 7 days.
+    public var counters: [BootID: Int64]
+}
+
+/// By how much the database's clock is ahead of this machine's (negative: behind).
+public struct ClockOffset: Sendable, Hashable {
+    public var milliseconds: Int64
+    /// The true offset is at most so far from `milliseconds`: half of the round trip.
+    public var uncertaintyMilliseconds: Int64
+
+    /// - Parameters:
+    ///   - asked: this machine's clock just before the question.
+    ///   - answered: and just after the answer; a clock that was set back between them is as good as no trip.
+    init(database: Int64, asked: Int64, answered: Int64) {
+        let trip = max(0, answered - asked)
+        self.milliseconds = database - (asked + trip / 2)
+        self.uncertaintyMilliseconds = (trip + 1) / 2
+    }
+}
+
+extension PostgresLedger {
+    /// Registers this run or moves its heartbeat, reads everyone's counters, and forgets runs that were silent for
+    /// 7 days. Throws when it is not known to have counted; then the observer learns nothing (rule F1).
+    public func heartbeat(_ boot: BootID, hostname: String) async throws -> Heartbeat {
+        try await self.pool.run { connection in
+            let asked = Self.wallMilliseconds()
+            let rows = try connection.run(
+                Self.heartbeatStatement, [.uuid(boot), .text(hostname)]
+            ).rows
+            let answered = Self.wallMilliseconds()
+            var counters: [BootID: Int64] = [:]
+            for row in rows { counters[try row.uuid(0)] = try row.int(1) }
+            guard let first = rows.first else {
+                throw PostgresError.unexpectedResult("a heartbeat without its own row")
+            }
+            let database = try first.int(3)
+            return Heartbeat(
+                databaseMilliseconds: database,
+                clock: ClockOffset(database: database, asked: asked, answered: answered),
+                generation: try first.int(2), counters: counters)
+        }
+    }
+
+    /// One statement. A row that its owner moves just now is locked, and so not taken for silent.
+    private static let heartbeatStatement = """
+        WITH beat AS (
+            INSERT INTO proxy_instance AS p (boot_id, hostname) VALUES ($1::uuid, $2)
+            ON CONFLICT (boot_id) DO UPDATE SET heartbeat = p.heartbeat + 1, heartbeat_at = clock_timestamp()
+            RETURNING p.boot_id, p.heartbeat),
+        silent AS (
+            SELECT boot_id FROM proxy_instance
+            WHERE heartbeat_at < now() - interval '7 days' AND boot_id <> $1::uuid
+            FOR UPDATE SKIP LOCKED),
+        purged AS (DELETE FROM proxy_instance p USING silent s WHERE p.boot_id = s.boot_id)
+        SELECT known.boot_id, known.heartbeat, (SELECT ledger_generation()),
+               (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        FROM (
+            SELECT boot_id, heartbeat FROM beat
+            UNION ALL
+            SELECT boot_id, heartbeat FROM proxy_instance
+            WHERE heartbeat_at >= now() - interval '7 days' AND boot_id <> $1::uuid) known
+        """
+
+    /// The ledger's generation. Compares timeline and origin of the database with those of the generation and
+    /// raises it when they moved, once however many instances notice (rule P7). Call it at start and after a
+    /// reconnect; heartbeats, settlements and snapshots answer with the generation as well.
+    ///
+    /// Next, when it rose: a new epoch for the hold store, and every journal posts its last 72 hours again.
+    public func checkGeneration() async throws -> Int64 {
+        try await self.pool.run { try $0.run("SELECT ledger_generation()").one().int(0) }
+    }
+
+    /// Starts a new generation (rule P7) whatever the timeline says. Every account is loaded again everywhere.
+    @discardableResult
+    public func startNewGeneration() async throws -> Int64 {
+        try await self.pool.run { try $0.run("SELECT new_ledger_generation()").one().int(0) }
+    }
+}

@@ -1,0 +1,146 @@
+import Glibc
+import MoneyPath
+
+/// What the journal's thread does: syncs, prepares segments, deletes old ones, and calls back whoever waited.
+struct JournalSyncLoop {
+    private let store: JournalStore
+    private var spareRetryAt: Int64 = 0
+    private var retireAt: Int64 = 0
+    /// All segments up to this one are closed.
+    private var restedThrough: UInt64 = 0
+
+    private static let idleMilliseconds = 1_000
+    private static let retireEveryMilliseconds: Int64 = 60_000
+
+    init(_ store: JournalStore) { self.store = store }
+
+    consuming func run() {
+        while true {
+            // A wait that ends without a ring is a look at the clock: spares are tried again, old segments go.
+            self.store.alarm.wait(milliseconds: Self.idleMilliseconds)
+            if self.turn() { return }
+            if self.store.settings.syncMode == .group {
+                usleep(UInt32(clamping: self.store.settings.groupMilliseconds * 1_000))
+            }
+        }
+    }
+
+    /// Returns whether that was the last one.
+    private mutating func turn() -> Bool {
+        let now = self.store.nowMilliseconds()
+        let ended = self.store.state.withLock { state in
+            state.journal.tick(nowMilliseconds: now)
+            return state.ended
+        }
+        self.synchronize()
+        self.rest()
+        self.prepareSpare()
+        self.retire(now)
+        guard let ended else { return false }
+        // Records that came in during the last sync.
+        self.synchronize()
+        ended()
+        return true
+    }
+
+    // MARK: Sync
+
+    /// Syncs up to the segment that is written to now; what comes meanwhile waits for the next turn.
+    private func synchronize() {
+        let current = self.store.state.withLock { $0.journal.currentSegmentID } ?? 0
+        while let sync = self.store.state.withLock({ $0.journal.nextSync() }) {
+            guard let file = sync.segment.descriptor else {
+                preconditionFailure("finished() names no segment that is to be synced")
+            }
+            let code = self.store.calls.synchronize(file.number)
+            if code == 0 { self.synced(sync) } else { self.failed(sync, code) }
+            if sync.segment.id >= current { break }
+        }
+        self.callBack()
+    }
+
+    private func synced(_ sync: JournalSync<MappedSegment>) {
+        self.store.syncs.wrappingAdd(1, ordering: .relaxed)
+        self.store.state.withLock { $0.journal.synced(sync) }
+    }
+
+    private func failed(_ sync: JournalSync<MappedSegment>, _ code: Int32) {
+        self.store.syncFailures.wrappingAdd(1, ordering: .relaxed)
+        let action = self.store.state.withLock { $0.journal.syncFailed(sync.segment.id) }
+        self.store.logger.error(
+            "journal segment not synced, its records are written again",
+            metadata: ["segment": "\(sync.segment.id)", "errno": "\(code)", "action": "\(action)"])
+        // The copies are in another segment, and wait for the disk as well.
+        self.store.alarm.ring()
+    }
+
+    private func callBack() {
+        let ready = self.store.state.withLock { state -> [JournalStore.Waiter] in
+            guard !state.waiters.isEmpty else { return [] }
+            let durable = state.journal.durableSequence
+            let ready = state.waiters.filter { $0.sequence <= durable }
+            if !ready.isEmpty { state.waiters.removeAll { $0.sequence <= durable } }
+            return ready
+        }
+        for waiter in ready { waiter.completion() }
+    }
+
+    // MARK: Segments
+
+    /// Three days of segments would be as many open files.
+    private mutating func rest() {
+        let finished = self.store.state.withLock { $0.journal.finished(after: self.restedThrough) }
+        for segment in finished {
+            segment.rest()
+            self.restedThrough = segment.id
+        }
+    }
+
+    private mutating func prepareSpare() {
+        let wanted = self.store.state.withLock { $0.journal.wantsSpare ? $0.journal.nextSpareID : nil }
+        guard let id = wanted, Self.monotonicMilliseconds() >= self.spareRetryAt else { return }
+        do {
+            let spare = try MappedSegment.create(
+                id: id, bytes: self.store.settings.segmentBytes, in: self.store.directory.path,
+                calls: self.store.calls)
+            let more = self.store.state.withLock { state in
+                state.journal.add(spare: spare)
+                return state.journal.wantsSpare || state.journal.durableSequence < state.journal.lastSequence
+            }
+            if more { self.store.alarm.ring() }
+        } catch {
+            self.spareFailed(error)
+        }
+    }
+
+    private mutating func spareFailed(_ failure: JournalFileFailure) {
+        self.spareRetryAt = Self.monotonicMilliseconds() + Int64(self.store.settings.spareRetryMilliseconds)
+        self.store.spareFailures.wrappingAdd(1, ordering: .relaxed)
+        let isFirst = self.store.state.withLock { state in
+            defer { state.journal.spareFailed() }
+            return !state.journal.isSpareMissing
+        }
+        guard isFirst else { return }
+        self.store.logger.error("journal segment not prepared", metadata: ["error": "\(failure)"])
+    }
+
+    /// Deletes oldest first and stops at the first that cannot be: a gap would look like a loss.
+    private mutating func retire(_ now: Int64) {
+        guard now >= self.retireAt else { return }
+        self.retireAt = now + Self.retireEveryMilliseconds
+        let ids = self.store.state.withLock { $0.journal.retirable(nowMilliseconds: now) }
+        for id in ids {
+            do { try self.store.directory.delete(segment: id) } catch {
+                self.store.logger.warning("journal segment not deleted", metadata: ["error": "\(error)"])
+                return
+            }
+            self.store.state.withLock { $0.journal.retired(id) }
+        }
+    }
+
+    private static func monotonicMilliseconds() -> Int64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000
+    }
+}

@@ -1,0 +1,145 @@
+import Metering
+import MoneyPath
+
+@testable import RedisHolds
+
+let bootB = HoldID(high: 0x0193_0000_0000_7000, low: 0x8000_0000_0000_000b)
+
+/// Short words for the steps of one account; holds are numbered.
+struct StepMaker: Sendable {
+    var account = freshAccount()
+    var priceID = "openai@1/gpt|4o|mini"
+
+    func hold(_ number: UInt64) -> HoldID {
+        HoldID(millisecondsSinceEpoch: 1_763_900_000_000, randomA: 9, randomB: number)
+    }
+
+    private func step(_ command: HoldCommand) -> StoreStep { StoreStep(act: .command(command)) }
+
+    // MARK: Holds
+
+    func request(_ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none)
+        -> PlaceRequest
+    {
+        PlaceRequest(
+            account: self.account, hold: self.hold(number), want: Millicredits(want),
+            least: Millicredits(least ?? want), inputEstimate: Millicredits(5), priceID: self.priceID,
+            endpoint: .chat, caps: caps)
+    }
+
+    func place(_ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none) -> StoreStep {
+        self.step(.place(self.request(number, want, least: least, caps: caps)))
+    }
+
+    func reassert(_ number: UInt64, _ amount: Int64, progress: Int64? = nil) -> StoreStep {
+        self.step(
+            .reassert(
+                self.request(number, amount), amount: Millicredits(amount),
+                progress: progress.map { Millicredits($0) }))
+    }
+
+    func touch(_ number: UInt64, _ total: Int64, progress: Int64? = nil) -> StoreStep {
+        self.step(
+            .touch(
+                self.hold(number), of: self.account, held: Millicredits(total),
+                progress: progress.map { Millicredits($0) }))
+    }
+
+    func extend(_ number: UInt64, _ total: Int64, progress: Int64? = nil, caps: SpendCaps) -> StoreStep {
+        StoreStep(
+            act: .extend(
+                self.hold(number), of: self.account, total: Millicredits(total),
+                progress: progress.map { Millicredits($0) }, caps))
+    }
+
+    func capture(_ number: UInt64, _ amount: Int64, force: Bool = false) -> StoreStep {
+        let settlement = Settlement(
+            account: self.account, hold: self.hold(number), owner: bootA, kind: .final, authority: .owner,
+            endpoint: .chat, modelRequested: "gpt|4o|mini", priceID: self.priceID,
+            usage: Usage(input: 1, output: 2), charge: Charge(amount: Millicredits(amount), cost: .zero),
+            occurredAtMilliseconds: 1)
+        return self.step(.capture(settlement, force: force))
+    }
+
+    func release(_ number: UInt64) -> StoreStep { self.step(.release(self.hold(number), of: self.account)) }
+
+    func reap(_ number: UInt64, of dead: BootID = bootA) -> StoreStep {
+        StoreStep(act: .reap(self.hold(number), of: self.account, dead: dead)).by(bootB)
+    }
+
+    // MARK: Ledger
+
+    typealias Settled = (number: UInt64, amount: Int64)
+
+    private func reading(_ version: Int64, _ balance: Int64, generation: Int64) -> LedgerBalance {
+        LedgerBalance(
+            account: self.account, generation: generation, version: version, balance: Millicredits(balance))
+    }
+
+    private func settled(_ holds: [Settled]) -> [SettledHold] {
+        holds.map { SettledHold(hold: self.hold($0.number), amount: Millicredits($0.amount)) }
+    }
+
+    func posted(
+        _ version: Int64, _ balance: Int64, generation: Int64 = 1, _ holds: Settled...
+    ) -> StoreStep {
+        self.posted(version, balance, generation: generation, holds: holds)
+    }
+
+    func posted(_ version: Int64, _ balance: Int64, generation: Int64 = 1, holds: [Settled]) -> StoreStep {
+        self.step(
+            .posted(
+                PostedAccount(
+                    balance: self.reading(version, balance, generation: generation),
+                    settled: self.settled(holds))))
+    }
+
+    private func gateReading(_ version: Int64, floor: Int64, blocked: Bool) -> AccountGate {
+        AccountGate(
+            account: self.account, version: version, floor: Millicredits(floor), blocked: blocked)
+    }
+
+    func gate(_ version: Int64, floor: Int64 = 0, blocked: Bool = false) -> StoreStep {
+        self.step(.gate(self.gateReading(version, floor: floor, blocked: blocked)))
+    }
+
+    // MARK: Loading
+
+    func load(_ nonce: String) -> StoreStep { self.step(.load(self.account, nonce: nonce)) }
+
+    /// What the ledger reads for a cold load.
+    struct Loaded {
+        var incarnation = "n1"
+        var epoch = "E"
+        var generation: Int64 = 1
+        var version: Int64 = 1
+        var balance: Int64 = 1000
+        var gate: Int64 = 1
+        var floor: Int64 = 0
+        var isBlocked = false
+        var hour: Int64 = 0
+        var day: Int64 = 0
+        var settled: [Settled] = []
+    }
+
+    func initialize(_ change: (inout Loaded) -> Void = { _ in }) -> StoreStep {
+        var loaded = Loaded()
+        change(&loaded)
+        let snapshot = AccountSnapshot(
+            balance: self.reading(loaded.version, loaded.balance, generation: loaded.generation),
+            gate: self.gateReading(loaded.gate, floor: loaded.floor, blocked: loaded.isBlocked),
+            spentLastHour: Millicredits(loaded.hour), spentToday: Millicredits(loaded.day),
+            settled: self.settled(loaded.settled))
+        return self.step(
+            .initialize(self.account, incarnation: loaded.incarnation, epoch: loaded.epoch, snapshot))
+    }
+
+    /// Loaded, with a balance.
+    func warm(_ change: (inout Loaded) -> Void = { _ in }) -> [StoreStep] {
+        [self.load("n1"), self.initialize(change)]
+    }
+
+    func evict(idleSeconds: Int64 = 0) -> StoreStep {
+        StoreStep(act: .evict(self.account, idleSeconds: idleSeconds))
+    }
+}

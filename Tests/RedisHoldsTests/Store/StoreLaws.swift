@@ -1,0 +1,34 @@
+import LedgerSim
+import Metering
+import MoneyPath
+
+/// What holds of every account whatever happens (DESIGN §9: R1, R2, R4), and of every grant.
+extension AccountHash {
+    var brokenLaws: [String] {
+        let sumOfHolds = self.holds.values.reduce(0) { $0 + $1.amount.value }
+        let sumOfCaptures = self.captures.values.reduce(0) { $0 + $1.charge.amount.value }
+        let laws: [(String, Bool)] = [
+            ("R1: H is the sum of the holds", self.held ?? 0 == sumOfHolds),
+            ("R2: U is the sum of the captures", self.captured ?? 0 == sumOfCaptures),
+            ("R4: no hold is captured", Set(self.holds.keys).isDisjoint(with: self.captures.keys)),
+            ("M is the sum of its minutes", self.hour?.spent ?? 0 == self.minutes.values.reduce(0, +)),
+        ]
+        return laws.filter { !$0.1 }.map(\.0)
+    }
+
+    /// To be asked right after PLACE granted this: it was paid for, and is within its caps.
+    func brokenLaws(ofGrant request: PlaceRequest) -> [String] {
+        let held = self.held ?? 0
+        let amount = self.holds[request.hold]?.amount ?? request.want
+        let hour = (self.hour?.spent ?? 0) + held
+        let day = (self.day?.spent ?? 0) + held
+        let laws: [(String, Bool)] = [
+            ("a grant is available", self.available >= 0),
+            ("a grant is between least and want", amount >= request.least && amount <= request.want),
+            ("a grant is within the cap of the request", request.caps.request.map { amount <= $0 } ?? true),
+            ("a grant is within the cap of the hour", request.caps.session.map { hour <= $0.value } ?? true),
+            ("a grant is within the cap of the day", request.caps.day.map { day <= $0.value } ?? true),
+        ]
+        return laws.filter { !$0.1 }.map(\.0)
+    }
+}

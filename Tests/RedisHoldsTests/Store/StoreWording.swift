@@ -1,0 +1,145 @@
+import LedgerSim
+import Metering
+import MoneyPath
+
+@testable import RedisHolds
+
+/// Steps as the session, the poster and the sweep word them, and the hash as the scripts write it.
+extension StoreStep {
+    var wording: (script: HoldScript, arguments: [String]) {
+        switch self.act {
+        case .command(let command):
+            self.wording(of: command)
+        case .extend(let hold, _, let total, let progress, let caps):
+            (.extend, self.extending(hold, total, progress, caps, raise: self.fence.raise))
+        case .reap(let hold, _, let dead):
+            (.reap, ["\(hold)", "\(dead)", "\(self.owner)", "\(self.lease.milliseconds)"])
+        case .evict(_, let seconds):
+            (.evict, ["\(seconds)"])
+        }
+    }
+
+    private func wording(of command: HoldCommand) -> (script: HoldScript, arguments: [String]) {
+        switch command {
+        case .place(let request):
+            (
+                .place,
+                [self.epoch, self.fence.loop, "\(self.fence.generation)", "\(request.hold)"]
+                    + ["\(request.want)", "\(request.least)"] + self.leaseWords
+                    + [request.meta(progress: nil)] + request.caps.words
+            )
+        case .capture(let settlement, let force):
+            (
+                .capture,
+                self.fenceWords(raise: self.fence.raise)
+                    + [
+                        force ? "1" : "0", "\(settlement.hold)", "\(settlement.charge.amount)",
+                        settlement.text,
+                    ]
+            )
+        case .release(let hold, _):
+            (.release, self.fenceWords(raise: self.fence.raise) + ["\(hold)", "\(self.owner)"])
+        case .touch(let hold, _, let held, let progress):
+            (.extend, self.extending(hold, held, progress, .none, raise: false))
+        case .reassert(let request, let amount, let progress):
+            (
+                .reassert,
+                self.fenceWords(raise: self.fence.raise) + ["\(request.hold)", "\(amount)"] + self.leaseWords
+                    + [request.meta(progress: progress)]
+            )
+        case .load(_, let nonce): (.load, [nonce])
+        case .initialize(_, let incarnation, let epoch, let snapshot):
+            (.initialize, [incarnation, epoch] + snapshot.words)
+        case .posted(let posting): (.posted, posting.balance.words + posting.settled.flatMap(\.words))
+        case .gate(let gate): (.gate, gate.words)
+        case .readEpochKey: preconditionFailure("no script")
+        }
+    }
+
+    private func extending(
+        _ hold: HoldID, _ total: Millicredits, _ progress: Millicredits?, _ caps: SpendCaps, raise: Bool
+    ) -> [String] {
+        self.fenceWords(raise: raise) + ["\(hold)", "\(total)"] + self.leaseWords + [progress.word]
+            + caps.words
+    }
+
+    private func fenceWords(raise: Bool) -> [String] {
+        [self.fence.loop, "\(self.fence.generation)", raise ? "1" : "0"]
+    }
+
+    private var leaseWords: [String] { ["\(self.lease.milliseconds)", "\(self.owner)"] }
+}
+
+extension Millicredits? {
+    fileprivate var word: String { self.map { "\($0)" } ?? "" }
+}
+
+extension SpendCaps {
+    fileprivate var words: [String] { [self.request.word, self.session.word, self.day.word] }
+}
+
+extension SettledHold {
+    fileprivate var words: [String] { ["\(self.hold)", "\(self.amount)"] }
+}
+
+extension LedgerBalance {
+    fileprivate var words: [String] { ["\(self.generation)", "\(self.version)", "\(self.balance)"] }
+}
+
+extension AccountGate {
+    fileprivate var words: [String] { ["\(self.version)", "\(self.floor)", self.blocked ? "1" : "0"] }
+}
+
+extension AccountSnapshot {
+    fileprivate var words: [String] {
+        self.balance.words + self.gate.words + ["\(self.spentLastHour)", "\(self.spentToday)"]
+            + self.settled.flatMap(\.words)
+    }
+}
+
+extension PlaceRequest {
+    fileprivate func meta(progress: Millicredits?) -> String {
+        "\(self.inputEstimate)|\(self.priceID)|\(self.endpoint.rawValue)|\(progress.word)"
+    }
+}
+
+extension Settlement {
+    fileprivate var text: String { String(decoding: self.encode(), as: UTF8.self) }
+}
+
+extension HoldEntry {
+    /// The value of `h:<hold>`.
+    var text: String {
+        "\(self.amount)|\(self.deadline)|\(self.owner)|\(self.placed)|\(self.inputEstimate)|\(self.priceID)|"
+            + "\(self.endpoint.rawValue)|\(self.progress.word)"
+    }
+}
+
+extension AccountHash {
+    /// Every field, as HGETALL shows it.
+    var fields: [String: String] {
+        var fields: [String: String] = [:]
+        fields["i"] = self.incarnation
+        fields["e"] = self.epoch
+        fields["lg"] = self.ledger.map { "\($0.generation)" }
+        fields["s"] = self.ledger.map { "\($0.version)" }
+        fields["p"] = self.ledger.map { "\($0.balance)" }
+        fields["gs"] = self.gate.map { "\($0.version)" }
+        fields["f"] = self.gate.map { "\($0.floor)" }
+        fields["blk"] = self.gate.map { $0.blocked ? "1" : "0" }
+        fields["H"] = self.held.map { "\($0)" }
+        fields["U"] = self.captured.map { "\($0)" }
+        fields["t"] = self.usedSecond.map { "\($0)" }
+        fields["mi"] = self.hour.map { "\($0.reached)" }
+        fields["M"] = self.hour.map { "\($0.spent)" }
+        fields["di"] = self.day.map { "\($0.reached)" }
+        fields["D"] = self.day.map { "\($0.spent)" }
+        for (slot, spent) in self.minutes { fields["m\(slot)"] = "\(spent)" }
+        for (hold, entry) in self.holds { fields["h:\(hold)"] = entry.text }
+        for (hold, settlement) in self.captures {
+            fields["u:\(hold)"] = "\(settlement.charge.amount)|\(settlement.text)"
+        }
+        for (loop, fence) in self.fences { fields["g:\(loop)"] = "\(fence.generation)|\(fence.raisedSecond)" }
+        return fields
+    }
+}

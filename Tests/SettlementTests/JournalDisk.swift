@@ -1,0 +1,127 @@
+import Glibc
+import Logging
+import Metering
+import MoneyPath
+import Synchronization
+
+@testable import Settlement
+
+/// A directory that goes away, and a disk that can be full or broken.
+final class JournalDisk: Sendable {
+    let root: String
+    let isFull = Atomic(false)
+    /// So many syncs succeed before one fails; negative: none fails.
+    let syncsUntilFailure = Atomic(-1)
+    let syncs = Atomic(0)
+
+    init() {
+        var template = Array("/tmp/tollgate-journal-XXXXXX".utf8CString)
+        guard let made = mkdtemp(&template) else { preconditionFailure("/tmp can be written to") }
+        self.root = String(cString: made)
+    }
+
+    /// Of another process, which keeps it.
+    init(existing root: String) { self.root = root }
+
+    deinit { _ = Self.run("/bin/rm", ["-rf", self.root]) }
+
+    var calls: JournalCalls {
+        JournalCalls(
+            allocate: { [self] descriptor, bytes in
+                self.isFull.load(ordering: .sequentiallyConsistent)
+                    ? ENOSPC : JournalCalls.allocateBlocks(descriptor, bytes)
+            },
+            synchronize: { [self] descriptor in
+                self.syncs.wrappingAdd(1, ordering: .sequentiallyConsistent)
+                if self.syncsUntilFailure.load(ordering: .sequentiallyConsistent) >= 0 {
+                    let left = self.syncsUntilFailure.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+                    if left.oldValue == 0 { return EIO }
+                }
+                return JournalCalls.synchronizeData(descriptor)
+            })
+    }
+
+    func store(
+        _ boot: Int, _ mode: JournalStore.SyncMode = .group,
+        segmentBytes: Int = JournalFormat.segmentBytesMin,
+        now: @escaping @Sendable () -> Int64 = { 1_000_000 }
+    ) throws -> JournalStore {
+        var settings = JournalStore.Settings()
+        settings.syncMode = mode
+        settings.segmentBytes = segmentBytes
+        settings.groupMilliseconds = 1
+        settings.spareRetryMilliseconds = 1
+        settings.limits = .init(unreservedOutcomes: 1, acknowledgements: 8)
+        return try JournalStore(
+            root: self.root, boot: Self.boot(boot), settings: settings, calls: self.calls,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, nowMilliseconds: now)
+    }
+
+    static func boot(_ number: Int) -> BootID { BootID(high: 0x0193_0000_0000_7b00, low: UInt64(number)) }
+
+    /// What the files say now, whether or not the process that wrote them lives.
+    func read(_ boot: Int, _ mode: JournalRecoveryMode = .strict) throws -> RecoveredBoot<MappedSegment> {
+        let path = "\(self.root)/\(Self.boot(boot))"
+        let segments = try Self.names(path).compactMap(MappedSegment.id(fileName:)).sorted()
+            .map { try MappedSegment.open(id: $0, in: path) }
+        return try RecoveredBoot(segments, of: Self.boot(boot), mode: mode)
+    }
+
+    static func names(_ path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                })
+        }
+        return names
+    }
+
+    /// Runs another process and returns its status as `waitpid` tells it; -1 when it could not be started.
+    static func run(_ program: String, _ arguments: [String], environment: [String] = []) -> Int32 {
+        var child: pid_t = 0
+        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
+        var variables: [UnsafeMutablePointer<CChar>?] = (["PATH=/usr/bin:/bin"] + environment).map {
+            strdup($0)
+        }
+        variables.append(nil)
+        defer { for word in words + variables { free(word) } }
+        guard posix_spawn(&child, program, nil, nil, &words, &variables) == 0 else { return -1 }
+        var status: Int32 = 0
+        while waitpid(child, &status, 0) < 0 && errno == EINTR {}
+        return status
+    }
+
+    static func settlement(_ number: Int, _ kind: Settlement.Kind = .final) -> Settlement {
+        Settlement(
+            account: 7, hold: HoldID(high: 0x0193_0000_0000_7001, low: UInt64(number)), owner: Self.boot(1),
+            kind: kind, authority: kind == .orphan ? .recovery : .owner, endpoint: .chat,
+            modelRequested: "gpt-4o-mini", priceID: "p1", usage: Usage(input: 11, output: 0),
+            charge: Charge(amount: Millicredits(Int64(number)), cost: PicoUSD(5)),
+            estimatedBecause: kind == .orphan ? .proxyDied : nil, occurredAtMilliseconds: 1_763_900_000_000)
+    }
+}
+
+extension JournalStore {
+    /// One exchange from beginning to end.
+    func exchange(_ number: Int) -> UInt64? {
+        guard self.reserve(), self.open(JournalDisk.settlement(number, .orphan)) else { return nil }
+        return self.end(JournalDisk.settlement(number), reserved: true)
+    }
+
+    func durable(_ sequence: UInt64) async {
+        await withCheckedContinuation { done in self.whenDurable(sequence) { done.resume() } }
+    }
+
+    func stop() async { await withCheckedContinuation { done in self.stop { done.resume() } } }
+}
+
+extension RecoveredBoot {
+    var waiting: [Settlement] {
+        var reading = self.unacknowledged()
+        return reading.next(limit: .max).map(\.settlement)
+    }
+}
