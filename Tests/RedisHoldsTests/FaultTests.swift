@@ -287,7 +287,7 @@ import Testing
     }
 
     @Test func aConnectionThatSaysNothingIsGivenUp() async throws {
-        let rig = try await SessionRig(faults: true) { $0.stallTimeout = .milliseconds(500) }
+        let rig = try await SessionRig(faults: true) { $0.stallTimeout = .seconds(2) }
         rig.ledger.set(rig.account, balance: 1000)
         try await rig.placeAndRelease()
         await rig.adjust { $0.placeDeadline = .milliseconds(40) }
