@@ -114,7 +114,7 @@ import Testing
             return
         }
         #expect(hold.amount == Millicredits(30) && hold.progress == Millicredits(4))
-        #expect(hold.owner == Self.boot && hold.deadline == 1_030_000 && hold.placed == 1_000_000)
+        #expect(hold.owner == HoldOwner(Self.boot) && hold.deadline == 1_030_000 && hold.placed == 1_000_000)
     }
 
     @Test func aNodeBeginsWithEveryGuard() {

@@ -49,6 +49,15 @@ struct SimUpstream {
     var clientLeavesWhilePlacing: Bool
     var drains: Bool
 
+    /// One token, at once.
+    static let probe = SimUpstream(output: 1, pieces: 1, pieceEvery: .zero, reported: 1)
+
+    private init(output: Int64, pieces: Int, pieceEvery: Span, reported: Int64) {
+        (self.end, self.output, self.pieces) = (.reported, output, pieces)
+        (self.pieceEvery, self.reported) = (pieceEvery, reported)
+        (self.clientLeavesAfter, self.clientLeavesWhilePlacing, self.drains) = (nil, false, false)
+    }
+
     init(_ random: inout SimRandom, faulty: Bool) {
         self.pieces = 1 + random.below(6)
         self.output = Int64(self.pieces) * random.between(1, 20)

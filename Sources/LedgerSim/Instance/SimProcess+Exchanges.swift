@@ -11,21 +11,29 @@ extension SimProcess {
         }
     }
 
-    @discardableResult
-    func startExchange(account chosen: AccountID? = nil) -> HoldID? {
+    /// An exchange of a single token, after everything was healed.
+    func startProbe(of account: AccountID) -> HoldID? {
+        self.begin(account: account, input: 0, script: .probe)
+    }
+
+    private func startExchange() {
+        let world = self.world
+        let account = AccountID(1 + world.random.below(SimSettings.accounts))
+        let script = SimUpstream(&world.random, faulty: world.isFaulty)
+        _ = self.begin(account: account, input: world.random.between(0, 60), script: script)
+    }
+
+    private func begin(account: AccountID, input: Int64, script: SimUpstream) -> HoldID? {
         guard self.journal.reserve() || !self.world.has(.journalSpace) else { return nil }
         let world = self.world
-        let account = chosen ?? AccountID(1 + world.random.below(SimSettings.accounts))
-        let input = world.random.between(0, 60)
-        let script = SimUpstream(&world.random, faulty: world.isFaulty)
         let least = input + max(script.output, script.reported < 400 ? script.reported : 0)
-        let want = world.random.oneIn(3) ? least : least + world.random.between(0, 400)
+        let want = world.random.oneIn(3) || !world.isFaulty ? least : least + world.random.between(0, 400)
         let exchange = SimExchange(
             hold: world.makeID(), account: account, session: world.random.below(self.sessions.count),
             input: input, want: want, least: least, script: script,
             startedAtMilliseconds: world.nowMilliseconds)
         self.exchanges[exchange.hold] = exchange
-        world.truth.began(exchange, boot: self.boot)
+        world.truth.began(exchange, boot: self.boot, at: world.time)
         world.tell(exchange.hold, "\(self.name): PLACE want \(want) least \(least) account \(account)")
         self.sessions[exchange.session].place(
             PlaceRequest(
@@ -42,9 +50,9 @@ extension SimProcess {
     func placed(_ hold: HoldID, _ answer: PlaceAnswer) {
         guard let exchange = self.exchanges[hold] else { return }
         self.world.tell(hold, "\(self.name): answer \(answer)")
+        self.world.truth.answered(hold, answer)
         guard case .granted(let amount, _) = answer else {
             _ = exchange.machine.refused()
-            self.world.truth.refused(hold, answer)
             return self.drop(exchange)
         }
         switch exchange.machine.placed(amount) {

@@ -33,8 +33,9 @@ extension SimProcess {
         }
     }
 
-    /// An outcome, into journal and queue.
-    func record(_ settlement: Settlement, reserved: Bool) {
+    /// An outcome, into journal and queue. Returns its place in the journal; nil: that is full.
+    @discardableResult
+    func record(_ settlement: Settlement, reserved: Bool) -> UInt64? {
         let sequence = self.journal.end(settlement, reserved: reserved)
         self.world.truth.recorded(settlement, by: self.boot, journaled: sequence != nil)
         self.world.tell(
@@ -44,6 +45,7 @@ extension SimProcess {
         self.wrote()
         _ = self.queue.record(PendingOutcome(settlement, sequence: sequence), now: self.now)
         self.settleSoon()
+        return sequence
     }
 
     var name: String { "instance \(self.instance.number)" }

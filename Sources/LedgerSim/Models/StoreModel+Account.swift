@@ -115,7 +115,7 @@ public struct HoldEntry: Sendable, Hashable {
     public var amount: Millicredits
     /// Milliseconds since 1970 on the node's clock.
     public var deadline: Int64
-    public var owner: BootID
+    public var owner: HoldOwner
     /// Milliseconds since 1970 on the node's clock.
     public var placed: Int64
     public var inputEstimate: Millicredits
@@ -126,7 +126,7 @@ public struct HoldEntry: Sendable, Hashable {
 
     init(_ request: PlaceRequest, amount: Millicredits, progress: Millicredits?, _ call: StoreCall) {
         (self.amount, self.progress) = (amount, progress)
-        (self.deadline, self.owner, self.placed) = (call.deadline, call.owner, call.now)
+        (self.deadline, self.owner, self.placed) = (call.deadline, HoldOwner(call.owner), call.now)
         (self.inputEstimate, self.priceID) = (request.inputEstimate, request.priceID)
         self.endpoint = request.endpoint
     }

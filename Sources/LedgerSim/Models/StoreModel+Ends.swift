@@ -30,7 +30,7 @@ extension AccountHash {
         if self.isFenced(call) { return -5 }
         var answer: Int64 = self.captures[id] == nil ? 1 : 2
         if let hold = self.holds[id] {
-            if hold.owner == call.owner || !call.has(.releaseNeedsOwner) {
+            if hold.owner == HoldOwner(call.owner) || !call.has(.releaseNeedsOwner) {
                 self.holds[id] = nil
                 try Self.subtract(hold.amount.value, from: &self.held, call)
                 answer = 0

@@ -122,7 +122,7 @@ extension StoreNode {
 
     /// Takes a hold over from a dead owner whose deadline has passed.
     public mutating func reap(
-        hold id: HoldID, of account: AccountID, dead: BootID, by reaper: BootID, lease: Span,
+        hold id: HoldID, of account: AccountID, dead: HoldOwner, by reaper: BootID, lease: Span,
         nowMilliseconds: Int64
     ) -> ReapReply {
         guard let hold = self.accounts[account]?.holds[id] else {
@@ -132,7 +132,7 @@ extension StoreNode {
         let hasPassed = hold.deadline <= nowMilliseconds || self.takenOut.contains(.reapNeedsDeadline)
         guard isDead, hasPassed else { return .kept }
         if !self.takenOut.contains(.reapTakesOver) {
-            self.accounts[account]?.holds[id]?.owner = reaper
+            self.accounts[account]?.holds[id]?.owner = HoldOwner(dead.boot, reaper: reaper)
             self.accounts[account]?.holds[id]?.deadline = nowMilliseconds + lease.milliseconds
         }
         return .taken(

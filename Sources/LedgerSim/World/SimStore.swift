@@ -77,15 +77,17 @@ final class SimStore {
         self.replace(with: old, gone: .milliseconds(self.world.random.between(20, 800)))
     }
 
+    private static let splitMax = Span.seconds(4)
+
     /// A replica that is behind takes over, while whoever is connected to the old primary goes on there for a while.
     func failOver() {
         guard let replica = self.snapshots.last else { return }
         self.world.count(.storeFailedOver)
         self.noteLoss()
-        self.world.truth.noteSplit(self.world)
+        self.world.truth.noteSplit(self.world, until: self.world.time + Self.splitMax.nanoseconds)
         let old = self.current
         self.current = SimNode(self.fresh(replica))
-        self.world.after(.milliseconds(self.world.random.between(0, 4_000))) {
+        self.world.after(.milliseconds(self.world.random.between(0, Self.splitMax.milliseconds))) {
             old.isUp = false
             for link in old.links { link.die(serverGone: true) }
         }
@@ -189,11 +191,14 @@ final class SimLink {
         self.sent.append(message)
         self.lastArrival = max(self.lastArrival, self.world.time + self.latency())
         self.deliver(message, attempt, at: self.lastArrival)
-        guard self.isDoomed else { return }
+        guard self.isDoomed, self.world.isFaulty else { return }
         self.isDoomed = false
         let span = 2 * (self.lastArrival - self.world.time)
         self.world.after(Span(nanoseconds: self.world.random.between(0, span))) {
-            if attempt == self.attempt { self.die(serverGone: false) }
+            guard attempt == self.attempt else { return }
+            // At worst the process is stopped in the same moment, and learns of it after others have acted.
+            if self.world.random.oneIn(12) { self.process.instance.pause() }
+            self.die(serverGone: false)
         }
     }
 

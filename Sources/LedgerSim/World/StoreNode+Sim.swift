@@ -25,14 +25,14 @@ extension StoreNode {
 
     /// REAP, as `HoldSweeping.reap` answers.
     mutating func reapStored(
-        _ hold: HoldID, of account: AccountID, dead: BootID, by reaper: BootID, nowMilliseconds: Int64
+        _ hold: HoldID, of account: AccountID, from dead: HoldOwner, by reaper: BootID, nowMilliseconds: Int64
     ) -> StoredHold? {
         let reply = self.reap(
             hold: hold, of: account, dead: dead, by: reaper, lease: SimSettings.lease,
             nowMilliseconds: nowMilliseconds)
         return reply.taken.map { taken in
             StoredHold(
-                hold: hold, amount: taken.amount, deadlineMilliseconds: 0, owner: dead,
+                hold: hold, amount: taken.amount, deadlineMilliseconds: 0, owner: HoldOwner(dead.boot, reaper: reaper),
                 placedMilliseconds: taken.placed, inputEstimate: taken.inputEstimate, priceID: taken.priceID,
                 endpoint: taken.endpoint, progress: taken.progress)
         }

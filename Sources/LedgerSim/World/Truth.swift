@@ -28,12 +28,15 @@ struct Truth {
     /// By how much an account may end below its floor: bounds that DESIGN §8 states, added up.
     private(set) var allowance: [AccountID: Int64] = [:]
     private(set) var accidents = 0
+    private var splitUntil: Int64 = 0
 
     // MARK: Exchanges
 
-    mutating func began(_ exchange: SimExchange, boot: BootID) {
-        self.exchanges[exchange.hold] = Exchange(
-            account: exchange.account, boot: boot, input: exchange.input)
+    mutating func began(_ exchange: SimExchange, boot: BootID, at time: Int64) {
+        var began = Exchange(account: exchange.account, boot: boot, input: exchange.input)
+        // Its commands may go to either side.
+        began.storeLost = time < self.splitUntil
+        self.exchanges[exchange.hold] = began
     }
 
     private mutating func change(_ hold: HoldID, _ body: (inout Exchange) -> Void) {
@@ -41,7 +44,10 @@ struct Truth {
         body(&self.exchanges.values[index])
     }
 
-    mutating func refused(_ hold: HoldID, _ answer: PlaceAnswer) {}
+    /// What PLACE answered.
+    private(set) var answered: [HoldID: PlaceAnswer] = [:]
+
+    mutating func answered(_ hold: HoldID, _ answer: PlaceAnswer) { self.answered[hold] = answer }
     mutating func granted(_ hold: HoldID, _ amount: Millicredits) { self.change(hold) { $0.granted = amount } }
     mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
         self.change(hold) { $0.journalEstimate = charge }
@@ -92,7 +98,8 @@ struct Truth {
     }
 
     /// Two primaries: what is available can be spent on each side.
-    mutating func noteSplit(_ world: World) {
+    mutating func noteSplit(_ world: World, until end: Int64) {
+        self.splitUntil = max(self.splitUntil, end)
         for (account, state) in world.ledger.model.accounts {
             self.noteAllowance(account, max(0, state.balance) + 200)
         }

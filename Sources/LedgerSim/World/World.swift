@@ -78,6 +78,7 @@ final class World {
         self.begin()
         self.runFaulty()
         if self.failure == nil { self.heal() }
+        if self.failure == nil { self.probe() }
         if self.failure == nil { self.judge() }
         self.report.failure = self.failure
         self.report.exchanges = self.truth.exchanges.count
@@ -147,6 +148,34 @@ final class World {
                 "not at rest \(Self.restWithin.seconds) s after everything was healed: \(open.count) holds, "
                     + "\(captured.count) captures in the store", hold: open.first?.hold ?? captured.first?.hold)
         }
+    }
+
+    /// Whoever has money is served again, by every instance: nothing is left that keeps it, and no refresh that was lost
+    /// turns a payer away (G4).
+    private func probe() {
+        var asked: [(instance: SimInstance, account: AccountID, hold: HoldID)] = []
+        for instance in self.instances {
+            for account in self.ledger.model.accounts.keys.sorted() {
+                guard let hold = instance.process.startProbe(of: account) else {
+                    return self.fail("the journal has no room after everything was healed", account: account)
+                }
+                asked.append((instance, account, hold))
+            }
+        }
+        let end = self.time + Span.seconds(20).nanoseconds
+        while self.time < end, !asked.allSatisfy({ self.truth.answered[$0.hold] != nil }), self.step() {}
+        for (_, account, hold) in asked {
+            let balance = self.ledger.model.accounts[account]?.balance ?? 0
+            switch self.truth.answered[hold] {
+            case .granted: break
+            case .short where balance < Int64(asked.count) * 2: break
+            case let answer?: self.fail("an account with \(balance) got \(answer)", hold: hold, account: account)
+            case nil: self.fail("a PLACE was never answered", hold: hold, account: account)
+            }
+        }
+        let rest = self.time + Span.seconds(20).nanoseconds
+        while self.failure == nil, self.time < rest, !self.isAtRest, self.step() {}
+        if self.failure == nil, !self.isAtRest { self.fail("not at rest after the last exchanges") }
     }
 
     private static let restAfter = Span.seconds(30)

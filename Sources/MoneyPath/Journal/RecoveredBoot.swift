@@ -33,6 +33,37 @@ public struct RecoveredBoot<Segment: JournalSegment> {
     public func retained() -> JournalReading<Segment> { JournalReading(self.parts, from: 1) }
 }
 
+extension RecoveredBoot {
+    public enum HandOver: Sendable, Hashable {
+        /// So many outcomes are in the other journal; when that is on disk up to `through`, this boot needs no recovery.
+        case copied(Int, through: UInt64)
+        /// The other journal is full after so many. Again later, from the beginning: posting one twice is harmless. Until
+        /// then this journal is the only one that has the rest.
+        case noRoom(after: Int)
+    }
+
+    /// Hands over everything that is to be posted.
+    ///
+    /// - Parameter take: puts an outcome into the other journal and has it settled; returns its place there, nil: no
+    ///   room.
+    public func handOver(_ take: (Settlement) -> UInt64?) -> HandOver {
+        var reading = self.unacknowledged()
+        var (copied, last) = (0, UInt64(0))
+        func copy(_ settlement: Settlement) -> Bool {
+            guard let sequence = take(settlement) else { return false }
+            (copied, last) = (copied + 1, sequence)
+            return true
+        }
+        while true {
+            let page = reading.next(limit: 1_000)
+            if page.isEmpty { break }
+            for outcome in page where !copy(outcome.settlement) { return .noRoom(after: copied) }
+        }
+        for orphan in self.orphans where !copy(orphan) { return .noRoom(after: copied) }
+        return .copied(copied, through: last)
+    }
+}
+
 extension RecoveredBoot: Sendable where Segment: Sendable {}
 
 /// A byte of a segment.

@@ -7,7 +7,7 @@ public protocol HoldSweeping: Sendable {
     /// Throws when the store could not be asked.
     func accounts(from cursor: String?) async throws -> (accounts: [StoredAccount], next: String?)
     /// REAP; nil: its deadline has not passed, or it is another's by now.
-    func reap(_ hold: HoldID, of account: AccountID, dead: BootID) async throws -> StoredHold?
+    func reap(_ hold: HoldID, of account: AccountID, from dead: HoldOwner) async throws -> StoredHold?
     /// RELEASE in the owner's name; true: a reaper has it.
     func release(_ hold: HoldID, of account: AccountID, owner: BootID) async throws -> Bool
     /// Forgets an account that nobody used for so long and that has nothing open; true: it is gone.

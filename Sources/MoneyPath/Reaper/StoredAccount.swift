@@ -22,13 +22,41 @@ public struct StoredAccount: Sendable, Hashable {
     }
 }
 
+/// Who a hold belongs to. A reaper puts its own name in front and leaves the other: if it dies, or never hears that it
+/// has the hold, the next one still knows in whose name to settle.
+public struct HoldOwner: Sendable, Hashable, CustomStringConvertible {
+    /// Who placed it.
+    public var boot: BootID
+    /// Who took it over.
+    public var reaper: BootID?
+
+    public init(_ boot: BootID, reaper: BootID? = nil) {
+        self.boot = boot
+        self.reaper = reaper
+    }
+
+    /// Reads `<boot>` or `<reaper>~<boot>`.
+    public init?(text: some StringProtocol) {
+        let names = text.split(separator: "~", omittingEmptySubsequences: false)
+        guard names.count <= 2, let boot = names.last.flatMap({ BootID(text: $0) }) else { return nil }
+        guard names.count == 2 else {
+            self.init(boot)
+            return
+        }
+        guard let reaper = BootID(text: names[0]) else { return nil }
+        self.init(boot, reaper: reaper)
+    }
+
+    public var description: String { (self.reaper.map { "\($0)~" } ?? "") + "\(self.boot)" }
+}
+
 /// `h:<hold>`.
 public struct StoredHold: Sendable, Hashable {
     public var hold: HoldID
     public var amount: Millicredits
     /// By the store's clock, since 1970.
     public var deadlineMilliseconds: Int64
-    public var owner: BootID
+    public var owner: HoldOwner
     public var placedMilliseconds: Int64
     /// Charge of the input alone.
     public var inputEstimate: Millicredits
@@ -38,7 +66,7 @@ public struct StoredHold: Sendable, Hashable {
     public var progress: Millicredits?
 
     public init(
-        hold: HoldID, amount: Millicredits, deadlineMilliseconds: Int64, owner: BootID,
+        hold: HoldID, amount: Millicredits, deadlineMilliseconds: Int64, owner: HoldOwner,
         placedMilliseconds: Int64, inputEstimate: Millicredits, priceID: String, endpoint: Endpoint,
         progress: Millicredits?
     ) {
@@ -58,7 +86,7 @@ public struct StoredHold: Sendable, Hashable {
     public func orphan(of account: AccountID) -> Settlement {
         let amount = min(self.progress ?? self.inputEstimate, self.amount)
         return Settlement(
-            account: account, hold: self.hold, owner: self.owner, kind: .orphan, authority: .reaper,
+            account: account, hold: self.hold, owner: self.owner.boot, kind: .orphan, authority: .reaper,
             endpoint: self.endpoint, modelRequested: Settlement.model(ofPrice: self.priceID),
             priceID: self.priceID, usage: .zero, charge: Charge(amount: amount, cost: .zero),
             estimatedBecause: .proxyDied, occurredAtMilliseconds: self.placedMilliseconds)

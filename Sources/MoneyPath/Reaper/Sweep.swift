@@ -15,7 +15,7 @@ public struct Sweep: Sendable {
 
     public enum Step: Sendable, Hashable {
         /// Take the hold over, then call `reaped`.
-        case reap(HoldID, dead: BootID)
+        case reap(HoldID, from: HoldOwner)
         /// Record this outcome.
         case record(Settlement)
         /// Ask the ledger which of these it has, then call `read`.
@@ -57,15 +57,15 @@ public struct Sweep: Sendable {
         var steps: [Step] = []
         var unknown: [HoldID] = []
         for hold in account.holds where !known(hold.hold) {
-            switch owner(hold.owner) {
+            switch owner(hold.owner.reaper ?? hold.owner.boot) {
             case .live: break
             case .me:
                 if self.guards.contains(.selfSweep) { unknown.append(hold.hold) }
-            case .recovered:
+            case .recovered where hold.owner.reaper == nil:
                 unknown.append(hold.hold)
-            case .dead:
+            case .recovered, .dead:
                 if self.guards.contains(.reapBeforeSettling) {
-                    steps.append(.reap(hold.hold, dead: hold.owner))
+                    steps.append(.reap(hold.hold, from: hold.owner))
                 } else {
                     steps.append(.record(hold.orphan(of: account.account)))
                 }
@@ -102,9 +102,15 @@ public struct Sweep: Sendable {
         let terminal = Set(settled.map(\.hold))
         let asked = Set(asked).subtracting(terminal)
         for hold in account.holds where asked.contains(hold.hold) {
+            if hold.owner.reaper == self.me {
+                // We took it over, and never heard so.
+                steps.append(.record(hold.orphan(of: account.account)))
+                continue
+            }
             // A recovered boot's journal has it as open: its outcome is on its way to the ledger.
-            guard hold.owner == self.me || !opened(hold.owner, hold.hold) else { continue }
-            steps.append(.release(hold.hold, owner: hold.owner))
+            let boot = hold.owner.boot
+            guard boot == self.me || !opened(boot, hold.hold) else { continue }
+            steps.append(.release(hold.hold, owner: boot))
         }
         for capture in account.captures where asked.contains(capture.hold) {
             if let settlement = capture.settlement { steps.append(.record(settlement)) }
@@ -120,7 +126,7 @@ public struct Sweep: Sendable {
         return [
             .record(
                 .void(
-                    of: hold.hold, account: account, owner: hold.owner, endpoint: hold.endpoint,
+                    of: hold.hold, account: account, owner: hold.owner.boot, endpoint: hold.endpoint,
                     priceID: hold.priceID))
         ]
     }

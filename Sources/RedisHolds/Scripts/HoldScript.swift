@@ -6,7 +6,7 @@
 /// - `gs`, `f`, `blk` gate version, floor, block
 /// - `t` second (Redis TIME) of the last granted PLACE, or INIT: how long the account has been idle
 /// - `H`, `U` Σ of the open holds, Σ of the captures that are not yet posted
-/// - `h:<hold>` amount|deadline ms|owner boot|placed ms|input estimate|price id|endpoint|progress
+/// - `h:<hold>` amount|deadline ms|owner (`boot`, or `reaper~boot`)|placed ms|input estimate|price id|endpoint|progress
 ///   (a price id may contain `|`: read the first five from the left, the last two from the right)
 /// - `u:<hold>` amount|`Settlement.encode()`
 /// - `g:<loop>` connection generation|second it was raised in: commands of older generations do nothing

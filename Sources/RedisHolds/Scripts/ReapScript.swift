@@ -1,6 +1,7 @@
 extension HoldScript {
     /// REAP (F2, F3): takes a hold over from a dead owner whose deadline passed on Redis' clock. Atomic: from
-    /// here on the old owner's RELEASE answers 3. Arguments: id, dead boot, reaping boot, ttl ms.
+    /// here on the old owner's RELEASE answers 3. Arguments: id, owner as it stands there, owner as it is to stand
+    /// (`<reaping boot>~<boot that placed it>`), ttl ms.
     ///
     /// Answers {amount, placed ms, meta (input estimate|price id|endpoint|progress)}, or nil.
     static let reap = HoldScript(

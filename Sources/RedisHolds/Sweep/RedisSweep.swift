@@ -32,16 +32,15 @@ public struct RedisSweep: HoldSweeping {
         return (accounts, next == "0" ? nil : next)
     }
 
-    public func reap(_ hold: HoldID, of account: AccountID, dead: BootID) async throws -> StoredHold? {
-        let boot = "\(self.boot)"
+    public func reap(_ hold: HoldID, of account: AccountID, from dead: HoldOwner) async throws -> StoredHold? {
+        let taken = HoldOwner(dead.boot, reaper: self.boot)
         let reply = try await self.run.ask(
-            .script(.reap, account, ["\(hold)", "\(dead)", boot, "\(self.leaseMilliseconds)"])
+            .script(.reap, account, ["\(hold)", "\(dead)", "\(taken)", "\(self.leaseMilliseconds)"])
         ) { reply in
             (0..<reply.count).compactMap { reply.text(at: $0) }
         }
         guard reply.count == 3 else { return nil }
-        // As it was before: the dead owner stands in the outcome.
-        return StoredHold(hold, value: "\(reply[0])|0|\(dead)|\(reply[1])|\(reply[2])")
+        return StoredHold(hold, value: "\(reply[0])|0|\(taken)|\(reply[1])|\(reply[2])")
     }
 
     public func release(_ hold: HoldID, of account: AccountID, owner: BootID) async throws -> Bool {

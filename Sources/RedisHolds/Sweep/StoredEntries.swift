@@ -9,7 +9,7 @@ extension StoredHold {
         let fields = value.split(separator: "|", omittingEmptySubsequences: false)
         guard fields.count >= 8,
             let amount = Int64(fields[0]).flatMap(Millicredits.init(exactly:)), amount >= .zero,
-            let deadline = Int64(fields[1]), let owner = BootID(text: fields[2]),
+            let deadline = Int64(fields[1]), let owner = HoldOwner(text: fields[2]),
             let placed = Int64(fields[3]),
             let estimate = Int64(fields[4]).flatMap(Millicredits.init(exactly:)), estimate >= .zero,
             let endpoint = Endpoint(rawValue: String(fields[fields.count - 2])),

@@ -103,13 +103,6 @@ public final class EndedBoot: Sendable {
 
     public var boot: BootID { self.directory.boot }
 
-    public enum HandOverAction: Sendable, Hashable {
-        /// So many outcomes are in our journal; the boot is marked when they are on disk.
-        case copied(Int)
-        /// Our journal is full after so many. Try again later: posting one twice is harmless.
-        case noRoom(after: Int)
-    }
-
     /// Copies what is to be posted into our own journal, and marks the boot as recovered when that is on disk.
     ///
     /// - Parameters:
@@ -118,22 +111,12 @@ public final class EndedBoot: Sendable {
     public func handOver(
         to journal: JournalStore, take: (Settlement) -> UInt64?,
         marked: @escaping @Sendable (JournalFileFailure?) -> Void
-    ) -> HandOverAction {
-        var reading = self.recovered.unacknowledged()
-        var (copied, last) = (0, UInt64(0))
-        func copy(_ settlement: Settlement) -> Bool {
-            guard let sequence = take(settlement) else { return false }
-            (copied, last) = (copied + 1, sequence)
-            return true
+    ) -> RecoveredBoot<MappedSegment>.HandOver {
+        let action = self.recovered.handOver(take)
+        if case .copied(_, let last) = action {
+            journal.whenDurable(last) { marked(self.mark(atMilliseconds: journal.nowMilliseconds())) }
         }
-        while true {
-            let page = reading.next(limit: 1_000)
-            if page.isEmpty { break }
-            for outcome in page where !copy(outcome.settlement) { return .noRoom(after: copied) }
-        }
-        for orphan in self.recovered.orphans where !copy(orphan) { return .noRoom(after: copied) }
-        journal.whenDurable(last) { marked(self.mark(atMilliseconds: journal.nowMilliseconds())) }
-        return .copied(copied)
+        return action
     }
 
     /// The boot needs no recovery any more; its files stay for the retention.

@@ -84,7 +84,7 @@ public final class JournalKeeper: Sendable {
                 metadata: ["boot": "\(boot)", "failure": "\(failure)"])
         }
         switch action {
-        case .copied(let outcomes):
+        case .copied(let outcomes, _):
             self.state.withLock { $0.takenOver.append(ended) }
             logger.notice(
                 "journal of an ended boot taken over",

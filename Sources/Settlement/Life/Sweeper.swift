@@ -112,7 +112,7 @@ public final class Sweeper: Sendable {
             self.log("sweep settles what its owner left", settlement.hold, account.account)
             self.parts.settler.recordUnreserved(settlement)
         case .reap(let hold, let dead):
-            let reaped = try await self.parts.holds.reap(hold, of: account.account, dead: dead)
+            let reaped = try await self.parts.holds.reap(hold, of: account.account, from: dead)
             if reaped != nil { figures.reaped += 1 }
             for step in self.decide.reaped(reaped, of: account.account) {
                 try await self.perform(step, account, &figures)

@@ -9,7 +9,7 @@ struct StoreStep: Sendable {
     enum Act: Sendable {
         case command(HoldCommand)
         case extend(HoldID, of: AccountID, total: Millicredits, progress: Millicredits?, SpendCaps)
-        case reap(HoldID, of: AccountID, dead: BootID)
+        case reap(HoldID, of: AccountID, dead: HoldOwner)
         case evict(AccountID, idleSeconds: Int64)
     }
 

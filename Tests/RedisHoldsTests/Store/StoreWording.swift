@@ -13,7 +13,7 @@ extension StoreStep {
         case .extend(let hold, _, let total, let progress, let caps):
             (.extend, self.extending(hold, total, progress, caps, raise: self.fence.raise))
         case .reap(let hold, _, let dead):
-            (.reap, ["\(hold)", "\(dead)", "\(self.owner)", "\(self.lease.milliseconds)"])
+            (.reap, ["\(hold)", "\(dead)", "\(HoldOwner(dead.boot, reaper: self.owner))", "\(self.lease.milliseconds)"])
         case .evict(_, let seconds):
             (.evict, ["\(seconds)"])
         }
