@@ -19,6 +19,7 @@ public final class Settler: SettlementSink, Sendable {
     private let outboxStream: AsyncStream<Void>
     private let outboxWake: AsyncStream<Void>.Continuation
     private let draining = Atomic(false)
+    private let newestGeneration = Atomic<Int64>(0)
     /// Replies that wait for the ledger to have an outcome that the journal could not take.
     private let unjournaled = Mutex<[HoldID: @Sendable () -> Void]>([:])
     let counters = SettlerCounters()
@@ -147,6 +148,7 @@ public final class Settler: SettlementSink, Sendable {
         let started = Moment.now
         do {
             let receipt = try await self.ledger.settle(batch)
+            try self.checkGeneration(of: receipt)
             let through = self.queue.withLock { $0.committed() }
             self.counters.batchSettled(rows: batch.count, took: Moment.now - started, receipt)
             self.report(receipt)
@@ -166,6 +168,19 @@ public final class Settler: SettlementSink, Sendable {
                 ])
         }
     }
+
+    /// A receipt of an older generation than one that was seen comes from a primary that was replaced and still answers:
+    /// the present ledger does not have the batch.
+    private func checkGeneration(of receipt: SettlementReceipt) throws {
+        let newest = receipt.balances.map(\.generation).max() ?? 0
+        let seen = self.newestGeneration.max(newest, ordering: .relaxed).oldValue
+        if newest > 0, newest < seen { throw OldGeneration() }
+    }
+
+    private struct OldGeneration: Error {}
+
+    /// Heartbeats see a new generation before a settlement does.
+    public func saw(generation: Int64) { _ = self.newestGeneration.max(generation, ordering: .relaxed) }
 
     private func releaseReplies(of batch: [Settlement]) {
         let waiting = self.unjournaled.withLock { unjournaled in

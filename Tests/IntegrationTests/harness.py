@@ -77,10 +77,12 @@ class Process:
         return self.child.returncode
 
     def rss_kib(self):
+        """Memory that is the process' own. Pages of the mapped journal are the file's: they come and go with its
+        segments, and the kernel may take them at any time."""
         for line in pathlib.Path(f"/proc/{self.child.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("RssAnon:"):
                 return int(line.split()[1])
-        raise AssertionError("no VmRSS")
+        raise AssertionError("no RssAnon")
 
 
 class Mock:

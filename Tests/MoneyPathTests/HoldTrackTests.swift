@@ -49,9 +49,9 @@ import Testing
         var track = self.held()
         #expect(track.capture() == true)
         #expect(track.capture() == false)
-        #expect(track.release() == .ignore)
+        #expect(track.release(isRecorded: true) == .ignore)
         var other = self.held()
-        #expect(other.release() == .send)
+        #expect(other.release(isRecorded: true) == .send)
         #expect(other.capture() == false)
     }
 
@@ -67,7 +67,7 @@ import Testing
         #expect(found.releaseAnswered(gone: false) == .forget)
 
         var released = self.held()
-        _ = released.release()
+        _ = released.release(isRecorded: true)
         #expect(released.connectionLost() == .keep)
         #expect(released.releaseAnswered(gone: true) == .forget)
 

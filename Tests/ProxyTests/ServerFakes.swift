@@ -345,7 +345,7 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
         self.store.watched.update { $0.progress[hold, default: []].append(charge) }
     }
 
-    func release(_ hold: HoldID, of account: AccountID) {
+    func release(_ hold: HoldID, of account: AccountID, isRecorded: Bool) {
         self.checkLoop()
         self.store.release(hold)
     }

@@ -62,7 +62,7 @@ extension SimProcess {
             self.sessions[exchange.session].progressed(hold, .zero)
             self.after(.milliseconds(self.world.random.between(0, 60))) { self.sendUpstream(exchange) }
         case .giveBack:
-            self.sessions[exchange.session].release(hold)
+            self.sessions[exchange.session].release(hold, isRecorded: false)
             self.drop(exchange)
         case .ignore: break
         }
@@ -206,7 +206,7 @@ extension SimProcess {
         exchange.hasReservation = false
         self.record(settlement, reserved: reserved)
         if settlement.kind == .void {
-            self.sessions[exchange.session].release(exchange.hold)
+            self.sessions[exchange.session].release(exchange.hold, isRecorded: true)
         } else {
             self.sessions[exchange.session].capture(settlement)
         }

@@ -39,8 +39,8 @@ final class SimSession {
         self.perform()
     }
 
-    func release(_ hold: HoldID) {
-        self.machine.release(hold)
+    func release(_ hold: HoldID, isRecorded: Bool) {
+        self.machine.release(hold, isRecorded: isRecorded)
         self.perform()
     }
 

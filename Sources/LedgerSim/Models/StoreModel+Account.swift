@@ -42,7 +42,8 @@ public struct AccountHash: Sendable, Hashable {
     }
 
     public struct GateReading: Sendable, Hashable {
-        public var version: Int64
+        /// nil: of an undone history; whatever is told next counts.
+        public var version: Int64?
         public var floor: Int64
         public var blocked: Bool
 

@@ -60,13 +60,17 @@ extension AccountHash {
             }
         }
         let exists = self.incarnation != nil || !call.has(.postedNeedsHash)
-        if exists, self.isNewer(posting.balance, call) { self.ledger = LedgerReading(posting.balance) }
+        if exists, self.isNewer(posting.balance, call) {
+            let isRestored = posting.balance.generation > self.ledger?.generation ?? 0
+            if isRestored, call.has(.postedForgetsGate) { self.gate?.version = nil }
+            self.ledger = LedgerReading(posting.balance)
+        }
         return gone
     }
 
     mutating func take(_ gate: AccountGate, _ call: StoreCall) -> Int64 {
         if self.incarnation == nil, call.has(.gateNeedsHash) { return 0 }
-        if let known = self.gate, gate.version <= known.version, call.has(.gateComparesVersion) { return 0 }
+        if let known = self.gate?.version, gate.version <= known, call.has(.gateComparesVersion) { return 0 }
         self.gate = GateReading(gate)
         return 1
     }

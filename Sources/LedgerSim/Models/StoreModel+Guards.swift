@@ -65,6 +65,8 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case postedComparesAmount
     /// A7: POSTED never makes an account.
     case postedNeedsHash
+    /// B8: POSTED of a new generation comes before INIT, and the gate went back, too.
+    case postedForgetsGate
     case gateNeedsHash
     case gateComparesVersion
 

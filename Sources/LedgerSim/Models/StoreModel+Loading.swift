@@ -25,7 +25,7 @@ extension AccountHash {
         let captured = self.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         let restores = snapshot.balance.generation > self.ledger?.generation ?? 0
         self.take(snapshot, windows, captured: captured, call)
-        let isNewGate = self.gate.map { snapshot.gate.version >= $0.version } ?? true
+        let isNewGate = self.gate?.version.map { snapshot.gate.version >= $0 } ?? true
         if isNewGate || restores && call.has(.initRestoresGate) || !call.has(.initComparesGate) {
             self.gate = GateReading(snapshot.gate)
         }

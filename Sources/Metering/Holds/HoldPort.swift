@@ -16,7 +16,10 @@ public protocol HoldSession: AnyObject, Sendable {
     func progressed(_ hold: HoldID, charge: Millicredits)
 
     /// Gives the whole hold back: the exchange was free.
-    func release(_ hold: HoldID, of account: AccountID)
+    ///
+    /// - Parameter isRecorded: its VOID is with the settler. If not (nobody waited for the grant any more), the session
+    ///   records one if a reaper had the hold meanwhile.
+    func release(_ hold: HoldID, of account: AccountID, isRecorded: Bool)
 }
 
 /// Everything that PLACE carries.

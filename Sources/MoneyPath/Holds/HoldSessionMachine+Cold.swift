@@ -72,8 +72,16 @@ extension HoldSessionMachine {
             return self.fail(account, .ledgerUnreachable)
         }
         self.send(
-            .initialize(account, incarnation: load.incarnation, epoch: self.epoch, snapshot),
+            .initialize(account, incarnation: load.incarnation, epoch: self.epoch, self.sparingLive(snapshot)),
             .initialize(account, number: number))
+    }
+
+    /// Rule E4: a hold that an exchange here still uses can only be settled by an estimate, made while we were paused: it
+    /// stays. (Those of others come back with their next TOUCH.)
+    private func sparingLive(_ snapshot: AccountSnapshot) -> AccountSnapshot {
+        var snapshot = snapshot
+        snapshot.settled.removeAll { self.live[$0.hold]?.track.phase == .held }
+        return snapshot
     }
 
     mutating func initializeAnswered(_ account: AccountID, _ number: Int64, _ reply: HoldReply) {

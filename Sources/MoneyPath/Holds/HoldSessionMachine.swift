@@ -130,8 +130,9 @@ public struct HoldSessionMachine<Ticket> {
         self.sendEnd(settlement.hold)
     }
 
-    public mutating func release(_ hold: HoldID) {
-        switch self.update(hold, { $0.track.release() }) {
+    /// - Parameter isRecorded: the VOID of this hold is with the settler.
+    public mutating func release(_ hold: HoldID, isRecorded: Bool) {
+        switch self.update(hold, { $0.track.release(isRecorded: isRecorded) }) {
         case .send?:
             self.counts.open -= 1
             self.sendEnd(hold)

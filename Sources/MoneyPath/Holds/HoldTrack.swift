@@ -114,11 +114,15 @@ public struct HoldTrack: Sendable, Equatable {
 
     public enum ReleaseAction: Sendable, Hashable { case send, waitForGrant, forget, ignore }
 
-    /// The exchange was free; its owner records that.
-    public mutating func release() -> ReleaseAction {
+    /// The exchange was free.
+    ///
+    /// - Parameter isRecorded: its owner recorded that. If not, and a reaper took the hold over while we were paused, what
+    ///   it charged must be corrected (K4).
+    public mutating func release(isRecorded: Bool) -> ReleaseAction {
         switch self.phase {
         case .held:
             self.phase = .givingBack
+            self.oweVoid = !isRecorded
             return .send
         case .placing:
             self.phase = self.placeIsOut ? .abandoned : .over

@@ -43,23 +43,3 @@ public struct LiveHold<Ticket> {
             endpoint: self.request.endpoint, priceID: self.request.priceID)
     }
 }
-
-extension Settlement {
-    /// An exchange that never went upstream, told from its hold alone.
-    ///
-    /// - Parameter priceID: `card@version/model`; the model is all that follows the first slash.
-    public static func void(
-        of hold: HoldID, account: AccountID, owner: BootID, endpoint: Endpoint, priceID: String
-    ) -> Settlement {
-        Settlement(
-            account: account, hold: hold, owner: owner, kind: .void, authority: .owner, endpoint: endpoint,
-            modelRequested: Self.model(ofPrice: priceID), priceID: priceID, usage: .zero, charge: .zero,
-            occurredAtMilliseconds: Int64(hold.millisecondsSinceEpoch))
-    }
-
-    /// The model that a price id names.
-    public static func model(ofPrice priceID: String) -> String {
-        guard let slash = priceID.firstIndex(of: "/") else { return priceID }
-        return String(priceID[priceID.index(after: slash)...])
-    }
-}

@@ -16,10 +16,9 @@ public struct StandingEstimate: Sendable, Hashable {
     /// The owner's word that the request was never sent (rule F8). Made of the stored row alone, so two starts of
     /// the owner make the same outcome with the same digest.
     public var void: Settlement {
-        Settlement(
-            account: self.account, hold: self.hold, owner: self.owner, kind: .void, authority: .owner,
-            endpoint: self.endpoint, modelRequested: self.model, priceID: self.priceID, usage: .zero,
-            charge: .zero, occurredAtMilliseconds: self.occurredAtMilliseconds)
+        .void(
+            of: self.hold, account: self.account, owner: self.owner, endpoint: self.endpoint,
+            priceID: self.priceID)
     }
 }
 

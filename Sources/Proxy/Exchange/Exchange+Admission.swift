@@ -208,7 +208,7 @@ extension Exchange {
             self.awaitUpstream(fresh: false)
         case .giveBack:
             guard let account = self.account else { return }
-            self.loop.holds.release(self.hold, of: account.account)
+            self.loop.holds.release(self.hold, of: account.account, isRecorded: false)
             self.giveBackReservation()
             self.finish(status: Status.clientClosed, .clientGone)
         case .ignore:

@@ -21,7 +21,7 @@ extension Exchange {
             return
         case .void:
             self.record(self.settlement(plan, account, .void, .zero, .zero, nil))
-            self.loop.holds.release(self.hold, of: account.account)
+            self.loop.holds.release(self.hold, of: account.account, isRecorded: true)
         case .capture(let usage, let hold, let reason):
             let served = self.relay.map(\.servedTier) ?? .default
             let (charge, because) = plan.price.settledCharge(
@@ -82,7 +82,10 @@ extension Exchange {
         guard let plan = self.plan, let account = self.account else { return true }
         var charge = plan.inputCharge
         charge.amount = min(charge.amount, self.grant)
-        if !self.isOpened {
+        if self.isOpened {
+            // It is sent once more.
+            self.tellProgress(output: 0, charge: charge)
+        } else {
             let usage = Usage(input: plan.inputEstimateTokens, output: 0)
             self.isOpened = self.loop.dependencies.settlements.opened(
                 self.settlement(plan, account, .orphan, usage, charge, .proxyDied, authority: .recovery))
@@ -103,6 +106,10 @@ extension Exchange {
             for: Usage(input: plan.inputEstimateTokens, output: output), estimatedBecause: .proxyDied,
             served: relay.servedTier, permitted: plan.bounds.permittedTiers, hold: self.grant, mode: plan.mode
         ).charge
+        self.tellProgress(output: output, charge: charge)
+    }
+
+    func tellProgress(output: Int64, charge: Charge) {
         self.loop.dependencies.settlements.progressed(
             ExchangeProgress(hold: self.hold, outputTokens: output, charge: charge))
         self.loop.holds.progressed(self.hold, charge: charge.amount)

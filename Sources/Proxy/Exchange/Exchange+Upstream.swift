@@ -48,8 +48,8 @@ extension Exchange: UpstreamBorrower {
         self.deadline = .distantFuture
         self.upstream = nil
         self.evidence = ExchangeEvidence()
-        // Again nothing was sent, as far as a reaper is concerned.
-        self.loop.holds.progressed(self.hold, charge: .zero)
+        // Again nothing was sent: whoever finds us dead now charges nothing.
+        self.tellProgress(output: 0, charge: .zero)
         self.loop.metrics.retries.wrappingAdd(1, ordering: .relaxed)
         self.awaitUpstream(fresh: true)
     }

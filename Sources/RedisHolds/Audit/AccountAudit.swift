@@ -69,8 +69,8 @@ public struct AccountAudit: Sendable, Hashable {
     }
 
     private mutating func check() {
-        let held = self.holds.reduce(0) { $0 + $1.amount.value }
-        let captured = self.captures.reduce(0) { $0 + $1.amount.value }
+        let held = self.holds.reduce(0) { $0 &+ $1.amount.value }
+        let captured = self.captures.reduce(0) { $0 &+ $1.amount.value }
         if held != self.held { self.problems.append(.heldSum(stored: self.held, computed: held)) }
         if captured != self.captured {
             self.problems.append(.capturedSum(stored: self.captured, computed: captured))

@@ -3,7 +3,9 @@ extension HoldScript {
     ///
     /// h: goes always, u: only if it is the amount that was posted (a reaper's estimate leaves the owner's
     /// FINAL). Both go, so CAPTURE may come before or after. Spend of a hold that was never captured is
-    /// counted here. Never creates a hash; the balance counts if (generation, version) is newer. Answers how
+    /// counted here. Never creates a hash; the balance counts if (generation, version) is newer. With a
+    /// new generation the gate may have gone back as well, so its version is forgotten and whatever is told next counts.
+    /// Answers how
     /// many entries went.
     static let posted = HoldScript(
         index: 5, name: "POSTED",
@@ -25,6 +27,8 @@ extension HoldScript {
               end
             end
             if redis.call('HEXISTS', k, 'i') == 1 and newer(ARGV[1], ARGV[2]) then
+              local lg = tonumber(redis.call('HGET', k, 'lg') or '0')
+              if tonumber(ARGV[1]) > lg then redis.call('HDEL', k, 'gs') end
               redis.call('HSET', k, 'lg', ARGV[1], 's', ARGV[2], 'p', ARGV[3])
             end
             return gone

@@ -73,9 +73,9 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         self.perform()
     }
 
-    public func release(_ hold: HoldID, of account: AccountID) {
+    public func release(_ hold: HoldID, of account: AccountID, isRecorded: Bool) {
         self.loop.assertInEventLoop()
-        self.machine.release(hold)
+        self.machine.release(hold, isRecorded: isRecorded)
         self.perform()
     }
 

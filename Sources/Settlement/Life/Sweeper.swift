@@ -44,6 +44,7 @@ public final class Sweeper: Sendable {
     private let parts: Dependencies
     private let settings: Settings
     private let logger: Logger
+    private let said = Mutex<[HoldID: Moment]>([:])
     let counters = SweepCounters()
 
     public init(me: BootID, _ parts: Dependencies, settings: Settings = Settings(), logger: Logger) {
@@ -75,27 +76,72 @@ public final class Sweeper: Sendable {
         var cursor: String?
         repeat {
             let page = try await self.parts.holds.accounts(from: cursor)
+            // Read after the accounts were listed: an exchange is in its table before its PLACE is sent (F7).
+            let ids = page.accounts.flatMap { $0.holds.map(\.hold) + $0.captures.map(\.hold) }
+            var known = self.parts.settler.unfinished()
+            if !ids.isEmpty { known.formUnion(await self.parts.holds.known(among: ids)) }
             try await self.compare(page.accounts, &figures)
-            for account in page.accounts { try await self.sweep(account, &figures) }
+            for account in page.accounts {
+                guard !Task.isCancelled else { return }
+                await self.sweepAlone(account, known, &figures)
+            }
             cursor = page.next
         } while cursor != nil
+        self.forgetOld()
         self.counters.finished(figures)
     }
 
-    private func sweep(_ account: StoredAccount, _ figures: inout SweepFigures) async throws {
+    /// What is wrong with one account must not keep the others from being swept.
+    private func sweepAlone(
+        _ account: StoredAccount, _ known: Set<HoldID>, _ figures: inout SweepFigures
+    ) async {
+        do {
+            try await self.sweep(account, known, &figures)
+        } catch {
+            figures.failed += 1
+            self.logger.warning(
+                "an account could not be swept",
+                metadata: ["account": "\(account.account)", "error": "\(error)"])
+        }
+    }
+
+    private func sweep(
+        _ account: StoredAccount, _ known: Set<HoldID>, _ figures: inout SweepFigures
+    ) async throws {
         figures.add(account)
         if account.holds.isEmpty, account.captures.isEmpty {
             let idle = self.settings.evictAfterSeconds
             if try await self.parts.holds.evict(account.account, idleSeconds: idle) { figures.evicted += 1 }
             return
         }
-        let ids = account.holds.map(\.hold) + account.captures.map(\.hold)
-        // Read after the account was listed: an exchange is in its table before its PLACE is sent (F7).
-        let known = await self.parts.holds.known(among: ids).union(self.parts.settler.unfinished())
         let steps = self.decide.steps(
             for: account, known: known.contains, owner: self.owner, opened: self.parts.journals.isOpened)
         for step in steps { try await self.perform(step, account, &figures) }
     }
+
+    // MARK: What was said already
+
+    /// An outcome that the ledger keeps for a person (quarantine, conflict) leaves its entry in the store: it is not said
+    /// again at every pass.
+    private func record(_ settlement: Settlement, _ figures: inout SweepFigures) {
+        let isNews = self.said.withLock { said in
+            if let at = said[settlement.hold], Moment.now - at < Self.sayAgainAfter { return false }
+            guard said.count < Self.saidMax else { return true }
+            said[settlement.hold] = .now
+            return true
+        }
+        guard isNews else { return }
+        figures.recorded += 1
+        self.log("sweep settles what its owner left", settlement.hold, settlement.account)
+        self.parts.settler.recordUnreserved(settlement)
+    }
+
+    private func forgetOld() {
+        self.said.withLock { said in said = said.filter { Moment.now - $0.value < Self.sayAgainAfter } }
+    }
+
+    private static let sayAgainAfter = Span.seconds(600)
+    private static let saidMax = 100_000
 
     private func owner(_ boot: BootID) -> Sweep.Owner {
         if boot == self.me { return .me }
@@ -108,9 +154,7 @@ public final class Sweeper: Sendable {
     ) async throws {
         switch step {
         case .record(let settlement):
-            figures.recorded += 1
-            self.log("sweep settles what its owner left", settlement.hold, account.account)
-            self.parts.settler.recordUnreserved(settlement)
+            self.record(settlement, &figures)
         case .reap(let hold, let dead):
             let reaped = try await self.parts.holds.reap(hold, of: account.account, from: dead)
             if reaped != nil { figures.reaped += 1 }

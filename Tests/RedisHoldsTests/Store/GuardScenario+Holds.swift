@@ -113,6 +113,16 @@ extension StoreGuard {
             return GuardScenario(
                 .posted, "redis.call('HEXISTS', k, 'i') == 1 and ",
                 a.warm() + [a.evict(), a.posted(9, 1000)])
+        case .postedForgetsGate:
+            return GuardScenario(
+                .posted, "if tonumber(ARGV[1]) > lg then redis.call('HDEL', k, 'gs') end",
+                a.warm() + [
+                    a.gate(5, blocked: true), a.posted(1, 1000, generation: 2),
+                    a.initialize {
+                        $0.gate = 3
+                        $0.generation = 2
+                    },
+                ])
         case .gateNeedsHash:
             return GuardScenario(
                 .gate, "if redis.call('HEXISTS', k, 'i') == 0 then return 0 end", [a.gate(1)])

@@ -28,7 +28,7 @@ extension StoreGuard {
             self.placeScenario(a)
         case .captureKnownCapture, .captureNeedsHold, .releaseNeedsOwner, .reassertKnowsHold,
             .reassertKnowsCapture, .postedDropsHold, .postedSpends, .postedComparesAmount, .postedNeedsHash,
-            .gateNeedsHash, .gateComparesVersion:
+            .postedForgetsGate, .gateNeedsHash, .gateComparesVersion:
             self.endScenario(a)
         case .extendNeedsHold, .extendNeedsOwner, .touchKeepsProgress, .extendAbsolute, .extendOnlyRaises,
             .extendNeedsOpenGate, .extendNeedsBalance, .extendCaps, .extendNeedsFunds:

@@ -37,10 +37,11 @@ import Testing
                 maker.reassert(2, 70, progress: 33), maker.touch(2, 70), maker.reassert(3, 50),
                 maker.touch(3, 50, progress: 0), maker.reassert(4, 50),
                 maker.reap(1).at(30_000), maker.touch(1, 120, progress: 99).at(30_000),
+                // Nor may the reaper: what it took over is settled, never extended.
                 maker.touch(1, 120, progress: 50).by(bootB).at(30_000),
             ]
         let (codes, fields, answers) = try await Self.run(steps, maker)
-        #expect(codes == [nil, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 3, 1])
+        #expect(codes == [nil, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 3, 3])
         guard case .reaped(.taken(let reaped)) = answers[12] else {
             Issue.record("REAP took nothing: \(answers[12])")
             return
@@ -49,7 +50,7 @@ import Testing
         #expect(reaped.amount == Millicredits(120) && reaped.inputEstimate == Millicredits(5))
         let noon = StoreStep.noon
         let meta = "5|\(priceID)|chat"
-        #expect(fields["h:\(maker.hold(1))"] == "120|\(noon + 60_000)|\(bootB)|\(noon)|\(meta)|50")
+        #expect(fields["h:\(maker.hold(1))"] == "120|\(noon + 60_000)|\(bootB)~\(bootA)|\(noon)|\(meta)|42")
         #expect(fields["h:\(maker.hold(2))"] == "70|\(noon + 30_000)|\(bootA)|\(noon)|\(meta)|33")
         // Zero was said: nothing went upstream. That is not the same as nothing said.
         #expect(fields["h:\(maker.hold(3))"] == "50|\(noon + 30_000)|\(bootA)|\(noon)|\(meta)|0")

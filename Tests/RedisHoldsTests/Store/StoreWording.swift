@@ -124,7 +124,7 @@ extension AccountHash {
         fields["lg"] = self.ledger.map { "\($0.generation)" }
         fields["s"] = self.ledger.map { "\($0.version)" }
         fields["p"] = self.ledger.map { "\($0.balance)" }
-        fields["gs"] = self.gate.map { "\($0.version)" }
+        fields["gs"] = (self.gate?.version).map { "\($0)" }
         fields["f"] = self.gate.map { "\($0.floor)" }
         fields["blk"] = self.gate.map { $0.blocked ? "1" : "0" }
         fields["H"] = self.held.map { "\($0)" }

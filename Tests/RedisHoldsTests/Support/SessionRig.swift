@@ -81,7 +81,7 @@ struct SessionRig {
 
     func release(_ hold: HoldID) async {
         let account = self.account
-        await self.session.onLoop { $0.release(hold, of: account) }
+        await self.session.onLoop { $0.release(hold, of: account, isRecorded: true) }
     }
 
     /// Waits until the session has nothing left to do but what is held.
