@@ -12,7 +12,8 @@ struct TollgateCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,
-            KeyCommand.self, RateCardCommand.self, EstimateCommand.self, VerifyCommand.self,
+            KeyCommand.self, RateCardCommand.self, EstimateCommand.self, JournalCommand.self,
+            VerifyCommand.self,
         ])
 }
 

@@ -17,6 +17,7 @@ struct LedgerSimCommand: ParsableCommand {
     @Option(help: "First seed.") var seed: UInt64 = 1
     @Option(help: "Seeds, counted from the first.") var seeds: Int = 1
     @Option(help: "Events with faults in each world.") var steps: Int = 2_000
+    @Option(help: "everything, network, store, ledger or hosts.") var profile = SimProfile.everything
     @Option(help: "Stop after so many seconds; 0: after the last seed.") var seconds: Int = 0
     @Option(help: "Guards to take out, such as session.reissue; --guards lists them.") var without: [String] = []
     @Flag(help: "List the guards that can be taken out.") var guards = false
@@ -34,12 +35,13 @@ struct LedgerSimCommand: ParsableCommand {
         for number in 0..<UInt64(max(1, self.seeds)) {
             var settings = SimSettings(seed: self.seed &+ number, steps: self.steps)
             settings.without = removed
+            settings.profile = self.profile
             let report = Simulation.runWithStory(settings)
             totals.add(report)
             if let failure = report.failure {
                 print("seed \(report.seed): \(failure.description)")
                 for line in report.story { print("    \(line)") }
-                print("    again: ledgersim --seed \(report.seed) --steps \(self.steps)")
+                print("    again: ledgersim --seed \(report.seed) --steps \(self.steps) --profile \(self.profile)")
                 if !self.keepGoing { throw ExitCode(1) }
             }
             if self.seconds > 0, started.duration(to: clock.now) >= .seconds(self.seconds) { break }
@@ -48,6 +50,8 @@ struct LedgerSimCommand: ParsableCommand {
         if totals.failures > 0 { throw ExitCode(1) }
     }
 }
+
+extension SimProfile: ExpressibleByArgument {}
 
 /// What all seeds came to.
 private struct Totals {

@@ -170,7 +170,7 @@ class Dev:
         env.update(
             DATABASE_URL=self.databaseURL, REDIS_URL=self.redisURL, KEY_PEPPER=self.keyPepper,
             ADMIN_TOKEN=self.adminToken, SESSION_SECRET="s" * 32, OPENAI_API_KEY="sk-operator",
-            OPENAI_BASE_URL=self.upstreamURL)
+            OPENAI_BASE_URL=self.upstreamURL, JOURNAL_DIR=str(self.directory / "journal"))
         env.update(more)
         return env
 
@@ -192,8 +192,10 @@ class Dev:
             word for word in self.cli("key", "create", "--user", user).stdout.split() if word.startswith("tg_"))
 
     def verify(self):
-        done = self.cli("verify", check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        """All invariants, with the journals of the stack itself and of the proxies beside it."""
+        for journals in (self.directory / "dev" / "journal", self.directory / "journal"):
+            done = self.cli("verify", check=False, JOURNAL_DIR=str(journals))
+            assert done.returncode == 0, done.stdout + done.stderr
 
     def stop(self):
         code = self.process.stop(60)

@@ -3,6 +3,7 @@ import Logging
 import Metering
 import MoneyPath
 import Synchronization
+import Testing
 
 @testable import Settlement
 
@@ -65,6 +66,24 @@ final class JournalDisk: Sendable {
         let segments = try Self.names(path).compactMap(MappedSegment.id(fileName:)).sorted()
             .map { try MappedSegment.open(id: $0, in: path) }
         return try RecoveredBoot(segments, of: Self.boot(boot), mode: mode)
+    }
+
+    /// Ends a store, as far as the lock: its thread lets go of that when it ends.
+    static func end(_ store: consuming JournalStore) async throws {
+        let path = store.directory.path
+        await store.stop()
+        _ = consume store
+        while try JournalDirectory.isLocked(path) { await Task.yield() }
+    }
+
+    /// Flips one bit of boot 1's first or another segment.
+    func flip(_ segment: UInt64, at offset: off_t) {
+        let file = open("\(self.root)/\(Self.boot(1))/\(MappedSegment.fileName(segment))", O_RDWR)
+        defer { close(file) }
+        var byte: UInt8 = 0
+        #expect(pread(file, &byte, 1, offset) == 1)
+        byte ^= 1
+        #expect(pwrite(file, &byte, 1, offset) == 1)
     }
 
     static func names(_ path: String) -> [String] {

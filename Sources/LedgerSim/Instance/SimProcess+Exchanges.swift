@@ -24,7 +24,7 @@ extension SimProcess {
     }
 
     private func begin(account: AccountID, input: Int64, script: SimUpstream) -> HoldID? {
-        guard self.journal.reserve() || !self.world.has(.journalSpace) else { return nil }
+        guard self.journal.reserve() else { return nil }
         let world = self.world
         let least = input + max(script.output, script.reported < 400 ? script.reported : 0)
         let want = world.random.oneIn(3) || !world.isFaulty ? least : least + world.random.between(0, 400)
@@ -76,7 +76,6 @@ extension SimProcess {
 
     private func giveBackReservation(_ exchange: SimExchange) {
         exchange.hasReservation = false
-        guard self.world.has(.journalSpace) else { return }
         self.journal.giveBackReservation()
     }
 
@@ -202,7 +201,7 @@ extension SimProcess {
     }
 
     private func record(_ settlement: Settlement, of exchange: SimExchange) {
-        let reserved = exchange.isOpened || exchange.hasReservation && self.world.has(.journalSpace)
+        let reserved = exchange.isOpened || exchange.hasReservation
         exchange.hasReservation = false
         self.record(settlement, reserved: reserved)
         if settlement.kind == .void {

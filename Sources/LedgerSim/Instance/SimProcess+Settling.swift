@@ -28,6 +28,7 @@ extension SimProcess {
             } else {
                 sync.segment.sync()
                 self.journal.synced(sync)
+                self.markRecovered()
             }
             self.wrote()
         }

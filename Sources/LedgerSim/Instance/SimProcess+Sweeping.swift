@@ -17,13 +17,24 @@ extension SimProcess {
                 return
             }
             self.recovered[boot] = ended.openedHolds
-            guard !disk.recovered.contains(boot) else { continue }
-            guard case .copied = ended.handOver({ self.record($0, reserved: false) }) else {
+            guard !disk.recovered.contains(boot), !self.handedOver.contains(where: { $0.boot == boot }) else {
+                continue
+            }
+            guard case .copied(_, let through) = ended.handOver({ self.record($0, reserved: false) }) else {
                 self.after(.seconds(1)) { self.recoverDirectories() }
                 return
             }
+            self.handedOver.append((boot, through))
+        }
+        self.markRecovered()
+    }
+
+    /// A boot needs no recovery any more when what it handed over is on the disk.
+    func markRecovered() {
+        for (boot, through) in self.handedOver where through <= self.journal.durableSequence {
             self.instance.disk.recovered.insert(boot)
         }
+        self.handedOver.removeAll { $0.through <= self.journal.durableSequence }
     }
 
     /// Rule F8.
@@ -89,6 +100,12 @@ extension SimProcess {
         switch step {
         case .record(let settlement):
             world.tell(settlement.hold, "\(self.name): sweep records \(settlement.kind.name)")
+            // What a journal has as acknowledged, the store was told; the rest was handed over and is known.
+            if settlement.authority == .owner, settlement.kind == .final, self.recovered[settlement.owner] != nil,
+                world.truth.hasJournal(settlement.owner)
+            {
+                self.foundLeftOver(settlement.hold)
+            }
             self.record(settlement, reserved: false)
         case .reap(let hold, let dead):
             self.sweeper.ask { state, now in

@@ -31,6 +31,8 @@ final class SimProcess {
     var sweep: Sweep
     /// Boots whose journal this one took over, with the holds that went upstream.
     var recovered: [BootID: Set<HoldID>] = [:]
+    /// Boots whose outcomes were copied into our journal, up to there.
+    var handedOver: [(boot: BootID, through: UInt64)] = []
     var exchanges: [HoldID: SimExchange] = [:]
     var recapturing: (epoch: String, left: Int)?
 

@@ -35,8 +35,6 @@ public enum SimGuard: String, Sendable, Hashable, CaseIterable {
     case voidUnopened
     /// Everything is posted again to a new ledger generation (J6).
     case replayGeneration
-    /// One reservation of journal space per admitted exchange (J3).
-    case journalSpace
     /// A sweep reaps what the dead left (F2).
     case sweep
 }

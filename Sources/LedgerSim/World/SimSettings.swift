@@ -6,6 +6,7 @@ public struct SimSettings: Sendable {
     public var seed: UInt64
     /// Events in which faults happen; then everything is healed and has to come to rest.
     public var steps: Int
+    public var profile = SimProfile.everything
     /// Guards to take out, by name.
     public var without = Guards()
     /// Tell the story of this hold while running.

@@ -5,24 +5,27 @@ extension World {
     /// Something happens to somebody.
     func causeFault() {
         let instance = self.instances[self.random.below(self.instances.count)]
-        switch self.random.below(100) {
-        case 0..<24: self.store.cutOneLink()
-        case 24..<28: self.store.flush()
-        case 28..<31: self.store.restart()
-        case 31..<34: self.store.rollBack()
-        case 34..<37: self.store.failOver()
-        case 37..<42: self.store.stall()
-        case 42..<47: instance.kill(losingDisk: false, losingPower: false)
-        case 47..<50: instance.kill(losingDisk: true, losingPower: false)
-        case 50..<54: instance.kill(losingDisk: false, losingPower: true)
-        case 54..<63: instance.pause()
-        case 63..<67: self.ledger.goDown()
-        case 67..<70: self.ledger.rollBack()
-        case 70..<73: instance.fillDisk()
-        case 73..<86: self.change(self.ledger.purchase())
-        case 86..<90: self.change(self.ledger.adjust())
-        case 90..<95: self.change(self.ledger.suspendOrResume())
-        default: self.store.evictSomething()
+        switch self.settings.profile.pick(self.random.below(100)) {
+        case .connection: self.store.cutOneLink()
+        case .storeLoss:
+            switch self.random.below(10) {
+            case 0..<4: self.store.flush()
+            case 4..<7: self.store.restart()
+            default: self.store.rollBack()
+            }
+        case .failOver: self.store.failOver()
+        case .stall: self.store.stall()
+        case .kill: instance.kill(losingDisk: false, losingPower: false)
+        case .diskLoss: instance.kill(losingDisk: true, losingPower: false)
+        case .powerLoss: instance.kill(losingDisk: false, losingPower: true)
+        case .pause: instance.pause()
+        case .ledgerDown: self.ledger.goDown()
+        case .ledgerRollBack: self.ledger.rollBack()
+        case .diskFull: instance.fillDisk()
+        case .money: self.change(self.ledger.purchase())
+        case .adjustment: self.change(self.ledger.adjust())
+        case .gate: self.change(self.ledger.suspendOrResume())
+        case .eviction: self.store.evictSomething()
         }
     }
 

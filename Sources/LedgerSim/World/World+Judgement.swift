@@ -59,6 +59,8 @@ extension World {
                     return self.fail(
                         "its journal says \(due), charged \(charged.map { "\($0)" } ?? "nothing")", hold: hold)
                 }
+            } else if exchange.isSent {
+                self.fail("it went upstream, and its journal does not know", hold: hold)
             } else if charged ?? .zero != .zero {
                 self.fail("charged \(charged ?? .zero) for a request that was never sent", hold: hold)
             }

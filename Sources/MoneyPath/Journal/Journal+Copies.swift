@@ -59,7 +59,7 @@ extension Journal {
             let hold = source.withBytes(0..<source.capacity) { record.hold($0) }
             guard let open = self.openExchanges[hold] else { return false }
             return open.segment == source.id && open.offset == record.offset
-        case .progress, .acknowledgement, .abandonment: return false
+        case .progress, .acknowledgement, .abandonment, .durable: return false
         }
     }
 

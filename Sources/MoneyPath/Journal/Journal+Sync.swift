@@ -72,6 +72,7 @@ extension Journal {
         let watermark = self.watermark
         guard case .copied(let copies) = self.copyForward(index, abandoning: true) else { return false }
         self.segments[index].state = .rewritten
+        self.rewrittenThrough = self.lastSequence
         self.failedCount -= 1
         self.segments[index].supersededAbove = watermark
         self.unacknowledged -= self.segments[index].outcomes.remove(through: .max)
@@ -86,6 +87,22 @@ extension Journal {
         let pending = self.nextSync().map { sync in
             self.segments[self.index(of: sync.segment.id)].syncedThrough
         }
-        self.durableSequence = max(self.durableSequence, pending ?? self.lastSequence)
+        let reached = pending ?? self.lastSequence
+        guard reached >= self.rewrittenThrough else { return }
+        self.durableSequence = max(self.durableSequence, reached)
+    }
+
+    /// Writes down how far the journal is known to be on disk, for a recovery after a power cut: call it after
+    /// syncs, about once per second. Says nothing when there is no news but the last note itself, so an idle journal
+    /// rests; without room it is left for the next time.
+    public mutating func noteDurable() {
+        let (sequence, through) = self.durableNote
+        let isNews =
+            self.durableSequence > sequence
+            || (self.durableSequence == sequence && sequence > through + 1)
+        guard isNews, self.hasRoom(for: JournalFormat.durableBytes, keeping: self.limits.reserveBytes),
+            let note = self.append(.durable(through: self.durableSequence), [])
+        else { return }
+        self.durableNote = (note.sequence, self.durableSequence)
     }
 }

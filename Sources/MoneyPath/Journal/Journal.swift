@@ -65,6 +65,10 @@ public struct Journal<Segment: JournalSegment> {
     var rewrites: [OutcomeRewrite] = []
     /// Every record up to here is on disk, or stands again in one that is.
     public internal(set) var durableSequence: UInt64 = 0
+    /// The last DURABLE record: where it stands, and what it says.
+    var durableNote: (sequence: UInt64, through: UInt64) = (0, 0)
+    /// Copies made after a sync error end here: nothing counts as durable before all of them do.
+    var rewrittenThrough: UInt64 = 0
     /// All segments before this one are on disk or failed.
     var firstUnsynced: UInt64 = 1
     /// No segment before this one has an unacknowledged outcome.

@@ -1,5 +1,5 @@
-/// Why a journal is not recovered. Everything but a torn tail is refused: going on would lose what stands behind
-/// the damage (C9). `tollgate journal salvage` takes what is valid and says what was skipped.
+/// Why a journal is not recovered. Everything but a torn tail, and holes behind the last DURABLE, is refused: going on
+/// would lose what stands behind the damage (C9). `tollgate journal salvage` takes what is valid and says what was skipped.
 public enum JournalDamage: Error, Sendable, Hashable {
     /// The segment files have ids with gaps; this one is missing.
     case missingSegment(UInt64)
@@ -29,15 +29,18 @@ public enum JournalDamage: Error, Sendable, Hashable {
 }
 
 extension JournalDamage: CustomStringConvertible {
+    /// Of a segment: "has a damaged head".
+    public var finding: String {
+        switch self {
+        case .missingSegment: "is missing"
+        case .header: "has a damaged head"
+        case .record: "has a damaged record with valid ones behind it"
+        case .lostEnd: "has lost its last records"
+        case .undecodable: "has a record that cannot be understood"
+        }
+    }
+
     public var description: String {
-        let what =
-            switch self {
-            case .missingSegment: "is missing"
-            case .header: "has a damaged head"
-            case .record: "has a damaged record with valid ones behind it"
-            case .lostEnd: "has lost its last records"
-            case .undecodable: "has a record that cannot be understood"
-            }
-        return "journal segment \(self.segment) \(what) (offset \(self.offset)); run journal salvage"
+        "journal segment \(self.segment) \(self.finding) (offset \(self.offset)); run journal salvage"
     }
 }

@@ -12,6 +12,8 @@ import Metering
 ///     ACK       watermark 8: every outcome up to this sequence is posted, and Redis knows (rule J5)
 ///     ABANDON   segment id 8 · watermark 8: what was above the watermark in that segment stands again before
 ///               this record, and damage there is no damage (rule J4)
+///     DURABLE   sequence 8: every record up to this one is on disk, or stands again in one that is. A power cut
+///               takes only what is above it
 ///
 /// A record's CRC begins with boot and segment id, and covers all of the record but itself (rule J2).
 public enum JournalFormat {
@@ -29,6 +31,7 @@ public enum JournalFormat {
     static let progressBytes = recordHeaderBytes + holdBytes + 32
     static let acknowledgementBytes = recordHeaderBytes + 8
     static let abandonmentBytes = recordHeaderBytes + 16
+    static let durableBytes = recordHeaderBytes + 8
     /// Room for the reserves and two exchanges; less would never admit anybody.
     public static let segmentBytesMin = segmentHeaderBytes + 8 * recordBytesMax
 
@@ -36,7 +39,7 @@ public enum JournalFormat {
 }
 
 enum JournalRecordType: UInt32 {
-    case open = 1, progress, outcome, acknowledgement, abandonment
+    case open = 1, progress, outcome, acknowledgement, abandonment, durable
 
     /// Lengths that a record of this type can have.
     var lengths: ClosedRange<Int> {
@@ -46,6 +49,7 @@ enum JournalRecordType: UInt32 {
         case .progress: JournalFormat.progressBytes...JournalFormat.progressBytes
         case .acknowledgement: JournalFormat.acknowledgementBytes...JournalFormat.acknowledgementBytes
         case .abandonment: JournalFormat.abandonmentBytes...JournalFormat.abandonmentBytes
+        case .durable: JournalFormat.durableBytes...JournalFormat.durableBytes
         }
     }
 }

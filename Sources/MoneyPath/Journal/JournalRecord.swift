@@ -79,6 +79,7 @@ enum JournalRecordHead {
     case outcome(HoldID)
     case acknowledgement(watermark: UInt64)
     case abandonment(segment: UInt64, watermark: UInt64)
+    case durable(through: UInt64)
 
     static let byteCountMax = JournalFormat.progressBytes
 
@@ -89,6 +90,7 @@ enum JournalRecordHead {
         case .outcome: .outcome
         case .acknowledgement: .acknowledgement
         case .abandonment: .abandonment
+        case .durable: .durable
         }
     }
 
@@ -99,6 +101,7 @@ enum JournalRecordHead {
         case .progress: JournalFormat.progressBytes
         case .acknowledgement: JournalFormat.acknowledgementBytes
         case .abandonment: JournalFormat.abandonmentBytes
+        case .durable: JournalFormat.durableBytes
         }
     }
 
@@ -122,6 +125,7 @@ enum JournalRecordHead {
         case .abandonment(let segment, let watermark):
             put(segment, 0)
             put(watermark, 1)
+        case .durable(let through): put(through, 0)
         }
     }
 }
@@ -134,7 +138,7 @@ extension JournalRecord {
             high: bytes.word(at: self.payload.lowerBound), low: bytes.word(at: self.payload.lowerBound + 8))
     }
 
-    /// Of ACK and ABANDON: their numbers.
+    /// Of ACK, ABANDON and DURABLE: their numbers.
     func word(_ index: Int, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
         bytes.word(at: self.payload.lowerBound + 8 * index)
     }

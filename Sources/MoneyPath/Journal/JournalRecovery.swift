@@ -9,6 +9,7 @@ extension RecoveredBoot {
     ) throws(JournalDamage) {
         var pass = RecoveryPass<Segment>(boot: boot)
         for segment in segments { pass.read(segment) }
+        pass.judgeAbandonments()
         let verdict = pass.judge()
         if mode == .strict, let worst = verdict.damage.first { throw worst }
         self.init(boot: boot)
@@ -17,6 +18,9 @@ extension RecoveredBoot {
         self.openedHolds = pass.openedHolds
         self.tornTail = verdict.tornTail
         self.skipped = verdict.damage
+        self.holes = verdict.holes
+        self.missingRecords = verdict.missing
+        self.durableSequence = pass.durable
         self.parts = pass.parts()
         try self.settleOrphans(pass.open, mode)
         if let place = pass.undecodable {
@@ -82,7 +86,8 @@ struct RecoveryPass<Segment: JournalSegment> {
         /// The sequence behind its last record.
         var nextSequence: UInt64
         var records = 0
-        var firstGap: Int?
+        /// Where something invalid stands before a valid record, with the sequences that are missing there.
+        var gaps: [(offset: Int, missing: Range<UInt64>)] = []
         /// Where the records end.
         var end = 0
         var torn = false
@@ -93,9 +98,13 @@ struct RecoveryPass<Segment: JournalSegment> {
     var open: [HoldID: Opened] = [:]
     var openedHolds: Set<HoldID> = []
     var watermark: UInt64 = 0
-    /// Segments that were written again, with the watermark of that time.
+    /// What ABANDONs say: segments that were written again, with the watermark of that time.
+    var abandonments: [(segment: UInt64, watermark: UInt64, sequence: UInt64)] = []
+    /// Those of them that hold.
     var abandoned: [UInt64: UInt64] = [:]
     var lastSequence: UInt64 = 0
+    /// What the newest DURABLE says; nil: there is none.
+    var durable: UInt64?
     /// The first PROGRESS with amounts that no exchange has.
     private(set) var undecodable: JournalPlace?
 
@@ -114,11 +123,15 @@ struct RecoveryPass<Segment: JournalSegment> {
             segment: segment, header: reading, seed: seed, firstSequence: first, nextSequence: first)
         var walker = RecordWalker(segment, seed: seed, firstSequence: first, orLater: orLater)
         reading: while true {
+            let (offset, expected) = (walker.offset, walker.nextSequence)
             switch walker.next() {
             case .record(let record):
+                // Where the head is damaged, the first record may come later than expected.
+                if record.sequence > expected { found.gaps.append((offset, expected..<record.sequence)) }
                 found.records += 1
                 self.take(record, of: segment)
-            case .gap(let range): found.firstGap = found.firstGap ?? range.lowerBound
+            case .gap(let range):
+                found.gaps.append((range.lowerBound, expected..<walker.nextSequence))
             case .end(let offset, let torn):
                 (found.end, found.torn) = (offset, torn)
                 break reading
@@ -137,6 +150,8 @@ struct RecoveryPass<Segment: JournalSegment> {
                 self.openedHolds.insert(hold)
                 self.open[hold] = Opened(segment: segment, record: record)
             case .progress:
+                // Its OPEN may be lost; that there was one is proved.
+                self.openedHolds.insert(record.hold(bytes))
                 if let progress = record.progress(bytes) {
                     self.open[record.hold(bytes)]?.progress = progress
                 } else {
@@ -145,7 +160,9 @@ struct RecoveryPass<Segment: JournalSegment> {
                 }
             case .outcome: self.open[record.hold(bytes)] = nil
             case .acknowledgement: self.watermark = max(self.watermark, record.word(0, bytes))
-            case .abandonment: self.abandoned[record.word(0, bytes)] = record.word(1, bytes)
+            case .abandonment:
+                self.abandonments.append((record.word(0, bytes), record.word(1, bytes), record.sequence))
+            case .durable: self.durable = max(self.durable ?? 0, record.word(0, bytes))
             }
         }
     }

@@ -15,6 +15,12 @@ public struct RecoveredBoot<Segment: JournalSegment> {
     public var tornTail: JournalPlace?
     /// What a salvage went past; empty otherwise.
     public var skipped: [JournalDamage] = []
+    /// Damage that is none: a power cut took records of which nobody was ever told that they are on disk.
+    public var holes: [JournalDamage] = []
+    /// Records that are missing in the holes.
+    public var missingRecords: UInt64 = 0
+    /// Every record up to here was on disk, as the journal says itself; nil: it does not say.
+    public var durableSequence: UInt64?
     var parts: [JournalReading<Segment>.Part] = []
 
     /// Outcomes that are to be posted, with the authority they were written with. A hold that was written twice
@@ -78,7 +84,8 @@ public struct JournalPlace: Sendable, Hashable {
 }
 
 public enum JournalRecoveryMode: Sendable, Hashable {
-    /// The tail rule: only the last segment may end in a torn record, and only if no valid record follows.
+    /// The tail rule: only the last segment may end in a torn record, and only if no valid record follows. Behind
+    /// the last DURABLE there may be holes as well, since pages reach a disk in any order.
     case strict
     /// Take every valid record and report what was skipped.
     case salvage

@@ -14,7 +14,7 @@ public final class JournalDirectory: Sendable {
     /// The lock goes with the descriptor.
     private let lock: JournalDescriptor
 
-    private static let lockName = "lock"
+    static let lockName = "lock"
     static let recoveredName = "recovered"
 
     private init(root: String, boot: BootID, lock: JournalDescriptor) {
@@ -90,9 +90,11 @@ public final class JournalDirectory: Sendable {
     // MARK: After recovery
 
     /// When the boot was marked as recovered, milliseconds since 1970; nil: it was not.
-    func recoveredAtMilliseconds() -> Int64? {
+    func recoveredAtMilliseconds() -> Int64? { Self.recoveredAtMilliseconds(self.path) }
+
+    static func recoveredAtMilliseconds(_ path: String) -> Int64? {
         var status = stat()
-        guard stat("\(self.path)/\(Self.recoveredName)", &status) == 0 else { return nil }
+        guard stat("\(path)/\(Self.recoveredName)", &status) == 0 else { return nil }
         return Int64(status.st_mtim.tv_sec) * 1_000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
     }
 
@@ -139,7 +141,7 @@ public final class JournalDirectory: Sendable {
         }
     }
 
-    private static func names(_ path: String) throws(JournalFileFailure) -> [String] {
+    static func names(_ path: String) throws(JournalFileFailure) -> [String] {
         guard let directory = opendir(path) else { throw JournalFileFailure(.read, path, code: errno) }
         defer { closedir(directory) }
         var names: [String] = []

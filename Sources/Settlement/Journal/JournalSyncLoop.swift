@@ -6,11 +6,14 @@ struct JournalSyncLoop {
     private let store: JournalStore
     private var spareRetryAt: Int64 = 0
     private var retireAt: Int64 = 0
+    private var noteAt: Int64 = 0
     /// All segments up to this one are closed.
     private var restedThrough: UInt64 = 0
 
     private static let idleMilliseconds = 1_000
     private static let retireEveryMilliseconds: Int64 = 60_000
+    /// What came to disk within so long of the end can be damaged without being told from a power cut.
+    private static let noteEveryMilliseconds: Int64 = 1_000
 
     init(_ store: JournalStore) { self.store = store }
 
@@ -33,6 +36,7 @@ struct JournalSyncLoop {
             return state.ended
         }
         self.synchronize()
+        self.noteDurable()
         self.rest()
         self.prepareSpare()
         self.retire(now)
@@ -57,6 +61,14 @@ struct JournalSyncLoop {
             if sync.segment.id >= current { break }
         }
         self.callBack()
+    }
+
+    /// The note itself reaches the disk with the next records; until then the one before it counts.
+    private mutating func noteDurable() {
+        let now = Self.monotonicMilliseconds()
+        guard now >= self.noteAt else { return }
+        self.noteAt = now + Self.noteEveryMilliseconds
+        self.store.state.withLock { $0.journal.noteDurable() }
     }
 
     private func synced(_ sync: JournalSync<MappedSegment>) {

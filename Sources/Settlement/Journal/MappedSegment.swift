@@ -28,6 +28,12 @@ public final class MappedSegment: JournalSegment, @unchecked Sendable {
     /// For syncs, on the journal's thread.
     var descriptor: JournalDescriptor? { self.file.withLock { $0 } }
 
+    /// Brings it to disk; returns 0 or an `errno`.
+    func synchronize(_ calls: JournalCalls) -> Int32 {
+        guard let file = self.descriptor else { return EBADF }
+        return calls.synchronize(file.number)
+    }
+
     /// The segment is left and on disk. Its file is closed and its memory given back; it can still be read, and
     /// then comes from the disk.
     func rest() {

@@ -86,6 +86,14 @@ public final class JournalKeeper: Sendable {
         switch action {
         case .copied(let outcomes, _):
             self.state.withLock { $0.takenOver.append(ended) }
+            if !ended.recovered.holes.isEmpty {
+                logger.warning(
+                    "a journal lost records that were never known to be on disk, as a power cut does",
+                    metadata: [
+                        "boot": "\(boot)", "records": "\(ended.recovered.missingRecords)",
+                        "holes": "\(ended.recovered.holes.count)",
+                    ])
+            }
             logger.notice(
                 "journal of an ended boot taken over",
                 metadata: [
@@ -159,7 +167,9 @@ public final class JournalKeeper: Sendable {
     private func replay(for generation: Int64) async -> Int? {
         var readings = [self.journal.outcomes(from: 1)]
         readings += self.state.withLock { $0.takenOver.map { $0.recovered.retained() } }
-        try? self.scan.visitRecovered(except: [self.journal.boot]) { readings.append($0.recovered.retained()) }
+        try? self.scan.visitRecovered(except: [self.journal.boot]) {
+            readings.append($0.recovered.retained())
+        }
         var count = 0
         for var reading in readings {
             while case let batch = reading.next(limit: Self.batchRows), !batch.isEmpty {
