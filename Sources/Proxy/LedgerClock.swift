@@ -55,6 +55,12 @@ public final class LedgerClock: Sendable {
         return ahead == Self.unknown ? self.source.wall() : self.source.steady() &+ ahead
     }
 
+    /// As `nowMilliseconds`; nil before the first heartbeat, or while the clock is not trusted: for what cannot be undone.
+    public func trustedMilliseconds() -> Int64? {
+        let ahead = self.ahead.load(ordering: .relaxed)
+        return ahead == Self.unknown || !self.isTrusted ? nil : self.source.steady() &+ ahead
+    }
+
     /// A moment before a heartbeat is sent, for `heard`.
     public func askingMilliseconds() -> Int64 { self.source.steady() }
 

@@ -1,7 +1,7 @@
 import Metering
 import MoneyPath
 
-/// What the settler needs of the journal (MONEY_PATH J1–J8). Never blocks: an append is a copy into memory that the
+/// What the settler needs of the journal (MONEY_PATH J1–J8). Only `backlog` blocks: an append is a copy into memory that the
 /// kernel has even when this process is killed.
 public protocol OutcomeJournal: Sendable {
     /// Sets room aside for everything one exchange will write (rule J3). false: stop admitting.
@@ -15,8 +15,9 @@ public protocol OutcomeJournal: Sendable {
     func end(_ settlement: Settlement, reserved: Bool) -> UInt64?
     /// Everything up to here was posted and told (rule J5).
     func acknowledge(through sequence: UInt64)
-    /// Outcomes from a sequence on, in order.
-    func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome]
+    /// The first unacknowledged outcomes that were recorded with this number or a later one, in order. Waits for the
+    /// disk: under no lock.
+    func backlog(from sequence: UInt64, limit: Int) -> JournalPage
     /// Calls back when the outcome is as safe as the configuration asks for: at once, or when it is on the disk.
     func whenDurable(_ sequence: UInt64, _ completion: @escaping @Sendable () -> Void)
     /// Every outcome has to be on the disk before its reply ends.

@@ -59,7 +59,8 @@ public final class Settler: SettlementSink, Sendable {
         guard let sequence = self.take(settlement, reserved: true, whenPosted: completion)
         else {
             // Only memory has it: the reply ends when the ledger has it, too (C10).
-            self.logger.error("an outcome found no room in the journal", metadata: ["hold": "\(settlement.hold)"])
+            self.logger.error(
+                "an outcome found no room in the journal", metadata: ["hold": "\(settlement.hold)"])
             return true
         }
         guard self.journal.isStrict else { return false }
@@ -67,25 +68,30 @@ public final class Settler: SettlementSink, Sendable {
         return true
     }
 
-    public func recordUnreserved(_ settlement: Settlement) { _ = self.adopt(settlement) }
+    public func recordUnreserved(_ settlement: Settlement) { _ = self.take(settlement, reserved: false) }
 
-    /// Takes an outcome of somebody who died. Returns its place in the journal; nil: it had no room there.
+    /// Takes an outcome that will be found again if it is not taken: of a sweep, or of somebody who died. Returns its
+    /// place in the journal; nil: it had no room there, and may be in memory or not at all.
     @discardableResult
-    public func adopt(_ settlement: Settlement) -> UInt64? { self.take(settlement, reserved: false) }
+    public func adopt(_ settlement: Settlement) -> UInt64? {
+        self.take(settlement, reserved: false, isFoundAgain: true)
+    }
 
     /// The journal and the queue take an outcome under one lock: the order of both is the same, and a watermark of the
     /// one means the other.
     private func take(
-        _ settlement: Settlement, reserved: Bool, whenPosted completion: (@Sendable () -> Void)? = nil
+        _ settlement: Settlement, reserved: Bool, isFoundAgain: Bool = false,
+        whenPosted completion: (@Sendable () -> Void)? = nil
     ) -> UInt64? {
-        self.counters.count(settlement)
-        let (sequence, mustWake) = self.queue.withLock { queue in
+        let (sequence, isTaken, mustWake) = self.queue.withLock { queue -> (UInt64?, Bool, Bool) in
             let sequence = self.journal.end(settlement, reserved: reserved)
+            if sequence == nil, isFoundAgain, !queue.hasRoomUnjournaled { return (nil, false, false) }
             if sequence == nil, let completion {
                 self.unjournaled.withLock { $0[settlement.hold] = completion }
             }
-            return (sequence, queue.record(PendingOutcome(settlement, sequence: sequence), now: .now))
+            return (sequence, true, queue.record(PendingOutcome(settlement, sequence: sequence), now: .now))
         }
+        if isTaken { self.counters.count(settlement) }
         if mustWake { self.wake.yield() }
         return sequence
     }
@@ -93,13 +99,29 @@ public final class Settler: SettlementSink, Sendable {
     /// Outcomes that the ledger has not acknowledged.
     public var backlog: Int { self.queue.withLock { $0.backlog } }
 
-    public func unposted() -> [Settlement] { self.queue.withLock { $0.unposted } }
+    /// Outcomes that the ledger does not have, those that are left in the journal included (rule E2). Waits for the
+    /// disk; beyond `recapturedMax` of them, the newest are left out.
+    public func unposted() -> [Settlement] {
+        let (outcomes, left) = self.queue.withLock { ($0.unposted, $0.leftInJournal) }
+        guard let left else { return outcomes }
+        if left.count > Self.recapturedMax {
+            self.logger.error(
+                "the backlog is too long to be captured again as a whole",
+                metadata: ["outcomes": "\(left.count)"])
+        }
+        let page = self.journal.backlog(from: left.from, limit: min(left.count, Self.recapturedMax))
+        return outcomes + page.outcomes.map(\.settlement)
+    }
 
-    /// Holds whose outcome waits for the ledger, or for the hold store to be told (rule F7).
-    public func unfinished() -> Set<HoldID> {
-        var holds = Set(self.unposted().map(\.hold))
-        self.outbox.withLock { holds.formUnion($0.untoldHolds) }
-        return holds
+    private static let recapturedMax = 50_000
+
+    /// Those of `holds` whose outcome waits for the ledger, or for the hold store to be told, or may do so (rule F7).
+    /// Goes through all that wait: ask for many at once.
+    public func unfinished(among holds: Set<HoldID>) -> Set<HoldID> {
+        // In the order in which an outcome goes.
+        let unposted = self.queue.withLock { $0.unfinishedHolds }
+        let untold = self.outbox.withLock { $0.untoldHolds }
+        return unposted.among(holds).union(untold.lazy.filter(holds.contains))
     }
 
     // MARK: Running
@@ -200,14 +222,13 @@ public final class Settler: SettlementSink, Sendable {
     }
 
     private func refill(from sequence: UInt64, limit: Int) {
-        self.queue.withLock { queue in
-            let outcomes = self.journal.outcomes(from: sequence, limit: limit)
-            if outcomes.isEmpty {
-                self.logger.critical(
-                    "outcomes of the backlog are gone from the journal", metadata: ["from": "\(sequence)"])
-            }
-            queue.refill(outcomes, now: .now)
-        }
+        // The lock is the data plane's as well. Meanwhile outcomes are only added behind those that are read.
+        let page = self.journal.backlog(from: sequence, limit: limit)
+        let action = self.queue.withLock { $0.refill(page, from: sequence, limit: limit, now: .now) }
+        guard case .lost(let count, let first) = action else { return }
+        self.logger.critical(
+            "outcomes cannot be read from the journal; it is not acknowledged beyond them",
+            metadata: ["outcomes": "\(count)", "from": "\(first)"])
     }
 
     private func report(_ receipt: SettlementReceipt) {

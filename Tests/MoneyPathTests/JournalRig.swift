@@ -25,7 +25,8 @@ struct JournalRig {
         capacity: Int = JournalFormat.segmentBytesMin, spares: Int = 2
     ) {
         self.capacity = capacity
-        self.journal = Journal(boot: JournalFixtures.boot, limits: limits, nowMilliseconds: 1_000)
+        self.journal = Journal(
+            boot: JournalFixtures.boot, limits: limits, nowMilliseconds: 1_000, steadyMilliseconds: 1_000)
         for _ in 0..<spares { self.addSpare() }
     }
 

@@ -152,14 +152,17 @@ import Testing
         var seen: [Settlement] = []
         var from = rig.journal.watermark + 1
         while true {
-            let page = rig.journal.outcomes(from: from, limit: 7)
+            let read = rig.journal.backlog(from: from, limit: 7).read()
+            let page = read.outcomes
+            #expect(read.lost.isEmpty)
             guard let last = page.last else { break }
             #expect(page.count <= 7)
             seen += page.map(\.settlement)
             from = last.sequence + 1
         }
         #expect(seen == rig.model.unacknowledged)
-        #expect(rig.journal.outcomes(from: 1, limit: 100).count == 30)
+        var retained = rig.journal.outcomes(from: 1)
+        #expect(retained.next(limit: 100).count == 30)
     }
 
     @Test func acknowledgingTwiceOrBackwardsChangesNothing() {

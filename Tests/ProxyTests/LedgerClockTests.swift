@@ -48,6 +48,16 @@ import Testing
         #expect(clock.nowMilliseconds() == 1_000_000_002_060)
     }
 
+    /// What it is asked for there cannot be undone.
+    @Test func itVouchesForTheTimeOnlyAfterAHeartbeatThatAgrees() {
+        let clock = self.host.clock
+        #expect(clock.trustedMilliseconds() == nil)
+        clock.heard(ledgerMilliseconds: 1_000_000_000_000, asked: clock.askingMilliseconds())
+        #expect(clock.trustedMilliseconds() == 1_000_000_000_000)
+        clock.heard(ledgerMilliseconds: 1_000_000_090_000, asked: clock.askingMilliseconds())
+        #expect(clock.trustedMilliseconds() == nil)
+    }
+
     /// Between two heartbeats an operator, or NTP, sets the wall clock to another year.
     @Test func aWallClockThatIsSetDoesNotMoveIt() {
         let clock = self.host.clock

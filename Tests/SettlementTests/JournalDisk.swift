@@ -45,7 +45,8 @@ final class JournalDisk: Sendable {
     func store(
         _ boot: Int, _ mode: JournalStore.SyncMode = .group,
         segmentBytes: Int = JournalFormat.segmentBytesMin,
-        now: @escaping @Sendable () -> Int64 = { 1_000_000 }
+        now: @escaping @Sendable () -> Int64 = { 1_000_000 },
+        steady: @escaping @Sendable () -> Int64 = { 1_000_000 }
     ) throws -> JournalStore {
         var settings = JournalStore.Settings()
         settings.syncMode = mode
@@ -55,7 +56,8 @@ final class JournalDisk: Sendable {
         settings.limits = .init(unreservedOutcomes: 1, acknowledgements: 8)
         return try JournalStore(
             root: self.root, boot: Self.boot(boot), settings: settings, calls: self.calls,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, nowMilliseconds: now)
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, nowMilliseconds: now,
+            steadyMilliseconds: steady)
     }
 
     static func boot(_ number: Int) -> BootID { BootID(high: 0x0193_0000_0000_7b00, low: UInt64(number)) }

@@ -86,7 +86,7 @@ import Testing
     @Test func oldSegmentsAreDeletedWhenAllIsPosted() async throws {
         let disk = JournalDisk()
         let clock = ManualClock()
-        let store = try disk.store(1, now: { clock.now.load(ordering: .sequentiallyConsistent) })
+        let store = try disk.store(1, steady: { clock.now.load(ordering: .sequentiallyConsistent) })
         var last: UInt64 = 0
         for number in 1...300 {
             while true {

@@ -32,7 +32,7 @@ final class UnjournaledOutcomes: OutcomeJournal {
     func open(_ worst: Settlement) -> Bool { true }
     func progressed(_ progress: ExchangeProgress) {}
     func acknowledge(through sequence: UInt64) {}
-    func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome] { [] }
+    func backlog(from sequence: UInt64, limit: Int) -> JournalPage { JournalPage() }
     func whenDurable(_ sequence: UInt64, _ completion: @escaping @Sendable () -> Void) { completion() }
 
     func end(_ settlement: Settlement, reserved: Bool) -> UInt64? {

@@ -58,7 +58,9 @@ extension SimProcess {
         switch self.queue.next(now: self.now, draining: false) {
         case .idle, .busy: break
         case .read(let from, let limit):
-            self.queue.refill(self.journal.outcomes(from: from, limit: limit), now: self.now)
+            let page = self.journal.backlog(from: from, limit: limit).read()
+            let action = self.queue.refill(page, from: from, limit: limit, now: self.now)
+            precondition(action == .refilled, "this disk loses nothing that was written")
             self.settleSoon()
         case .wait(let until):
             self.isSettling = true
@@ -186,7 +188,11 @@ extension SimProcess {
             case .recapture(let epoch): self.recapture(under: epoch)
             case .announce(let epoch):
                 let boot = self.boot
-                self.poster?.ask { state, _ in state.join(epoch, boot) } then: { _ in self.ask(epoch) }
+                self.poster?.ask { state, _ in
+                    state.join(epoch, boot)
+                } then: { _ in
+                    self.ask(epoch)
+                }
             case .ask(let epoch): self.ask(epoch)
             case .open(let epoch): for session in self.sessions { session.open(epoch) }
             }
@@ -200,13 +206,20 @@ extension SimProcess {
     }
 
     private func ask(_ epoch: String) {
-        self.poster?.ask { state, _ in state.members(epoch) } then: { members in
+        self.poster?.ask { state, _ in
+            state.members(epoch)
+        } then: { members in
             self.perform(self.gate.members(epoch, members, now: self.now))
         }
     }
 
     func recapture(under epoch: String) {
-        let outcomes = self.queue.unposted.filter { $0.charge.amount > .zero }
+        var outcomes = self.queue.unposted
+        if let left = self.queue.leftInJournal {
+            let page = self.journal.backlog(from: left.from, limit: left.count).read()
+            outcomes += page.outcomes.map(\.settlement)
+        }
+        outcomes.removeAll { $0.charge.amount == .zero }
         self.recapturing = (epoch, outcomes.count)
         guard !outcomes.isEmpty else { return self.finishRecapture(epoch) }
         let (boot, world) = (self.boot, self.world)
@@ -232,7 +245,9 @@ extension SimProcess {
     }
 
     func pollEpochKey() {
-        self.poster.ask { state, _ in state.nodeIdentity().epochKey } then: { key in
+        self.poster.ask { state, _ in
+            state.nodeIdentity().epochKey
+        } then: { key in
             guard key != self.epochKey else { return }
             self.epochKey = key
             for session in self.sessions { session.checkEpoch() }

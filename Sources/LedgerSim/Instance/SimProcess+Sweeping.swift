@@ -60,7 +60,9 @@ extension SimProcess {
         self.isSweeping = true
         // A pass that lost its connection is over.
         self.after(.seconds(2)) { self.isSweeping = false }
-        self.sweeper.ask { state, _ in state.accountIDs.sorted().map { state.listed($0) } } then: { accounts in
+        self.sweeper.ask { state, _ in
+            state.accountIDs.sorted().map { state.listed($0) }
+        } then: { accounts in
             for account in accounts { self.sweep(account) }
             self.isSweeping = false
         }
@@ -80,10 +82,14 @@ extension SimProcess {
         if account.holds.isEmpty, account.captures.isEmpty {
             guard self.world.random.oneIn(3) else { return }
             return self.sweeper.ask { state, now in
-                state.evict(account.account, idleSecondsMin: SimSettings.evictIdleSeconds, nowMilliseconds: now)
-            } then: { if $0 { self.world.count(.eviction) } }
+                state.evict(
+                    account.account, idleSecondsMin: SimSettings.evictIdleSeconds, nowMilliseconds: now)
+            } then: {
+                if $0 { self.world.count(.eviction) }
+            }
         }
-        var known = Set(self.queue.unposted.map(\.hold)).union(self.outbox.untoldHolds)
+        let ids = account.holds.map(\.hold) + account.captures.map(\.hold)
+        var known = self.queue.unfinishedHolds.among(Set(ids)).union(self.outbox.untoldHolds)
         for session in self.sessions { known.formUnion(session.machine.live.keys) }
         known.formUnion(self.exchanges.keys)
         let steps = self.sweep.steps(
@@ -160,7 +166,9 @@ extension SimProcess {
             world.executed(command, fence, reply)
             let after = state.accounts[account.account]?.captures ?? [:]
             return mine.filter { before[$0] != nil && after[$0] == nil }
-        } then: { ended in for hold in ended { self.foundLeftOver(hold) } }
+        } then: { ended in
+            for hold in ended { self.foundLeftOver(hold) }
+        }
     }
 
     /// The self-sweep is the net under everything (MONEY_PATH E): with it, a leak lasts one sweep. So what it finds

@@ -46,7 +46,7 @@ final class SimProcess {
         self.gate = EpochGate(boot: self.boot, guards: sessionGuards)
         self.journal = Journal(
             boot: self.boot, limits: .init(unreservedOutcomes: 2, acknowledgements: 8),
-            nowMilliseconds: world.nowMilliseconds)
+            nowMilliseconds: world.nowMilliseconds, steadyMilliseconds: world.nowMilliseconds)
         var limits = PeerLiveness.Limits()
         (limits.grace, limits.gapMax) = (SimSettings.grace, SimSettings.heartbeatGapMax)
         limits.beatMax = SimSettings.heartbeatGapMax
@@ -94,10 +94,14 @@ final class SimProcess {
             self.gate.add(session: number)
             self.sessions.append(SimSession(number: number, self))
         }
-        self.poster = SimLink(self.world, self) { [unowned self] in self.posterReady($0) } lost: { [unowned self] in
+        self.poster = SimLink(self.world, self) { [unowned self] in
+            self.posterReady($0)
+        } lost: { [unowned self] in
             self.posterLost()
         }
-        self.sweeper = SimLink(self.world, self) { _ in } lost: {}
+        self.sweeper = SimLink(self.world, self) { _ in
+        } lost: {
+        }
         for session in self.sessions { session.link.connect() }
         self.poster.connect()
         self.sweeper.connect()
@@ -124,13 +128,15 @@ final class SimProcess {
         for session in self.sessions { session.keepUp() }
         self.pollEpochKey()
         self.perform(self.gate.tick(now: self.now))
-        self.journal.tick(nowMilliseconds: self.world.nowMilliseconds)
+        let now = self.world.nowMilliseconds
+        self.journal.tick(nowMilliseconds: now, steadyMilliseconds: now)
         self.prepareSpare()
     }
 
     /// Nothing is under way here.
     var isAtRest: Bool {
-        self.exchanges.isEmpty && self.queue.backlog == 0 && self.outbox.untold.accounts == 0 && !self.isSettling
+        self.exchanges.isEmpty && self.queue.backlog == 0 && self.outbox.untold.accounts == 0
+            && !self.isSettling
             && !self.isPosting && self.sessions.allSatisfy { $0.machine.live.isEmpty }
     }
 

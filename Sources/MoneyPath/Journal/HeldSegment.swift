@@ -13,7 +13,8 @@ struct HeldSegment: Sendable {
     let capacity: Int
     let seed: UInt32
     let firstSequence: UInt64
-    let createdAtMilliseconds: Int64
+    /// When it was begun, on the clock of this process that is never set.
+    let begunAtMilliseconds: Int64
     var state: State = .good
     /// Bytes written from the beginning.
     var used = JournalFormat.segmentHeaderBytes
@@ -21,20 +22,21 @@ struct HeldSegment: Sendable {
     var syncedThrough: UInt64
     /// Open exchanges whose OPEN stands here.
     var openCount = 0
+    /// The unacknowledged outcomes that were recorded here, wherever they stand now. Copies are not among them.
     var outcomes: OutcomeMarks
-    /// Its OPENs were copied; it may go when this sequence is durable.
-    var carriedThrough: UInt64?
+    /// What must outlive it was copied; the copies end here. It may go when this sequence is durable.
+    var copiesThrough: UInt64?
     /// The watermark when it was written again; outcomes above it count where they were copied to.
     var supersededAbove: UInt64?
 
     init(
-        id: UInt64, capacity: Int, seed: UInt32, firstSequence: UInt64, createdAtMilliseconds: Int64
+        id: UInt64, capacity: Int, seed: UInt32, firstSequence: UInt64, begunAtMilliseconds: Int64
     ) {
         self.id = id
         self.capacity = capacity
         self.seed = seed
         self.firstSequence = firstSequence
-        self.createdAtMilliseconds = createdAtMilliseconds
+        self.begunAtMilliseconds = begunAtMilliseconds
         self.lastSequence = firstSequence - 1
         self.syncedThrough = firstSequence - 1
         self.outcomes = OutcomeMarks(
@@ -45,12 +47,4 @@ struct HeldSegment: Sendable {
     var isOnDisk: Bool { self.syncedThrough == self.lastSequence }
     /// On disk, or written again elsewhere.
     var needsNoSync: Bool { self.state == .rewritten || (self.state == .good && self.isOnDisk) }
-}
-
-/// Outcomes written again after a sync error. Their callers know the old numbers only, so acknowledging all of
-/// the old ones acknowledges the copies.
-struct OutcomeRewrite: Hashable {
-    /// The last outcome of the failed segment.
-    var originalsThrough: UInt64
-    var copies: ClosedRange<UInt64>
 }

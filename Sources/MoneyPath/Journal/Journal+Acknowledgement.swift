@@ -1,20 +1,25 @@
 // What is posted need not be posted again.
 extension Journal {
-    /// Every outcome that was given a sequence up to `sequence` is in the ledger, and Redis answered POSTED
+    /// Every outcome that was recorded with a number up to `sequence` is in the ledger, and Redis answered POSTED
     /// (rule J5). Smaller numbers than before are ignored.
     public mutating func acknowledge(through sequence: UInt64) {
         precondition(sequence < self.nextSequence, "only what was written is posted")
-        var reached = max(self.watermark, sequence)
-        self.unacknowledged -= self.unmark(through: reached)
-        // Copies follow their originals. In between may stand outcomes of others: those come first.
-        while let rewrite = self.rewrites.first, reached >= rewrite.originalsThrough {
-            if let next = self.firstUnacknowledged, next < rewrite.copies.lowerBound { break }
-            reached = max(reached, rewrite.copies.upperBound)
-            self.unacknowledged -= self.unmark(through: reached)
-            self.rewrites.removeFirst()
+        if sequence > self.acknowledgedThrough {
+            self.acknowledgedThrough = sequence
+            self.unacknowledged -= self.unmark(through: sequence)
+            self.copies.removeAll { $0.lastOriginal <= sequence }
         }
-        self.watermark = reached
+        self.watermark = max(self.watermark, self.acknowledgedThrough)
+        self.passCopies()
         self.writeWatermark()
+    }
+
+    /// Copies of what is posted are posted: the watermark passes them, up to the first record, original or copy,
+    /// of an outcome that is not.
+    private mutating func passCopies() {
+        guard self.watermark < self.lastCopy else { return }
+        let posted = self.firstUnposted.map { $0 - 1 } ?? self.lastCopy
+        self.watermark = max(self.watermark, min(posted, self.lastCopy))
     }
 
     private mutating func unmark(through sequence: UInt64) -> Int {
@@ -29,14 +34,21 @@ extension Journal {
         return removed
     }
 
-    private var firstUnacknowledged: UInt64? {
+    /// The first number at which an unacknowledged outcome stands now.
+    private var firstUnposted: UInt64? {
+        var first: UInt64?
         for held in self.segments[self.firstMarkedIndex...] {
-            if let first = held.outcomes.firstMarked { return first }
+            guard let mark = held.outcomes.firstMarked else { continue }
+            // What is behind an original that stands where it was recorded, stands behind it.
+            guard held.state == .rewritten else { return min(first ?? .max, mark) }
+            let copy = self.copies.lazy.filter { $0.home == held.id }.compactMap { $0.firstCopy(from: mark) }
+                .min()
+            first = min(first ?? .max, copy ?? mark)
         }
-        return nil
+        return first
     }
 
-    private var firstMarkedIndex: Int {
+    var firstMarkedIndex: Int {
         guard let first = self.segments.first?.id else { return 0 }
         return Int(max(first, self.firstMarked) - first)
     }

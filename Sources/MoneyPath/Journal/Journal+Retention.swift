@@ -3,9 +3,10 @@ extension Journal {
     /// Segments that may be deleted, oldest first: acknowledged, without open exchanges, and left for longer than
     /// the retention (rule J6). Delete them in this order, stop at the first that cannot be, and tell `retired`.
     ///
+    /// Their age is counted on a clock that is never set, so a wrong wall clock neither deletes nor keeps them.
     /// An open exchange older than the retention does not keep its segment: its OPEN is copied to the end.
-    public mutating func retirable(nowMilliseconds: Int64) -> [UInt64] {
-        self.tick(nowMilliseconds: nowMilliseconds)
+    public mutating func retirable(steadyMilliseconds: Int64) -> [UInt64] {
+        self.steadyNow = max(self.steadyNow, steadyMilliseconds)
         var ids: [UInt64] = []
         for index in self.segments.indices.dropLast() {
             guard self.mayRetire(index) else { break }
@@ -16,17 +17,17 @@ extension Journal {
 
     private mutating func mayRetire(_ index: Int) -> Bool {
         let held = self.segments[index]
-        let leftAt = self.segments[index + 1].createdAtMilliseconds
-        guard self.now - leftAt >= self.limits.retentionMilliseconds, held.outcomes.count == 0,
+        let leftAt = self.segments[index + 1].begunAtMilliseconds
+        guard self.steadyNow - leftAt >= self.limits.retentionMilliseconds, held.outcomes.count == 0,
             held.needsNoSync
         else { return false }
         if held.openCount > 0 {
             guard case .copied = self.copyForward(index, abandoning: false) else { return false }
-            self.segments[index].carriedThrough = self.lastSequence
+            self.segments[index].copiesThrough = self.lastSequence
         }
         // The copies must be on disk before the original goes.
-        guard let carried = self.segments[index].carriedThrough else { return true }
-        return self.durableSequence >= carried
+        guard let copies = self.segments[index].copiesThrough else { return true }
+        return self.durableSequence >= copies
     }
 
     /// Segments after `id` that were left and need no sync any more: their files may be closed. Only as far as

@@ -107,7 +107,7 @@ extension Journal {
             HeldSegment(
                 id: next.id, capacity: next.capacity,
                 seed: SegmentHeader.seed(boot: self.boot, segment: next.id),
-                firstSequence: self.nextSequence, createdAtMilliseconds: self.now))
+                firstSequence: self.nextSequence, begunAtMilliseconds: self.steadyNow))
         self.files.append(next)
     }
 }

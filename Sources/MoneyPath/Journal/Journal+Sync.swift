@@ -68,28 +68,29 @@ extension Journal {
     }
 
     private mutating func rewrite(_ index: Int) -> Bool {
-        let original = self.segments[index].outcomes.last
         let watermark = self.watermark
-        guard case .copied(let copies) = self.copyForward(index, abandoning: true) else { return false }
+        guard case .copied = self.copyForward(index, abandoning: true) else { return false }
         self.segments[index].state = .rewritten
-        self.rewrittenThrough = self.lastSequence
         self.failedCount -= 1
         self.segments[index].supersededAbove = watermark
-        self.unacknowledged -= self.segments[index].outcomes.remove(through: .max)
-        self.segments[index].outcomes.releaseIfEmpty()
-        if let copies { self.rewrites.append(OutcomeRewrite(originalsThrough: original, copies: copies)) }
+        self.segments[index].copiesThrough = self.lastSequence
+        self.rewrittenThrough = self.lastSequence
         return true
     }
 
-    /// Everything up to the first record that is neither on disk nor written again.
+    /// Everything up to the first record that is neither on disk nor copied to where it is on disk.
     private mutating func advanceDurable() {
         guard !self.hasFailedSegment else { return }
         let pending = self.nextSync().map { sync in
             self.segments[self.index(of: sync.segment.id)].syncedThrough
         }
-        let reached = pending ?? self.lastSequence
-        guard reached >= self.rewrittenThrough else { return }
-        self.durableSequence = max(self.durableSequence, reached)
+        var reached = pending ?? self.lastSequence
+        defer { self.durableSequence = max(self.durableSequence, reached) }
+        guard reached < self.rewrittenThrough else { return }
+        // Newest first: copies may themselves stand in a segment that failed and was copied.
+        for held in self.segments.reversed() where held.state == .rewritten && held.syncedThrough < reached {
+            if reached < held.copiesThrough ?? 0 { reached = held.syncedThrough }
+        }
     }
 
     /// Writes down how far the journal is known to be on disk, for a recovery after a power cut: call it after

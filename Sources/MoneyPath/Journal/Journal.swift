@@ -57,26 +57,33 @@ public struct Journal<Segment: JournalSegment> {
     var openExchanges: [HoldID: OpenExchange] = [:]
     /// Reservations whose OPEN is not written.
     var unopened = 0
-    /// Every outcome up to here is posted. Never falls.
+    /// Every outcome that was recorded up to here is posted.
+    var acknowledgedThrough: UInt64 = 0
+    /// Every outcome that stands up to here is posted: copies included, so this is what a recovery may go by.
+    /// Never falls.
     public internal(set) var watermark: UInt64 = 0
     /// What the last ACK or segment header says.
     var watermarkWritten: UInt64 = 0
-    /// Outcomes that stand again because of a sync error, until what they were copied from is acknowledged.
-    var rewrites: [OutcomeRewrite] = []
+    /// Where outcomes stand again because of a sync error, until they are acknowledged.
+    var copies: [OutcomeCopies] = []
+    /// The last copy of an outcome that was ever made.
+    var lastCopy: UInt64 = 0
+    /// The end of the last copy of a failed segment.
+    var rewrittenThrough: UInt64 = 0
     /// Every record up to here is on disk, or stands again in one that is.
     public internal(set) var durableSequence: UInt64 = 0
     /// The last DURABLE record: where it stands, and what it says.
     var durableNote: (sequence: UInt64, through: UInt64) = (0, 0)
-    /// Copies made after a sync error end here: nothing counts as durable before all of them do.
-    var rewrittenThrough: UInt64 = 0
     /// All segments before this one are on disk or failed.
     var firstUnsynced: UInt64 = 1
     /// No segment before this one has an unacknowledged outcome.
     var firstMarked: UInt64 = 1
     /// Segments whose fsync failed and that are not written again.
     var failedCount = 0
-    /// Wall clock in milliseconds since 1970, as last told.
+    /// Wall clock in milliseconds since 1970, as last told. For the headers only: it may be set at any time.
     var now: Int64
+    /// A clock of this process that is never set, in milliseconds: the age of segments is counted by it.
+    var steadyNow: Int64
     /// The last attempt at a spare failed: say so, and try again in a while.
     public internal(set) var isSpareMissing = false
 
@@ -88,14 +95,24 @@ public struct Journal<Segment: JournalSegment> {
     public internal(set) var recordsLost: UInt64 = 0
 
     /// A journal without segments: `reserve` says no until `add(spare:)`.
-    public init(boot: BootID, limits: Limits = Limits(), nowMilliseconds: Int64) {
+    ///
+    /// - Parameters:
+    ///   - nowMilliseconds: the wall clock, since 1970.
+    ///   - steadyMilliseconds: a clock that is never set, from any beginning.
+    public init(
+        boot: BootID, limits: Limits = Limits(), nowMilliseconds: Int64, steadyMilliseconds: Int64
+    ) {
         self.boot = boot
         self.limits = limits
         self.now = nowMilliseconds
+        self.steadyNow = steadyMilliseconds
     }
 
-    /// The wall clock, at least once a minute: the age of segments is counted by it.
-    public mutating func tick(nowMilliseconds: Int64) { self.now = max(self.now, nowMilliseconds) }
+    /// Both clocks, at least once a minute.
+    public mutating func tick(nowMilliseconds: Int64, steadyMilliseconds: Int64) {
+        self.now = nowMilliseconds
+        self.steadyNow = max(self.steadyNow, steadyMilliseconds)
+    }
 
     /// Exchanges between `open` and `end`.
     public var openCount: Int { self.openExchanges.count }

@@ -72,8 +72,9 @@ extension JournalReading.Part: Sendable where Segment: Sendable {}
 extension JournalReading: Sendable where Segment: Sendable {}
 
 extension Journal {
-    /// All outcomes from this sequence on that are retained, acknowledged or not. Make it under the lock, read
-    /// outside. With `watermark + 1` it is what waits; with 1 what a new ledger generation must get again.
+    /// All outcomes from this sequence on that are retained, acknowledged or not, each once and where it stands now:
+    /// with 1 what a new ledger generation must get again. Make it under the lock, read outside. What the settler
+    /// has to read is `backlog(from:limit:)`.
     public func outcomes(from sequence: UInt64) -> JournalReading<Segment> {
         var parts: [JournalReading<Segment>.Part] = []
         for (held, file) in zip(self.segments, self.files) where held.lastSequence >= sequence {
@@ -83,11 +84,5 @@ extension Journal {
                     lastSequence: held.lastSequence, supersededAbove: held.supersededAbove))
         }
         return JournalReading(parts, from: sequence)
-    }
-
-    /// As `outcomes(from:)`, read at once.
-    public func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome] {
-        var reading = self.outcomes(from: sequence)
-        return reading.next(limit: limit)
     }
 }

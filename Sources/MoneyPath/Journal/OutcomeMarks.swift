@@ -45,12 +45,24 @@ struct OutcomeMarks {
     }
 
     /// The first mark; nil: none.
-    var firstMarked: UInt64? {
-        guard self.count > 0, let word = self.words[self.low...].firstIndex(where: { $0 != 0 }) else {
-            return nil
+    var firstMarked: UInt64? { self.first(from: self.first) }
+
+    /// The first mark at or behind `sequence`; nil: none.
+    func first(from sequence: UInt64) -> UInt64? {
+        guard self.count > 0, sequence <= self.last else { return nil }
+        let bit = sequence > self.first ? Int(sequence - self.first) : 0
+        var word = max(self.low, bit / 64)
+        var rest = self.words[word]
+        if word == bit / 64 { rest &= .max << UInt64(bit % 64) }
+        while rest == 0 {
+            word += 1
+            guard word < self.words.count else { return nil }
+            rest = self.words[word]
         }
-        return self.first + UInt64(64 * word + self.words[word].trailingZeroBitCount)
+        return self.first + UInt64(64 * word + rest.trailingZeroBitCount)
     }
+
+    func contains(_ sequence: UInt64) -> Bool { self.first(from: sequence) == sequence }
 
     /// Gives the memory back when nothing will be marked any more and nothing is.
     mutating func releaseIfEmpty() {

@@ -23,6 +23,10 @@ public struct SettlementQueue {
         public var batchDelay: Span = .milliseconds(20)
         /// Outcomes in memory; beyond it they are read from the journal when their turn comes.
         public var memoryMax = 20_000
+        /// Ids that are remembered of the outcomes that are not in memory, 16 bytes each.
+        public var spilledHoldsMax = 2_000_000
+        /// Outcomes without a place in the journal beyond which it takes none that will be found again.
+        public var unjournaledMax = 10_000
 
         public init(batchRowsMax: Int = 500, memoryMax: Int = 20_000) {
             self.batchRowsMax = batchRowsMax
@@ -52,13 +56,39 @@ public struct SettlementQueue {
     private var inFlight: [PendingOutcome] = []
     private var retryAt: Moment?
     private var failures = 0
-    /// Journaled outcomes that are not in memory, and where they begin.
-    private var spilled: (from: UInt64, count: Int)?
+    /// Journaled outcomes that are not in memory.
+    private var spilled: Spilled?
+    /// Outcomes in memory that have no place in the journal.
+    private var unjournaled = 0
+    /// What the journal could not give back. `committed` stops before the first of them, so the journal keeps them
+    /// for the recovery of the next boot.
+    private var lost = Lost()
+
+    /// A range that can be read again.
+    public struct Stretch: Sendable, Hashable {
+        public var from: UInt64
+        public var count: Int
+    }
+
+    private struct Spilled {
+        var range: Stretch
+        /// Of the first of them, in their order.
+        var holds = HoldIDRow()
+        /// All of them are in `holds`.
+        var isComplete: Bool { self.holds.count == self.range.count }
+    }
+
+    private struct Lost {
+        var first: UInt64?
+        var count = 0
+        var holds: [HoldID] = []
+        var isComplete: Bool { self.holds.count == self.count }
+    }
 
     public init(limits: Limits = Limits()) { self.limits = limits }
 
     /// Waiting and in flight, in memory or not.
-    public var backlog: Int { self.waitingCount + self.inFlight.count + (self.spilled?.count ?? 0) }
+    public var backlog: Int { self.waitingCount + self.inFlight.count + (self.spilled?.range.count ?? 0) }
 
     private var waitingCount: Int { self.waiting.count - self.head }
 
@@ -67,37 +97,97 @@ public struct SettlementQueue {
         self.inFlight.map(\.settlement) + self.waiting[self.head...].map(\.settlement)
     }
 
+    /// Outcomes that the journal has and memory does not; nil: none. They are unposted as well.
+    public var leftInJournal: Stretch? { self.spilled?.range }
+
+    /// Outcomes that the journal could not give back.
+    public var lostCount: Int { self.lost.count }
+
+    /// Everything of which the ledger is not known to have the outcome.
+    public var unfinishedHolds: UnfinishedHolds {
+        UnfinishedHolds(
+            inMemory: self.inFlight.map(\.settlement.hold)
+                + self.waiting[self.head...].map(\.settlement.hold),
+            spilled: self.spilled?.holds ?? HoldIDRow(), lost: self.lost.holds,
+            isComplete: self.lost.isComplete && self.spilled?.isComplete ?? true)
+    }
+
+    /// Whether an outcome that will be found again may be recorded without a place in the journal: what a sweep
+    /// finds while the disk is full must not fill the memory. What only the data plane knows always may.
+    public var hasRoomUnjournaled: Bool { self.unjournaled < self.limits.unjournaledMax }
+
     /// Returns whether the settler must be woken.
     public mutating func record(_ outcome: PendingOutcome, now: Moment) -> Bool {
         if let sequence = outcome.sequence {
             // Behind what is on disk only: the order of the journal is kept.
-            if let spilled = self.spilled {
-                self.spilled = (spilled.from, spilled.count + 1)
+            if self.spilled != nil || self.waitingCount >= self.limits.memoryMax {
+                self.spill(outcome.settlement.hold, sequence)
                 return false
             }
-            if self.waitingCount >= self.limits.memoryMax {
-                self.spilled = (sequence, 1)
-                return false
-            }
+        } else {
+            self.unjournaled += 1
         }
         self.waiting.append(outcome)
         if self.oldest == nil { self.oldest = now }
         return self.waitingCount == 1 || self.waitingCount == self.limits.batchRowsMax
     }
 
-    /// The answer to `.read`: outcomes in the order of the journal.
-    public mutating func refill(_ outcomes: [JournaledOutcome], now: Moment) {
-        guard let spilled = self.spilled else { preconditionFailure("refill() follows .read") }
-        precondition(outcomes.count <= spilled.count, "the journal has no more than was recorded")
-        self.waiting += outcomes.map { PendingOutcome($0.settlement, sequence: $0.sequence) }
-        if self.oldest == nil, !outcomes.isEmpty { self.oldest = now }
-        let left = spilled.count - outcomes.count
-        // A journal that has less than was recorded lost it: what it has is all there is.
-        guard left > 0, let last = outcomes.last?.sequence else {
-            self.spilled = nil
-            return
+    private mutating func spill(_ hold: HoldID, _ sequence: UInt64) {
+        var spilled = self.spilled ?? Spilled(range: Stretch(from: sequence, count: 0))
+        self.spilled = nil  // No second owner of the ids: they are not copied.
+        if spilled.isComplete, spilled.range.count < self.limits.spilledHoldsMax {
+            spilled.holds.append(hold)
         }
-        self.spilled = (last + 1, left)
+        spilled.range.count += 1
+        self.spilled = spilled
+    }
+
+    public enum RefillAction: Sendable, Hashable {
+        case refilled
+        /// So many are gone, the first with this number: it is logged, and not acknowledged.
+        case lost(Int, first: UInt64)
+    }
+
+    /// The answer to `.read`, made without the lock: meanwhile outcomes were only added.
+    ///
+    /// - Parameter page: the first `limit` outcomes from `from` on, in their order. What is missing is lost.
+    public mutating func refill(_ page: JournalPage, from: UInt64, limit: Int, now: Moment) -> RefillAction {
+        guard var spilled = self.spilled, spilled.range.from == from, limit <= spilled.range.count else {
+            preconditionFailure("refill() follows .read, once")
+        }
+        self.spilled = nil
+        let before = self.lost.count
+        var (lost, last) = (page.lost[...], from)
+        for outcome in page.outcomes {
+            while let sequence = lost.first, sequence < outcome.sequence {
+                self.lose(lost.removeFirst(), spilled.holds.popFirst())
+                last = sequence
+            }
+            let hold = outcome.settlement.hold
+            // Something else than was recorded: whatever that is, the one that was is not acknowledged.
+            if let known = spilled.holds.popFirst(), known != hold { self.lose(outcome.sequence, known) }
+            self.waiting.append(PendingOutcome(outcome.settlement, sequence: outcome.sequence))
+            last = outcome.sequence
+        }
+        for sequence in lost {
+            self.lose(sequence, spilled.holds.popFirst())
+            last = sequence
+        }
+        let read = page.outcomes.count + page.lost.count
+        precondition(read <= limit, "the journal has no more than was asked for")
+        // The journal ends before what was counted.
+        for _ in read..<limit { self.lose(last + (read == 0 ? 0 : 1), spilled.holds.popFirst()) }
+        if self.oldest == nil, self.waitingCount > 0 { self.oldest = now }
+        spilled.range = Stretch(from: last + 1, count: spilled.range.count - limit)
+        if spilled.range.count > 0 { self.spilled = spilled }
+        guard self.lost.count > before, let first = self.lost.first else { return .refilled }
+        return .lost(self.lost.count - before, first: first)
+    }
+
+    private mutating func lose(_ sequence: UInt64, _ hold: HoldID?) {
+        self.lost.first = min(self.lost.first ?? sequence, sequence)
+        self.lost.count += 1
+        if let hold, self.lost.holds.count < self.limits.spilledHoldsMax { self.lost.holds.append(hold) }
     }
 
     /// - Parameter draining: send what there is, without waiting for a fuller batch.
@@ -109,7 +199,8 @@ public struct SettlementQueue {
             return .send(self.inFlight.map(\.settlement))
         }
         if let spilled = self.spilled, self.waitingCount <= self.limits.memoryMax / 2 {
-            return .read(from: spilled.from, limit: min(spilled.count, max(1, self.limits.memoryMax / 2)))
+            let limit = min(spilled.range.count, max(1, self.limits.memoryMax / 2))
+            return .read(from: spilled.range.from, limit: limit)
         }
         guard let oldest = self.oldest else { return .idle }
         let due = oldest + self.limits.batchDelay
@@ -126,11 +217,13 @@ public struct SettlementQueue {
         return .send(self.inFlight.map(\.settlement))
     }
 
-    /// The ledger has all of the batch in flight (or keeps the refused rows in quarantine). Returns the last sequence
-    /// of the batch; nil when the journal has none of it.
+    /// The ledger has all of the batch in flight (or keeps the refused rows in quarantine). Returns the number up to
+    /// which the journal may take all for posted, once the store was told; nil when it has none of the batch.
     public mutating func committed() -> UInt64? {
         precondition(!self.inFlight.isEmpty, "committed() follows .send")
-        let through = self.inFlight.lazy.compactMap(\.sequence).max()
+        var through = self.inFlight.lazy.compactMap(\.sequence).max()
+        if let reached = through, let lost = self.lost.first, reached >= lost { through = lost - 1 }
+        self.unjournaled -= self.inFlight.count { $0.sequence == nil }
         self.inFlight = []
         self.failures = 0
         return through

@@ -22,9 +22,11 @@ public struct JournalRecoveryScan: Sendable {
 
     /// Boots that ended and were not recovered. Deletes marked ones that are old enough.
     ///
-    /// - Parameter known: boots that need no look, such as our own and those that were refused before.
+    /// - Parameters:
+    ///   - known: boots that need no look, such as our own and those that were refused before.
+    ///   - nowMilliseconds: wall clock, since 1970; nil: it is not trusted, and nothing is deleted.
     public func scan(
-        except known: Set<BootID>, nowMilliseconds: Int64
+        except known: Set<BootID>, nowMilliseconds: Int64?
     ) throws(JournalFileFailure) -> Findings {
         var findings = Findings()
         for boot in try JournalDirectory.boots(root: self.root) where !known.contains(boot) {
@@ -58,12 +60,12 @@ public struct JournalRecoveryScan: Sendable {
         return try EndedBoot(directory, mode: .salvage, isRecovered: false)
     }
 
-    private func recover(_ boot: BootID, _ now: Int64) throws(EndedBootFailure) -> EndedBoot? {
+    private func recover(_ boot: BootID, _ now: Int64?) throws(EndedBootFailure) -> EndedBoot? {
         guard let directory = try self.adopt(boot) else { return nil }
         guard let recoveredAt = directory.recoveredAtMilliseconds() else {
             return try EndedBoot(directory, mode: .strict, isRecovered: false)
         }
-        guard now - recoveredAt >= self.retentionMilliseconds else { return nil }
+        guard let now, now - recoveredAt >= self.retentionMilliseconds else { return nil }
         do { try directory.delete() } catch { throw .file(error) }
         return nil
     }

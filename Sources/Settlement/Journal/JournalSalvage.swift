@@ -103,7 +103,7 @@ private struct SalvageCopy {
         try JournalDirectory.createUnlocked(path)
         self.journal = Journal(
             boot: boot, limits: .init(unreservedOutcomes: 1, acknowledgements: 1),
-            nowMilliseconds: nowMilliseconds)
+            nowMilliseconds: nowMilliseconds, steadyMilliseconds: 0)
         self.path = path
         self.segmentBytes = max(segmentBytes ?? 0, JournalFormat.segmentBytesMin)
         self.calls = calls

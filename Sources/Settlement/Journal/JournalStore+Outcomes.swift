@@ -11,8 +11,7 @@ extension JournalStore: OutcomeJournal {
                 output: progress.outputTokens, charge: progress.charge, shadow: progress.charge.amount))
     }
 
-    public func outcomes(from sequence: UInt64, limit: Int) -> [JournaledOutcome] {
-        var reading = self.outcomes(from: sequence)
-        return reading.next(limit: limit)
+    public func backlog(from sequence: UInt64, limit: Int) -> JournalPage {
+        self.state.withLock { $0.journal.backlog(from: sequence, limit: limit) }.read()
     }
 }

@@ -46,6 +46,7 @@ public final class JournalStore: Sendable {
     let calls: JournalCalls
     let logger: Logger
     let nowMilliseconds: @Sendable () -> Int64
+    let steadyMilliseconds: @Sendable () -> Int64
     let state: Mutex<State>
     let alarm = SyncAlarm()
     let syncs = Atomic(0)
@@ -54,18 +55,23 @@ public final class JournalStore: Sendable {
 
     /// Makes the boot's directory and its first two segments. Blocks; throws when the disk has no room for them.
     ///
-    /// - Parameter nowMilliseconds: wall clock, since 1970.
+    /// - Parameters:
+    ///   - nowMilliseconds: wall clock, since 1970.
+    ///   - steadyMilliseconds: a clock that is never set; the age of segments is counted by it.
     public init(
         root: String, boot: BootID, settings: Settings = Settings(), calls: JournalCalls = JournalCalls(),
-        logger: Logger, nowMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.wallClock
+        logger: Logger, nowMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.wallClock,
+        steadyMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.steadyClock
     ) throws(JournalFileFailure) {
         self.settings = settings
         self.directory = try JournalDirectory.create(root: root, boot: boot)
         self.calls = calls
         self.logger = logger
         self.nowMilliseconds = nowMilliseconds
+        self.steadyMilliseconds = steadyMilliseconds
         var journal = Journal<MappedSegment>(
-            boot: boot, limits: settings.limits, nowMilliseconds: nowMilliseconds())
+            boot: boot, limits: settings.limits, nowMilliseconds: nowMilliseconds(),
+            steadyMilliseconds: steadyMilliseconds())
         for _ in 0..<2 {
             journal.add(
                 spare: try MappedSegment.create(
@@ -79,6 +85,13 @@ public final class JournalStore: Sendable {
     @Sendable public static func wallClock() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
+        return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000
+    }
+
+    /// CLOCK_MONOTONIC.
+    @Sendable public static func steadyClock() -> Int64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
         return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000
     }
 
@@ -132,8 +145,8 @@ public final class JournalStore: Sendable {
         self.alarm.ring()
     }
 
-    /// Outcomes from this sequence on, as of now; reading them happens outside the lock, and may wait for the
-    /// disk. To go on, ask from the last sequence + 1.
+    /// All retained outcomes from this sequence on, as of now, for a new ledger generation; reading them happens
+    /// outside the lock, and may wait for the disk.
     public func outcomes(from sequence: UInt64) -> JournalReading<MappedSegment> {
         self.state.withLock { $0.journal.outcomes(from: sequence) }
     }

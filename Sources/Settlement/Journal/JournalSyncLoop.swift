@@ -5,8 +5,9 @@ import MoneyPath
 struct JournalSyncLoop {
     private let store: JournalStore
     private var spareRetryAt: Int64 = 0
-    private var retireAt: Int64 = 0
     private var noteAt: Int64 = 0
+    /// On the steady clock of the store.
+    private var retireAt = Int64.min
     /// All segments up to this one are closed.
     private var restedThrough: UInt64 = 0
 
@@ -30,16 +31,16 @@ struct JournalSyncLoop {
 
     /// Returns whether that was the last one.
     private mutating func turn() -> Bool {
-        let now = self.store.nowMilliseconds()
+        let (now, steady) = (self.store.nowMilliseconds(), self.store.steadyMilliseconds())
         let ended = self.store.state.withLock { state in
-            state.journal.tick(nowMilliseconds: now)
+            state.journal.tick(nowMilliseconds: now, steadyMilliseconds: steady)
             return state.ended
         }
         self.synchronize()
         self.noteDurable()
         self.rest()
         self.prepareSpare()
-        self.retire(now)
+        self.retire(steady)
         guard let ended else { return false }
         // Records that came in during the last sync.
         self.synchronize()
@@ -65,7 +66,7 @@ struct JournalSyncLoop {
 
     /// The note itself reaches the disk with the next records; until then the one before it counts.
     private mutating func noteDurable() {
-        let now = Self.monotonicMilliseconds()
+        let now = self.store.steadyMilliseconds()
         guard now >= self.noteAt else { return }
         self.noteAt = now + Self.noteEveryMilliseconds
         self.store.state.withLock { $0.journal.noteDurable() }
@@ -110,7 +111,7 @@ struct JournalSyncLoop {
 
     private mutating func prepareSpare() {
         let wanted = self.store.state.withLock { $0.journal.wantsSpare ? $0.journal.nextSpareID : nil }
-        guard let id = wanted, Self.monotonicMilliseconds() >= self.spareRetryAt else { return }
+        guard let id = wanted, JournalStore.steadyClock() >= self.spareRetryAt else { return }
         do {
             let spare = try MappedSegment.create(
                 id: id, bytes: self.store.settings.segmentBytes, in: self.store.directory.path,
@@ -126,7 +127,7 @@ struct JournalSyncLoop {
     }
 
     private mutating func spareFailed(_ failure: JournalFileFailure) {
-        self.spareRetryAt = Self.monotonicMilliseconds() + Int64(self.store.settings.spareRetryMilliseconds)
+        self.spareRetryAt = JournalStore.steadyClock() + Int64(self.store.settings.spareRetryMilliseconds)
         self.store.spareFailures.wrappingAdd(1, ordering: .relaxed)
         let isFirst = self.store.state.withLock { state in
             defer { state.journal.spareFailed() }
@@ -137,10 +138,10 @@ struct JournalSyncLoop {
     }
 
     /// Deletes oldest first and stops at the first that cannot be: a gap would look like a loss.
-    private mutating func retire(_ now: Int64) {
-        guard now >= self.retireAt else { return }
-        self.retireAt = now + Self.retireEveryMilliseconds
-        let ids = self.store.state.withLock { $0.journal.retirable(nowMilliseconds: now) }
+    private mutating func retire(_ steady: Int64) {
+        guard steady >= self.retireAt else { return }
+        self.retireAt = steady + Self.retireEveryMilliseconds
+        let ids = self.store.state.withLock { $0.journal.retirable(steadyMilliseconds: steady) }
         for id in ids {
             do { try self.store.directory.delete(segment: id) } catch {
                 self.store.logger.warning("journal segment not deleted", metadata: ["error": "\(error)"])
@@ -148,11 +149,5 @@ struct JournalSyncLoop {
             }
             self.store.state.withLock { $0.journal.retired(id) }
         }
-    }
-
-    private static func monotonicMilliseconds() -> Int64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000
     }
 }

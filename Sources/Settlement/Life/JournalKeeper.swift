@@ -22,18 +22,25 @@ public final class JournalKeeper: Sendable {
     private let settler: Settler
     private let logger: Logger
     private let state = Mutex(State())
+    private let trustedMilliseconds: @Sendable () -> Int64?
     private let generationFile: String
     private let generations: AsyncStream<Int64>
     private let noteGeneration: AsyncStream<Int64>.Continuation
     private static let scanEvery: UInt64 = 30_000_000_000
     private static let batchRows = 500
 
-    public init(journal: JournalStore, root: String, settler: Settler, logger: Logger) {
+    /// - Parameter trustedMilliseconds: since 1970, by a clock that was compared with another one; nil: there is none
+    ///   now, and no journal is too old to be kept.
+    public init(
+        journal: JournalStore, root: String, settler: Settler,
+        trustedMilliseconds: @escaping @Sendable () -> Int64?, logger: Logger
+    ) {
         self.journal = journal
         self.scan = JournalRecoveryScan(
             root: root, retentionMilliseconds: journal.settings.limits.retentionMilliseconds)
         self.settler = settler
         self.logger = logger
+        self.trustedMilliseconds = trustedMilliseconds
         self.generationFile = root + "/generation"
         (self.generations, self.noteGeneration) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -61,7 +68,7 @@ public final class JournalKeeper: Sendable {
         let findings: JournalRecoveryScan.Findings
         do {
             findings = try self.scan.scan(
-                except: known.union([self.journal.boot]), nowMilliseconds: JournalStore.wallClock())
+                except: known.union([self.journal.boot]), nowMilliseconds: self.trustedMilliseconds())
         } catch {
             return self.logger.error("journals of ended boots not read", metadata: ["error": "\(error)"])
         }

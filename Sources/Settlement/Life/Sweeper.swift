@@ -76,11 +76,8 @@ public final class Sweeper: Sendable {
         var cursor: String?
         repeat {
             let page = try await self.parts.holds.accounts(from: cursor)
-            // Read after the accounts were listed: an exchange is in its table before its PLACE is sent (F7).
-            let ids = page.accounts.flatMap { $0.holds.map(\.hold) + $0.captures.map(\.hold) }
-            var known = self.parts.settler.unfinished()
-            if !ids.isEmpty { known.formUnion(await self.parts.holds.known(among: ids)) }
             try await self.compare(page.accounts, &figures)
+            let known = await self.known(in: page.accounts)
             for account in page.accounts {
                 guard !Task.isCancelled else { return }
                 await self.sweepAlone(account, known, &figures)
@@ -103,6 +100,16 @@ public final class Sweeper: Sendable {
                 "an account could not be swept",
                 metadata: ["account": "\(account.account)", "error": "\(error)"])
         }
+    }
+
+    /// Holds of these accounts that something here will end.
+    private func known(in accounts: [StoredAccount]) async -> Set<HoldID> {
+        let ids = accounts.flatMap { $0.holds.map(\.hold) + $0.captures.map(\.hold) }
+        guard !ids.isEmpty else { return [] }
+        // Read after the accounts were listed: an exchange is in its table before its PLACE is sent (F7). And in the
+        // order in which an outcome goes, from its table to the settler.
+        let running = await self.parts.holds.known(among: ids)
+        return running.union(self.parts.settler.unfinished(among: Set(ids)))
     }
 
     private func sweep(
@@ -133,7 +140,7 @@ public final class Sweeper: Sendable {
         guard isNews else { return }
         figures.recorded += 1
         self.log("sweep settles what its owner left", settlement.hold, settlement.account)
-        self.parts.settler.recordUnreserved(settlement)
+        self.parts.settler.adopt(settlement)
     }
 
     private func forgetOld() {
@@ -206,7 +213,7 @@ public final class Sweeper: Sendable {
         guard !boots.isEmpty else { return }
         for void in try await self.parts.ledger.voids(of: boots, notIn: opened) {
             self.log("a reaper's estimate is taken back: the request was never sent", void.hold, void.account)
-            self.parts.settler.recordUnreserved(void)
+            self.parts.settler.adopt(void)
         }
     }
 

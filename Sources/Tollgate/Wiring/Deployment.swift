@@ -79,7 +79,7 @@ final class Deployment: Sendable {
             clock: self.clock)
         self.moneyPath = MoneyPathParts(
             boot: self.boot, settings: settings, journal: journal, settler: self.settler, holds: self.holds,
-            reading: self.ledger, sweep: sweep, logger: logger)
+            reading: self.ledger, sweep: sweep, clock: self.clock, logger: logger)
         try await self.moneyPath.begin()
         self.heldReader = try RedisAccountReader(
             url: configuration.redisURL.value, group: self.group, logger: logger)

@@ -2,6 +2,7 @@ import Logging
 import Metering
 import MoneyPath
 import PostgresLedger
+import Proxy
 import RedisHolds
 import Settlement
 
@@ -17,10 +18,11 @@ struct MoneyPathParts: Sendable {
     /// - Parameter journal: opened already, since nothing is admitted without it.
     init(
         boot: BootID, settings: MoneyPathSettings, journal: JournalStore, settler: Settler, holds: RedisHolds,
-        reading: PostgresLedger, sweep: LedgerSweep, logger: Logger
+        reading: PostgresLedger, sweep: LedgerSweep, clock: LedgerClock, logger: Logger
     ) {
         let keeper = JournalKeeper(
-            journal: journal, root: settings.journalDirectory, settler: settler, logger: logger)
+            journal: journal, root: settings.journalDirectory, settler: settler,
+            trustedMilliseconds: { clock.trustedMilliseconds() }, logger: logger)
         let life = InstanceLife(ledger: sweep, settings: settings.life, logger: logger) { beat, living in
             // Boots whose journal is ours now are dead, whatever their last heartbeat was.
             holds.live(living.subtracting(keeper.recoveredBoots.boots))
