@@ -98,13 +98,18 @@ public final class RedisHolds: MetricSource, Sendable {
 
     public func samples() -> [MetricSample] { self.shared.counters.samples() }
 
-    /// Closes everything, after one moment (`shutdownGrace`) for the last acknowledgements of all sessions. Holds
-    /// that are still open stay in Redis.
-    public func shutdown() async {
+    /// Closes the sessions, after one moment (`shutdownGrace`) for their last acknowledgements: what those say is
+    /// recorded when this returns. Holds that are still open stay in Redis. The poster goes on.
+    public func endSessions() async {
         let ends = self.sessions.all.map { session in
             session.loop.flatSubmit { session.shutdown() }
         }
         for end in ends { try? await end.get() }
+    }
+
+    /// Closes everything: the sessions, if they are not, then what posts and sweeps.
+    public func shutdown() async {
+        await self.endSessions()
         let (poster, sweeping) = (self.poster, self.sweep.run)
         try? await poster.loop.submit {
             poster.stop()

@@ -46,7 +46,8 @@ final class JournalDisk: Sendable {
         _ boot: Int, _ mode: JournalStore.SyncMode = .group,
         segmentBytes: Int = JournalFormat.segmentBytesMin,
         now: @escaping @Sendable () -> Int64 = { 1_000_000 },
-        steady: @escaping @Sendable () -> Int64 = { 1_000_000 }
+        steady: @escaping @Sendable () -> Int64 = { 1_000_000 },
+        isClockTrusted: @escaping @Sendable () -> Bool = { true }
     ) throws -> JournalStore {
         var settings = JournalStore.Settings()
         settings.syncMode = mode
@@ -57,10 +58,18 @@ final class JournalDisk: Sendable {
         return try JournalStore(
             root: self.root, boot: Self.boot(boot), settings: settings, calls: self.calls,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, nowMilliseconds: now,
-            steadyMilliseconds: steady)
+            steadyMilliseconds: steady,
+            isClockTrusted: isClockTrusted)
     }
 
     static func boot(_ number: Int) -> BootID { BootID(high: 0x0193_0000_0000_7b00, low: UInt64(number)) }
+
+    func path(_ boot: Int) -> String { "\(self.root)/\(Self.boot(boot))" }
+
+    /// The thread of an ended store lets go of the lock when it ends.
+    func waitUntilFree(_ boot: Int) async throws {
+        while try JournalDirectory.adopt(root: self.root, boot: Self.boot(boot)) == nil { await Task.yield() }
+    }
 
     /// What the files say now, whether or not the process that wrote them lives.
     func read(_ boot: Int, _ mode: JournalRecoveryMode = .strict) throws -> RecoveredBoot<MappedSegment> {

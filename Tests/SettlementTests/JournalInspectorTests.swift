@@ -138,7 +138,7 @@ import Testing
     }
 
     private static func adoptable(_ disk: JournalDisk) throws -> JournalRecoveryScan.Findings {
-        try JournalRecoveryScan(root: disk.root).scan(except: [], nowMilliseconds: 1_000_000)
+        try JournalRecoveryScan(root: disk.root).scan(except: [])
     }
 
     @Test func whatIsValidIsTakenOverByTheNextStart() async throws {

@@ -21,7 +21,7 @@ private let childRoot = getenv("TOLLGATE_JOURNAL_CHILD").map { String(cString: $
         #expect(status & 0x7f == SIGKILL)
         let promised = try Self.numbers(in: "\(disk.root)/promised")
         #expect(promised.count > 500)
-        let findings = try JournalRecoveryScan(root: disk.root).scan(except: [], nowMilliseconds: 0)
+        let findings = try JournalRecoveryScan(root: disk.root).scan(except: [])
         let ended = try #require(findings.ended.first)
         let found = Set(ended.recovered.waiting.map(\.hold.low))
         #expect(promised.isSubset(of: found))

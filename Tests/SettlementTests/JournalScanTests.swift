@@ -19,13 +19,13 @@ import Testing
 
     /// The thread of an ended store lets go of the lock when it ends.
     private static func scan(
-        _ disk: JournalDisk, except: Int = 2, now: Int64? = 1_000_000
+        _ disk: JournalDisk, except: Int = 2
     ) async throws -> JournalRecoveryScan.Findings {
         while try JournalDirectory.adopt(root: disk.root, boot: JournalDisk.boot(1)) == nil {
             await Task.yield()
         }
         return try JournalRecoveryScan(root: disk.root)
-            .scan(except: [JournalDisk.boot(except)], nowMilliseconds: now)
+            .scan(except: [JournalDisk.boot(except)])
     }
 
     /// A rolling restart must not make orphans of what still runs (C8).
@@ -33,7 +33,7 @@ import Testing
         let disk = JournalDisk()
         let store = try disk.store(1)
         #expect(try JournalDirectory.adopt(root: disk.root, boot: JournalDisk.boot(1)) == nil)
-        let findings = try JournalRecoveryScan(root: disk.root).scan(except: [], nowMilliseconds: 0)
+        let findings = try JournalRecoveryScan(root: disk.root).scan(except: [])
         #expect(findings.ended.isEmpty && findings.refused.isEmpty)
         await store.stop()
     }
@@ -55,16 +55,16 @@ import Testing
         do {
             let ended = try #require(try await Self.scan(disk).ended.first)
             #expect(ended.boot == JournalDisk.boot(1))
-            let action = ended.handOver(
-                to: ours,
-                take: { settlement in
-                    posted.append(settlement)
-                    return ours.end(settlement, reserved: false)
-                }, marked: { mark.yield($0) })
-            guard case .copied(2, _) = action else {
+            var handOver = ended.handOver()
+            let action = handOver.proceed { settlement in
+                posted.append(settlement)
+                return ours.end(settlement, reserved: false)
+            }
+            guard case .copied(2, let last) = action else {
                 Issue.record("\(action)")
                 return
             }
+            ended.mark(whenDurable: last, in: ours) { mark.yield($0) }
             #expect(await marks.first { _ in true } == .some(nil))
         }
         #expect(posted.map(\.authority) == [.owner, .recovery])
@@ -72,22 +72,20 @@ import Testing
 
         // Marked: nothing waits any more, but a new ledger generation can have it again.
         #expect(try await Self.scan(disk).ended.isEmpty)
-        var retained: [HoldID] = []
-        var opened: Set<HoldID> = []
-        try JournalRecoveryScan(root: disk.root)
-            .visitRecovered(except: [JournalDisk.boot(2)]) { boot in
-                var reading = boot.recovered.retained()
-                retained += reading.next(limit: 9).map(\.settlement.hold)
-                opened.formUnion(boot.recovered.openedHolds)
-                #expect(boot.recovered.waiting.isEmpty && boot.recovered.orphans.isEmpty)
-            }
-        #expect(retained == [JournalDisk.settlement(1).hold])
-        #expect(opened == Set([1, 2].map { JournalDisk.settlement($0).hold }))
+        do {
+            let boot = try #require(try JournalRecoveryScan(root: disk.root).openMarked(JournalDisk.boot(1)))
+            var reading = boot.recovered.retained()
+            #expect(reading.next(limit: 9).map(\.settlement.hold) == [JournalDisk.settlement(1).hold])
+            #expect(boot.recovered.openedHolds == Set([1, 2].map { JournalDisk.settlement($0).hold }))
+            #expect(boot.recovered.waiting.isEmpty && boot.recovered.orphans.isEmpty)
+        }
 
-        // After the retention it goes, if the clock that says so is trusted.
-        _ = try await Self.scan(disk, now: nil)
+        // After the retention it goes, if somebody knows what time it is.
+        let scan = JournalRecoveryScan(root: disk.root)
+        #expect(scan.clean(nowMilliseconds: nil).isEmpty)
+        #expect(scan.clean(nowMilliseconds: 1_000_000 + 72 * Self.hour - 1).isEmpty)
         #expect(try JournalDirectory.boots(root: disk.root).count == 2)
-        _ = try await Self.scan(disk, now: 1_000_000 + 72 * Self.hour)
+        #expect(scan.clean(nowMilliseconds: 1_000_000 + 72 * Self.hour).isEmpty)
         #expect(try JournalDirectory.boots(root: disk.root) == [JournalDisk.boot(2)])
         await ours.stop()
     }

@@ -130,6 +130,43 @@ import Testing
         await store.stop()
     }
 
+    /// Records that are on no disk and in no other segment yet: others should be sent elsewhere.
+    @Test func aSegmentThatFailedAndWaitsForRoomIsNotReady() async throws {
+        let disk = JournalDisk()
+        let store = try disk.store(1)
+        #expect(store.isReady)
+        store.state.withLock { $0.journal.failedCount = 1 }
+        #expect(!store.isReady)
+        store.state.withLock { $0.journal.failedCount = 0 }
+        await store.stop()
+    }
+
+    /// A clock that is a year ahead must not cost three days of outcomes.
+    @Test func nothingIsDeletedByAClockThatNobodyTrusts() async throws {
+        let disk = JournalDisk()
+        let (clock, isTrusted) = (ManualClock(), ManualClock())
+        isTrusted.now.store(0, ordering: .sequentiallyConsistent)
+        let store = try disk.store(
+            1, now: { clock.now.load(ordering: .sequentiallyConsistent) },
+            isClockTrusted: { isTrusted.now.load(ordering: .sequentiallyConsistent) == 1 })
+        var last: UInt64 = 0
+        for number in 1...50 {
+            while true {
+                if let sequence = store.exchange(number) {
+                    last = sequence
+                    break
+                }
+                await Task.yield()
+            }
+        }
+        store.acknowledge(through: last)
+        clock.now.add(73 * 3_600_000, ordering: .sequentiallyConsistent)
+        for _ in 0..<5 { await store.durable(try #require(store.exchange(1_000))) }
+        #expect(JournalDisk.names(store.directory.path).contains("0000000000000001.seg"))
+        #expect(store.state.withLock { $0.journal.now } == 1_000_000)
+        await store.stop()
+    }
+
     @Test func aFullDiskStopsAdmissionUntilThereIsSpace() async throws {
         let disk = JournalDisk()
         let store = try disk.store(1)

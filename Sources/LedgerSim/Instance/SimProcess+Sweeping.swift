@@ -16,11 +16,13 @@ extension SimProcess {
                 self.world.fail("the journal of \(boot) cannot be recovered: \(error)")
                 return
             }
-            self.recovered[boot] = ended.openedHolds
+            self.recovered[boot] = ended.unpostedHolds
+            self.recoveredOpens[boot] = ended.openedHolds
             guard !disk.recovered.contains(boot), !self.handedOver.contains(where: { $0.boot == boot }) else {
                 continue
             }
-            guard case .copied(_, let through) = ended.handOver({ self.record($0, reserved: false) }) else {
+            var handOver = ended.handOver()
+            guard case .copied(_, let through) = handOver.proceed({ self.record($0, reserved: false) }) else {
                 self.after(.seconds(1)) { self.recoverDirectories() }
                 return
             }
@@ -41,7 +43,7 @@ extension SimProcess {
     private func voidUnopened() {
         guard self.world.has(.voidUnopened), !self.recovered.isEmpty else { return }
         let boots = Set(self.recovered.keys)
-        let opened = self.recovered.values.reduce(into: Set<HoldID>()) { $0.formUnion($1) }
+        let opened = self.recoveredOpens.values.reduce(into: Set<HoldID>()) { $0.formUnion($1) }
         self.world.ledger.ask(self, { $0.model.standingEstimates(of: boots, notIn: opened) }) { result in
             for estimate in (try? result.get()) ?? [] {
                 self.record(

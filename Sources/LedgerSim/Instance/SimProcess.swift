@@ -33,6 +33,8 @@ final class SimProcess {
     var recovered: [BootID: Set<HoldID>] = [:]
     /// Boots whose outcomes were copied into our journal, up to there.
     var handedOver: [(boot: BootID, through: UInt64)] = []
+    /// Every hold with an OPEN, by recovered boot: asked for F8 only.
+    var recoveredOpens: [BootID: Set<HoldID>] = [:]
     var exchanges: [HoldID: SimExchange] = [:]
     var recapturing: (epoch: String, left: Int)?
 

@@ -11,6 +11,10 @@ extension Journal {
         return self.usableBytes < self.reservedBytes + self.limits.reserveBytes + segment
     }
 
+    /// Whether outcomes of an ended boot may be copied here: not from the last segment beyond all promises, which is for
+    /// admission. When this is false, `wantsSpare` is true.
+    public var hasRoomForTakeOver: Bool { !self.wantsSpare }
+
     public var nextSpareID: UInt64 { self.nextSegmentID + UInt64(self.spares.count) }
 
     public mutating func add(spare: Segment) {
@@ -26,6 +30,15 @@ extension Journal {
 
     /// The disk is full or broken: try again in a while. Admission ends when the prepared bytes do.
     public mutating func spareFailed() { self.isSpareMissing = true }
+
+    /// Nothing will be written any more: gives up the spares, which hold nothing. Returns their ids, to be deleted.
+    public mutating func removeSpares() -> [UInt64] {
+        defer {
+            self.spares = []
+            self.spareUsableBytes = 0
+        }
+        return self.spares.map(\.id)
+    }
 
     // MARK: Figures
 

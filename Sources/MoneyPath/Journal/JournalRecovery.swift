@@ -15,7 +15,7 @@ extension RecoveredBoot {
         self.init(boot: boot)
         self.watermark = pass.watermark
         self.lastSequence = pass.lastSequence
-        self.openedHolds = pass.openedHolds
+        self.unpostedHolds = pass.unpostedHolds
         self.tornTail = verdict.tornTail
         self.skipped = verdict.damage
         self.holes = verdict.holes
@@ -96,7 +96,9 @@ struct RecoveryPass<Segment: JournalSegment> {
     let boot: BootID
     var found: [Found] = []
     var open: [HoldID: Opened] = [:]
-    var openedHolds: Set<HoldID> = []
+    /// Outcomes above the watermark, and some below it that were not dropped yet.
+    private var ends: [(sequence: UInt64, hold: HoldID)] = []
+    private var endsToDropAt = 4_096
     var watermark: UInt64 = 0
     /// What ABANDONs say: segments that were written again, with the watermark of that time.
     var abandonments: [(segment: UInt64, watermark: UInt64, sequence: UInt64)] = []
@@ -147,24 +149,39 @@ struct RecoveryPass<Segment: JournalSegment> {
             switch record.type {
             case .open:
                 let hold = record.hold(bytes)
-                self.openedHolds.insert(hold)
                 self.open[hold] = Opened(segment: segment, record: record)
             case .progress:
-                // Its OPEN may be lost; that there was one is proved.
-                self.openedHolds.insert(record.hold(bytes))
                 if let progress = record.progress(bytes) {
                     self.open[record.hold(bytes)]?.progress = progress
                 } else {
                     let place = JournalPlace(segment: segment.id, offset: record.offset)
                     self.undecodable = self.undecodable ?? place
                 }
-            case .outcome: self.open[record.hold(bytes)] = nil
+            case .outcome:
+                let hold = record.hold(bytes)
+                self.open[hold] = nil
+                self.ends.append((record.sequence, hold))
+                self.dropPostedEnds()
             case .acknowledgement: self.watermark = max(self.watermark, record.word(0, bytes))
             case .abandonment:
                 self.abandonments.append((record.word(0, bytes), record.word(1, bytes), record.sequence))
             case .durable: self.durable = max(self.durable ?? 0, record.word(0, bytes))
             }
         }
+    }
+
+    var unpostedHolds: Set<HoldID> {
+        self.ends.reduce(into: Set(self.open.keys)) { holds, end in
+            if end.sequence > self.watermark { holds.insert(end.hold) }
+        }
+    }
+
+    /// Now and then, so that memory is a matter of the backlog, not of the retention.
+    private mutating func dropPostedEnds() {
+        guard self.ends.count >= self.endsToDropAt else { return }
+        let watermark = self.watermark
+        self.ends.removeAll { $0.sequence <= watermark }
+        self.endsToDropAt = max(4_096, 2 * self.ends.count)
     }
 
     func parts() -> [JournalReading<Segment>.Part] {

@@ -9,8 +9,9 @@ public struct RecoveredBoot<Segment: JournalSegment> {
     public var lastSequence: UInt64 = 0
     /// Exchanges without an end, settled from their last PROGRESS: authority 1.
     public var orphans: [Settlement] = []
-    /// Every hold that has an OPEN (rule F8).
-    public var openedHolds: Set<HoldID> = []
+    /// Holds with an OPEN without an acknowledged end: those that the ledger may not have yet. All others with an OPEN
+    /// have a row of authority 1 or 2.
+    public var unpostedHolds: Set<HoldID> = []
     /// Where the last segment ends in a record that was not written whole.
     public var tornTail: JournalPlace?
     /// What a salvage went past; empty otherwise.
@@ -29,7 +30,7 @@ public struct RecoveredBoot<Segment: JournalSegment> {
         JournalReading(self.parts, from: self.watermark + 1)
     }
 
-    /// Everything was posted or copied elsewhere: only `retained` and `openedHolds` still count.
+    /// Everything was posted or copied elsewhere: only `retained`, `unpostedHolds` and OPENs still count.
     public mutating func forgetUnacknowledged() {
         self.watermark = self.lastSequence
         self.orphans = []
@@ -40,33 +41,41 @@ public struct RecoveredBoot<Segment: JournalSegment> {
 }
 
 extension RecoveredBoot {
-    public enum HandOver: Sendable, Hashable {
-        /// So many outcomes are in the other journal; when that is on disk up to `through`, this boot needs no recovery.
-        case copied(Int, through: UInt64)
-        /// The other journal is full after so many. Again later, from the beginning: posting one twice is harmless. Until
-        /// then this journal is the only one that has the rest.
-        case noRoom(after: Int)
+    /// Everything that is to be posted, for another journal.
+    public func handOver() -> JournalHandOver<Segment> { JournalHandOver(self) }
+
+    /// Nothing was skipped, and there are no holes: what is not here never was, so a hold without OPEN never went upstream (rule F8).
+    public var isComplete: Bool { self.skipped.isEmpty && self.holes.isEmpty }
+
+    /// Every hold that has an OPEN (rule F8). Reads the whole journal each time: three days of ids are no set to keep.
+    public var openedHolds: Set<HoldID> {
+        var holds: Set<HoldID> = []
+        self.forEachOpened { holds.insert($0) }
+        return holds
     }
 
-    /// Hands over everything that is to be posted.
-    ///
-    /// - Parameter take: puts an outcome into the other journal and has it settled; returns its place there, nil: no
-    ///   room.
-    public func handOver(_ take: (Settlement) -> UInt64?) -> HandOver {
-        var reading = self.unacknowledged()
-        var (copied, last) = (0, UInt64(0))
-        func copy(_ settlement: Settlement) -> Bool {
-            guard let sequence = take(settlement) else { return false }
-            (copied, last) = (copied + 1, sequence)
-            return true
+    /// Those of these holds that have an OPEN. Reads the whole journal.
+    public func opened(among asked: Set<HoldID>) -> Set<HoldID> {
+        var holds: Set<HoldID> = []
+        self.forEachOpened { if asked.contains($0) { holds.insert($0) } }
+        return holds
+    }
+
+    private func forEachOpened(_ body: (HoldID) -> Void) {
+        for part in self.parts {
+            var walker = RecordWalker(
+                part.segment, seed: part.seed, limit: part.limit, firstSequence: part.firstSequence,
+                orLater: part.orLater)
+            reading: while true {
+                switch walker.next() {
+                // Where an OPEN is damaged, a PROGRESS proves it.
+                case .record(let record) where record.type == .open || record.type == .progress:
+                    body(part.segment.withBytes(0..<part.limit) { record.hold($0) })
+                case .record, .gap: continue
+                case .end: break reading
+                }
+            }
         }
-        while true {
-            let page = reading.next(limit: 1_000)
-            if page.isEmpty { break }
-            for outcome in page where !copy(outcome.settlement) { return .noRoom(after: copied) }
-        }
-        for orphan in self.orphans where !copy(orphan) { return .noRoom(after: copied) }
-        return .copied(copied, through: last)
     }
 }
 

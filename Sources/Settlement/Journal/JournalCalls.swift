@@ -9,15 +9,19 @@ public struct JournalCalls: Sendable {
     public var synchronize: @Sendable (Int32) -> Int32
     /// Whether the file can be mapped: asked before `mmap`.
     public var map: @Sendable (Int32) -> Int32
+    /// Kind of the file system at a path, such as `ext4`; nil: not known.
+    public var fileSystem: @Sendable (String) -> String?
 
     public init(
         allocate: @escaping @Sendable (Int32, Int) -> Int32 = Self.allocateBlocks,
         synchronize: @escaping @Sendable (Int32) -> Int32 = Self.synchronizeData,
-        map: @escaping @Sendable (Int32) -> Int32 = { _ in 0 }
+        map: @escaping @Sendable (Int32) -> Int32 = { _ in 0 },
+        fileSystem: @escaping @Sendable (String) -> String? = JournalFileSystem.kind(at:)
     ) {
         self.allocate = allocate
         self.synchronize = synchronize
         self.map = map
+        self.fileSystem = fileSystem
     }
 
     @Sendable public static func allocateBlocks(_ descriptor: Int32, _ bytes: Int) -> Int32 {
@@ -48,6 +52,7 @@ public struct JournalFileFailure: Error, Sendable, Hashable, CustomStringConvert
         case synchronize = "synchronize"
         case read = "read"
         case delete = "delete"
+        case networkFileSystem = "trust the locks of a network file system at"
     }
 
     public var step: Step
@@ -62,7 +67,9 @@ public struct JournalFileFailure: Error, Sendable, Hashable, CustomStringConvert
     }
 
     public var description: String {
-        "journal: cannot \(self.step.rawValue) \(self.path): \(String(cString: strerror(self.code)))"
+        let what = "journal: cannot \(self.step.rawValue) \(self.path): "
+        if self.step == .networkFileSystem { return what + "JOURNAL_DIR must be on a disk of this host" }
+        return what + String(cString: strerror(self.code))
     }
 }
 

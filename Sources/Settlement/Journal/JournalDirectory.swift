@@ -7,6 +7,7 @@ import MoneyPath
 ///     lock        held by `flock` for the life of the process
 ///     <id>.seg    segments, by hexadecimal id
 ///     recovered   there when somebody copied what was to be posted; its time counts the retention
+///     generation  of the ledger to which all of it was posted; missing: none
 public final class JournalDirectory: Sendable {
     public let root: String
     public let boot: BootID
@@ -17,30 +18,11 @@ public final class JournalDirectory: Sendable {
     static let lockName = "lock"
     static let recoveredName = "recovered"
 
-    private init(root: String, boot: BootID, lock: JournalDescriptor) {
+    init(root: String, boot: BootID, lock: JournalDescriptor) {
         self.root = root
         self.boot = boot
         self.path = "\(root)/\(boot)"
         self.lock = lock
-    }
-
-    /// Makes the directory of this boot and locks it. Under its name it is never seen without the lock, so nobody
-    /// takes it for dead.
-    public static func create(root: String, boot: BootID) throws(JournalFileFailure) -> JournalDirectory {
-        try Self.makeDirectories(root)
-        try JournalDescriptor.synchronizeDirectory("\(root)/..")
-        let unfinished = "\(root)/\(boot).new"
-        guard mkdir(unfinished, 0o700) == 0 || errno == EEXIST else {
-            throw JournalFileFailure(.directory, unfinished, code: errno)
-        }
-        let lock = try JournalDescriptor.open("\(unfinished)/\(Self.lockName)", O_RDWR | O_CREAT)
-        try Self.acquire(lock, unfinished)
-        try JournalDescriptor.synchronizeDirectory(unfinished)
-        guard rename(unfinished, "\(root)/\(boot)") == 0 else {
-            throw JournalFileFailure(.rename, unfinished, code: errno)
-        }
-        try JournalDescriptor.synchronizeDirectory(root)
-        return JournalDirectory(root: root, boot: boot, lock: lock)
     }
 
     /// Locks the directory of a boot that ended; nil while its process lives, another recovers it, or it is gone.
@@ -124,20 +106,9 @@ public final class JournalDirectory: Sendable {
 
     // MARK: Private
 
-    private static func acquire(_ lock: JournalDescriptor, _ path: String) throws(JournalFileFailure) {
+    static func acquire(_ lock: JournalDescriptor, _ path: String) throws(JournalFileFailure) {
         guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
             throw JournalFileFailure(.lock, path, code: errno)
-        }
-    }
-
-    private static func makeDirectories(_ path: String) throws(JournalFileFailure) {
-        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw JournalFileFailure(.directory, path, code: errno)
-        }
-        try Self.makeDirectories(String(path[..<slash]))
-        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
-            throw JournalFileFailure(.directory, path, code: errno)
         }
     }
 

@@ -2,7 +2,7 @@ import Metering
 import MoneyPath
 
 /// Finds the journals of boots that ended (rules J1, J8): those whose lock is free. Run at boot and now and then.
-/// Blocks: not for event loops.
+/// Blocks: not for event loops, nor for tasks.
 public struct JournalRecoveryScan: Sendable {
     public let root: String
     /// A marked directory is deleted when its mark is older.
@@ -16,23 +16,26 @@ public struct JournalRecoveryScan: Sendable {
     public struct Findings: Sendable {
         /// To be handed over with `EndedBoot.handOver`. Each holds its directory's lock until it is released.
         public var ended: [EndedBoot] = []
+        /// Nothing was ever written to them. They are deleted: a restart loop must not fill the disk.
+        public var empty: [BootID] = []
         /// Left as they are.
         public var refused: [BootID: EndedBootFailure] = [:]
     }
 
-    /// Boots that ended and were not recovered. Deletes marked ones that are old enough.
+    /// Boots that ended and were not recovered.
     ///
-    /// - Parameters:
-    ///   - known: boots that need no look, such as our own and those that were refused before.
-    ///   - nowMilliseconds: wall clock, since 1970; nil: it is not trusted, and nothing is deleted.
-    public func scan(
-        except known: Set<BootID>, nowMilliseconds: Int64?
-    ) throws(JournalFileFailure) -> Findings {
+    /// - Parameter known: boots that need no look, such as our own and those that were refused a moment ago.
+    public func scan(except known: Set<BootID>) throws(JournalFileFailure) -> Findings {
         var findings = Findings()
         for boot in try JournalDirectory.boots(root: self.root) where !known.contains(boot) {
             do throws(EndedBootFailure) {
-                guard let ended = try self.recover(boot, nowMilliseconds) else { continue }
-                findings.ended.append(ended)
+                guard let ended = try self.recover(boot) else { continue }
+                if ended.isEmpty {
+                    try ended.delete()
+                    findings.empty.append(boot)
+                } else {
+                    findings.ended.append(ended)
+                }
             } catch {
                 findings.refused[boot] = error
             }
@@ -40,18 +43,44 @@ public struct JournalRecoveryScan: Sendable {
         return findings
     }
 
-    /// Boots that were recovered before, one after the other: their outcomes are wanted again for a new ledger
-    /// generation, their OPENs for rule F8. Nothing of them waits to be posted.
-    public func visitRecovered(
-        except known: Set<BootID>, _ visit: (EndedBoot) -> Void
-    ) throws(JournalFileFailure) {
-        for boot in try JournalDirectory.boots(root: self.root) where !known.contains(boot) {
-            guard let directory = try JournalDirectory.adopt(root: self.root, boot: boot),
-                directory.recoveredAtMilliseconds() != nil,
-                let ended = try? EndedBoot(directory, mode: .salvage, isRecovered: true)
-            else { continue }
-            visit(ended)
+    private func recover(_ boot: BootID) throws(EndedBootFailure) -> EndedBoot? {
+        let path = "\(self.root)/\(boot)"
+        guard JournalDirectory.recoveredAtMilliseconds(path) == nil else { return nil }
+        guard let directory = try self.adopt(boot) else {
+            do { try JournalDirectory.deleteWithoutLock(path) } catch { throw .file(error) }
+            return nil
         }
+        // Whoever had the lock until now may have marked it.
+        guard directory.recoveredAtMilliseconds() == nil else { return nil }
+        return try EndedBoot(directory, mode: .strict, isRecovered: false)
+    }
+
+    /// A directory, without a look at what is in it.
+    public struct Listed: Sendable, Hashable {
+        public var boot: BootID
+        /// Nothing of it waits to be posted.
+        public var isMarked: Bool
+        /// All of it was posted to this generation of the ledger.
+        public var generation: Int64
+    }
+
+    /// All boots that have a directory, oldest first.
+    public func list() throws(JournalFileFailure) -> [Listed] {
+        try JournalDirectory.boots(root: self.root).map { boot in
+            let path = "\(self.root)/\(boot)"
+            return Listed(
+                boot: boot, isMarked: JournalDirectory.recoveredAtMilliseconds(path) != nil,
+                generation: JournalDirectory.generation(path))
+        }
+    }
+
+    /// A boot that is marked: its outcomes are wanted again for a new ledger generation, its OPENs for rule F8. Nothing
+    /// of it waits to be posted. nil: another looks at it just now, it is gone, or it has no mark.
+    public func openMarked(_ boot: BootID) throws(EndedBootFailure) -> EndedBoot? {
+        guard let directory = try self.adopt(boot), directory.recoveredAtMilliseconds() != nil else {
+            return nil
+        }
+        return try EndedBoot(directory, mode: .salvage, isRecovered: true)
     }
 
     /// `tollgate journal salvage`: a boot that was refused, with every valid record; nil while it is locked.
@@ -60,14 +89,38 @@ public struct JournalRecoveryScan: Sendable {
         return try EndedBoot(directory, mode: .salvage, isRecovered: false)
     }
 
-    private func recover(_ boot: BootID, _ now: Int64?) throws(EndedBootFailure) -> EndedBoot? {
-        guard let directory = try self.adopt(boot) else { return nil }
-        guard let recoveredAt = directory.recoveredAtMilliseconds() else {
-            return try EndedBoot(directory, mode: .strict, isRecovered: false)
+    /// Deletes what crashes left, and marked boots that are old enough. Goes on after what cannot be deleted.
+    ///
+    /// - Parameter nowMilliseconds: since 1970; nil: the time is not known for sure, so nothing is old.
+    public func clean(nowMilliseconds: Int64?) -> [JournalFileFailure] {
+        var failures: [JournalFileFailure] = []
+        for name in (try? JournalDirectory.names(self.root)) ?? [] {
+            do throws(JournalFileFailure) {
+                if let boot = BootID(text: name) {
+                    if let now = nowMilliseconds { try self.deleteIfOld(boot, now) }
+                } else if name.hasSuffix(JournalDirectory.unfinishedSuffix),
+                    BootID(text: String(name.dropLast(JournalDirectory.unfinishedSuffix.count))) != nil
+                {
+                    try JournalDirectory.deleteUnfinished("\(self.root)/\(name)")
+                }
+            } catch {
+                failures.append(error)
+            }
         }
-        guard let now, now - recoveredAt >= self.retentionMilliseconds else { return nil }
-        do { try directory.delete() } catch { throw .file(error) }
-        return nil
+        return failures
+    }
+
+    /// As `clean`, for tasks.
+    public func cleaned(nowMilliseconds: Int64?) async -> [JournalFileFailure] {
+        await JournalThread.run { self.clean(nowMilliseconds: nowMilliseconds) }
+    }
+
+    private func deleteIfOld(_ boot: BootID, _ now: Int64) throws(JournalFileFailure) {
+        guard let markedAt = JournalDirectory.recoveredAtMilliseconds("\(self.root)/\(boot)"),
+            now - markedAt >= self.retentionMilliseconds,
+            let directory = try JournalDirectory.adopt(root: self.root, boot: boot)
+        else { return }
+        try directory.delete()
     }
 
     private func adopt(_ boot: BootID) throws(EndedBootFailure) -> JournalDirectory? {
@@ -87,7 +140,7 @@ public final class EndedBoot: Sendable {
     public let recovered: RecoveredBoot<MappedSegment>
     /// Somebody posted, or copied, everything before.
     public let isRecovered: Bool
-    private let directory: JournalDirectory
+    let directory: JournalDirectory
 
     init(
         _ directory: JournalDirectory, mode: JournalRecoveryMode, isRecovered: Bool
@@ -105,20 +158,28 @@ public final class EndedBoot: Sendable {
 
     public var boot: BootID { self.directory.boot }
 
-    /// Copies what is to be posted into our own journal, and marks the boot as recovered when that is on disk.
+    /// No record was ever written, whole or in part.
+    var isEmpty: Bool {
+        self.recovered.lastSequence == 0 && self.recovered.tornTail == nil && self.recovered.isComplete
+    }
+
+    func delete() throws(EndedBootFailure) {
+        do { try self.directory.delete() } catch { throw .file(error) }
+    }
+
+    /// What is to be posted goes into another journal with this.
+    public func handOver() -> JournalHandOver<MappedSegment> { self.recovered.handOver() }
+
+    /// Marks the boot as recovered when what was handed over is on disk; its lock is kept until then.
     ///
     /// - Parameters:
-    ///   - take: puts an outcome into our journal and has it settled; returns its place there, nil: no room.
+    ///   - last: the newest of it, in `journal`.
     ///   - marked: called on the journal's thread; nil: the mark is on disk.
-    public func handOver(
-        to journal: JournalStore, take: (Settlement) -> UInt64?,
+    public func mark(
+        whenDurable last: UInt64, in journal: JournalStore,
         marked: @escaping @Sendable (JournalFileFailure?) -> Void
-    ) -> RecoveredBoot<MappedSegment>.HandOver {
-        let action = self.recovered.handOver(take)
-        if case .copied(_, let last) = action {
-            journal.whenDurable(last) { marked(self.mark(atMilliseconds: journal.nowMilliseconds())) }
-        }
-        return action
+    ) {
+        journal.whenDurable(last) { marked(self.mark(atMilliseconds: journal.nowMilliseconds())) }
     }
 
     /// The boot needs no recovery any more; its files stay for the retention.

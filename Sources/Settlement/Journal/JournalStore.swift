@@ -47,6 +47,7 @@ public final class JournalStore: Sendable {
     let logger: Logger
     let nowMilliseconds: @Sendable () -> Int64
     let steadyMilliseconds: @Sendable () -> Int64
+    let isClockTrusted: @Sendable () -> Bool
     let state: Mutex<State>
     let alarm = SyncAlarm()
     let syncs = Atomic(0)
@@ -56,27 +57,36 @@ public final class JournalStore: Sendable {
     /// Makes the boot's directory and its first two segments. Blocks; throws when the disk has no room for them.
     ///
     /// - Parameters:
-    ///   - nowMilliseconds: wall clock, since 1970.
+    ///   - nowMilliseconds: since 1970.
     ///   - steadyMilliseconds: a clock that is never set; the age of segments is counted by it.
+    ///   - isClockTrusted: whether the time since 1970 may decide what is old enough to be deleted.
     public init(
         root: String, boot: BootID, settings: Settings = Settings(), calls: JournalCalls = JournalCalls(),
         logger: Logger, nowMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.wallClock,
-        steadyMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.steadyClock
+        steadyMilliseconds: @escaping @Sendable () -> Int64 = JournalStore.steadyClock,
+        isClockTrusted: @escaping @Sendable () -> Bool = { true }
     ) throws(JournalFileFailure) {
         self.settings = settings
-        self.directory = try JournalDirectory.create(root: root, boot: boot)
+        self.directory = try JournalDirectory.create(root: root, boot: boot, calls: calls)
         self.calls = calls
         self.logger = logger
         self.nowMilliseconds = nowMilliseconds
         self.steadyMilliseconds = steadyMilliseconds
+        self.isClockTrusted = isClockTrusted
         var journal = Journal<MappedSegment>(
             boot: boot, limits: settings.limits, nowMilliseconds: nowMilliseconds(),
             steadyMilliseconds: steadyMilliseconds())
-        for _ in 0..<2 {
-            journal.add(
-                spare: try MappedSegment.create(
-                    id: journal.nextSpareID, bytes: settings.segmentBytes, in: self.directory.path,
-                    calls: calls))
+        do throws(JournalFileFailure) {
+            for _ in 0..<2 {
+                journal.add(
+                    spare: try MappedSegment.create(
+                        id: journal.nextSpareID, bytes: settings.segmentBytes, in: self.directory.path,
+                        calls: calls))
+            }
+        } catch {
+            // Tried again every few seconds, it would fill the disk.
+            try? self.directory.delete()
+            throw error
         }
         self.state = Mutex(State(journal: journal))
         JournalThread.start { JournalSyncLoop(self).run() }
@@ -157,7 +167,31 @@ public final class JournalStore: Sendable {
     // MARK: State
 
     /// Whether an exchange would be admitted; for `/api/ready`.
-    public var isReady: Bool { self.state.withLock { $0.journal.hasRoomForExchange } }
+    public var isReady: Bool {
+        self.state.withLock { $0.journal.hasRoomForExchange && !$0.journal.hasFailedSegment }
+    }
+
+    /// Whether outcomes of an ended boot may be copied here; if not, a segment is being prepared.
+    var hasRoomForTakeOver: Bool {
+        let hasRoom = self.state.withLock { $0.journal.hasRoomForTakeOver }
+        if !hasRoom { self.alarm.ring() }
+        return hasRoom
+    }
+
+    /// Segments that nothing was written to go at the end, and a journal without any record goes with them. On the
+    /// journal's thread.
+    func removeUnused() {
+        let (spares, isEmpty) = self.state.withLock {
+            ($0.journal.removeSpares(), $0.journal.lastSequence == 0)
+        }
+        do throws(JournalFileFailure) {
+            if isEmpty { return try self.directory.delete() }
+            // The last one first: a gap would look like a loss.
+            for id in spares.reversed() { try self.directory.delete(segment: id) }
+        } catch {
+            self.logger.warning("unused journal segments not deleted", metadata: ["error": "\(error)"])
+        }
+    }
 
     /// Brings the rest to disk and ends the thread, then calls `ended` on it. Nothing may be written afterwards.
     public func stop(_ ended: @escaping @Sendable () -> Void) {

@@ -44,6 +44,7 @@ struct JournalSyncLoop {
         guard let ended else { return false }
         // Records that came in during the last sync.
         self.synchronize()
+        self.store.removeUnused()
         ended()
         return true
     }

@@ -16,7 +16,7 @@ public final class MappedSegment: JournalSegment, @unchecked Sendable {
     private let file: Mutex<JournalDescriptor?>
     private let base: UnsafeMutableRawPointer
 
-    private init(id: UInt64, file: JournalDescriptor, base: UnsafeMutableRawPointer, capacity: Int) {
+    private init(id: UInt64, file: JournalDescriptor?, base: UnsafeMutableRawPointer, capacity: Int) {
         self.id = id
         self.capacity = capacity
         self.file = Mutex(file)
@@ -115,7 +115,8 @@ public final class MappedSegment: JournalSegment, @unchecked Sendable {
         let flags = writable ? MAP_SHARED | MAP_POPULATE : MAP_SHARED
         let base = mmap(nil, bytes, protection, flags, file.number, 0)
         guard let base, base != MAP_FAILED else { throw JournalFileFailure(.map, path, code: errno) }
-        return MappedSegment(id: id, file: file, base: base, capacity: bytes)
+        // What is only read is never synced, and three days of segments would be as many open files.
+        return MappedSegment(id: id, file: writable ? file : nil, base: base, capacity: bytes)
     }
 
     private static func check(

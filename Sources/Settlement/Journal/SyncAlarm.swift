@@ -44,11 +44,28 @@ enum JournalThread {
     }
 
     static func start(_ body: @escaping @Sendable () -> Void) {
+        precondition(self.mayStart(body), "the process is out of threads at start-up")
+    }
+
+    /// Waits for work that blocks without blocking the threads that all tasks share.
+    static func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+        await withCheckedContinuation { continuation in
+            let work: @Sendable () -> Void = { continuation.resume(returning: body()) }
+            // Out of threads: late is better than never.
+            if !self.mayStart(work) { work() }
+        }
+    }
+
+    /// false: the process is out of threads, and `body` does not run.
+    private static func mayStart(_ body: @escaping @Sendable () -> Void) -> Bool {
         let work = Unmanaged.passRetained(Work(body))
         var thread = pthread_t()
-        let started = pthread_create(&thread, nil, threadMain, work.toOpaque())
-        precondition(started == 0, "the process is out of threads at start-up")
+        guard pthread_create(&thread, nil, threadMain, work.toOpaque()) == 0 else {
+            work.release()
+            return false
+        }
         pthread_detach(thread)
+        return true
     }
 
     private static let threadMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {

@@ -209,9 +209,11 @@ public final class Sweeper: Sendable {
 
     /// Rule F8: whoever has the journal of a dead boot knows which of its requests were never sent.
     private func voidUnopened() async throws {
-        let (boots, opened) = self.parts.journals.recoveredBoots
+        let boots = self.parts.journals.reviewable
         guard !boots.isEmpty else { return }
-        for void in try await self.parts.ledger.voids(of: boots, notIn: opened) {
+        // There are few estimates and many OPENs: the journals are asked last, and only for those.
+        let estimates = try await self.parts.ledger.voids(of: boots, notIn: [])
+        for void in await self.parts.journals.unopened(estimates) {
             self.log("a reaper's estimate is taken back: the request was never sent", void.hold, void.account)
             self.parts.settler.adopt(void)
         }

@@ -31,6 +31,9 @@ final class Deployment: Sendable {
     private let clock = LedgerClock()
     private let boot: BootID
     private let rereadSecrets: @Sendable () throws -> RotatingSecrets
+    /// Ends when the listener has ended: then the rest may.
+    private let running: AsyncStream<Void>
+    private let ran: AsyncStream<Void>.Continuation
     /// Ends when the proxy listens.
     private let starting: AsyncStream<Void>
     private let started: AsyncStream<Void>.Continuation
@@ -47,6 +50,7 @@ final class Deployment: Sendable {
         self.logger = logger
         self.rereadSecrets = rereadSecrets
         (self.starting, self.started) = AsyncStream.makeStream()
+        (self.running, self.ran) = AsyncStream.makeStream()
         self.accessLog = try AccessLog(configuration.accessLog)
         self.boot = Self.makeBootID()
         let url = try PostgresConfiguration(url: configuration.databaseURL.value)
@@ -65,24 +69,32 @@ final class Deployment: Sendable {
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
             directoryChanged: { directory.nudge() })
         let settings = configuration.moneyPath
-        let journal = try JournalStore(
-            root: settings.journalDirectory, boot: self.boot, settings: settings.journal, logger: logger)
+        let sweep = LedgerSweep(
+            boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
+            clock: self.clock)
+        // Brings the ledger's time, by which old journals go.
+        _ = try await sweep.beat()
+        let journal = try await MoneyPathParts.openJournal(
+            boot: self.boot, settings: settings, clock: self.clock, logger: logger)
         self.settler = Settler(
             ledger: PostgresLedger(pool: self.settlementPool, logger: logger), journal: journal,
             logger: logger)
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-        self.holds = try RedisHolds(
-            url: configuration.redisURL.value, boot: self.boot, accounts: self.ledger, sink: self.settler,
-            group: self.group, logger: logger, settings: settings.holds)
-        let sweep = LedgerSweep(
-            boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
-            clock: self.clock)
-        self.moneyPath = MoneyPathParts(
-            boot: self.boot, settings: settings, journal: journal, settler: self.settler, holds: self.holds,
-            reading: self.ledger, sweep: sweep, clock: self.clock, logger: logger)
-        try await self.moneyPath.begin()
-        self.heldReader = try RedisAccountReader(
-            url: configuration.redisURL.value, group: self.group, logger: logger)
+        do {
+            self.holds = try RedisHolds(
+                url: configuration.redisURL.value, boot: self.boot, accounts: self.ledger,
+                sink: self.settler, group: self.group, logger: logger, settings: settings.holds)
+            self.moneyPath = MoneyPathParts(
+                boot: self.boot, settings: settings, journal: journal, settler: self.settler,
+                holds: self.holds, reading: self.ledger, sweep: sweep, logger: logger)
+            try await self.moneyPath.begin()
+            self.heldReader = try RedisAccountReader(
+                url: configuration.redisURL.value, group: self.group, logger: logger)
+        } catch {
+            // A process that is started again and again must not leave its segments each time.
+            await MoneyPathParts.close(journal)
+            throw error
+        }
         self.control = ReloadableControlPlane(logger: logger)
         self.proxy = ProxyServer(
             configuration: Self.dataPlane(configuration, boot: self.boot),
@@ -117,7 +129,7 @@ final class Deployment: Sendable {
         let group = ServicePart.group(
             [
                 // Stops last: what the listener recorded is posted first.
-                ServicePart("stores", onShutdown: { self.settler.drain() }) { await self.runStores() },
+                ServicePart("stores", onShutdown: { self.ran.finish() }) { await self.runStores() },
                 ServicePart("operator's port") { try await ops.run() },
                 // Stops first, and drains its exchanges.
                 ServicePart("listener") { try await self.listen(onReady) },
@@ -197,10 +209,15 @@ final class Deployment: Sendable {
 
     // MARK: Parts, in order of start
 
-    /// Everything behind the listener; ends when the settler has drained.
+    /// Everything behind the listener; ends when the settler has drained. In this order: whoever records outcomes
+    /// ends, the settler posts the last of them and tells the hold store, the journal is closed, then the stores.
     private func runStores() async {
         await withTaskGroup { group in
             group.addTask { await self.runFollowers() }
+            group.addTask {
+                await self.runRecorders()
+                self.settler.drain()
+            }
             await self.settler.run(telling: self.holds.poster)
             group.cancelAll()
         }
@@ -212,6 +229,17 @@ final class Deployment: Sendable {
         try? await self.group.shutdownGracefully()
     }
 
+    /// What records outcomes besides the exchanges, until those have ended; then the sessions of the hold store, whose
+    /// last answers can be VOIDs.
+    private func runRecorders() async {
+        await withTaskGroup { recorders in
+            recorders.addTask { await self.moneyPath.run() }
+            for await _ in self.running {}
+            recorders.cancelAll()
+        }
+        await self.holds.endSessions()
+    }
+
     private func runFollowers() async {
         let refresher = AccountRefresher(holds: self.holds.poster, logger: self.logger)
         let changes = self.feed.changes.map { AccountChange(balance: $0.balance, gate: $0.gate) }
@@ -221,7 +249,7 @@ final class Deployment: Sendable {
             group.addTask { await self.feed.run() }
             group.addTask { await refresher.run(changes) }
             group.addTask { await self.keepHouse() }
-            group.addTask { await self.moneyPath.run() }
+            group.addTask { await self.moneyPath.life.run() }
         }
     }
 

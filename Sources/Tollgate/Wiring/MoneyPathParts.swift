@@ -18,15 +18,15 @@ struct MoneyPathParts: Sendable {
     /// - Parameter journal: opened already, since nothing is admitted without it.
     init(
         boot: BootID, settings: MoneyPathSettings, journal: JournalStore, settler: Settler, holds: RedisHolds,
-        reading: PostgresLedger, sweep: LedgerSweep, clock: LedgerClock, logger: Logger
+        reading: PostgresLedger, sweep: LedgerSweep, logger: Logger
     ) {
         let keeper = JournalKeeper(
-            journal: journal, root: settings.journalDirectory, settler: settler,
-            trustedMilliseconds: { clock.trustedMilliseconds() }, logger: logger)
+            journal: journal, root: settings.journalDirectory, settler: settler, logger: logger)
         let life = InstanceLife(ledger: sweep, settings: settings.life, logger: logger) { beat, living in
             // Boots whose journal is ours now are dead, whatever their last heartbeat was.
-            holds.live(living.subtracting(keeper.recoveredBoots.boots))
+            holds.live(living.subtracting(keeper.endedBoots))
             holds.saw(ledgerGeneration: beat.generation)
+            settler.saw(generation: beat.generation)
             keeper.noted(generation: beat.generation)
         }
         self.journal = journal
@@ -41,17 +41,36 @@ struct MoneyPathParts: Sendable {
                 life: life, journals: keeper), settings: settings.sweep, logger: logger)
     }
 
-    /// Before anything is admitted: the journals of this host's ended boots are taken over, and the ledger has heard
-    /// of us.
+    /// The journal of this process, once there is room for it: what is old enough goes first.
+    ///
+    /// - Parameter clock: the ledger's. Until it was heard, nothing is old.
+    static func openJournal(
+        boot: BootID, settings: MoneyPathSettings, clock: LedgerClock, logger: Logger
+    ) async throws -> JournalStore {
+        let isTrusted = { @Sendable in clock.wasHeard && clock.isTrusted }
+        let root = settings.journalDirectory
+        let scan = JournalRecoveryScan(
+            root: root, retentionMilliseconds: settings.journal.limits.retentionMilliseconds)
+        for failure in await scan.cleaned(nowMilliseconds: isTrusted() ? clock.nowMilliseconds() : nil) {
+            logger.warning("an old journal was not deleted", metadata: ["error": "\(failure)"])
+        }
+        return try JournalStore(
+            root: root, boot: boot, settings: settings.journal, logger: logger,
+            nowMilliseconds: { clock.nowMilliseconds() }, isClockTrusted: isTrusted)
+    }
+
+    /// Before anything is admitted: the ledger has heard of us and we of its generation, and the journals of this host's
+    /// ended boots are taken over.
     func begin() async throws {
-        self.journals.recover()
+        try await self.life.beat()
+        await self.journals.begin()
+        // Those boots are known to be dead now, so nobody waits for them.
         try await self.life.beat()
     }
 
-    /// Runs until the task is cancelled.
+    /// What records outcomes that no exchange does. Runs until the task is cancelled.
     func run() async {
         await withTaskGroup { group in
-            group.addTask { await self.life.run() }
             group.addTask { await self.journals.run() }
             group.addTask { await self.journals.followGenerations() }
             group.addTask { await self.sweeper.run() }
@@ -59,7 +78,9 @@ struct MoneyPathParts: Sendable {
     }
 
     /// The last records are on the disk when this returns.
-    func close() async {
-        await withCheckedContinuation { continuation in self.journal.stop { continuation.resume() } }
+    func close() async { await Self.close(self.journal) }
+
+    static func close(_ journal: JournalStore) async {
+        await withCheckedContinuation { continuation in journal.stop { continuation.resume() } }
     }
 }
