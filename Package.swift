@@ -61,7 +61,7 @@ let package = Package(
             name: "ledgersim", dependencies: ["LedgerSim", argumentParser], swiftSettings: settings),
         .testTarget(
             name: "LedgerSimTests",
-            dependencies: ["LedgerSim", "LocalStores", "Metering", "PostgresLedger", logging],
+            dependencies: ["LedgerSim", "LocalStores", "Metering", "MoneyPath", "PostgresLedger", logging],
             swiftSettings: settings),
 
         // YAML → prices.
@@ -77,7 +77,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RedisHoldsTests",
-            dependencies: ["RedisHolds", "LedgerSim", "MoneyPath", "Metering", logging, nioCore, nioPosix, nioSSL],
+            dependencies: [
+                "RedisHolds", "LedgerSim", "MoneyPath", "Metering", logging, nioCore, nioPosix, nioSSL,
+            ],
             swiftSettings: settings),
 
         // The ledger.

@@ -21,16 +21,21 @@ TOOLCHAIN = {
 
 # Who may import whom. The executables may import every target; test targets are not bound.
 CORE = "Metering"
+# The machines of the money path lie between the core and those who run them.
+MACHINES = "MoneyPath"
+RUNS_MACHINES = {"RedisHolds", "Settlement", "LedgerSim"}
 EXECUTABLE = "Tollgate"
 OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpenSSL": {"Proxy"}}
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", EXECUTABLE}),
     (re.compile(r"Yams"), {"RateCards"}),
-    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai"}),
+    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "ledgersim"}),
 ]
 NEVER_IN = {
     # Pure: values in, values out.
     CORE: re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
+    MACHINES: re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
+    "LedgerSim": re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
     # Bytes on event loops.
     "Proxy": re.compile(r"Foundation\w*|Hummingbird\w*|Dispatch"),
     "RedisHolds": re.compile(r"Foundation\w*|Dispatch"),
@@ -96,6 +101,8 @@ def check_arrows(target, found, targets):
         if module in OWN_C_LIBRARY:
             if name not in OWN_C_LIBRARY[module]:
                 yield f"{place}: only {', '.join(OWN_C_LIBRARY[module])} may import {module}, not {name}"
+        elif module == MACHINES and name in RUNS_MACHINES:
+            continue
         elif module in local and target["type"] == "regular" and module != CORE:
             yield f"{place}: {name} imports its peer {module}; peers meet in the ports of {CORE}"
         elif local.get(module) == EXECUTABLE:

@@ -27,6 +27,8 @@ final class RedisHoldCounters: Sendable {
     let holdsOpen = Atomic(0)
     let sessionsReady = Atomic(0)
     let breakersOpen = Atomic(0)
+    /// Connected, under the open epoch, breaker closed.
+    let sessionsAdmitting = Atomic(0)
 
     func count(_ answer: PlaceAnswer) {
         switch answer {
@@ -79,6 +81,8 @@ final class RedisHoldCounters: Sendable {
         return places + [
             gauge("holds_open", "Holds of this process that are not ended", self.holdsOpen.now),
             gauge("redis_sessions_ready", "Sessions with a live connection", self.sessionsReady.now),
+            gauge(
+                "redis_sessions_admitting", "Sessions that place holds now", self.sessionsAdmitting.now),
             gauge("redis_breakers_open", "Sessions whose breaker is not closed", self.breakersOpen.now),
             counter("redis_commands_total", "Commands of hold sessions", self.commands.now),
             counter(

@@ -41,6 +41,7 @@ public final class RedisHolds: MetricSource, Sendable {
             boot: boot, epochs: self.shared.epochs, settings: settings, logger: logger)
         self.poster = poster
         let sessions = self.sessions
+        self.shared.epochs.follow(sessions)
         let sweeping = RedisSweepConnection(
             link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger))
         self.sweep = RedisSweep(
@@ -49,7 +50,11 @@ public final class RedisHolds: MetricSource, Sendable {
         loop.execute {
             sweeping.start()
             poster.sessions = sessions
-            poster.unposted = { sink.unposted() }
+            poster.unposted = {
+                // In this order: what is in memory only later was recorded, or left the journal, after the question.
+                let isWhole = !sink.hasSpilled
+                return Recapture.Unposted(sink.unposted(), isWhole: isWhole)
+            }
             poster.start()
         }
     }
@@ -78,9 +83,9 @@ public final class RedisHolds: MetricSource, Sendable {
         return session
     }
 
-    /// Every session is connected, and the epoch gate is open.
+    /// Every session is connected, and under the epoch that is open.
     private var isAdmitting: Bool {
-        self.shared.counters.sessionsReady.now >= self.sessions.all.count && self.shared.epochs.isOpen
+        self.shared.counters.sessionsAdmitting.now >= self.sessions.all.count
     }
 
     /// Instances whose heart beats: until all of them have put their holds back, or 3 seconds passed, nothing is
@@ -91,10 +96,7 @@ public final class RedisHolds: MetricSource, Sendable {
     public func saw(ledgerGeneration: Int64) { self.shared.epochs.saw(generation: ledgerGeneration) }
 
     /// Some session can place holds now.
-    public var isHealthy: Bool {
-        self.shared.epochs.isOpen
-            && self.shared.counters.sessionsReady.now > self.shared.counters.breakersOpen.now
-    }
+    public var isHealthy: Bool { self.shared.counters.sessionsAdmitting.now > 0 }
 
     public func samples() -> [MetricSample] { self.shared.counters.samples() }
 
@@ -118,6 +120,7 @@ public final class RedisHolds: MetricSource, Sendable {
     }
 
     var counters: RedisHoldCounters { self.shared.counters }
+    var admittedEpoch: String? { self.shared.epochs.admittedEpoch }
 
     private static func link<Owner>(
         _ address: RedisAddress, _ settings: RedisHoldSettings
@@ -153,5 +156,5 @@ private final class SessionList: EpochFollowers {
 
     func checkEpoch() { for session in self.all { session.loop.execute { session.checkEpoch() } } }
 
-    func open(_ epoch: String) { for session in self.all { session.loop.execute { session.open(epoch) } } }
+    func gateOpened() { for session in self.all { session.loop.execute { session.gateOpened() } } }
 }

@@ -23,6 +23,7 @@ public final class Settler: SettlementSink, Sendable {
     /// Replies that wait for the ledger to have an outcome that the journal could not take.
     private let unjournaled = Mutex<[HoldID: @Sendable () -> Void]>([:])
     let counters = SettlerCounters()
+    private static let lookEvery: Span = .milliseconds(20)
 
     /// - Parameters:
     ///   - memoryMax: outcomes in memory; beyond it they are read from the journal.
@@ -99,21 +100,10 @@ public final class Settler: SettlementSink, Sendable {
     /// Outcomes that the ledger has not acknowledged.
     public var backlog: Int { self.queue.withLock { $0.backlog } }
 
-    /// Outcomes that the ledger does not have, those that are left in the journal included (rule E2). Waits for the
-    /// disk; beyond `recapturedMax` of them, the newest are left out.
-    public func unposted() -> [Settlement] {
-        let (outcomes, left) = self.queue.withLock { ($0.unposted, $0.leftInJournal) }
-        guard let left else { return outcomes }
-        if left.count > Self.recapturedMax {
-            self.logger.error(
-                "the backlog is too long to be captured again as a whole",
-                metadata: ["outcomes": "\(left.count)"])
-        }
-        let page = self.journal.backlog(from: left.from, limit: min(left.count, Self.recapturedMax))
-        return outcomes + page.outcomes.map(\.settlement)
-    }
+    /// As many as are in memory; while `hasSpilled`, the rest is in the journal only.
+    public func unposted() -> [Settlement] { self.queue.withLock { $0.unposted } }
 
-    private static let recapturedMax = 50_000
+    public var hasSpilled: Bool { self.queue.withLock { $0.hasSpilled } }
 
     /// Those of `holds` whose outcome waits for the ledger, or for the hold store to be told, or may do so (rule F7).
     /// Goes through all that wait: ask for many at once.
@@ -212,8 +202,10 @@ public final class Settler: SettlementSink, Sendable {
     }
 
     /// Posts outcomes that were posted before, to a ledger that may have lost them (rule P7); false: it is not known
-    /// whether it has them now.
+    /// whether it has them now, or the hold store is behind and what is new goes first. The caller tries again after a
+    /// pause.
     public func repost(_ batch: [Settlement]) async -> Bool {
+        guard self.outbox.withLock({ !$0.isFull }) else { return false }
         guard let receipt = try? await self.ledger.settle(batch) else { return false }
         self.report(receipt)
         self.outbox.withLock { $0.addIfOpen(batch, receipt) }
@@ -244,7 +236,11 @@ public final class Settler: SettlementSink, Sendable {
     private func postLoop(_ holds: any HoldPosting) async {
         var wakes = self.outboxStream.makeAsyncIterator()
         while !Task.isCancelled {
-            switch self.outbox.withLock({ $0.next() }) {
+            switch self.outbox.withLock({ $0.next(now: .now) }) {
+            case .wait(let until):
+                // In slices: what is added meanwhile must not wait for accounts that the store refused.
+                let pause = min(max(.zero, until - .now), Self.lookEvery)
+                try? await Task.sleep(nanoseconds: UInt64(pause.nanoseconds))
             case .post(let postings):
                 guard await self.post(postings, to: holds) else { return self.reportUntold() }
             case .idle: _ = await wakes.next()
@@ -262,6 +258,8 @@ public final class Settler: SettlementSink, Sendable {
                 self.journal.acknowledge(through: through)
             }
             return true
+        } catch let refused as PostingRefused {
+            return self.refused(refused)
         } catch {
             let draining = self.isDraining
             switch self.outbox.withLock({ $0.failed(now: Moment.now, draining: draining) }) {
@@ -271,6 +269,16 @@ public final class Settler: SettlementSink, Sendable {
                 return true
             }
         }
+    }
+
+    private func refused(_ refused: PostingRefused) -> Bool {
+        let draining = self.isDraining
+        let action = self.outbox.withLock {
+            $0.refused(refused.accounts, now: .now, draining: draining)
+        }
+        guard case .goOn(let acknowledge) = action else { return false }
+        if let acknowledge { self.journal.acknowledge(through: acknowledge) }
+        return true
     }
 
     /// The ledger has the money right; the holds stay in the store until whoever starts next sweeps them.

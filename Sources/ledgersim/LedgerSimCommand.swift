@@ -19,7 +19,8 @@ struct LedgerSimCommand: ParsableCommand {
     @Option(help: "Events with faults in each world.") var steps: Int = 2_000
     @Option(help: "everything, network, store, ledger or hosts.") var profile = SimProfile.everything
     @Option(help: "Stop after so many seconds; 0: after the last seed.") var seconds: Int = 0
-    @Option(help: "Guards to take out, such as session.reissue; --guards lists them.") var without: [String] = []
+    @Option(help: "Guards to take out, such as session.reissue; --guards lists them.") var without: [String] =
+        []
     @Flag(help: "List the guards that can be taken out.") var guards = false
     @Flag(help: "Go on after a failure, and count them.") var keepGoing = false
 
@@ -41,7 +42,9 @@ struct LedgerSimCommand: ParsableCommand {
             if let failure = report.failure {
                 print("seed \(report.seed): \(failure.description)")
                 for line in report.story { print("    \(line)") }
-                print("    again: ledgersim --seed \(report.seed) --steps \(self.steps) --profile \(self.profile)")
+                print(
+                    "    again: ledgersim --seed \(report.seed) --steps \(self.steps) --profile \(self.profile)"
+                )
                 if !self.keepGoing { throw ExitCode(1) }
             }
             if self.seconds > 0, started.duration(to: clock.now) >= .seconds(self.seconds) { break }

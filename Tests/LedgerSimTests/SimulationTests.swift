@@ -10,7 +10,8 @@ import Testing
             settings.profile = profile
             let report = Simulation.runWithStory(settings)
             guard let failure = report.failure else { continue }
-            Issue.record("\(profile) seed \(seed): \(failure.description)\n\(report.story.joined(separator: "\n"))")
+            Issue.record(
+                "\(profile) seed \(seed): \(failure.description)\n\(report.story.joined(separator: "\n"))")
             return
         }
     }
@@ -72,6 +73,6 @@ struct GuardCase: Sendable, CustomTestStringConvertible {
         GuardCase("world.voidUnopened", .hosts),
         GuardCase("world.replayGeneration", .ledger),
         GuardCase("world.sweep", .hosts),
-        GuardCase("liveness.waitsForGrace", .network, within: 600),
+        GuardCase("liveness.waitsForGrace", .store, within: 300),
     ]
 }

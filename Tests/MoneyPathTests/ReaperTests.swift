@@ -14,19 +14,23 @@ import Testing
         }
     }
 
+    private func isDead(_ liveness: inout PeerLiveness, _ boot: BootID, at moment: Moment) -> Bool {
+        liveness.isDead(boot, now: moment)
+    }
+
     @Test func aCounterThatStandsStillForTheGraceIsDeath() {
         var liveness = PeerLiveness()
         self.beats(&liveness, 7, from: 0, through: 55)
-        #expect(!liveness.isDead(self.peer, now: self.start + .seconds(59)))
+        #expect(!self.isDead(&liveness, self.peer, at: self.start + .seconds(59)))
         self.beats(&liveness, 7, from: 60, through: 60)
-        #expect(liveness.isDead(self.peer, now: self.start + .seconds(60)))
+        #expect(self.isDead(&liveness, self.peer, at: self.start + .seconds(60)))
     }
 
     @Test func oneBeatIsLife() {
         var liveness = PeerLiveness()
         self.beats(&liveness, 7, from: 0, through: 55)
         self.beats(&liveness, 8, from: 60, through: 100)
-        #expect(!liveness.isDead(self.peer, now: self.start + .seconds(100)))
+        #expect(!self.isDead(&liveness, self.peer, at: self.start + .seconds(100)))
     }
 
     /// C1: an outage of the ledger, or a pause of ours, makes nobody dead: what was seen before proves nothing.
@@ -34,11 +38,11 @@ import Testing
         var liveness = PeerLiveness()
         self.beats(&liveness, 7, from: 0, through: 10)
         self.beats(&liveness, 7, from: 300, through: 355)
-        #expect(!liveness.isDead(self.peer, now: self.start + .seconds(355)))
+        #expect(!self.isDead(&liveness, self.peer, at: self.start + .seconds(355)))
         self.beats(&liveness, 7, from: 360, through: 360)
-        #expect(liveness.isDead(self.peer, now: self.start + .seconds(360)))
+        #expect(self.isDead(&liveness, self.peer, at: self.start + .seconds(360)))
         // And while we hear nothing ourselves, we judge nobody.
-        #expect(!liveness.isDead(self.peer, now: self.start + .seconds(400)))
+        #expect(!self.isDead(&liveness, self.peer, at: self.start + .seconds(400)))
     }
 
     /// An owner that no heartbeat ever named is watched from when it is asked about.
@@ -46,9 +50,9 @@ import Testing
         var liveness = PeerLiveness()
         let unknown = BootID(high: 9, low: 9)
         self.beats(&liveness, 1, from: 0, through: 0)
-        #expect(!liveness.isDead(unknown, now: self.start))
+        #expect(!self.isDead(&liveness, unknown, at: self.start))
         self.beats(&liveness, 2, from: 5, through: 60)
-        #expect(liveness.isDead(unknown, now: self.start + .seconds(60)))
+        #expect(self.isDead(&liveness, unknown, at: self.start + .seconds(60)))
     }
 }
 

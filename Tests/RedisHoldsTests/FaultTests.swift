@@ -232,8 +232,14 @@ import Testing
         let hold = freshHold()
         _ = await rig.place(rig.request(400, hold: hold))
         _ = try await rig.client.command("FLUSHALL")
-        // Whoever comes before all holds are back is told to come again.
-        #expect(await rig.place(rig.request(1)) == .unavailable(.recovering))
+        // Whoever comes before all holds are back is told to come again; on a slow machine they may be back already.
+        let early = freshHold()
+        let answer = await rig.place(rig.request(1, hold: early))
+        if answer != .unavailable(.recovering) {
+            #expect(answer == .granted(amount: Millicredits(1), balance: Millicredits(1000)))
+            await rig.release(early)
+            try await rig.settled()
+        }
         try await rig.recovered()
         #expect(await rig.place(rig.request(601)) == .short(available: Millicredits(600)))
         #expect(
@@ -261,10 +267,11 @@ import Testing
         try await rig.recovered()
         let client = try await ScriptClient(server.url)
         let audit = try await client.audit(rig.account)
-        #expect(audit.problems == [] && audit.held == 400 && audit.captured == 0)
+        // The ledger does not have the outcome that was decided meanwhile: it counts, by force (S4).
+        #expect(audit.problems == [] && audit.held == 400 && audit.captured == 60)
         #expect(
-            await rig.place(rig.request(600))
-                == .granted(amount: Millicredits(600), balance: Millicredits(1000)))
+            await rig.place(rig.request(540))
+                == .granted(amount: Millicredits(540), balance: Millicredits(940)))
         await rig.close()
     }
 

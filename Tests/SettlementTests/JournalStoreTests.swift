@@ -163,7 +163,6 @@ import Testing
         clock.now.add(73 * 3_600_000, ordering: .sequentiallyConsistent)
         for _ in 0..<5 { await store.durable(try #require(store.exchange(1_000))) }
         #expect(JournalDisk.names(store.directory.path).contains("0000000000000001.seg"))
-        #expect(store.state.withLock { $0.journal.now } == 1_000_000)
         await store.stop()
     }
 

@@ -120,6 +120,53 @@ func everythingRecordedIsPostedOnceAndTheStoreIsTold(failEvery: Int) async {
     #expect(lines.withLock { $0 } == ["hold store not told of settled holds accounts=1 holds=3"])
 }
 
+/// A store that never takes account 666.
+final class PickyHolds: HoldPosting {
+    let settled = Mutex<Set<HoldID>>([])
+
+    func posted(_ postings: [PostedAccount]) async throws {
+        let taken = postings.filter { $0.balance.account != 666 }
+        self.settled.withLock { $0.formUnion(taken.flatMap(\.settled).map(\.hold)) }
+        if taken.count < postings.count { throw PostingRefused(accounts: [666], code: "WRONGTYPE") }
+    }
+
+    func gateChanged(_ gates: [AccountGate]) async throws {}
+}
+
+/// A ledger that answers for every account of a batch.
+struct WillingLedger: SettlementPosting {
+    func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
+        SettlementReceipt(
+            balances: Set(batch.map(\.account)).map {
+                LedgerBalance(account: $0, generation: 1, version: 1, balance: .zero)
+            })
+    }
+}
+
+/// O6: one account that the store refuses for good is given up with the process, and holds up nobody else.
+@Test(.timeLimit(.minutes(1))) func anAccountThatTheStoreRefusesHoldsUpNoOther() async {
+    let holds = PickyHolds()
+    let settler = Settler(
+        ledger: WillingLedger(), journal: UnjournaledOutcomes(),
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, storePatience: .milliseconds(200))
+    for number in 1...100 {
+        settler.recordUnreserved(outcome(UInt64(number), account: number == 50 ? 666 : AccountID(number)))
+    }
+    settler.drain()
+    await settler.run(telling: holds)
+    #expect(holds.settled.withLock { $0.count } == 99)
+    #expect(settler.unfinished(among: [outcome(50).hold, outcome(51).hold]) == [outcome(50).hold])
+}
+
+/// O6: what is posted again to a new generation waits while the store is behind with what is new.
+@Test func outcomesThatWerePostedBeforeWaitWhileTheStoreIsBehind() async {
+    let settler = Settler(
+        ledger: WillingLedger(), journal: UnjournaledOutcomes(),
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    #expect(await settler.repost((1...50_001).map { outcome($0) }))
+    #expect(await settler.repost([outcome(60_000)]) == false)
+}
+
 /// Hands on each line, with its metadata in order.
 private struct LineCollector: LogHandler {
     let lines: @Sendable (String) -> Void

@@ -35,7 +35,9 @@ final class SimExchange {
 
 /// What OpenAI and the client will do.
 struct SimUpstream {
-    enum End { case reported, usageMissing, usageMalformed, cut, errorComplete, errorPartial, refused, timeout }
+    enum End {
+        case reported, usageMissing, usageMalformed, cut, errorComplete, errorPartial, refused, timeout
+    }
 
     var end: End
     /// Output tokens that pass, in so many pieces.
@@ -61,17 +63,20 @@ struct SimUpstream {
     init(_ random: inout SimRandom, faulty: Bool) {
         self.pieces = 1 + random.below(6)
         self.output = Int64(self.pieces) * random.between(1, 20)
-        self.pieceEvery = random.oneIn(6) ? .milliseconds(random.between(800, 4_000)) : .milliseconds(random.between(5, 300))
+        self.pieceEvery =
+            random.oneIn(6)
+            ? .milliseconds(random.between(800, 4_000)) : .milliseconds(random.between(5, 300))
         self.reported = self.output + (random.oneIn(3) ? random.between(0, 30) : 0)
         self.drains = random.oneIn(3)
         self.clientLeavesAfter = nil
         self.clientLeavesWhilePlacing = false
         self.end = .reported
         guard faulty else { return }
-        self.end = [
-            .reported, .reported, .reported, .reported, .reported, .reported, .reported, .usageMissing,
-            .usageMalformed, .cut, .errorComplete, .errorPartial, .refused, .timeout,
-        ][random.below(14)]
+        self.end =
+            [
+                .reported, .reported, .reported, .reported, .reported, .reported, .reported, .usageMissing,
+                .usageMalformed, .cut, .errorComplete, .errorPartial, .refused, .timeout,
+            ][random.below(14)]
         if random.oneIn(40) { self.reported += 500 }
         if random.oneIn(8) { self.clientLeavesAfter = random.below(self.pieces + 1) }
         self.clientLeavesWhilePlacing = random.oneIn(25)

@@ -194,7 +194,9 @@ extension SimProcess {
         guard self.world.has(.journalBeforeLastByte) else {
             // The client has it all, and the outcome follows later: when the process is gone, it never does.
             self.world.truth.clientSawEnd(exchange.hold)
-            return self.after(.milliseconds(self.world.random.between(1, 300))) { self.record(settlement, of: exchange) }
+            return self.after(.milliseconds(self.world.random.between(1, 300))) {
+                self.record(settlement, of: exchange)
+            }
         }
         self.record(settlement, of: exchange)
         self.world.truth.clientSawEnd(exchange.hold)

@@ -134,8 +134,8 @@ extension SimProcess {
     // MARK: Poster
 
     func posterReady(_ node: NodeIdentity) {
-        self.epochKey = node.epochKey
-        if let (epoch, _) = self.recapturing { self.recapture(under: epoch) }
+        self.sawNode(node)
+        self.perform(self.recapture.resume(self.unposted, now: self.now))
         self.postSoon()
     }
 
@@ -146,12 +146,14 @@ extension SimProcess {
     }
 
     func postSoon() {
-        guard !self.isPosting, self.poster.isUp, case .post(let postings) = self.outbox.next() else { return }
+        guard !self.isPosting, self.poster.isUp, case .post(let postings) = self.outbox.next(now: self.now)
+        else { return }
         self.isPosting = true
         var left = postings.count
         let (boot, world) = (self.boot, self.world)
         let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: false)
         for posting in postings {
+            self.recapture.told(posting)
             self.poster.ask { state, now in
                 let command = HoldCommand.posted(posting)
                 let reply = state.execute(
@@ -185,7 +187,8 @@ extension SimProcess {
         for action in actions {
             switch action {
             case .checkSessions: for session in self.sessions { session.checkEpoch() }
-            case .recapture(let epoch): self.recapture(under: epoch)
+            case .recapture(let epoch):
+                self.perform(self.recapture.begin(epoch, self.unposted, now: self.now))
             case .announce(let epoch):
                 let boot = self.boot
                 self.poster?.ask { state, _ in
@@ -213,44 +216,46 @@ extension SimProcess {
         }
     }
 
-    func recapture(under epoch: String) {
-        var outcomes = self.queue.unposted
-        if let left = self.queue.leftInJournal {
-            let page = self.journal.backlog(from: left.from, limit: left.count).read()
-            outcomes += page.outcomes.map(\.settlement)
-        }
-        outcomes.removeAll { $0.charge.amount == .zero }
-        self.recapturing = (epoch, outcomes.count)
-        guard !outcomes.isEmpty else { return self.finishRecapture(epoch) }
-        let (boot, world) = (self.boot, self.world)
-        let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: true)
-        for outcome in outcomes {
-            self.poster?.ask { state, now in
-                let command = HoldCommand.capture(outcome, force: true)
-                let reply = state.execute(
-                    command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
-                    nowMilliseconds: now)
-                world.executed(command, fence, reply)
-            } then: {
-                guard let (current, left) = self.recapturing, current == epoch else { return }
-                self.recapturing = (epoch, left - 1)
-                if left == 1 { self.finishRecapture(epoch) }
+    var unposted: Recapture.Unposted {
+        Recapture.Unposted(self.queue.unposted, isWhole: !self.queue.hasSpilled)
+    }
+
+    func perform(_ actions: [Recapture.Action]) {
+        for action in actions {
+            switch action {
+            case .send(.capture(let outcome), let slot): self.send(.capture(outcome, force: true), slot)
+            case .send(.post(let posting), let slot): self.send(.posted(posting), slot)
+            case .reloadScripts: break
+            case .finished(let epoch): self.perform(self.gate.recaptured(epoch, now: self.now))
             }
         }
     }
 
-    private func finishRecapture(_ epoch: String) {
-        self.recapturing = nil
-        self.perform(self.gate.recaptured(epoch, now: self.now))
+    private func send(_ command: HoldCommand, _ slot: Recapture.Slot) {
+        let (boot, world) = (self.boot, self.world)
+        let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: true)
+        self.poster?.ask { state, now in
+            let reply = state.execute(
+                command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease, nowMilliseconds: now)
+            world.executed(command, fence, reply)
+            return reply
+        } then: { reply in
+            self.perform(self.recapture.answered(slot, reply, now: self.now))
+        }
     }
 
-    func pollEpochKey() {
+    func pollNode() {
         self.poster.ask { state, _ in
-            state.nodeIdentity().epochKey
-        } then: { key in
-            guard key != self.epochKey else { return }
-            self.epochKey = key
-            for session in self.sessions { session.checkEpoch() }
+            state.nodeIdentity()
+        } then: {
+            self.sawNode($0)
         }
+    }
+
+    private func sawNode(_ node: NodeIdentity) {
+        guard node != self.node else { return }
+        let isFirst = self.node == NodeIdentity()
+        self.node = node
+        if !isFirst { for session in self.sessions { session.checkEpoch() } }
     }
 }

@@ -92,7 +92,10 @@ extension SimProcess {
         }
         let ids = account.holds.map(\.hold) + account.captures.map(\.hold)
         var known = self.queue.unfinishedHolds.among(Set(ids)).union(self.outbox.untoldHolds)
-        for session in self.sessions { known.formUnion(session.machine.live.keys) }
+        for session in self.sessions {
+            known.formUnion(session.machine.live.keys)
+            known.formUnion(session.machine.verifying.keys)
+        }
         known.formUnion(self.exchanges.keys)
         let steps = self.sweep.steps(
             for: account, known: known.contains, owner: self.owner, opened: self.isOpened)
@@ -109,7 +112,8 @@ extension SimProcess {
         case .record(let settlement):
             world.tell(settlement.hold, "\(self.name): sweep records \(settlement.kind.name)")
             // What a journal has as acknowledged, the store was told; the rest was handed over and is known.
-            if settlement.authority == .owner, settlement.kind == .final, self.recovered[settlement.owner] != nil,
+            if settlement.authority == .owner, settlement.kind == .final,
+                self.recovered[settlement.owner] != nil,
                 world.truth.hasJournal(settlement.owner)
             {
                 self.foundLeftOver(settlement.hold)

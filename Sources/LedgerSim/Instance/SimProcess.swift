@@ -15,7 +15,7 @@ final class SimProcess {
     var posterGeneration: Int64 = 1
     var sweeper: SimLink! = nil
     var gate: EpochGate
-    var epochKey = ""
+    var node = NodeIdentity()
     var verifier = ShortVerification()
     var verifying: [AccountID: [(AccountSnapshot?) -> Void]] = [:]
     var queue = SettlementQueue(limits: .init(batchRowsMax: 40, memoryMax: 24))
@@ -36,7 +36,7 @@ final class SimProcess {
     /// Every hold with an OPEN, by recovered boot: asked for F8 only.
     var recoveredOpens: [BootID: Set<HoldID>] = [:]
     var exchanges: [HoldID: SimExchange] = [:]
-    var recapturing: (epoch: String, left: Int)?
+    var recapture = Recapture()
 
     init(_ instance: SimInstance) {
         let world = instance.world
@@ -128,7 +128,8 @@ final class SimProcess {
 
     private func keepUp() {
         for session in self.sessions { session.keepUp() }
-        self.pollEpochKey()
+        self.pollNode()
+        if self.poster.isUp { self.perform(self.recapture.tick(self.unposted, now: self.now)) }
         self.perform(self.gate.tick(now: self.now))
         let now = self.world.nowMilliseconds
         self.journal.tick(nowMilliseconds: now, steadyMilliseconds: now)

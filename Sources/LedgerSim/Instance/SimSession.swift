@@ -56,7 +56,10 @@ final class SimSession {
         self.perform()
     }
 
-    func open(_ epoch: String) { self.machine.open(epoch) }
+    func open(_ epoch: String) {
+        self.machine.open(epoch)
+        self.perform()
+    }
 
     func keepUp() {
         self.machine.keepUp(now: self.process.now)
@@ -79,11 +82,12 @@ final class SimSession {
         case .readAccount(let account, let holds, let purpose): self.read(account, holds, purpose)
         case .verifyShort(let hold, let account, let seen): self.verify(hold, account, seen)
         case .reconnect: self.link.die(serverGone: false)
-        case .misunderstood(let command): self.process.world.fail("a session was fenced by itself: \(command)")
+        case .misunderstood(let command):
+            self.process.world.fail("a session was fenced by itself: \(command)")
         case .reloadScripts, .refused: break
         case .sawEpoch(let epoch):
             self.process.perform(self.process.gate.saw(epoch, session: self.number, now: self.process.now))
-            if let open = self.process.gate.openEpoch { self.machine.open(open) }
+            if self.process.gate.isOpen { self.machine.open(epoch) }
         case .joined(let epoch):
             self.process.perform(self.process.gate.joined(epoch, session: self.number, now: self.process.now))
         case .sawGeneration(let generation): self.process.saw(ledgerGeneration: generation)
@@ -109,7 +113,8 @@ final class SimSession {
         var pause = Span.zero
         if case .verifyCapture(_, let attempt) = purpose, attempt > 1 { pause = .milliseconds(50 << attempt) }
         self.process.after(pause) {
-            self.process.world.ledger.ask(self.process, { $0.snapshot(of: account, among: holds) }) { result in
+            self.process.world.ledger.ask(self.process, { $0.snapshot(of: account, among: holds) }) {
+                result in
                 let read: Result<AccountSnapshot, LedgerReadFailure>
                 switch result {
                 case .success(let snapshot?): read = .success(snapshot)

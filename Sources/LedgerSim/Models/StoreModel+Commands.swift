@@ -12,7 +12,7 @@ extension HoldCommand {
             account
         case .posted(let posting): posting.balance.account
         case .gate(let gate): gate.account
-        case .readEpochKey: nil
+        case .readNode: nil
         }
     }
 }
@@ -39,7 +39,7 @@ extension AccountHash {
             .numbers(HoldNumbers(try self.posted(posting, call)))
         case .gate(let gate):
             .numbers(HoldNumbers(self.take(gate, call)))
-        case .readEpochKey:
+        case .readNode:
             preconditionFailure("StoreNode.execute answers it: it is for no account")
         }
     }

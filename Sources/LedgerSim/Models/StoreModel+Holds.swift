@@ -53,7 +53,9 @@ extension AccountHash {
             guard call.has(.extendNeedsHold) else { throw ScriptAborted() }
             return .numbers(HoldNumbers(2))
         }
-        if hold.owner != HoldOwner(call.owner), call.has(.extendNeedsOwner) { return .numbers(HoldNumbers(3)) }
+        if hold.owner != HoldOwner(call.owner), call.has(.extendNeedsOwner) {
+            return .numbers(HoldNumbers(3))
+        }
         if progress != nil || !call.has(.touchKeepsProgress) { hold.progress = progress }
         (hold.deadline, hold.owner) = (call.deadline, HoldOwner(call.owner))
         let more = call.has(.extendAbsolute) ? total.value - hold.amount.value : total.value

@@ -22,6 +22,7 @@ public struct StoreNode: Sendable {
     // Never go back, so no identity comes twice whatever is restored.
     private var runs = 1
     private var keysMade = 0
+    private var replicationIDsMade = 1
 
     public init(name: String) {
         self.name = name
@@ -56,7 +57,7 @@ public struct StoreNode: Sendable {
         let call = StoreCall(
             fence: fence, epoch: epoch, owner: owner, leaseMilliseconds: lease.milliseconds,
             now: nowMilliseconds, takenOut: self.takenOut)
-        guard let account = command.account else { return .text(self.readEpochKey()) }
+        guard let account = command.account else { return .node(self.nodeIdentity()) }
         return self.run(account) { hash throws(ScriptAborted) in try hash.answer(command, call) }
     }
 
@@ -118,10 +119,18 @@ public struct StoreNode: Sendable {
         self.epochKey = nil
     }
 
+    /// A first replica attaches (or somebody asks for an RDB file): nothing is lost, and only the replication id is
+    /// another one.
+    public mutating func changeReplicationID() {
+        self.replicationIDsMade += 1
+        self.replicationID = "\(self.name).rep\(self.replicationIDsMade)"
+    }
+
     /// Another run of the server with the data of `snapshot`; nil: with none.
     public mutating func restart(from snapshot: StoreNode?) {
         self.runs += 1
-        (self.runID, self.replicationID) = ("\(self.name).run\(self.runs)", "\(self.name).rep\(self.runs)")
+        self.runID = "\(self.name).run\(self.runs)"
+        self.changeReplicationID()
         self.accounts = snapshot?.accounts ?? [:]
         self.joined = snapshot?.joined ?? [:]
         self.epochKey = snapshot?.epochKey

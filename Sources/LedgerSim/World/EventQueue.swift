@@ -39,7 +39,9 @@ struct EventQueue {
         while true {
             var least = 2 * parent + 1
             guard least < self.heap.count else { return }
-            if least + 1 < self.heap.count, Self.isBefore(self.heap[least + 1], self.heap[least]) { least += 1 }
+            if least + 1 < self.heap.count, Self.isBefore(self.heap[least + 1], self.heap[least]) {
+                least += 1
+            }
             guard Self.isBefore(self.heap[least], self.heap[parent]) else { return }
             self.heap.swapAt(parent, least)
             parent = least

@@ -1,7 +1,7 @@
 /// Everything bad that can happen here. Each class has to be reached often enough to mean something.
 public enum Fault: String, Sendable, Hashable, CaseIterable {
     case connectionLost, zombieCommand, commandDelayed, replyLost
-    case storeFlushed, storeRestarted, storeRolledBack, storeFailedOver, storeSilent
+    case storeFlushed, storeRestarted, storeRolledBack, storeFailedOver, storeSilent, storeReplicaAttached
     case ledgerDown, commitUnknown, ledgerConflict, ledgerRolledBack
     case killed, killedWithItsDisk, powerLost, paused, pausedBeyondLease
     case diskFull, syncFailed, tornTail
@@ -13,7 +13,8 @@ public enum Fault: String, Sendable, Hashable, CaseIterable {
     /// Concerns every exchange, so each story tells it.
     var isOfTheWorld: Bool {
         switch self {
-        case .storeFlushed, .storeRestarted, .storeRolledBack, .storeFailedOver, .storeSilent, .ledgerDown,
+        case .storeFlushed, .storeRestarted, .storeRolledBack, .storeFailedOver, .storeSilent,
+            .storeReplicaAttached, .ledgerDown,
             .ledgerRolledBack, .killed, .killedWithItsDisk, .powerLost, .paused, .pausedBeyondLease:
             true
         default: false

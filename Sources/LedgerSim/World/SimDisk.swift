@@ -18,7 +18,10 @@ final class SimSegment: JournalSegment {
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
         self.bytes.withUnsafeMutableBytes { memory in
-            memory.baseAddress.map { $0.advanced(by: offset).copyMemory(from: bytes.baseAddress ?? UnsafeRawPointer($0), byteCount: bytes.count) }
+            memory.baseAddress.map {
+                $0.advanced(by: offset).copyMemory(
+                    from: bytes.baseAddress ?? UnsafeRawPointer($0), byteCount: bytes.count)
+            }
         }
         self.writtenThrough = max(self.writtenThrough, offset + bytes.count)
     }

@@ -41,7 +41,9 @@ final class SimLedger {
     ) {
         let (there, back) = (self.latency(), self.latency())
         self.world.after(there) {
-            guard self.isUp else { return process.after(.milliseconds(300)) { then(.failure(LedgerSilence())) } }
+            guard self.isUp else {
+                return process.after(.milliseconds(300)) { then(.failure(LedgerSilence())) }
+            }
             if self.world.isFaulty, self.world.random.oneIn(40) {
                 // 40001, 40P01: nothing of it was done.
                 self.world.count(.ledgerConflict)
@@ -76,7 +78,9 @@ final class SimLedger {
     }
 
     func snapshot(of account: AccountID, among holds: [HoldID]) -> AccountSnapshot? {
-        guard let balance = self.model.balance(of: account), let gate = self.gates[account] else { return nil }
+        guard let balance = self.model.balance(of: account), let gate = self.gates[account] else {
+            return nil
+        }
         let settled = holds.compactMap { hold in
             self.model.settled(LedgerModel.Key(account: account, hold: hold)).map {
                 SettledHold(hold: hold, amount: $0.amount)

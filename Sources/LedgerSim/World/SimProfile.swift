@@ -11,8 +11,9 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
     case hosts
 
     enum Kind {
-        case connection, storeLoss, failOver, stall, kill, diskLoss, powerLoss, pause, ledgerDown, ledgerRollBack
-        case diskFull, money, adjustment, gate, eviction
+        case connection, storeLoss, failOver, stall, kill, diskLoss, powerLoss, pause, ledgerDown,
+            ledgerRollBack
+        case diskFull, money, adjustment, gate, eviction, replica
     }
 
     /// - Parameter percent: 0 ..< 100.
@@ -31,12 +32,15 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
             [
                 (.connection, 24), (.storeLoss, 10), (.failOver, 3), (.stall, 5), (.kill, 5), (.diskLoss, 3),
                 (.powerLoss, 4), (.pause, 9), (.ledgerDown, 4), (.ledgerRollBack, 3), (.diskFull, 3),
-                (.money, 13), (.adjustment, 4), (.gate, 5), (.eviction, 5),
+                (.money, 13), (.adjustment, 4), (.gate, 5), (.eviction, 3), (.replica, 2),
             ]
         case .network:
             [(.connection, 60), (.stall, 6), (.pause, 20), (.money, 6), (.ledgerDown, 3), (.eviction, 5)]
         case .store:
-            [(.connection, 20), (.storeLoss, 40), (.failOver, 10), (.stall, 10), (.money, 10), (.eviction, 10)]
+            [
+                (.connection, 20), (.storeLoss, 40), (.failOver, 10), (.stall, 10), (.money, 10),
+                (.eviction, 5), (.replica, 5),
+            ]
         case .ledger:
             [
                 (.connection, 20), (.ledgerDown, 25), (.ledgerRollBack, 20), (.money, 15), (.adjustment, 5),
@@ -44,7 +48,8 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
             ]
         case .hosts:
             [
-                (.connection, 20), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20), (.diskFull, 5),
+                (.connection, 20), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20),
+                (.diskFull, 5),
                 (.money, 10),
             ]
         }

@@ -64,6 +64,12 @@ final class SimStore {
         self.current.state.flush()
     }
 
+    /// Connections stay up, and nothing is lost.
+    func attachReplica() {
+        self.world.count(.storeReplicaAttached)
+        self.current.state.changeReplicationID()
+    }
+
     /// Everything is still there (an append-only file), but it is another process.
     func restart() {
         self.world.count(.storeRestarted)
@@ -100,7 +106,9 @@ final class SimStore {
         node.silentUntil = self.world.time + pause.nanoseconds
         guard pause > .seconds(3) else { return }
         // Clients give a connection up that says nothing for three seconds.
-        self.world.after(.seconds(3)) { for link in node.links where link.isWaiting { link.die(serverGone: false) } }
+        self.world.after(.seconds(3)) {
+            for link in node.links where link.isWaiting { link.die(serverGone: false) }
+        }
     }
 
     func evictSomething() {
@@ -155,7 +163,8 @@ final class SimLink {
     private var lastReply: Int64 = 0
 
     init(
-        _ world: World, _ process: SimProcess, ready: @escaping (NodeIdentity) -> Void, lost: @escaping () -> Void
+        _ world: World, _ process: SimProcess, ready: @escaping (NodeIdentity) -> Void,
+        lost: @escaping () -> Void
     ) {
         self.world = world
         self.process = process
@@ -176,7 +185,11 @@ final class SimLink {
         self.lastArrival = self.world.time
         self.lastReply = self.world.time
         // The greeting makes an epoch key where there is none, and reads everything that makes an epoch.
-        self.ask { state, _ in state.nodeIdentity() } then: { self.ready($0) }
+        self.ask { state, _ in
+            state.nodeIdentity()
+        } then: {
+            self.ready($0)
+        }
     }
 
     func ask<Reply>(
@@ -203,14 +216,18 @@ final class SimLink {
     }
 
     private func latency() -> Int64 {
-        guard self.world.isFaulty, self.world.random.oneIn(12) else { return self.world.random.between(50_000, 600_000) }
+        guard self.world.isFaulty, self.world.random.oneIn(12) else {
+            return self.world.random.between(50_000, 600_000)
+        }
         self.world.count(.commandDelayed)
         return self.world.random.between(1_000_000, 150_000_000)
     }
 
     private func deliver(_ message: Message, _ attempt: Int, at time: Int64) {
         self.world.after(Span(nanoseconds: time - self.world.time)) {
-            guard attempt == self.attempt, let node = self.node, node.isUp, !message.isExecuted else { return }
+            guard attempt == self.attempt, let node = self.node, node.isUp, !message.isExecuted else {
+                return
+            }
             guard node.silentUntil <= self.world.time else {
                 return self.deliver(message, attempt, at: node.silentUntil)
             }

@@ -32,7 +32,8 @@ extension StoreNode {
             nowMilliseconds: nowMilliseconds)
         return reply.taken.map { taken in
             StoredHold(
-                hold: hold, amount: taken.amount, deadlineMilliseconds: 0, owner: HoldOwner(dead.boot, reaper: reaper),
+                hold: hold, amount: taken.amount, deadlineMilliseconds: 0,
+                owner: HoldOwner(dead.boot, reaper: reaper),
                 placedMilliseconds: taken.placed, inputEstimate: taken.inputEstimate, priceID: taken.priceID,
                 endpoint: taken.endpoint, progress: taken.progress)
         }
@@ -46,7 +47,9 @@ extension StoreNode {
         let held = hash.holds.values.reduce(0) { $0 + $1.amount.value }
         let captured = hash.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         if held != hash.held ?? 0 { return "H is \(hash.held ?? 0), its holds are \(held)" }
-        if captured != hash.captured ?? 0 { return "U is \(hash.captured ?? 0), its captures are \(captured)" }
+        if captured != hash.captured ?? 0 {
+            return "U is \(hash.captured ?? 0), its captures are \(captured)"
+        }
         if let both = hash.holds.keys.first(where: { hash.captures[$0] != nil }) {
             return "\(both) is held and captured"
         }

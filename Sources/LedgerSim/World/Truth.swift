@@ -48,7 +48,9 @@ struct Truth {
     private(set) var answered: [HoldID: PlaceAnswer] = [:]
 
     mutating func answered(_ hold: HoldID, _ answer: PlaceAnswer) { self.answered[hold] = answer }
-    mutating func granted(_ hold: HoldID, _ amount: Millicredits) { self.change(hold) { $0.granted = amount } }
+    mutating func granted(_ hold: HoldID, _ amount: Millicredits) {
+        self.change(hold) { $0.granted = amount }
+    }
     mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
         self.change(hold) { $0.journalEstimate = charge }
     }
@@ -117,7 +119,9 @@ struct Truth {
 
     mutating func lostDisk(_ boots: Set<BootID>) { self.disksLost.formUnion(boots) }
     mutating func lostPower(_ boot: BootID) { self.powerLost.insert(boot) }
-    func hasJournal(_ boot: BootID) -> Bool { !self.disksLost.contains(boot) && !self.powerLost.contains(boot) }
+    func hasJournal(_ boot: BootID) -> Bool {
+        !self.disksLost.contains(boot) && !self.powerLost.contains(boot)
+    }
     /// Charges may be gone: the ledger was set back, and a disk with its journal is lost.
     var ledgerWasSetBack = false
 }

@@ -25,6 +25,7 @@ extension World {
         case .money: self.change(self.ledger.purchase())
         case .adjustment: self.change(self.ledger.adjust())
         case .gate: self.change(self.ledger.suspendOrResume())
+        case .replica: self.store.attachReplica()
         case .eviction: self.store.evictSomething()
         }
     }
@@ -52,7 +53,8 @@ extension SimProcess {
                     command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
                     nowMilliseconds: now)
                 world.executed(command, fence, reply)
-            } then: {}
+            } then: {
+            }
         }
     }
 }

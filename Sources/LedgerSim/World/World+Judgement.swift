@@ -10,7 +10,8 @@ extension World {
         }
         if let violation = self.ledger.model.violations().first { return self.fail("ledger: \(violation)") }
         if !self.ledger.model.conflicts.isEmpty {
-            return self.fail("two different final outcomes of one hold", hold: self.ledger.model.conflicts.first?.hold)
+            return self.fail(
+                "two different final outcomes of one hold", hold: self.ledger.model.conflicts.first?.hold)
         }
         if !self.ledger.model.quarantine.isEmpty {
             return self.fail("an outcome is in quarantine", hold: self.ledger.model.quarantine.first?.hold)
@@ -28,7 +29,9 @@ extension World {
             return self.judgeUndecided(hold, exchange, charged, hasJournal)
         }
         let due = outcome.charge.amount
-        if exchange.clientSawEnd, hasJournal || exchange.isCaptured && !exchange.storeLost && self.truth.accidents == 0 {
+        if exchange.clientSawEnd,
+            hasJournal || exchange.isCaptured && !exchange.storeLost && self.truth.accidents == 0
+        {
             guard charged == due || due == .zero && charged == nil else {
                 return self.fail(
                     "a reply that ended costs \(due) and was charged \(charged.map { "\($0)" } ?? "nothing")",
@@ -39,8 +42,9 @@ extension World {
         guard charged ?? .zero <= max(due, exchange.granted ?? .zero) else {
             return self.fail("charged more than the hold", hold: hold)
         }
-        guard row != nil || due == .zero || exchange.storeLost || self.truth.powerLost.contains(exchange.boot)
-            || self.truth.accidents > 0
+        guard
+            row != nil || due == .zero || exchange.storeLost || self.truth.powerLost.contains(exchange.boot)
+                || self.truth.accidents > 0
         else {
             return self.fail("a reply that ended was never charged", hold: hold)
         }
@@ -57,7 +61,8 @@ extension World {
             if let due = exchange.journalEstimate {
                 guard charged == due else {
                     return self.fail(
-                        "its journal says \(due), charged \(charged.map { "\($0)" } ?? "nothing")", hold: hold)
+                        "its journal says \(due), charged \(charged.map { "\($0)" } ?? "nothing")", hold: hold
+                    )
                 }
             } else if exchange.isSent {
                 self.fail("it went upstream, and its journal does not know", hold: hold)
@@ -93,12 +98,16 @@ extension World {
 
     private func judgeStore() {
         for account in self.store.node.accountIDs.sorted() {
-            if let problem = self.store.node.problem(of: account) { self.fail("store: \(problem)", account: account) }
+            if let problem = self.store.node.problem(of: account) {
+                self.fail("store: \(problem)", account: account)
+            }
             guard let stored = self.store.node.balance(of: account),
                 let ledger = self.ledger.model.balance(of: account),
                 stored.generation == ledger.generation
             else { continue }
-            if stored.version > ledger.version || stored.version == ledger.version && stored.balance != ledger.balance {
+            if stored.version > ledger.version
+                || stored.version == ledger.version && stored.balance != ledger.balance
+            {
                 self.fail(
                     "the store has \(stored.balance) at version \(stored.version), the ledger "
                         + "\(ledger.balance) at \(ledger.version)", account: account)
@@ -111,21 +120,28 @@ extension World {
         switch command {
         case .capture(let settlement, _):
             if reply.code == 0 || reply.code == 3 { self.truth.captured(settlement.hold) }
-            self.tell(settlement.hold, "store: CAPTURE \(settlement.charge.amount) by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)")
+            self.tell(
+                settlement.hold,
+                "store: CAPTURE \(settlement.charge.amount) by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)"
+            )
         case .place(let request):
-            self.tell(request.hold, "store: PLACE by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)")
+            self.tell(
+                request.hold,
+                "store: PLACE by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)")
         case .release(let hold, _):
-            self.tell(hold, "store: RELEASE by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)")
+            self.tell(
+                hold, "store: RELEASE by \(fence.loop.suffix(4))/\(fence.generation) → \(reply.code ?? -99)")
         case .reassert(let request, let amount, _):
             self.tell(
                 request.hold,
-                "store: REASSERT \(amount) by \(fence.loop.suffix(4))/\(fence.generation) raise \(fence.raise) → \(reply.code ?? -99)")
+                "store: REASSERT \(amount) by \(fence.loop.suffix(4))/\(fence.generation) raise \(fence.raise) → \(reply.code ?? -99)"
+            )
         case .touch(let hold, _, _, _): self.tell(hold, "store: TOUCH → \(reply.code ?? -99)")
         case .posted(let posting):
             for settled in posting.settled {
                 self.tell(settled.hold, "store: POSTED \(settled.amount), version \(posting.balance.version)")
             }
-        case .readEpochKey, .load, .initialize, .gate: break
+        case .readNode, .load, .initialize, .gate: break
         }
     }
 }

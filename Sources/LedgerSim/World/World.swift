@@ -105,7 +105,9 @@ final class World {
     }
 
     private func runFaulty() {
-        while self.report.steps < self.settings.steps, self.failure == nil { guard self.step() else { return } }
+        while self.report.steps < self.settings.steps, self.failure == nil {
+            guard self.step() else { return }
+        }
     }
 
     /// Runs the next event; false: there is none.
@@ -146,7 +148,8 @@ final class World {
             let (open, captured) = (left.flatMap(\.holds), left.flatMap(\.captures))
             self.fail(
                 "not at rest \(Self.restWithin.seconds) s after everything was healed: \(open.count) holds, "
-                    + "\(captured.count) captures in the store", hold: open.first?.hold ?? captured.first?.hold)
+                    + "\(captured.count) captures in the store",
+                hold: open.first?.hold ?? captured.first?.hold)
         }
     }
 
@@ -169,7 +172,8 @@ final class World {
             switch self.truth.answered[hold] {
             case .granted: break
             case .short where balance < Int64(asked.count) * 2: break
-            case let answer?: self.fail("an account with \(balance) got \(answer)", hold: hold, account: account)
+            case let answer?:
+                self.fail("an account with \(balance) got \(answer)", hold: hold, account: account)
             case nil: self.fail("a PLACE was never answered", hold: hold, account: account)
             }
         }

@@ -100,10 +100,23 @@ public enum HoldsUnavailable: String, Sendable, Hashable, CaseIterable {
 public protocol HoldPosting: Sendable {
     /// Drops the holds and captures of a committed batch and hands over the new balance. Returns when the
     /// store acknowledged, throws when it is not known to have done so (the caller repeats: it is harmless).
+    /// `PostingRefused`: all but these accounts were acknowledged.
     func posted(_ postings: [PostedAccount]) async throws
 
-    /// Floor or block of an account changed in the ledger (rule G2).
+    /// Floor or block of an account changed in the ledger (rule G2). Throws as `posted` does.
     func gateChanged(_ gates: [AccountGate]) async throws
+}
+
+/// The store answered, and refused some accounts; it acknowledged the others.
+public struct PostingRefused: Error, Sendable, Hashable {
+    public var accounts: Set<AccountID>
+    /// The code word of the last refusal; safe for logs.
+    public var code: String
+
+    public init(accounts: Set<AccountID>, code: String) {
+        self.accounts = accounts
+        self.code = code
+    }
 }
 
 /// The new balance of one account and the holds that ended in it.

@@ -121,8 +121,11 @@ public protocol SettlementSink: Sendable {
     func recordUnreserved(_ settlement: Settlement)
     /// Outcomes that the ledger is not known to have, as many as are in memory (rule E2).
     func unposted() -> [Settlement]
+    /// There are outcomes that neither memory nor the ledger has, only the journal: `unposted` is not all of them.
+    var hasSpilled: Bool { get }
 }
 
 extension SettlementSink {
     public var isStrict: Bool { true }
+    public var hasSpilled: Bool { false }
 }

@@ -6,9 +6,11 @@ public struct EpochGate: Sendable {
     public static let patience: Span = .seconds(3)
     /// How often the other instances are looked for while the gate is shut.
     public static let askEvery: Span = .milliseconds(50)
+    /// Who joined is kept by the store for a week only, and whoever starts later has to find it.
+    public static let announceEvery: Span = .seconds(3600)
 
     public enum Action: Sendable, Hashable {
-        /// Every session has to look at its node: one of them saw another epoch.
+        /// Every session has to look at its node (one of them saw another epoch), and say again that it joined.
         case checkSessions
         /// Write captures of outcomes that the ledger is not known to have, then report `recaptured`.
         case recapture(epoch: String)
@@ -26,7 +28,8 @@ public struct EpochGate: Sendable {
     private var seenAt: Moment = .distantPast
     private var joined: Set<Int> = []
     private var isRecaptured = false
-    private var isAnnounced = false
+    /// nil: the store is not known to have this boot among those that joined.
+    private var announcedAt: Moment?
     private var members: Set<BootID> = []
     private var peers: Set<BootID>?
     private var askedAt: Moment = .distantPast
@@ -55,7 +58,7 @@ public struct EpochGate: Sendable {
         self.seenAt = now
         self.joined = []
         self.members = []
-        (self.isRecaptured, self.isAnnounced) = (false, false)
+        (self.isRecaptured, self.announcedAt) = (false, nil)
         return [.checkSessions, .recapture(epoch: epoch)]
     }
 
@@ -75,7 +78,7 @@ public struct EpochGate: Sendable {
         guard epoch == self.epoch else { return [] }
         self.members = members
         // The set was lost, or has expired.
-        if self.isAnnounced, !members.contains(self.boot) { self.isAnnounced = false }
+        if !members.contains(self.boot) { self.announcedAt = nil }
         return self.advance(now: now)
     }
 
@@ -88,8 +91,8 @@ public struct EpochGate: Sendable {
         guard let epoch = self.epoch else { return [] }
         var actions: [Action] = []
         let isBack = self.joined.isSuperset(of: self.sessions) && self.isRecaptured
-        if isBack, !self.isAnnounced {
-            self.isAnnounced = true
+        if isBack, self.announcedAt.map({ now - $0 >= Self.announceEvery }) ?? true {
+            self.announcedAt = now
             actions.append(.announce(epoch: epoch))
         }
         guard self.openEpoch != epoch else { return actions }

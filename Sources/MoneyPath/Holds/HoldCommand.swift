@@ -26,8 +26,8 @@ public enum HoldCommand: Sendable, Hashable {
     case touch(HoldID, of: AccountID, held: Millicredits, progress: Millicredits?)
     /// Puts back a hold that the store lost.
     case reassert(PlaceRequest, amount: Millicredits, progress: Millicredits?)
-    /// Reads the epoch key, making one if there is none.
-    case readEpochKey
+    /// Reads everything that makes an epoch, making an epoch key if there is none.
+    case readNode
     case load(AccountID, nonce: String)
     case initialize(AccountID, incarnation: String, epoch: String, AccountSnapshot)
     case posted(PostedAccount)
@@ -41,18 +41,30 @@ public enum HoldSlot: Sendable, Hashable {
     case release(HoldID)
     case reassert(HoldID)
     case touch(HoldID)
-    case epochKey
+    case node(NodeReadingPurpose)
+    /// POSTED after a capture was compared with the ledger.
+    case verified(HoldID)
     case load(AccountID, number: Int64)
     case initialize(AccountID, number: Int64)
     /// The reply says nothing that matters.
     case ignored
 }
 
+/// What a reading of the node is for.
+public enum NodeReadingPurpose: Sendable, Hashable {
+    /// What LOAD and CAPTURE behind it say is judged by what the node is now (E3).
+    case judge
+    /// Another session, or the process, saw another epoch.
+    case check
+    /// The process admits under an epoch that is not this node's: it is the same node, or it is left.
+    case match
+}
+
 /// The answer to a command, read from the wire.
 public enum HoldReply: Sendable, Hashable {
     /// An integer, or an array of integers.
     case numbers(HoldNumbers)
-    case text(String)
+    case node(NodeIdentity)
     /// Of LOAD: the incarnation, and every hold and capture of the account.
     case listing(incarnation: String, [HoldID])
     case refused(StoreRefusal)

@@ -24,7 +24,7 @@ extension HoldSessionMachine {
         self.begin(account)
     }
 
-    /// The epoch key is read on the same connection before LOAD, so what INIT stamps is not older than the data.
+    /// The node is read on the same connection before LOAD, so what INIT stamps is not older than the data.
     private mutating func begin(_ account: AccountID) {
         guard var load = self.coldLoads[account] else { return }
         load.rounds += 1
@@ -33,7 +33,7 @@ extension HoldSessionMachine {
             return self.fail(account, .storeRefused)
         }
         self.counts.coldLoads += 1
-        self.send(.readEpochKey, .epochKey)
+        self.send(.readNode, .node(.judge))
         let nonce = "\(self.fence(raise: false).loop).\(self.generation).\(load.number).\(load.rounds)"
         self.send(.load(account, nonce: nonce), .load(account, number: load.number))
     }
@@ -72,7 +72,8 @@ extension HoldSessionMachine {
             return self.fail(account, .ledgerUnreachable)
         }
         self.send(
-            .initialize(account, incarnation: load.incarnation, epoch: self.epoch, self.sparingLive(snapshot)),
+            .initialize(
+                account, incarnation: load.incarnation, epoch: self.epoch, self.sparingLive(snapshot)),
             .initialize(account, number: number))
     }
 

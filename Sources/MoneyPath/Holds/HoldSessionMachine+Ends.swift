@@ -14,7 +14,7 @@ extension HoldSessionMachine {
         case .captured:
             guard let settlement = hold.settlement else { return }
             self.update(id) { $0.endIsOut = true }
-            self.send(.capture(settlement, force: false), .capture(id), raise: hold.mustRaise)
+            self.send(.capture(settlement, force: hold.isForced), .capture(id), raise: hold.mustRaise)
         case .givingBack:
             self.update(id) { $0.endIsOut = true }
             self.send(.release(id, of: hold.request.account), .release(id), raise: hold.mustRaise)
@@ -28,15 +28,38 @@ extension HoldSessionMachine {
         guard let answer = reply.code, answer != -5 else {
             return self.endRefused(id, reply.refusal, "CAPTURE", now: now)
         }
+        if answer == 2, self.captureGoesAgain(id) { return self.sendEnd(id) }
         switch self.update(id, { $0.track.captureAnswered(wrote: answer != 2) }) {
         case .forget?: self.forget(id)
         case .verifyThenForget?:
             let account = self.live[id]?.request.account
             self.forget(id)
             guard let account, self.has(.verifyReassertedCapture) else { return }
+            self.verifying[id] = account
             self.act(.readAccount(account, among: [id], .verifyCapture(id, attempt: 1)))
         case .ignore?, nil: break
         }
+    }
+
+    /// CAPTURE found no hold: POSTED came first, or the store lost it. An outcome that was decided while the epoch
+    /// changed is in no REASSERT, and may be too late for the poster's recapture: then nobody but this session can
+    /// write it, by force, and the ledger is asked afterwards (K6, from behind).
+    private mutating func captureGoesAgain(_ id: HoldID) -> Bool {
+        guard self.has(.reassertOnLoss), let hold = self.live[id], hold.track.phase == .captured,
+            let epoch = hold.knownUnder
+        else { return false }
+        if epoch != self.node.nodeEpoch {
+            self.update(id) { hold in
+                hold.isForced = true
+                hold.track.forced()
+            }
+            return true
+        }
+        // Whether the node is still the same is read in front of the second attempt.
+        guard !hold.wasMissed else { return false }
+        self.update(id) { $0.wasMissed = true }
+        self.send(.readNode, .node(.judge))
+        return true
     }
 
     mutating func releaseAnswered(_ id: HoldID, _ reply: HoldReply, now: Moment) {
@@ -80,7 +103,13 @@ extension HoldSessionMachine {
             return self.act(
                 .readAccount(account, among: [id], .verifyCapture(id, attempt: min(attempt + 1, 8))))
         }
-        if !snapshot.settled.isEmpty { self.refresh(snapshot, settled: snapshot.settled) }
+        guard !snapshot.settled.isEmpty else {
+            self.verifying[id] = nil
+            return
+        }
+        self.send(
+            .posted(PostedAccount(balance: snapshot.balance, settled: snapshot.settled)), .verified(id))
+        self.send(.gate(snapshot.gate), .ignored)
     }
 
     // MARK: REASSERT and TOUCH
@@ -90,6 +119,7 @@ extension HoldSessionMachine {
         let due = now + self.settings.touchEvery
         self.update(id) { hold in
             hold.track.reassertSent()
+            hold.mustReassert = true
             hold.due = due
         }
         self.send(
@@ -98,19 +128,30 @@ extension HoldSessionMachine {
     }
 
     mutating func reassertAnswered(_ id: HoldID, _ reply: HoldReply, now: Moment) {
-        let refusal = reply.refusal
+        guard let answer = reply.code, answer == 0 || answer == 1 else {
+            return self.reassertRefused(id, reply.refusal, now: now)
+        }
+        let epoch = self.node.nodeEpoch
         self.update(id) { hold in
             hold.track.reassertAnswered()
-            if let refusal {
-                hold.due = now + (refusal == .noScript ? .zero : .seconds(1))
-            } else {
-                hold.mustRaise = false
-                hold.failures = 0
-            }
+            hold.mustReassert = false
+            hold.mustRaise = false
+            hold.failures = 0
+            hold.knownUnder = epoch
         }
-        if let refusal { return self.note(refusal, of: "REASSERT") }
-        if reply.code == 0 { self.counts.reasserted += 1 }
-        self.rejoined(id)
+        if answer == 0 { self.counts.reasserted += 1 }
+        // Of a captured hold, CAPTURE is what has to be acknowledged.
+        if self.live[id]?.track.phase != .captured { self.rejoined(id) }
+    }
+
+    /// Refused, fenced or not understood: it is not back, and goes again as a REASSERT.
+    private mutating func reassertRefused(_ id: HoldID, _ refusal: StoreRefusal?, now: Moment) {
+        self.update(id) { hold in
+            hold.track.reassertAnswered()
+            hold.due = now + (refusal == .noScript ? .zero : .seconds(1))
+        }
+        if refusal == nil { self.act(.misunderstood(command: "REASSERT")) }
+        self.note(refusal, of: "REASSERT")
     }
 
     private mutating func sendTouch(_ id: HoldID, now: Moment) {
@@ -156,8 +197,8 @@ extension HoldSessionMachine {
             case .placing: self.deadlinePassed(id, now: now)
             case .held:
                 guard self.isReady else { continue }
-                if hold.mustRaise {
-                    self.sendReassert(id, raise: true, now: now)
+                if hold.mustRaise || hold.mustReassert {
+                    self.sendReassert(id, raise: hold.mustRaise, now: now)
                 } else if !hold.touchIsOut, self.has(.touch) {
                     self.sendTouch(id, now: now)
                 }
@@ -181,8 +222,12 @@ extension HoldSessionMachine {
     public mutating func connected(to node: NodeIdentity, now: Moment) {
         self.isReady = true
         self.breaker.reset()
-        self.learn(node)
+        self.greeted(by: node)
         guard self.has(.reissue) else { return }
+        // Their POSTED may be lost.
+        for (id, account) in self.verifying.sorted(by: { $0.key < $1.key }) {
+            self.act(.readAccount(account, among: [id], .verifyCapture(id, attempt: 1)))
+        }
         for id in self.holdsInOrder {
             switch self.live[id]?.track.phase {
             case .held: self.sendReassert(id, raise: true, now: now)

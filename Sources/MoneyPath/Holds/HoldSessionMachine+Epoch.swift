@@ -2,17 +2,27 @@ import Metering
 
 /// Data-loss protocol of one session (rules E1, E2).
 extension HoldSessionMachine {
-    /// A greeting, or a reading of the epoch key.
-    mutating func learn(_ node: NodeIdentity) {
+    /// A greeting. What the process knows of this session may be older than a lost connection, so it is told again.
+    mutating func greeted(by node: NodeIdentity) {
+        guard !self.learn(node) else { return }
+        if !self.isAdmitting { self.act(.sawEpoch(node.nodeEpoch)) }
+        if self.hasJoined { self.act(.joined(node.nodeEpoch)) }
+    }
+
+    /// true: the node is under another epoch than the one that was known.
+    private mutating func learn(_ node: NodeIdentity) -> Bool {
         let isNews = node.nodeEpoch != self.node.nodeEpoch || !self.hasSeenNode
         self.node = node
         self.epoch = node.epoch(ledgerGeneration: self.has(.epoch) ? self.ledgerGeneration : 0)
-        guard isNews else { return }
+        guard isNews else { return false }
         self.hasJoined = false
         self.act(.sawEpoch(node.nodeEpoch))
+        // A CAPTURE under way may find that its hold is gone, and has to be repeated by force.
         self.rejoining = Set(
-            self.live.lazy.filter { $0.value.track.phase == .held }.map(\.key))
+            self.live.lazy.filter { $0.value.track.phase == .held || $0.value.track.phase == .captured }
+                .map(\.key))
         self.joinIfComplete()
+        return true
     }
 
     private var hasSeenNode: Bool { !self.epoch.isEmpty }
@@ -20,19 +30,30 @@ extension HoldSessionMachine {
     /// Asks the node whether it still is what it was; another session, or a process, saw a change.
     public mutating func checkEpoch() {
         guard self.isReady else { return }
-        self.send(.readEpochKey, .epochKey)
+        self.send(.readNode, .node(.check))
     }
 
-    mutating func epochKeyAnswered(_ reply: HoldReply, now: Moment) {
-        guard case .text(let key) = reply, !key.isEmpty else { return self.note(reply.refusal, of: "GET") }
-        guard key != self.node.epochKey else { return }
-        var node = self.node
-        node.epochKey = key
-        self.learn(node)
+    mutating func nodeAnswered(_ purpose: NodeReadingPurpose, _ reply: HoldReply, now: Moment) {
+        guard case .node(let node) = reply else {
+            if reply.refusal == nil { self.act(.misunderstood(command: "INFO")) }
+            return self.note(reply.refusal, of: "INFO")
+        }
+        guard self.learn(node) else { return self.stayed(purpose) }
         guard self.has(.reassertOnLoss) else { return }
         // What this session holds is back before any account is loaded: LOAD follows on the same connection.
         for id in self.holdsInOrder where self.live[id]?.track.phase == .held {
             self.sendReassert(id, raise: false, now: now)
+        }
+    }
+
+    /// The node is what it was.
+    private mutating func stayed(_ purpose: NodeReadingPurpose) {
+        switch purpose {
+        case .judge: break
+        // The gate may have gone to another epoch and back, and forgotten who had joined.
+        case .check: if self.hasJoined { self.act(.joined(self.node.nodeEpoch)) }
+        // The others are on another node (a fail-over that has not closed this connection): go where they are.
+        case .match: if !self.isAdmitting { self.act(.reconnect) }
         }
     }
 
@@ -46,8 +67,14 @@ extension HoldSessionMachine {
         self.act(.sawGeneration(generation))
     }
 
-    /// The process admits under this epoch.
-    public mutating func open(_ epoch: String) { self.openEpoch = epoch }
+    /// The process admits under this epoch. May be said again. A session whose node is under another one must not
+    /// refuse for good: it looks again, and connects again if that does not help.
+    public mutating func open(_ epoch: String) {
+        guard epoch != self.openEpoch else { return }
+        self.openEpoch = epoch
+        guard !self.isAdmitting, self.isReady else { return }
+        self.send(.readNode, .node(.match))
+    }
 
     /// This hold's place in the store was acknowledged, or it ended.
     mutating func rejoined(_ id: HoldID) {

@@ -46,8 +46,11 @@ extension HoldSessionMachine {
         }
         switch self.update(id, { $0.track.granted(amount) }) {
         case .answer?:
-            let due = now + self.settings.touchEvery
-            self.update(id) { $0.due = due }
+            let (due, epoch) = (now + self.settings.touchEvery, self.node.nodeEpoch)
+            self.update(id) { hold in
+                hold.due = due
+                hold.knownUnder = epoch
+            }
             self.counts.open += 1
             self.answer(id, .granted(amount: amount, balance: Self.money(reply.number(at: 2))))
         case .giveBack?:

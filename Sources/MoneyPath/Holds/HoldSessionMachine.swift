@@ -55,6 +55,8 @@ public struct HoldSessionMachine<Ticket> {
     /// Holds whose place in the store has to be acknowledged before this session has joined its epoch.
     var rejoining: Set<HoldID> = []
     var hasJoined = false
+    /// Captures that are being compared with the ledger (K6): u: may be there a moment longer than it should.
+    public internal(set) var verifying: [HoldID: AccountID] = [:]
 
     var coldLoads: [AccountID: ColdLoad] = [:]
     var loadsBegun: Int64 = 0
@@ -154,7 +156,9 @@ public struct HoldSessionMachine<Ticket> {
     public var isIdle: Bool { !self.live.values.contains { $0.track.phase != .held } }
 
     /// Rule F7: whether an entry of the store belongs to something this session still knows.
-    public func knows(_ hold: HoldID) -> Bool { self.live[hold] != nil }
+    public func knows(_ hold: HoldID) -> Bool {
+        self.live[hold] != nil || self.verifying[hold] != nil
+    }
 
     /// A capture whose hold this session never placed (taken over from another one).
     private static func adopted(_ settlement: Settlement) -> LiveHold<Ticket> {
@@ -241,7 +245,8 @@ public struct HoldSessionMachine<Ticket> {
         case .release(let hold): self.releaseAnswered(hold, reply, now: now)
         case .reassert(let hold): self.reassertAnswered(hold, reply, now: now)
         case .touch(let hold): self.touchAnswered(hold, reply, now: now)
-        case .epochKey: self.epochKeyAnswered(reply, now: now)
+        case .node(let purpose): self.nodeAnswered(purpose, reply, now: now)
+        case .verified(let hold): self.verifying[hold] = nil
         case .load(let account, let number): self.loadAnswered(account, number, reply)
         case .initialize(let account, let number): self.initializeAnswered(account, number, reply)
         case .ignored: self.note(reply.refusal, of: "refresh")

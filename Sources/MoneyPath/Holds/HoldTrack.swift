@@ -136,6 +136,9 @@ public struct HoldTrack: Sendable, Equatable {
 
     public mutating func reassertAnswered() { self.reassertsOut = max(0, self.reassertsOut - 1) }
 
+    /// CAPTURE is sent again with force: it may come after POSTED, and write what nobody drops.
+    public mutating func forced() { self.mustVerifyCapture = true }
+
     public enum CapturedAction: Sendable, Hashable { case forget, verifyThenForget, ignore }
 
     /// - Parameter wrote: u: is there now.

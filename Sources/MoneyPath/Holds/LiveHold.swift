@@ -25,6 +25,14 @@ public struct LiveHold<Ticket> {
     /// Present state has to be sent with a raised fence (K3), and has not been acknowledged.
     public internal(set) var mustRaise = false
     public internal(set) var failures = 0
+    /// REASSERT was sent and has not been acknowledged.
+    var mustReassert = false
+    /// Epoch of the node when it last said that it has this hold; nil: it never did.
+    var knownUnder: String?
+    /// A CAPTURE found no hold though the node was the one that had it, as far as was known.
+    var wasMissed = false
+    /// CAPTURE is sent with force: the store lost the hold.
+    var isForced = false
     var settlement: Settlement?
     /// Charge of what was consumed so far; nil: nothing was said yet.
     var progress: Millicredits?

@@ -58,7 +58,9 @@ public struct PeerLiveness: Sendable {
 
     /// Those whose heart was seen beating, or appeared, a moment ago.
     public func living(now: Moment) -> Set<BootID> {
-        Set(self.peers.lazy.filter { $0.value.counter != nil && now - $0.value.since <= self.limits.beatMax }.map(\.key))
+        Set(
+            self.peers.lazy.filter { $0.value.counter != nil && now - $0.value.since <= self.limits.beatMax }
+                .map(\.key))
     }
 
     /// Boots that are of no interest any more: nothing of them is left anywhere.

@@ -101,7 +101,8 @@ public struct Sweep: Sendable {
         var steps: [Step] = settled.isEmpty ? [] : [.posted(settled)]
         let terminal = Set(settled.map(\.hold))
         // The ledger counts something else, so POSTED leaves the capture: it is said once more, and judged by authority.
-        let amounts = Dictionary(settled.map { ($0.hold, $0.amount) }, uniquingKeysWith: { first, _ in first })
+        let amounts = Dictionary(
+            settled.map { ($0.hold, $0.amount) }, uniquingKeysWith: { first, _ in first })
         for capture in account.captures {
             guard let amount = amounts[capture.hold], amount != capture.amount else { continue }
             if let settlement = capture.settlement { steps.append(.record(settlement)) }

@@ -90,6 +90,9 @@ public struct SettlementQueue {
     /// Waiting and in flight, in memory or not.
     public var backlog: Int { self.waitingCount + self.inFlight.count + (self.spilled?.range.count ?? 0) }
 
+    /// Some outcomes are in the journal only, and not in `unposted`.
+    public var hasSpilled: Bool { self.spilled != nil }
+
     private var waitingCount: Int { self.waiting.count - self.head }
 
     /// Outcomes in memory that the ledger is not known to have.

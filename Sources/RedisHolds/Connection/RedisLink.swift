@@ -10,8 +10,15 @@ protocol RedisLinkOwner: AnyObject, Sendable {
     /// Connected, authenticated, scripts loaded. Commands may be sent.
     func linkIsReady(_ node: NodeIdentity)
     func linkReceived(_ reply: borrowing RedisReply, for slot: Slot)
+    /// The answer to `readNode`: `.node`, `.refused` or `.unreadable`.
+    func linkRead(_ node: HoldReply, for slot: Slot)
     /// The connection died with these commands unanswered: executed, or not, or still to be executed.
     func linkLost(_ unanswered: [Slot])
+}
+
+extension RedisLinkOwner {
+    /// Of an owner that never reads its node.
+    func linkRead(_ node: HoldReply, for slot: Slot) {}
 }
 
 /// One connection to Redis that is kept up: connects, greets, loads the scripts, connects again with a
@@ -39,6 +46,9 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private enum Expected {
         case greeting(GreetingStep)
         case reload(Int)
+        case question(GreetingStep)
+        /// The last question about the node.
+        case lastQuestion(GreetingStep, Owner.Slot)
         case slot(Owner.Slot)
     }
 
@@ -52,7 +62,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private var flushIsScheduled = false
     private var isReading = false
     private var reader = RedisReplyReader()
-    private var greeting = NodeIdentity()
+    private var greeting = NodeReading()
+    private var inquiry = NodeInquiry()
     /// Per script: `$7 EVALSHA $40 <digest> $1 1` as RESP.
     private var evaluations: [[UInt8]] = Array(repeating: [], count: HoldScript.all.count)
     private var reloadsExpected = 0
@@ -152,7 +163,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
             return
         }
         self.state = .greeting(channel)
-        self.greeting = NodeIdentity()
+        self.greeting = NodeReading()
+        self.inquiry = NodeInquiry()
         self.reader = RedisReplyReader()
         self.outgoing = channel.allocator.buffer(capacity: 32 << 10)
         self.lastProgress = .now()
@@ -175,10 +187,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
             self.put(.greeting(.authenticate), ["AUTH"] + (address.user.map { [$0] } ?? []) + [password])
         }
         if address.database != 0 { self.put(.greeting(.select), ["SELECT", "\(address.database)"]) }
-        self.put(.greeting(.server), ["INFO", "server"])
-        self.put(.greeting(.replication), ["INFO", "replication"])
-        self.put(.greeting(.makeEpochKey), ["SET", Greeting.epochKeyName, Greeting.freshEpochKey(), "NX"])
-        self.put(.greeting(.readEpochKey), ["GET", Greeting.epochKeyName])
+        for step in NodeReading.steps { self.put(.greeting(step), NodeReading.command(of: step)) }
         for script in HoldScript.all {
             self.put(.greeting(.loadScript(script.index)), ["SCRIPT", "LOAD", script.source])
         }
@@ -188,21 +197,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private func greeted(_ reply: borrowing RedisReply, _ step: GreetingStep) throws(GreetingFailure) {
         if let refusal = reply.refusal { throw .refused(step: step, code: refusal.label) }
         switch step {
-        case .authenticate, .select, .makeEpochKey:
-            break
-        case .server:
-            guard let id = reply.text.flatMap({ Greeting.infoField("run_id", in: $0) }) else {
-                throw .unreadable(step: step)
-            }
-            self.greeting.runID = id
-        case .replication:
-            guard let id = reply.text.flatMap({ Greeting.infoField("master_replid", in: $0) }) else {
-                throw .unreadable(step: step)
-            }
-            self.greeting.replicationID = id
-        case .readEpochKey:
-            guard let key = reply.text, !key.isEmpty else { throw .unreadable(step: step) }
-            self.greeting.epochKey = key
+        case .authenticate, .select: break
+        case .server, .replication, .makeEpochKey, .readEpochKey: try self.greeting.take(reply, of: step)
         case .loadScript(let index):
             guard let digest = reply.text, digest.utf8.count == 40 else { throw .unreadable(step: step) }
             self.evaluations[index] = Array("$7\r\nEVALSHA\r\n$40\r\n\(digest)\r\n$1\r\n1\r\n".utf8)
@@ -214,7 +210,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
         guard case .greeting(let channel) = self.state else { return }
         self.state = .ready(channel)
         self.backoff.reset()
-        self.owner?.linkIsReady(self.greeting)
+        self.owner?.linkIsReady(self.greeting.node)
     }
 
     /// After NOSCRIPT: loads all scripts again, in front of whatever is sent from now on.
@@ -252,6 +248,13 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     func send(_ slot: consuming Owner.Slot, command: [String]) {
         precondition(self.isReady, "the owner sends only between linkIsReady and linkLost")
         self.put(.slot(slot), command)
+    }
+
+    /// Asks for everything that makes an epoch (rule E1); a key is made if there is none.
+    func readNode(_ slot: consuming Owner.Slot) {
+        precondition(self.isReady, "the owner sends only between linkIsReady and linkLost")
+        for step in NodeReading.steps.dropLast() { self.put(.question(step), NodeReading.command(of: step)) }
+        self.put(.lastQuestion(.readEpochKey, slot), NodeReading.command(of: .readEpochKey))
     }
 
     private func put(_ expected: Expected, _ words: [String]) {
@@ -318,6 +321,12 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
         guard let expected = self.expected.popFirst() else { throw RedisReplyReader.ProtocolBroken() }
         switch expected {
         case .slot(let slot): self.owner?.linkReceived(reply, for: slot)
+        case .question(let step): self.inquiry.take(reply, of: step)
+        case .lastQuestion(let step, let slot):
+            var inquiry = self.inquiry
+            self.inquiry = NodeInquiry()
+            inquiry.take(reply, of: step)
+            self.owner?.linkRead(inquiry.reply, for: slot)
         case .greeting(let step): try self.greeted(reply, step)
         case .reload(let index):
             self.reloadsExpected -= 1
@@ -342,7 +351,12 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
 
     private func dropExpected(tellOwner: Bool) {
         var lost: [Owner.Slot] = []
-        for case .slot(let slot) in self.expected { lost.append(slot) }
+        for expected in self.expected {
+            switch expected {
+            case .slot(let slot), .lastQuestion(_, let slot): lost.append(slot)
+            case .greeting, .reload, .question: break
+            }
+        }
         self.expected.removeAll(keepingCapacity: true)
         self.outgoing.clear()
         self.reloadsExpected = 0

@@ -1,32 +1,27 @@
 import Metering
 import MoneyPath
 
-/// The sessions of a process, as the epoch gate sees them. Called on any thread.
-protocol EpochFollowers: Sendable {
-    /// Look at your node: it may be under another epoch.
-    func checkEpoch()
-    func open(_ epoch: String)
-}
-
-/// What the epoch gate asks for (rule E2).
+/// What the epoch gate asks for (rule E2), and the poster's own look at the node.
 extension RedisHoldPoster {
     private static func joinedKey(_ epoch: String) -> String { "tollgate:joined:\(epoch)" }
     private static let joinedSeconds = 604_800
+    /// Run id and replication id are read at every so many polls: INFO is a long answer.
+    private static let pollsPerInquiry = 4
 
     func performGate() {
         // What cannot be said now is said when there is a connection.
         guard self.link.isReady else { return }
         for action in self.epochs.takeActions() {
             switch action {
-            case .checkSessions: self.sessions?.checkEpoch()
-            case .recapture(let epoch): self.recapture(under: epoch)
+            case .recapture(let epoch):
+                self.perform(self.recapture.begin(epoch, self.unposted(), now: .now))
             case .announce(let epoch):
                 let key = Self.joinedKey(epoch)
                 self.link.send(.ignored, command: ["SADD", key, "\(self.boot)"])
                 self.link.send(.ignored, command: ["EXPIRE", key, "\(Self.joinedSeconds)"])
                 self.ask(epoch)
             case .ask(let epoch): self.ask(epoch)
-            case .open(let epoch): self.sessions?.open(epoch)
+            case .checkSessions, .open: preconditionFailure("EpochWatch hands these to the sessions")
             }
         }
     }
@@ -42,51 +37,54 @@ extension RedisHoldPoster {
 
     // MARK: Captures that the store may have lost
 
-    /// What the ledger does not have yet must count as captured, or its account could spend it again.
-    private func recapture(under epoch: String) {
-        let outcomes = self.unposted().filter { $0.charge.amount > .zero }
-        self.recapturing = (epoch, outcomes.count)
-        guard !outcomes.isEmpty else { return self.finishRecapture(epoch) }
-        let fence = self.fencePrefix
-        for outcome in outcomes {
-            self.link.send(outcome, force: true, .recapture(epoch: epoch), fence)
+    func perform(_ actions: [Recapture.Action]) {
+        for action in actions {
+            switch action {
+            case .send(.capture(let outcome), let slot):
+                self.link.send(outcome, force: true, .recapture(slot), self.fencePrefix)
+            case .send(.post(let posting), let slot):
+                self.link.send(posting.balance, posting.settled[...], .recapture(slot))
+            case .reloadScripts: self.link.reloadScripts()
+            case .finished(let epoch): self.epochs.recaptured(epoch)
+            }
         }
     }
 
-    /// Answers of the old connection never come: all that is still unposted goes again, with a raised fence.
-    func resumeRecapture() {
-        guard let (epoch, _) = self.recapturing else { return }
-        self.recapture(under: epoch)
+    func keepRecapturing() {
+        guard self.link.isReady else { return }
+        self.perform(self.recapture.tick(self.unposted(), now: .now))
     }
 
-    func recaptured(_ epoch: String, _ refusal: StoreRefusal?) {
-        guard let (current, left) = self.recapturing, current == epoch else { return }
-        if refusal == .noScript {
-            self.link.reloadScripts()
-            return self.recapture(under: epoch)
-        }
-        self.recapturing = (epoch, left - 1)
-        if left == 1 { self.finishRecapture(epoch) }
-    }
+    // MARK: The node
 
-    private func finishRecapture(_ epoch: String) {
-        self.recapturing = nil
-        self.epochs.recaptured(epoch)
-    }
-
-    // MARK: The epoch key
-
-    /// A flush takes the key along and nothing else tells of it.
-    func pollEpochKey() {
-        guard self.link.isReady, self.link.unanswered == 0 else { return }
-        self.link.send(.ignored, command: ["SET", Greeting.epochKeyName, Greeting.freshEpochKey(), "NX"])
-        self.link.send(.epochKey, command: ["GET", Greeting.epochKeyName])
+    /// A flush takes the epoch key along, a first replica changes the replication id; nothing else tells of it.
+    func pollNode() {
+        guard self.link.isReady, !self.pollIsOut else { return }
+        self.pollIsOut = true
+        self.polls += 1
+        guard self.polls % Self.pollsPerInquiry != 0 else { return self.link.readNode(.node) }
+        self.link.send(.ignored, command: NodeReading.command(of: .makeEpochKey))
+        self.link.send(.epochKey, command: NodeReading.command(of: .readEpochKey))
     }
 
     func epochKeyRead(_ key: String?) {
-        guard let key, !key.isEmpty, key != self.epochKey else { return }
-        self.epochKey = key
-        self.logger.warning("redis lost its data; live holds are put back")
+        self.pollIsOut = false
+        guard let key, !key.isEmpty else { return }
+        var node = self.node
+        node.epochKey = key
+        self.sawNode(node)
+    }
+
+    /// The answer to `readNode`.
+    func linkRead(_ node: HoldReply, for slot: Slot) {
+        self.pollIsOut = false
+        if case .node(let node) = node { self.sawNode(node) }
+    }
+
+    private func sawNode(_ node: NodeIdentity) {
+        guard node != self.node else { return }
+        self.node = node
+        self.logger.warning("redis may have lost data; live holds are put back")
         self.sessions?.checkEpoch()
     }
 }

@@ -9,8 +9,9 @@ import NIOCore
 public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Sendable {
     enum Slot {
         case news(News, PendingPost, wasSentAgain: Bool)
-        case recapture(epoch: String)
+        case recapture(Recapture.Slot)
         case members(epoch: String)
+        case node
         case epochKey
         case ignored
     }
@@ -18,6 +19,13 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     enum News {
         case balance(LedgerBalance, ArraySlice<SettledHold>)
         case gate(AccountGate)
+
+        var account: AccountID {
+            switch self {
+            case .balance(let balance, _): balance.account
+            case .gate(let gate): gate.account
+            }
+        }
     }
 
     let loop: any EventLoop
@@ -28,16 +36,18 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     let logger: Logger
     private var upkeep: RepeatedTask?
     private var ticks = 0
-    /// The epoch key is read every so many ticks of the gate.
+    /// The node is looked at every so many ticks of the gate.
     private static let ticksPerPoll = 5
     /// Tells the sessions; set before `start`.
     var sessions: (any EpochFollowers)?
     /// Outcomes that the ledger is not known to have; set before `start`.
-    var unposted: () -> [Settlement] = { [] }
+    var unposted: () -> Recapture.Unposted = { .init([], isWhole: true) }
     // For RedisHoldPoster+Epoch.
-    var epochKey = ""
+    var node = NodeIdentity()
+    var polls = 0
+    var pollIsOut = false
     var generation: Int64 = 1
-    var recapturing: (epoch: String, left: Int)?
+    var recapture = Recapture()
     /// More ids than this per account go in several commands, so that no script runs for long.
     private static let holdsPerCommand = 500
 
@@ -64,9 +74,10 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     private func keepUp() {
         self.ticks += 1
         self.epochs.tick()
+        self.keepRecapturing()
         guard self.ticks % Self.ticksPerPoll == 0 else { return }
         self.link.checkStall(now: .now())
-        self.pollEpochKey()
+        self.pollNode()
     }
 
     func stop() {
@@ -82,7 +93,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
 
     // MARK: HoldPosting
 
-    /// Throws `RedisPostFailure`; everything may be sent again, whole or in part.
+    /// Throws `PostingRefused`, or `RedisPostFailure`; everything may be sent again, whole or in part.
     public func posted(_ postings: [PostedAccount]) async throws {
         for posting in postings { self.epochs.saw(generation: posting.balance.generation) }
         try await self.deliver { poster, pending in
@@ -90,7 +101,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         }
     }
 
-    /// Throws `RedisPostFailure`; everything may be sent again.
+    /// Throws as `posted` does.
     public func gateChanged(_ gates: [AccountGate]) async throws {
         try await self.deliver { poster, pending in
             for gate in gates {
@@ -107,6 +118,8 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
             let pending = PendingPost(promise)
             let timer = self.loop.scheduleTask(in: self.settings.postDeadline) {
                 pending.fail(.deadline)
+                // What waits on this connection would be executed in front of its own repetition.
+                self.link.reconnect()
             }
             promise.futureResult.whenComplete { _ in timer.cancel() }
             send(self, pending)
@@ -128,7 +141,9 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     private func send(_ news: News, _ pending: PendingPost, again: Bool) {
         let slot = Slot.news(news, pending, wasSentAgain: again)
         switch news {
-        case .balance(let balance, let settled): self.link.send(balance, settled, slot)
+        case .balance(let balance, let settled):
+            self.recapture.told(PostedAccount(balance: balance, settled: Array(settled)))
+            self.link.send(balance, settled, slot)
         case .gate(let gate): self.link.send(gate, slot)
         }
     }
@@ -136,8 +151,11 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     // MARK: RedisLinkOwner
 
     func linkIsReady(_ node: NodeIdentity) {
-        self.epochKey = node.epochKey
-        self.resumeRecapture()
+        let isNews = self.node != NodeIdentity() && self.node != node
+        self.node = node
+        self.perform(self.recapture.resume(self.unposted(), now: .now))
+        // The sessions' connections may have survived what changed it.
+        if isNews { self.sessions?.checkEpoch() }
         self.performGate()
     }
 
@@ -145,10 +163,13 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         switch slot {
         case .news(let news, let pending, let wasSentAgain):
             self.answered(reply.refusal, news, pending, wasSentAgain)
-        case .recapture(let epoch): self.recaptured(epoch, reply.refusal)
+        case .recapture(let slot):
+            if let refusal = reply.refusal, refusal.mustReconnect { self.link.reconnect() }
+            self.perform(self.recapture.answered(slot, HoldReply(reply, of: .ignored), now: .now))
         case .members(let epoch): self.membersRead(epoch, reply)
         case .epochKey: self.epochKeyRead(reply.text)
-        case .ignored: break
+        // linkRead has it.
+        case .node, .ignored: break
         }
     }
 
@@ -159,7 +180,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         guard refusal == .noScript, !wasSentAgain, self.link.isReady else {
             self.logger.warning("redis refused a posting", metadata: ["code": "\(refusal.label)"])
             if refusal.mustReconnect { self.link.reconnect() }
-            return pending.fail(.refused(code: refusal.label))
+            return pending.refuseOne(of: news.account, code: refusal.label)
         }
         self.link.reloadScripts()
         self.send(news, pending, again: true)
@@ -167,6 +188,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
 
     func linkLost(_ unanswered: [Slot]) {
         self.generation += 1
+        self.pollIsOut = false
         for case .news(_, let pending, _) in unanswered { pending.fail(.disconnected) }
     }
 }
@@ -175,22 +197,30 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
 public enum RedisPostFailure: Error, Sendable, Hashable {
     case disconnected
     case deadline
-    /// The code word of Redis' error.
-    case refused(code: String)
 }
 
-/// One call of the poster: done when each of its commands is acknowledged.
+/// One call of the poster: done when each of its commands is answered.
 // SAFETY: confined to the poster's loop.
 final class PendingPost: @unchecked Sendable {
     private let promise: EventLoopPromise<Void>
     private var outstanding = 1
     private var isOver = false
+    private var refused: PostingRefused?
 
     init(_ promise: EventLoopPromise<Void>) { self.promise = promise }
 
     func expectOne() { self.outstanding += 1 }
     func acknowledgeOne() { self.finishOne() }
     func allSent() { self.finishOne() }
+
+    /// The others go on.
+    func refuseOne(of account: AccountID, code: String) {
+        var refused = self.refused ?? PostingRefused(accounts: [], code: code)
+        refused.accounts.insert(account)
+        refused.code = code
+        self.refused = refused
+        self.finishOne()
+    }
 
     func fail(_ failure: RedisPostFailure) {
         guard !self.isOver else { return }
@@ -202,6 +232,6 @@ final class PendingPost: @unchecked Sendable {
         self.outstanding -= 1
         guard self.outstanding == 0, !self.isOver else { return }
         self.isOver = true
-        self.promise.succeed()
+        if let refused = self.refused { self.promise.fail(refused) } else { self.promise.succeed() }
     }
 }

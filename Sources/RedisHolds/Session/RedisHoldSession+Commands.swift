@@ -15,10 +15,7 @@ extension RedisHoldSession {
             self.sendTouch(hold, of: account, held, progress, slot)
         case .reassert(let request, let amount, let progress):
             self.sendReassert(request, amount, progress, slot, raise: raise)
-        case .readEpochKey:
-            self.link.send(
-                .ignored, command: ["SET", Greeting.epochKeyName, Greeting.freshEpochKey(), "NX"])
-            self.link.send(slot, command: ["GET", Greeting.epochKeyName])
+        case .readNode: self.link.readNode(slot)
         case .load(let account, let nonce):
             self.link.send(slot, .load, of: account, arguments: 1, argumentBytes: nonce.utf8.count) {
                 $0.argument(nonce)
@@ -166,8 +163,6 @@ extension HoldReply {
             return
         }
         switch slot {
-        case .epochKey:
-            self = reply.text.map(HoldReply.text) ?? .unreadable
         case .load:
             let holds = stride(from: 1, to: reply.count, by: 2).compactMap { index in
                 reply.text(at: index).flatMap { HoldID(text: $0.dropFirst(2)) }

@@ -26,6 +26,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     var isShuttingDown: Bool { self.shutdownPromise != nil }
     private var shutdownPromise: EventLoopPromise<Void>?
     private var countedBreakerOpen = false
+    private var countedAdmitting = false
     /// loop, generation, raise = 0 or 1, as RESP; renewed with the generation.
     private(set) var fencePrefix: [UInt8] = []
     private(set) var raisingPrefix: [UInt8] = []
@@ -118,7 +119,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         case .sawEpoch(let epoch):
             self.shared.epochs.saw(epoch, session: self.number)
             // The process may admit under it already; this session is only later than the others.
-            if let open = self.shared.epochs.openEpoch { self.machine.open(open) }
+            self.takeAdmittedEpoch()
         case .joined(let epoch): self.shared.epochs.joined(epoch, session: self.number)
         case .sawGeneration(let generation): self.shared.epochs.saw(generation: generation)
         }
@@ -167,10 +168,18 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
             self.shared.counters.add(self.machine.counts, since: self.published)
             self.published = self.machine.counts
         }
+        self.publishAdmission()
         guard self.machine.breaker.isOpen != self.countedBreakerOpen else { return }
         self.countedBreakerOpen.toggle()
         self.shared.counters.breakersOpen.add(self.countedBreakerOpen ? 1 : -1)
         self.logger.warning("hold store breaker", metadata: ["open": "\(self.countedBreakerOpen)"])
+    }
+
+    private func publishAdmission() {
+        let admits = self.machine.isReady && self.machine.isAdmitting && !self.machine.breaker.isOpen
+        guard admits != self.countedAdmitting else { return }
+        self.countedAdmitting = admits
+        self.shared.counters.sessionsAdmitting.add(admits ? 1 : -1)
     }
 
     // MARK: Timers
@@ -187,6 +196,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     private func keepUp() {
         self.link.checkStall(now: .now())
         self.machine.saw(ledgerGeneration: self.shared.epochs.ledgerGeneration)
+        self.takeAdmittedEpoch()
         self.machine.keepUp(now: .now)
         self.perform()
     }
@@ -201,10 +211,15 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         ) { _ in self.keepUp() }
     }
 
-    /// The process admits under this epoch.
-    func open(_ epoch: String) {
+    /// The gate opened. What is open is read now, not told, so no order of threads can leave an old epoch behind.
+    func gateOpened() {
         self.loop.assertInEventLoop()
-        self.machine.open(epoch)
+        self.takeAdmittedEpoch()
+        self.perform()
+    }
+
+    private func takeAdmittedEpoch() {
+        if let epoch = self.shared.epochs.admittedEpoch { self.machine.open(epoch) }
     }
 
     /// Another session saw an epoch that may be news here.
@@ -261,6 +276,11 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     func linkReceived(_ reply: borrowing RedisReply, for slot: HoldSlot) {
         self.shared.counters.commands.add(1)
         self.machine.replied(slot, HoldReply(reply, of: slot), now: .now)
+        self.perform()
+    }
+
+    func linkRead(_ node: HoldReply, for slot: HoldSlot) {
+        self.machine.replied(slot, node, now: .now)
         self.perform()
     }
 

@@ -32,7 +32,8 @@ public struct RedisSweep: HoldSweeping {
         return (accounts, next == "0" ? nil : next)
     }
 
-    public func reap(_ hold: HoldID, of account: AccountID, from dead: HoldOwner) async throws -> StoredHold? {
+    public func reap(_ hold: HoldID, of account: AccountID, from dead: HoldOwner) async throws -> StoredHold?
+    {
         let taken = HoldOwner(dead.boot, reaper: self.boot)
         let reply = try await self.run.ask(
             .script(.reap, account, ["\(hold)", "\(dead)", "\(taken)", "\(self.leaseMilliseconds)"])

@@ -66,7 +66,10 @@ final class SweepCounters: Sendable {
         func counter(_ name: String, _ help: String, _ value: Int) -> MetricSample {
             MetricSample(name, help: help, kind: .counter, count: value)
         }
-        let age = sums.last.oldestPlacedMilliseconds.map { max(0, nowMilliseconds.subtractingReportingOverflow($0).partialValue) / 1000 } ?? 0
+        let age =
+            sums.last.oldestPlacedMilliseconds.map {
+                max(0, nowMilliseconds.subtractingReportingOverflow($0).partialValue) / 1000
+            } ?? 0
         return [
             gauge("hold_age_seconds", "Age of the oldest hold in the store at the last sweep.", Int(age)),
             gauge("holds_stored", "Holds in the store at the last sweep.", sums.last.holds),
@@ -79,7 +82,9 @@ final class SweepCounters: Sendable {
                 "reconciliation_mismatch_millicredits",
                 "Difference of hold store and ledger over balances of one version (R3).",
                 Int(sums.last.mismatch)),
-            gauge("sweep_accounts_failed", "Accounts that the last sweep could not look after.", sums.last.failed),
+            gauge(
+                "sweep_accounts_failed", "Accounts that the last sweep could not look after.",
+                sums.last.failed),
             counter("sweep_passes_total", "Passes over the hold store.", sums.passes),
             counter("holds_reaped_total", "Holds taken over from dead instances.", sums.reaped),
             counter("sweep_settled_total", "Outcomes settled for others by the sweep.", sums.recorded),

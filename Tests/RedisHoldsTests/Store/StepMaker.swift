@@ -64,7 +64,8 @@ struct StepMaker: Sendable {
     func release(_ number: UInt64) -> StoreStep { self.step(.release(self.hold(number), of: self.account)) }
 
     func reap(_ number: UInt64, of dead: BootID = bootA, after reaper: BootID? = nil) -> StoreStep {
-        StoreStep(act: .reap(self.hold(number), of: self.account, dead: HoldOwner(dead, reaper: reaper))).by(bootB)
+        StoreStep(act: .reap(self.hold(number), of: self.account, dead: HoldOwner(dead, reaper: reaper))).by(
+            bootB)
     }
 
     // MARK: Ledger

@@ -21,9 +21,11 @@ extension StepSource {
         case 87..<89: return [self.load(&player)]
         case 89..<93: return [self.initialize(&player)]
         case 93..<98:
-            return [player.maker.reap(
+            return [
+                player.maker.reap(
                     self.old(&player), of: self.random.oneIn(3) ? bootB : bootA,
-                    after: self.random.oneIn(3) ? bootB : nil)]
+                    after: self.random.oneIn(3) ? bootB : nil)
+            ]
         case 98: return [player.maker.evict(idleSeconds: self.pick([0, 10, 4000]))]
         default: return self.forgetting(&player)
         }

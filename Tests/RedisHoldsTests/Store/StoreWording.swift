@@ -13,7 +13,13 @@ extension StoreStep {
         case .extend(let hold, _, let total, let progress, let caps):
             (.extend, self.extending(hold, total, progress, caps, raise: self.fence.raise))
         case .reap(let hold, _, let dead):
-            (.reap, ["\(hold)", "\(dead)", "\(HoldOwner(dead.boot, reaper: self.owner))", "\(self.lease.milliseconds)"])
+            (
+                .reap,
+                [
+                    "\(hold)", "\(dead)", "\(HoldOwner(dead.boot, reaper: self.owner))",
+                    "\(self.lease.milliseconds)",
+                ]
+            )
         case .evict(_, let seconds):
             (.evict, ["\(seconds)"])
         }
@@ -52,7 +58,7 @@ extension StoreStep {
             (.initialize, [incarnation, epoch] + snapshot.words)
         case .posted(let posting): (.posted, posting.balance.words + posting.settled.flatMap(\.words))
         case .gate(let gate): (.gate, gate.words)
-        case .readEpochKey: preconditionFailure("no script")
+        case .readNode: preconditionFailure("no script")
         }
     }
 
