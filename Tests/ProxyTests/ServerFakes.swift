@@ -181,7 +181,9 @@ final class RecordingSettlements: SettlementSink {
             if state.settlements.contains(where: { $0.hold == progress.hold }) {
                 state.violations.append("progress behind the outcome")
             }
-            if let last = state.progress.last(where: { $0.told.hold == progress.hold })?.told,
+            // Only a request that is sent again begins anew: nothing was sent, then all of it.
+            let isAnew = progress.outputTokens == 0
+            if let last = state.progress.last(where: { $0.told.hold == progress.hold })?.told, !isAnew,
                 progress.outputTokens <= last.outputTokens || progress.charge.amount < last.charge.amount
             {
                 state.violations.append("progress goes back")

@@ -115,6 +115,16 @@ final class SimProcess {
         self.nextClient()
     }
 
+    /// The world is over.
+    func dismantle() {
+        self.sessions = []
+        self.poster = nil
+        self.sweeper = nil
+        self.exchanges = [:]
+        self.verifying = [:]
+        self.deferred = []
+    }
+
     /// kill -9.
     func kill() {
         guard self.isAlive else { return }
@@ -180,6 +190,7 @@ final class SimInstance {
 
     func start() {
         self.process = SimProcess(self)
+        self.world.processes.append(self.process)
         self.process.start()
     }
 

@@ -18,6 +18,8 @@ final class World {
     var store: SimStore
     let ledger: SimLedger
     var instances: [SimInstance] = []
+    /// All that ever ran: they and their connections hold each other until the end.
+    var processes: [SimProcess] = []
     var truth = Truth()
     private var bootsMade: UInt64 = 0
 
@@ -87,6 +89,8 @@ final class World {
         // What is still to happen holds the world, and the world holds it.
         self.queue = EventQueue()
         self.instances = []
+        for process in self.processes { process.dismantle() }
+        self.processes = []
         return self.report
     }
 

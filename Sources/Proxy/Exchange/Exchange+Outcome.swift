@@ -82,14 +82,14 @@ extension Exchange {
         guard let plan = self.plan, let account = self.account else { return true }
         var charge = plan.inputCharge
         charge.amount = min(charge.amount, self.grant)
-        if self.isOpened {
+        guard !self.isOpened else {
             // It is sent once more.
             self.tellProgress(output: 0, charge: charge)
-        } else {
-            let usage = Usage(input: plan.inputEstimateTokens, output: 0)
-            self.isOpened = self.loop.dependencies.settlements.opened(
-                self.settlement(plan, account, .orphan, usage, charge, .proxyDied, authority: .recovery))
+            return true
         }
+        let usage = Usage(input: plan.inputEstimateTokens, output: 0)
+        self.isOpened = self.loop.dependencies.settlements.opened(
+            self.settlement(plan, account, .orphan, usage, charge, .proxyDied, authority: .recovery))
         if self.isOpened { self.loop.holds.progressed(self.hold, charge: charge.amount) }
         return self.isOpened
     }
