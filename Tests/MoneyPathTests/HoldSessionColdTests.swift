@@ -50,7 +50,9 @@ import Testing
             spentToday: .zero, settled: [SettledHold(hold: used.hold, amount: Millicredits(1)), gone])
         machine.accountRead(7, .load(number: load.number), .success(snapshot))
         var dropped: [SettledHold]?
-        for case .send(.initialize(_, _, _, let sent), _, _) in self.drain(&machine) { dropped = sent.settled }
+        for case .send(.initialize(_, _, _, let sent), _, _) in self.drain(&machine) {
+            dropped = sent.settled
+        }
         #expect(dropped == [gone])
     }
 }

@@ -114,7 +114,8 @@ extension SimProcess {
             // What a journal has as acknowledged, the store was told; the rest was handed over and is known.
             if settlement.authority == .owner, settlement.kind == .final,
                 self.recovered[settlement.owner] != nil,
-                world.truth.hasJournal(settlement.owner)
+                world.truth.hasJournal(settlement.owner),
+                self.instance.disk.recovered.contains(settlement.owner)
             {
                 self.foundLeftOver(settlement.hold)
             }

@@ -67,7 +67,10 @@ extension HoldSessionMachine {
         guard let answer = reply.code, answer != -5 else {
             return self.endRefused(id, reply.refusal, "RELEASE", now: now)
         }
-        switch self.update(id, { $0.track.releaseAnswered(gone: answer == 1 || answer == 3) }) {
+        // A reaper may have had it and the store forgotten so: whoever comes that late says VOID in any case.
+        let isLate = self.live[id].map { now - $0.placedAt >= self.settings.touchEvery * 2 } ?? false
+        let isGone = answer == 1 || answer == 3 || isLate
+        switch self.update(id, { $0.track.releaseAnswered(gone: isGone) }) {
         case .forget?: self.forget(id)
         case .recordVoid?:
             if self.has(.voidAfterUnknownPlace), let hold = self.live[id] {

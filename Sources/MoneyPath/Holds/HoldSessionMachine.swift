@@ -117,6 +117,7 @@ public struct HoldSessionMachine<Ticket> {
         }
         let deadline = now + self.settings.placeDeadline
         self.live[request.hold] = LiveHold(request: request, deadline: deadline, ticket: ticket)
+        self.live[request.hold]?.placedAt = now
         self.deadlines.append((request.hold, deadline))
         self.sendPlace(request.hold)
     }

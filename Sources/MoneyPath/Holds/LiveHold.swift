@@ -7,6 +7,8 @@ public struct LiveHold<Ticket> {
     public internal(set) var track: HoldTrack
     /// Who waits for the answer; taken when it is given, so it is given once.
     var ticket: Ticket?
+    /// When PLACE was sent first.
+    var placedAt: Moment = .distantPast
     /// When `placing` ends without a grant.
     var deadline: Moment
     /// The refusal that stands unless the ledger knows better.

@@ -151,11 +151,11 @@ class Cluster:
         env.update(more)
         return env
 
-    def cli(self, *arguments, check=True):
-        """The command line, straight at the stores."""
+    def cli(self, *arguments, check=True, **settings):
+        """The command line, straight at the stores; `settings` are added to its environment."""
         done = subprocess.run(
-            [str(BIN / "tollgate"), *map(str, arguments)], env=self.environment(), cwd=ROOT, capture_output=True,
-            text=True, timeout=120)
+            [str(BIN / "tollgate"), *map(str, arguments)], env={**self.environment(), **settings},
+            cwd=ROOT, capture_output=True, text=True, timeout=120)
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
