@@ -69,7 +69,6 @@ struct GuardCase: Sendable, CustomTestStringConvertible {
         GuardCase("ledger.newGenerationAfterRollback", .ledger),
         GuardCase("world.journalBeforeLastByte", .hosts),
         GuardCase("world.openBeforeUpstream", .hosts),
-        GuardCase("sweep.reapBeforeSettling", .network, within: 400),
         GuardCase("world.acknowledgeAfterPosted", .hosts),
         GuardCase("world.recovery", .hosts),
         GuardCase("world.voidUnopened", .hosts),

@@ -282,7 +282,10 @@ import Testing
         let relay = try self.relay(rig)
         try await relay.holdReplies()
         for _ in 0..<3 { #expect(await rig.place(rig.request(1)) == .unavailable(.deadline)) }
-        #expect(await rig.place(rig.request(1)) == .unavailable(.breakerOpen))
+        // On a busy machine a probe may be due already; its deadline opens the breaker for longer.
+        try await eventually("the breaker opens") {
+            await rig.place(rig.request(1)) == .unavailable(.breakerOpen)
+        }
         #expect(!rig.holds.isHealthy)
         try await relay.letGo()
         try await eventually("a probe closes it") {
