@@ -49,9 +49,6 @@ public final class LedgerClock: Sendable {
             && self.offsetMilliseconds.magnitude <= Self.offsetMillisecondsMax.magnitude
     }
 
-    /// Whether a heartbeat was heard, so that this is the ledger's time and not only this host's.
-    public var wasHeard: Bool { self.ahead.load(ordering: .relaxed) != Self.unknown }
-
     /// Milliseconds since 1970 on the ledger's clock.
     public func nowMilliseconds() -> Int64 {
         let ahead = self.ahead.load(ordering: .relaxed)

@@ -7,7 +7,7 @@ struct Traffic {
     static let accounts = 6
     let seed: UInt64
     var known: [AccountID] = []
-    private var random: SplitMix
+    private var random: SimRandom
     private var holds: [(account: AccountID, hold: HoldID)] = []
     private var sent: [Settlement] = []
     private var grants: [LedgerModel.Grant] = []
@@ -15,7 +15,7 @@ struct Traffic {
 
     init(seed: UInt64) {
         self.seed = seed
-        self.random = SplitMix(state: seed)
+        self.random = SimRandom(seed: seed)
         self.owner = HoldID(
             millisecondsSinceEpoch: Self.now(), randomA: 1, randomB: self.random.next())
     }
@@ -100,17 +100,5 @@ struct Traffic {
             sourceRef: "g\(self.random.next())")
         self.grants.append(grant)
         return grant
-    }
-}
-
-/// SplitMix64.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = self.state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

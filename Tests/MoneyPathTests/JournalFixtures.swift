@@ -81,6 +81,7 @@ enum JournalFixtures {
     }
 }
 
+/// Steele, Lea, Flood: a generator whose whole state is its seed, so that a failure can be replayed.
 struct SplitMix: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {

@@ -215,7 +215,7 @@ import Testing
     @Test func theWatermarkNeverPassesAnUntoldBatch() {
         let seed = UInt64.random(in: .min ... .max)
         print("PostingOutbox watermark, seed \(seed)")
-        var dice = Dice(state: seed)
+        var dice = SplitMix(state: seed)
         var limits = PostingOutbox.Limits()
         limits.holdsPerPostMax = 4
         for _ in 0..<500 {
@@ -275,7 +275,7 @@ import Testing
     @Test func everySettledHoldIsToldOrCounted() {
         let seed = UInt64.random(in: .min ... .max)
         print("PostingOutbox random answers, seed \(seed)")
-        var dice = Dice(state: seed)
+        var dice = SplitMix(state: seed)
         for _ in 0..<2000 {
             var outbox = PostingOutbox(patience: .seconds(Int.random(in: 0...5, using: &dice)))
             var (told, added, now): (Set<HoldID>, UInt64, Moment) = ([], 0, self.start)
@@ -303,18 +303,5 @@ import Testing
                 return
             }
         }
-    }
-}
-
-/// Steele, Lea, Flood: a generator whose whole state is its seed, so that a failure can be replayed.
-private struct Dice: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = self.state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -27,11 +27,7 @@ import Testing
 
     /// What it had acknowledged is in no other journal.
     @Test func aBootThatDiedBeforeItHeardOfTheGenerationIsPostedByWhoeverTakesItOver() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 2)
-        await heir.takeOver(1)
+        let heir = try await KeeperRig.heir(generation: 2)
         #expect(!heir.keeper.isRecovered(JournalDisk.boot(1)))
         await heir.keeper.replay()
         #expect(heir.ledger.numbers == [1, 2])
@@ -41,14 +37,10 @@ import Testing
 
     /// The heir may be gone before the next generation comes.
     @Test func aRecoveredBootIsPostedToEachGeneration() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 1)
-        await heir.takeOver(1)
+        let heir = try await KeeperRig.heir(generation: 1)
         await heir.keeper.replay()
         await heir.journal.stop()
-        let next = try KeeperRig(disk, boot: 3)
+        let next = try KeeperRig(heir.disk, boot: 3)
         await next.begin(generation: 1)
         await next.keeper.replay()
         #expect(!next.ledger.numbers.contains(1))
@@ -59,13 +51,10 @@ import Testing
     }
 
     @Test func aLockedJournalIsNotDone() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 2)
-        await heir.takeOver(1)
+        let heir = try await KeeperRig.heir(generation: 2)
         do {
-            let lock = try #require(try JournalDirectory.adopt(root: disk.root, boot: JournalDisk.boot(1)))
+            let lock = try #require(
+                try JournalDirectory.adopt(root: heir.disk.root, boot: JournalDisk.boot(1)))
             await heir.keeper.replay()
             withExtendedLifetime(lock) {}
         }
@@ -76,17 +65,13 @@ import Testing
     }
 
     @Test func aGenerationThatCouldNotBeWrittenIsNotDone() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 2)
-        await heir.takeOver(1)
-        let obstacle = "\(disk.path(1))/generation.new"
+        let heir = try await KeeperRig.heir(generation: 2)
+        let obstacle = "\(heir.disk.path(1))/generation.new"
         #expect(mkdir(obstacle, 0o700) == 0)
         await heir.keeper.replay()
         #expect(heir.generation(1) == 0 && !heir.keeper.isRecovered(JournalDisk.boot(1)))
         #expect(rmdir(obstacle) == 0)
-        // Not at once: a disk in trouble would have the whole journal posted every second.
+        // Not at once: a heir.disk in trouble would have the whole journal posted every second.
         await heir.keeper.replay()
         #expect(heir.generation(1) == 0)
         heir.letAnHourPass()

@@ -25,17 +25,13 @@ import Testing
 
     /// F8 asks for those few that a reaper estimated; only then a recovered journal is read.
     @Test func onlyEstimatesWithoutOpenAreVoided() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let first = try KeeperRig(disk, boot: 2)
-        await first.begin(generation: 1)
-        await first.takeOver(1)
+        let first = try await KeeperRig.heir(generation: 1)
         await first.keeper.replay()
         let voids = JournalDisk.voids([1, 2, 3, 4], of: 1)
         #expect(await first.keeper.unopened(voids) == [voids[3]])
         await first.journal.stop()
 
-        let second = try KeeperRig(disk, boot: 3)
+        let second = try KeeperRig(first.disk, boot: 3)
         await second.begin(generation: 1)
         #expect(second.keeper.endedBoots.contains(Self.dead))
         #expect(second.keeper.reviewable.contains(Self.dead) && !second.keeper.isRecovered(Self.dead))
@@ -47,15 +43,11 @@ import Testing
 
     /// What was skipped may have been the OPEN.
     @Test func aJournalWithGapsVoidsNothing() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 1)
-        await heir.takeOver(1)
+        let heir = try await KeeperRig.heir(generation: 1)
         await heir.keeper.replay()
         await heir.journal.stop()
-        disk.damage(1)
-        let next = try KeeperRig(disk, boot: 3)
+        heir.disk.damage(1)
+        let next = try KeeperRig(heir.disk, boot: 3)
         await next.begin(generation: 1)
         #expect(await next.keeper.unopened(JournalDisk.voids([1, 4], of: 1)).isEmpty)
         #expect(!next.keeper.isRecovered(Self.dead) && !next.keeper.reviewable.contains(Self.dead))
@@ -64,11 +56,7 @@ import Testing
 
     /// A ledger that was set back may show an estimate that the outcome corrected.
     @Test func nothingIsVoidedBeforeTheLedgerHasWhatItLost() async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 1)
-        await heir.takeOver(1)
+        let heir = try await KeeperRig.heir(generation: 1)
         await heir.keeper.replay()
         heir.keeper.noted(generation: 2)
         #expect(heir.keeper.reviewable.isEmpty && !heir.keeper.isRecovered(Self.dead))
@@ -121,14 +109,11 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func oldJournalsGoWhenTheTimeIsKnown(_ isKnown: Bool) async throws {
-        let disk = JournalDisk()
-        try await disk.endedBoot(1)
-        let heir = try KeeperRig(disk, boot: 2)
-        await heir.begin(generation: 1)
-        await heir.takeOver(1)
-        let later = try KeeperRig(disk, boot: 3, now: 1_000_000 + 73 * Self.hour, isClockTrusted: { isKnown })
+        let heir = try await KeeperRig.heir(generation: 1)
+        let later = try KeeperRig(
+            heir.disk, boot: 3, now: 1_000_000 + 73 * Self.hour, isClockTrusted: { isKnown })
         await later.begin(generation: 1)
-        #expect(try JournalDirectory.boots(root: disk.root).contains(Self.dead) == !isKnown)
+        #expect(try JournalDirectory.boots(root: heir.disk.root).contains(Self.dead) == !isKnown)
         #expect(later.keeper.endedBoots.contains(Self.dead) == !isKnown)
         for rig in [heir, later] { await rig.journal.stop() }
     }

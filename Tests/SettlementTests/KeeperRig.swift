@@ -45,6 +45,16 @@ struct KeeperRig {
             spareMillisecondsMax: 1)
     }
 
+    /// Boot 2, after it took boot 1 over, with a ledger of this generation.
+    static func heir(generation: Int64) async throws -> KeeperRig {
+        let disk = JournalDisk()
+        try await disk.endedBoot(1)
+        let heir = try KeeperRig(disk, boot: 2)
+        await heir.begin(generation: generation)
+        await heir.takeOver(1)
+        return heir
+    }
+
     /// Starts as the process does, with a ledger of this generation.
     func begin(generation: Int64) async {
         self.keeper.noted(generation: generation)

@@ -156,11 +156,7 @@ extension SimProcess {
             self.recapture.told(posting)
             self.poster.ask { state, now in
                 let command = HoldCommand.posted(posting)
-                let reply = state.execute(
-                    command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
-                    nowMilliseconds: now)
-                world.executed(command, fence, reply)
-                return reply
+                return world.execute(command, fence, owner: boot, on: &state, at: now)
             } then: { _ in
                 left -= 1
                 if left == 0 { self.postingEnded(isAcknowledged: true) }
@@ -235,10 +231,7 @@ extension SimProcess {
         let (boot, world) = (self.boot, self.world)
         let fence = HoldFence(loop: "\(boot).p", generation: self.posterGeneration, raise: true)
         self.poster?.ask { state, now in
-            let reply = state.execute(
-                command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease, nowMilliseconds: now)
-            world.executed(command, fence, reply)
-            return reply
+            return world.execute(command, fence, owner: boot, on: &state, at: now)
         } then: { reply in
             self.perform(self.recapture.answered(slot, reply, now: self.now))
         }

@@ -144,11 +144,7 @@ extension SimProcess {
             let fence = HoldFence(loop: "\(boot).s", generation: 1, raise: false)
             self.sweeper.ask { state, now in
                 let command = HoldCommand.release(hold, of: account.account)
-                let reply = state.execute(
-                    command, fence: fence, epoch: "", owner: owner, lease: SimSettings.lease,
-                    nowMilliseconds: now)
-                world.executed(command, fence, reply)
-                return reply
+                return world.execute(command, fence, owner: owner, on: &state, at: now)
             } then: { reply in
                 if owner == boot, reply.code == 0 { self.foundLeftOver(hold) }
                 guard let stored = account.holds.first(where: { $0.hold == hold }) else { return }
@@ -168,9 +164,7 @@ extension SimProcess {
         self.sweeper.ask { state, now in
             let command = HoldCommand.posted(posting)
             let before = state.accounts[account.account]?.captures ?? [:]
-            let reply = state.execute(
-                command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease, nowMilliseconds: now)
-            world.executed(command, fence, reply)
+            _ = world.execute(command, fence, owner: boot, on: &state, at: now)
             let after = state.accounts[account.account]?.captures ?? [:]
             return mine.filter { before[$0] != nil && after[$0] == nil }
         } then: { ended in

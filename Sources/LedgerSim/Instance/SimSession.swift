@@ -98,11 +98,7 @@ final class SimSession {
         let (fence, epoch) = (self.machine.fence(raise: raise), self.machine.epoch)
         let (boot, world) = (self.process.boot, self.process.world)
         self.link.ask { state, now in
-            let reply = state.execute(
-                command, fence: fence, epoch: epoch, owner: boot, lease: SimSettings.lease,
-                nowMilliseconds: now)
-            world.executed(command, fence, reply)
-            return reply
+            return world.execute(command, fence, epoch: epoch, owner: boot, on: &state, at: now)
         } then: { reply in
             self.machine.replied(slot, reply, now: self.process.now)
             self.perform()

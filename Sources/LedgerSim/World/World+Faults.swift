@@ -49,10 +49,7 @@ extension SimProcess {
         ]
         for command in commands {
             self.poster.ask { state, now in
-                let reply = state.execute(
-                    command, fence: fence, epoch: "", owner: boot, lease: SimSettings.lease,
-                    nowMilliseconds: now)
-                world.executed(command, fence, reply)
+                _ = world.execute(command, fence, owner: boot, on: &state, at: now)
             } then: {
             }
         }

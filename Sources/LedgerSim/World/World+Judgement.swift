@@ -115,8 +115,18 @@ extension World {
         }
     }
 
-    /// A command was executed: sums are right after each one (R1, R2).
-    func executed(_ command: HoldCommand, _ fence: HoldFence, _ reply: HoldReply) {
+    /// A command reaches the store: everything that is said to it goes through here, so every story tells of it.
+    func execute(
+        _ command: HoldCommand, _ fence: HoldFence, epoch: String = "", owner: BootID,
+        on state: inout StoreNode, at now: Int64
+    ) -> HoldReply {
+        let reply = state.execute(
+            command, fence: fence, epoch: epoch, owner: owner, lease: SimSettings.lease, nowMilliseconds: now)
+        self.executed(command, fence, reply)
+        return reply
+    }
+
+    private func executed(_ command: HoldCommand, _ fence: HoldFence, _ reply: HoldReply) {
         switch command {
         case .capture(let settlement, _):
             if reply.code == 0 || reply.code == 3 { self.truth.captured(settlement.hold) }

@@ -47,16 +47,16 @@ struct MoneyPathParts: Sendable {
     static func openJournal(
         boot: BootID, settings: MoneyPathSettings, clock: LedgerClock, logger: Logger
     ) async throws -> JournalStore {
-        let isTrusted = { @Sendable in clock.wasHeard && clock.isTrusted }
         let root = settings.journalDirectory
         let scan = JournalRecoveryScan(
             root: root, retentionMilliseconds: settings.journal.limits.retentionMilliseconds)
-        for failure in await scan.cleaned(nowMilliseconds: isTrusted() ? clock.nowMilliseconds() : nil) {
+        for failure in await scan.cleaned(nowMilliseconds: clock.trustedMilliseconds()) {
             logger.warning("an old journal was not deleted", metadata: ["error": "\(failure)"])
         }
         return try JournalStore(
             root: root, boot: boot, settings: settings.journal, logger: logger,
-            nowMilliseconds: { clock.nowMilliseconds() }, isClockTrusted: isTrusted)
+            nowMilliseconds: { clock.nowMilliseconds() },
+            isClockTrusted: { clock.trustedMilliseconds() != nil })
     }
 
     /// Before anything is admitted: the ledger has heard of us and we of its generation, and the journals of this host's
