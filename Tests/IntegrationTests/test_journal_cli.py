@@ -9,6 +9,8 @@ import pytest
 from harness import Serve, http, wait_until
 
 SEGMENT = "0000000000000001.seg"
+# Behind the head of the segment and the note with which a journal begins.
+FIRST = 96
 
 
 def chat(base, key, tokens=5):
@@ -95,18 +97,18 @@ def test_what_does_not_exist_is_told_by_its_name(dev, tmp_path):
 
 def test_a_damaged_journal_is_refused_salvaged_and_taken_over(dev, tmp_path, sql):
     ended = Ended(dev, tmp_path / "j", "journal-salvage")
-    ended.flip(64 + 50)
+    ended.flip(FIRST + 50)
     (line,) = listed(dev, ended.directory)
-    assert "offset 64" in line["damage"]
+    assert f"offset {FIRST}" in line["damage"]
     checked = dev.cli("journal", "check", "--dir", ended.directory, check=False)
-    assert checked.returncode == 1 and f"{ended.boot}/{SEGMENT}, offset 64" in checked.stdout
+    assert checked.returncode == 1 and f"{ended.boot}/{SEGMENT}, offset {FIRST}" in checked.stdout
     verified = dev.cli("verify", "--json", JOURNAL_DIR=str(ended.directory), check=False)
     assert verified.returncode == 1
     (finding,) = [f for f in json.loads(verified.stdout) if f["severity"] == "violation"]
-    assert finding["check"] == "I9 journals can be read" and "offset 64" in finding["rows"][0]
+    assert finding["check"] == "I9 journals can be read" and f"offset {FIRST}" in finding["rows"][0]
 
     salvaged = dev.cli("journal", "salvage", ended.boot, "--dir", ended.directory)
-    assert "offset 64" in salvaged.stdout and "salvaged: 3 outcomes" in salvaged.stdout
+    assert f"offset {FIRST}" in salvaged.stdout and "salvaged: 3 outcomes" in salvaged.stdout
     assert (ended.directory / f"{ended.boot}.damaged" / SEGMENT).exists()
     assert dev.cli("journal", "check", "--dir", ended.directory).returncode == 0
     assert "is whole" in dev.cli("journal", "salvage", ended.boot, "--dir", ended.directory).stdout

@@ -20,9 +20,7 @@ private struct PowerCutRig {
 
     init(seed: UInt64) {
         self.random = SplitMix(state: seed)
-        self.open()
-        self.sync()
-        self.rig.journal.noteDurable()
+        self.rig.journal.begin()
         self.sync()
     }
 
@@ -147,6 +145,10 @@ private struct PowerCutRig {
     @Test(arguments: 0..<20) func damageOfWhatWasOnDiskIsRefused(_ round: Int) throws {
         let seed = UInt64.random(in: 0 ... .max)
         var disk = PowerCutRig(seed: seed)
+        disk.open()
+        disk.sync()
+        disk.rig.journal.noteDurable()
+        disk.sync()
         for _ in 0..<Int.random(in: 1...150, using: &disk.random) { disk.step() }
         guard disk.syncsFailed == 0 else { return }
         var files = disk.cut()
@@ -175,6 +177,33 @@ private struct PowerCutRig {
         }
     }
 
+    /// In its first second a boot knows of nothing but its beginning on disk.
+    @Test func aPowerCutBeforeTheFirstNoteIsNoDamage() throws {
+        var rig = JournalRig()
+        rig.journal.begin()
+        rig.sync()
+        rig.fillSegments(2)
+        var files = rig.disk
+        let first = JournalFormat.segmentHeaderBytes + JournalFormat.durableBytes
+        for index in first..<first + 512 { files[0].bytes[index] = 0 }
+        for index in files[0].bytes.count - 512..<files[0].bytes.count { files[0].bytes[index] = 0 }
+        let recovered = try RecoveredBoot(files, of: JournalFixtures.boot)
+        #expect(recovered.missingRecords > 0)
+        #expect(recovered.holes.count == 2)
+    }
+
+    @Test func aJournalThatOnlyBeganIsUnused() {
+        var rig = JournalRig()
+        #expect(rig.journal.isUnused)
+        rig.journal.begin()
+        while rig.sync() {}
+        rig.journal.noteDurable()
+        #expect(rig.journal.isUnused)
+        #expect(rig.journal.lastSequence == 1)
+        rig.open(1)
+        #expect(!rig.journal.isUnused)
+    }
+
     /// The head of a segment is as unsynced as the records behind it.
     @Test func aLostHeadBehindTheNoteIsAHole() throws {
         var rig = JournalRig()
@@ -182,12 +211,7 @@ private struct PowerCutRig {
         rig.sync()
         rig.journal.noteDurable()
         rig.sync()
-        var number = 1
-        while rig.journal.segments.count < 2 || rig.journal.segments[1].used < 2_048 {
-            number += 1
-            rig.prepareSpares()
-            rig.end(number, padding: 250, reserved: false)
-        }
+        rig.fillSegments(2)
         var files = rig.disk
         for index in 0..<512 { files[1].bytes[index] = 0 }
         let recovered = try RecoveredBoot(files, of: JournalFixtures.boot)

@@ -64,6 +64,16 @@ struct JournalRig {
         return sequence
     }
 
+    /// Writes outcomes until there are so many segments, and the last one has a few.
+    mutating func fillSegments(_ count: Int) {
+        var number = 10_000
+        while self.journal.segments.count < count || self.journal.segments[count - 1].used < 2_048 {
+            number += 1
+            self.prepareSpares()
+            self.end(number, padding: 250, reserved: false)
+        }
+    }
+
     /// Acknowledges the first `count` outcomes that wait.
     mutating func acknowledge(_ count: Int) {
         let acknowledged = self.model.unacknowledged.prefix(count)

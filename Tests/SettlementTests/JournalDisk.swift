@@ -88,13 +88,13 @@ final class JournalDisk: Sendable {
     }
 
     /// Flips one bit of boot 1's first or another segment.
-    func flip(_ segment: UInt64, at offset: off_t) {
+    func flip(_ segment: UInt64, at offset: Int) {
         let file = open("\(self.root)/\(Self.boot(1))/\(MappedSegment.fileName(segment))", O_RDWR)
         defer { close(file) }
         var byte: UInt8 = 0
-        #expect(pread(file, &byte, 1, offset) == 1)
+        #expect(pread(file, &byte, 1, off_t(offset)) == 1)
         byte ^= 1
-        #expect(pwrite(file, &byte, 1, offset) == 1)
+        #expect(pwrite(file, &byte, 1, off_t(offset)) == 1)
     }
 
     static func names(_ path: String) -> [String] {
@@ -124,6 +124,9 @@ final class JournalDisk: Sendable {
         while waitpid(child, &status, 0) < 0 && errno == EINTR {}
         return status
     }
+
+    /// Behind the head of the first segment and the note with which a journal begins.
+    static let firstRecord = 96
 
     static func settlement(_ number: Int, _ kind: Settlement.Kind = .final) -> Settlement {
         Settlement(

@@ -85,18 +85,20 @@ import Testing
                 .open(hold, JournalDisk.settlement(2, .orphan)),
                 .outcome(hold, JournalDisk.settlement(2), superseded: false),
             ])
-        #expect(entries.map(\.sequence) == [3, 4])
+        #expect(entries.map(\.sequence) == [4, 5])
         await store.stop()
     }
 
     @Test func damageIsNamedByFileAndByte() async throws {
         let disk = JournalDisk()
         try await JournalDisk.end(try Self.write(disk))
-        disk.flip(1, at: 64 + 50)
+        disk.flip(1, at: JournalDisk.firstRecord + 50)
         let journal = try Self.inspect(disk)
-        #expect(journal.damage == [.record(segment: 1, offset: 64)])
+        #expect(journal.damage == [.record(segment: 1, offset: JournalDisk.firstRecord)])
         let damage = try #require(journal.damage.first)
-        #expect(journal.place(of: damage) == "\(disk.root)/\(Self.boot)/0000000000000001.seg, offset 64")
+        #expect(
+            journal.place(of: damage)
+                == "\(disk.root)/\(Self.boot)/0000000000000001.seg, offset \(JournalDisk.firstRecord)")
     }
 
     @Test func aDirectoryThatIsNotThereIsToldByName() {
@@ -134,7 +136,7 @@ import Testing
                 output: 5, charge: Charge(amount: Millicredits(9), cost: .zero), shadow: Millicredits(9)))
         store.acknowledge(through: sequences[9])
         try await JournalDisk.end(consume store)
-        disk.flip(1, at: 64 + 50)
+        disk.flip(1, at: JournalDisk.firstRecord + 50)
     }
 
     private static func adoptable(_ disk: JournalDisk) throws -> JournalRecoveryScan.Findings {
@@ -149,7 +151,7 @@ import Testing
             Issue.record("it was refused")
             return
         }
-        #expect(salvaged.original.damage == [.record(segment: 1, offset: 64)])
+        #expect(salvaged.original.damage == [.record(segment: 1, offset: JournalDisk.firstRecord)])
         #expect(salvaged.outcomes == 40 && salvaged.unacknowledged == 30 && salvaged.open == 1)
 
         let findings = try Self.adoptable(disk)
@@ -172,10 +174,10 @@ import Testing
         #expect(try JournalInspector(root: disk.root).setAside() == [aside])
         let (segments, _) = try JournalDirectory.openReadable(aside)
         #expect(
-            throws: JournalDamage.record(segment: 1, offset: 64),
+            throws: JournalDamage.record(segment: 1, offset: JournalDisk.firstRecord),
             performing: { try RecoveredBoot(segments, of: Self.boot) })
         // Damaged once more.
-        disk.flip(1, at: 64 + 50)
+        disk.flip(1, at: JournalDisk.firstRecord + 50)
         #expect(throws: JournalFileFailure(.rename, aside, code: EEXIST)) { try Self.salvage(disk) }
     }
 

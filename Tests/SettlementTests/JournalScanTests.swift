@@ -96,11 +96,11 @@ import Testing
         let path = "\(disk.root)/\(JournalDisk.boot(1))/0000000000000001.seg"
         let file = open(path, O_RDWR)
         var byte: UInt8 = 0
-        #expect(pread(file, &byte, 1, 64 + 50) == 1)
+        #expect(pread(file, &byte, 1, off_t(JournalDisk.firstRecord + 50)) == 1)
         byte ^= 1
-        #expect(pwrite(file, &byte, 1, 64 + 50) == 1)
+        #expect(pwrite(file, &byte, 1, off_t(JournalDisk.firstRecord + 50)) == 1)
         close(file)
-        let damage = JournalDamage.record(segment: 1, offset: 64)
+        let damage = JournalDamage.record(segment: 1, offset: JournalDisk.firstRecord)
         let findings = try await Self.scan(disk)
         #expect(findings.ended.isEmpty && findings.refused == [JournalDisk.boot(1): .damage(damage)])
         let salvaged = try #require(try JournalRecoveryScan(root: disk.root).salvage(JournalDisk.boot(1)))

@@ -105,9 +105,9 @@ extension JournalDisk {
         let file = Glibc.open(self.firstSegment(of: boot), O_RDWR)
         defer { close(file) }
         var byte: UInt8 = 0
-        _ = pread(file, &byte, 1, 64 + 50)
+        _ = pread(file, &byte, 1, off_t(JournalDisk.firstRecord + 50))
         byte ^= 1
-        _ = pwrite(file, &byte, 1, 64 + 50)
+        _ = pwrite(file, &byte, 1, off_t(JournalDisk.firstRecord + 50))
     }
 
     static func voids(_ numbers: [Int], of boot: Int) -> [Settlement] {

@@ -198,19 +198,26 @@ extension SimProcess {
                 self.record(settlement, of: exchange)
             }
         }
-        self.record(settlement, of: exchange)
-        self.world.truth.clientSawEnd(exchange.hold)
+        // Without room in the journal the last piece waits for the ledger (C10).
+        if self.record(settlement, of: exchange) {
+            self.world.truth.clientSawEnd(exchange.hold)
+        } else {
+            self.withheld.insert(exchange.hold)
+        }
     }
 
-    private func record(_ settlement: Settlement, of exchange: SimExchange) {
+    /// - Returns: whether it is in the journal.
+    @discardableResult
+    private func record(_ settlement: Settlement, of exchange: SimExchange) -> Bool {
         let reserved = exchange.isOpened || exchange.hasReservation
         exchange.hasReservation = false
-        self.record(settlement, reserved: reserved)
+        let sequence = self.record(settlement, reserved: reserved)
         if settlement.kind == .void {
             self.sessions[exchange.session].release(exchange.hold, isRecorded: true)
         } else {
             self.sessions[exchange.session].capture(settlement)
         }
+        return sequence != nil
     }
 
     private func settlement(

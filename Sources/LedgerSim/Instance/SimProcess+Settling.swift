@@ -11,6 +11,10 @@ extension SimProcess {
             let spare = SimSegment(id: self.journal.nextSpareID, capacity: SimDisk.segmentBytes)
             self.instance.disk.directories[self.boot, default: []].append(spare)
             self.journal.add(spare: spare)
+            guard self.journal.lastSequence == 0 else { continue }
+            self.journal.begin()
+            spare.sync()
+            if let sync = self.journal.nextSync() { self.journal.synced(sync) }
         }
     }
 
@@ -79,6 +83,9 @@ extension SimProcess {
             switch result {
             case .success(let receipt):
                 let through = self.queue.committed()
+                for settlement in batch where self.withheld.remove(settlement.hold) != nil {
+                    self.world.truth.clientSawEnd(settlement.hold)
+                }
                 self.outbox.add(batch, receipt, through: through)
                 if !self.world.has(.acknowledgeAfterPosted), let through {
                     self.journal.acknowledge(through: through)

@@ -111,10 +111,12 @@ extension SimProcess {
         switch step {
         case .record(let settlement):
             world.tell(settlement.hold, "\(self.name): sweep records \(settlement.kind.name)")
-            // What a journal has as acknowledged, the store was told; the rest was handed over and is known.
+            // What a journal has as acknowledged, the store was told; the rest was handed over and is known. What found
+            // no room in it is known from the store only.
             if settlement.authority == .owner, settlement.kind == .final,
                 self.recovered[settlement.owner] != nil,
                 world.truth.hasJournal(settlement.owner),
+                world.truth.exchanges[settlement.hold]?.isJournaled == true,
                 self.instance.disk.recovered.contains(settlement.owner)
             {
                 self.foundLeftOver(settlement.hold)

@@ -36,6 +36,8 @@ final class SimProcess {
     /// Every hold with an OPEN, by recovered boot: asked for F8 only.
     var recoveredOpens: [BootID: Set<HoldID>] = [:]
     var exchanges: [HoldID: SimExchange] = [:]
+    /// Whose clients wait for the ledger, as the journal had no room.
+    var withheld: Set<HoldID> = []
     var recapture = Recapture()
 
     init(_ instance: SimInstance) {
@@ -143,6 +145,7 @@ final class SimProcess {
         self.perform(self.gate.tick(now: self.now))
         let now = self.world.nowMilliseconds
         self.journal.tick(nowMilliseconds: now, steadyMilliseconds: now)
+        self.journal.noteDurable()
         self.prepareSpare()
     }
 

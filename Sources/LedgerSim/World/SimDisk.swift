@@ -32,17 +32,29 @@ final class SimSegment: JournalSegment {
 
     func sync() { self.syncedThrough = self.writtenThrough }
 
-    /// The power fails: of what was not synced, a part of any length is left.
+    /// The power fails: pages that were not synced reached the disk in any order, whole, in part or not at all.
     /// - Returns: whether something is gone.
     func losePower(_ random: inout SimRandom) -> Bool {
-        let unsynced = self.writtenThrough - self.syncedThrough
-        guard unsynced > 0 else { return false }
-        let kept = self.syncedThrough + random.below(unsynced + 1)
-        for index in kept..<self.writtenThrough { self.bytes[index] = 0 }
-        let isTorn = kept < self.writtenThrough
-        self.writtenThrough = kept
+        var isTorn = false
+        var start = self.syncedThrough
+        while start < self.writtenThrough {
+            let end = min((start / Self.pageBytes + 1) * Self.pageBytes, self.writtenThrough)
+            let kept: Int
+            switch random.below(4) {
+            case 0: kept = start
+            case 1: kept = start + random.below(end - start)
+            default: kept = end
+            }
+            for index in kept..<end { self.bytes[index] = 0 }
+            isTorn = isTorn || kept < end
+            start = end
+        }
+        self.syncedThrough = self.writtenThrough
         return isTorn
     }
+
+    /// Small, as the segments are.
+    private static let pageBytes = 512
 }
 
 /// The disk of one host: a directory of segments per boot.

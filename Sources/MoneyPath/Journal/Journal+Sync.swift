@@ -93,17 +93,36 @@ extension Journal {
         }
     }
 
+    /// The first record, to be brought to disk before anything else is written: a power cut may then take whatever
+    /// follows, and a journal without any note was damaged by something else.
+    /// - Precondition: there is a spare, and no record.
+    public mutating func begin() {
+        precondition(self.lastSequence == 0, "a journal begins once")
+        guard let note = self.append(.durable(through: 0), []) else {
+            preconditionFailure("a journal begins in a spare")
+        }
+        self.durableNote = (note.sequence, 0)
+    }
+
+    /// Nothing was written but how it began.
+    public var isUnused: Bool {
+        self.lastSequence == self.durableNote.sequence && self.durableNote.through == 0
+    }
+
     /// Writes down how far the journal is known to be on disk, for a recovery after a power cut: call it after
     /// syncs, about once per second. Says nothing when there is no news but the last note itself, so an idle journal
     /// rests; without room it is left for the next time.
-    public mutating func noteDurable() {
+    /// - Returns: whether something was written.
+    @discardableResult
+    public mutating func noteDurable() -> Bool {
         let (sequence, through) = self.durableNote
         let isNews =
             self.durableSequence > sequence
             || (self.durableSequence == sequence && sequence > through + 1)
         guard isNews, self.hasRoom(for: JournalFormat.durableBytes, keeping: self.limits.reserveBytes),
             let note = self.append(.durable(through: self.durableSequence), [])
-        else { return }
+        else { return false }
         self.durableNote = (note.sequence, self.durableSequence)
+        return true
     }
 }

@@ -24,6 +24,12 @@ public struct RecoveredBoot<Segment: JournalSegment> {
     public var durableSequence: UInt64?
     var parts: [JournalReading<Segment>.Part] = []
 
+    /// Nothing was written, whole or in part, but how it began.
+    public var isUnused: Bool {
+        let hasBegun = self.lastSequence == 1 && self.durableSequence == 0
+        return (self.lastSequence == 0 || hasBegun) && self.tornTail == nil && self.isComplete
+    }
+
     /// Outcomes that are to be posted, with the authority they were written with. A hold that was written twice
     /// (after a sync error) comes once.
     public func unacknowledged() -> JournalReading<Segment> {

@@ -30,7 +30,7 @@ public struct JournalRecoveryScan: Sendable {
         for boot in try JournalDirectory.boots(root: self.root) where !known.contains(boot) {
             do throws(EndedBootFailure) {
                 guard let ended = try self.recover(boot) else { continue }
-                if ended.isEmpty {
+                if ended.recovered.isUnused {
                     try ended.delete()
                     findings.empty.append(boot)
                 } else {
@@ -157,11 +157,6 @@ public final class EndedBoot: Sendable {
     }
 
     public var boot: BootID { self.directory.boot }
-
-    /// No record was ever written, whole or in part.
-    var isEmpty: Bool {
-        self.recovered.lastSequence == 0 && self.recovered.tornTail == nil && self.recovered.isComplete
-    }
 
     func delete() throws(EndedBootFailure) {
         do { try self.directory.delete() } catch { throw .file(error) }

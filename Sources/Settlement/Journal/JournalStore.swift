@@ -83,6 +83,8 @@ public final class JournalStore: Sendable {
                         id: journal.nextSpareID, bytes: settings.segmentBytes, in: self.directory.path,
                         calls: calls))
             }
+            journal.begin()
+            try Self.synchronize(&journal, self.directory.path, calls)
         } catch {
             // Tried again every few seconds, it would fill the disk.
             try? self.directory.delete()
@@ -90,6 +92,19 @@ public final class JournalStore: Sendable {
         }
         self.state = Mutex(State(journal: journal))
         JournalThread.start { JournalSyncLoop(self).run() }
+    }
+
+    private static func synchronize(
+        _ journal: inout Journal<MappedSegment>, _ path: String, _ calls: JournalCalls
+    ) throws(JournalFileFailure) {
+        while let sync = journal.nextSync() {
+            let code = sync.segment.synchronize(calls)
+            guard code == 0 else {
+                let file = "\(path)/\(MappedSegment.fileName(sync.segment.id))"
+                throw JournalFileFailure(.synchronize, file, code: code)
+            }
+            journal.synced(sync)
+        }
     }
 
     @Sendable public static func wallClock() -> Int64 {
@@ -178,11 +193,11 @@ public final class JournalStore: Sendable {
         return hasRoom
     }
 
-    /// Segments that nothing was written to go at the end, and a journal without any record goes with them. On the
+    /// Segments that nothing was written to go at the end, and a journal in which nothing happened goes with them. On the
     /// journal's thread.
     func removeUnused() {
         let (spares, isEmpty) = self.state.withLock {
-            ($0.journal.removeSpares(), $0.journal.lastSequence == 0)
+            ($0.journal.removeSpares(), $0.journal.isUnused)
         }
         do throws(JournalFileFailure) {
             if isEmpty { return try self.directory.delete() }

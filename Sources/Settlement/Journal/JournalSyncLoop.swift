@@ -42,7 +42,9 @@ struct JournalSyncLoop {
         self.prepareSpare()
         self.retire(steady)
         guard let ended else { return false }
-        // Records that came in during the last sync.
+        // Records that came in during the last sync; with the note, whatever is damaged later is known to be.
+        self.synchronize()
+        _ = self.store.state.withLock { $0.journal.noteDurable() }
         self.synchronize()
         self.store.removeUnused()
         ended()
@@ -69,8 +71,9 @@ struct JournalSyncLoop {
     private mutating func noteDurable() {
         let now = self.store.steadyMilliseconds()
         guard now >= self.noteAt else { return }
+        // After a rest the first news is noted at once.
+        guard self.store.state.withLock({ $0.journal.noteDurable() }) else { return }
         self.noteAt = now + Self.noteEveryMilliseconds
-        self.store.state.withLock { $0.journal.noteDurable() }
     }
 
     private func synced(_ sync: JournalSync<MappedSegment>) {

@@ -20,8 +20,8 @@ extension JournalKeeper {
 
     /// Nothing of a new boot was posted to any generation before the first that it hears of.
     func noteFirstGeneration() {
-        let hasRecords = self.journal.state.withLock { $0.journal.lastSequence > 0 }
-        guard let generation = self.boots.withLock({ $0.generation }), !hasRecords else { return }
+        let isUnused = self.journal.state.withLock { $0.journal.isUnused }
+        guard let generation = self.boots.withLock({ $0.generation }), isUnused else { return }
         _ = self.write(generation, to: self.journal.directory)
     }
 
