@@ -15,6 +15,7 @@ have_postgres() {
 }
 have_redis() { have redis-server || have valkey-server; }
 have_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+have_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
@@ -37,6 +38,7 @@ missing_packages() {
   have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
   have h2load || echo nghttp2-client
+  have_faketime || echo faketime # a proxy whose clock is off
 }
 
 # --- Installing ---

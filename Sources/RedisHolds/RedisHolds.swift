@@ -42,7 +42,7 @@ public final class RedisHolds: MetricSource, Sendable {
         self.poster = poster
         let sessions = self.sessions
         self.shared.epochs.follow(sessions)
-        let sweeping = RedisSweepConnection(
+        let sweeping = RedisConversation(
             link: RedisLink(loop: loop, configuration: Self.link(self.address, settings), logger: logger))
         self.sweep = RedisSweep(
             run: sweeping, sessions: { await sessions.known(among: $0) }, boot: boot,

@@ -100,6 +100,11 @@ public final class Settler: SettlementSink, Sendable {
     /// Outcomes that the ledger has not acknowledged.
     public var backlog: Int { self.queue.withLock { $0.backlog } }
 
+    /// All that the ledger has not acknowledged, and those of them that are in the journal only.
+    var queueLengths: (backlog: Int, spilled: Int) {
+        self.queue.withLock { ($0.backlog, $0.spilledCount) }
+    }
+
     /// As many as are in memory; while `hasSpilled`, the rest is in the journal only.
     public func unposted() -> [Settlement] { self.queue.withLock { $0.unposted } }
 
@@ -182,11 +187,14 @@ public final class Settler: SettlementSink, Sendable {
     }
 
     /// A receipt of an older generation than one that was seen comes from a primary that was replaced and still answers:
-    /// the present ledger does not have the batch.
+    /// the present ledger does not have the batch. Its connection is given up, so that the next attempt finds that one.
     private func checkGeneration(of receipt: SettlementReceipt) throws {
         let newest = receipt.balances.map(\.generation).max() ?? 0
         let seen = self.newestGeneration.max(newest, ordering: .relaxed).oldValue
-        if newest > 0, newest < seen { throw OldGeneration() }
+        guard newest == 0 || newest >= seen else {
+            self.ledger.reconnect()
+            throw OldGeneration()
+        }
     }
 
     private struct OldGeneration: Error {}
@@ -206,7 +214,9 @@ public final class Settler: SettlementSink, Sendable {
     /// pause.
     public func repost(_ batch: [Settlement]) async -> Bool {
         guard self.outbox.withLock({ !$0.isFull }) else { return false }
-        guard let receipt = try? await self.ledger.settle(batch) else { return false }
+        guard let receipt = try? await self.ledger.settle(batch),
+            (try? self.checkGeneration(of: receipt)) != nil
+        else { return false }
         self.report(receipt)
         self.outbox.withLock { $0.addIfOpen(batch, receipt) }
         self.outboxWake.yield()
@@ -218,6 +228,7 @@ public final class Settler: SettlementSink, Sendable {
         let page = self.journal.backlog(from: sequence, limit: limit)
         let action = self.queue.withLock { $0.refill(page, from: sequence, limit: limit, now: .now) }
         guard case .lost(let count, let first) = action else { return }
+        self.counters.outcomesLost.wrappingAdd(count, ordering: .relaxed)
         self.logger.critical(
             "outcomes cannot be read from the journal; it is not acknowledged beyond them",
             metadata: ["outcomes": "\(count)", "from": "\(first)"])

@@ -5,6 +5,7 @@ import Synchronization
 /// What the settler counts; read at scrape time.
 final class SettlerCounters: Sendable {
     let batchesFailed = Atomic(0)
+    let outcomesLost = Atomic(0)
     private let rows = Atomic(0)
     private let quarantined = Atomic(0)
     private let conflicts = Atomic(0)
@@ -30,11 +31,14 @@ final class SettlerCounters: Sendable {
         self.histogram.withLock { $0.add(took) }
     }
 
-    func samples(backlog: Int) -> [MetricSample] {
+    func samples(backlog: Int, spilled: Int) -> [MetricSample] {
         var samples: [MetricSample] = [
             MetricSample(
                 "settlement_backlog", help: "Outcomes that the ledger has not acknowledged.", kind: .gauge,
                 count: backlog),
+            MetricSample(
+                "settlement_backlog_spilled", help: "Those of them that are in the journal only.",
+                kind: .gauge, count: spilled),
             MetricSample(
                 "settlement_rows_total", help: "Outcomes acknowledged by the ledger.", kind: .counter,
                 count: self.rows.load(ordering: .relaxed)),
@@ -49,6 +53,10 @@ final class SettlerCounters: Sendable {
             MetricSample(
                 "settlement_conflicts_total", help: "Different final outcomes of one hold.", kind: .counter,
                 count: self.conflicts.load(ordering: .relaxed)),
+            MetricSample(
+                "settlement_outcomes_lost_total",
+                help: "Outcomes that the journal could not give back; it is kept from the first of them on.",
+                kind: .counter, count: self.outcomesLost.load(ordering: .relaxed)),
         ]
         let reasons = self.byReason.withLock { $0 }
         for reason in EstimateReason.allCases {
@@ -105,5 +113,8 @@ private struct BatchHistogram {
 }
 
 extension Settler: MetricSource {
-    public func samples() -> [MetricSample] { self.counters.samples(backlog: self.backlog) }
+    public func samples() -> [MetricSample] {
+        let (backlog, spilled) = self.queueLengths
+        return self.counters.samples(backlog: backlog, spilled: spilled)
+    }
 }

@@ -104,6 +104,21 @@ def test_a_stall_holds_one_way_of_one_lane_and_loses_nothing(relay, server):
     wait_until(lambda: server.lines[-1] == b"e\n", 5, "a late command of a client that is gone arrives")
 
 
+def test_lanes_can_lead_to_different_servers(relay, server):
+    elsewhere = Server()
+    try:
+        stays, goes = Client(relay, 0), Client(relay, 1)
+        assert stays.ask(b"a") == b"1\n" and goes.ask(b"b") == b"2\n"
+        relay.retarget(elsewhere.port, lanes=[1])
+        assert goes.ask(b"c") == b"3\n", "an open connection stays where it is"
+        assert Client(relay, 0).ask(b"d") == b"4\n" and Client(relay, 1).ask(b"e") == b"1\n"
+        relay.retarget(elsewhere.port)
+        assert Client(relay, 0).ask(b"f") == b"2\n"
+        assert elsewhere.lines == [b"e\n", b"f\n"]
+    finally:
+        elsewhere.socket.close()
+
+
 def test_connections_are_cut_refused_and_cut_in_mid_reply(relay):
     client = Client(relay)
     assert client.ask(b"x") == b"1\n"

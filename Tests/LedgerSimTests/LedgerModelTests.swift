@@ -80,7 +80,7 @@ enum Entries {
         #expect(traits.balances == [1: 1000 - 10 - 100 - 7, 2: 1000 - 1])
         #expect(traits.conflicts == 1)
         #expect(traits.quarantined == [Entries.hold(5, at: Entries.now - 36 * 86_400_000)])
-        #expect(traits.answered == Array(repeating: [1], count: 9) + [[]] + [[1, 2]])
+        #expect(traits.answered == Array(repeating: [1], count: 10) + [[1, 2]])
     }
 
     /// A guard that can go unnoticed is not tested by anything that is built on this model.

@@ -27,7 +27,7 @@ import Testing
                     case 0: return try await database.ledger.checkGeneration()
                     case 1:
                         return try await database.ledger
-                            .heartbeat(PostgresLedger.freshID(), hostname: "h").generation
+                            .heartbeat(PostgresLedger.freshID(), hostname: "h").position.generation
                     default:
                         return try await database.ledger.settle([Outcomes().void(account)])
                             .balances[0].generation
@@ -115,6 +115,66 @@ import Testing
         // And it cannot raise it without cause.
         #expect(refusal == SQLState("42501"))
         try await database.execute("DROP OWNED BY \(role); DROP ROLE \(role)")
+    }
+
+    /// A snapshot of the storage that is restored in place has the old timeline: only those who knew it before can tell.
+    @Test func aLedgerThatIsBehindWhatWasHeardOfItRaisesItOnce() async throws {
+        let database = try await TestDatabase.migrated(poolSize: 8)
+        let now = try await database.ledger.heartbeat(PostgresLedger.freshID(), hostname: "h").position
+        #expect(now.timeline == 1 && now.flushed > 0)
+        // Nobody who heard less, or of another ledger, has a cause.
+        #expect(try await database.ledger.follow(now) == now.generation)
+        var elsewhere = now
+        elsewhere.origin = "1/2/3"
+        elsewhere.flushed += 1 << 40
+        #expect(try await database.ledger.follow(elsewhere) == now.generation)
+        var newer = now
+        newer.timeline = 2
+        newer.generation += 5
+        #expect(try await database.ledger.follow(newer) == now.generation, "this is the replaced primary")
+
+        var lost = now
+        lost.flushed += 1 << 40
+        let seen = try await withThrowingTaskGroup { [lost] group in
+            for _ in 0..<20 { group.addTask { try await database.ledger.follow(lost) } }
+            return try await group.reduce(into: Set<Int64>()) { $0.insert($1) }
+        }
+        let raised = try await self.generation(database)
+        #expect(raised > now.generation && seen == [raised])
+        // The generation itself was lost: the next one is above it, against the clock too.
+        lost.generation = Int64(Outcomes.now) + 1_000_000_000
+        let above = try await database.ledger.follow(lost)
+        #expect(above == lost.generation + 1)
+    }
+
+    /// It may not change a row of the ledger otherwise.
+    @Test func aPlainRoleSaysThatTheLedgerWasSetBack() async throws {
+        let database = try await TestDatabase.migrated()
+        let role = "plain_\(UInt32.random(in: 0...UInt32.max))"
+        try await database.execute(
+            "CREATE ROLE \(role); GRANT USAGE ON SCHEMA public TO \(role); GRANT SELECT ON ledger_meta TO \(role)"
+        )
+        let before = try await self.generation(database)
+        let after = try await database.pool.run { connection in
+            defer { connection.close() }
+            try connection.run("SET ROLE \(role)")
+            return try connection.run(
+                """
+                SELECT follow_ledger_position(origin, ledger_timeline(), generation, ledger_flushed() + 1000000)
+                FROM ledger_meta
+                """
+            ).one().int(0)
+        }
+        #expect(after > before)
+        try await database.execute("DROP OWNED BY \(role); DROP ROLE \(role)")
+    }
+
+    @Test func anOperatorSaysThatTheLedgerWasSetBack() async throws {
+        let database = try await TestDatabase.migrated()
+        let before = try await self.generation(database)
+        let (old, new) = try await database.ledger.startNewGeneration()
+        #expect(old == before && new > before)
+        #expect(try await self.generation(database) == new)
     }
 
     /// A temporary table of the caller must not stand in for the ledger's.

@@ -13,18 +13,10 @@ import Testing
         #expect(try await database.ledger.heartbeat(peer, hostname: "peer").counters == [mine: 1, peer: 1])
         let third = try await database.ledger.heartbeat(mine, hostname: "host")
         #expect(third.counters == [mine: 2, peer: 1])
-        #expect(third.generation == (try await database.ledger.checkGeneration()))
+        #expect(third.position.generation == (try await database.ledger.checkGeneration()))
+        #expect(third.position.origin == first.position.origin && third.position.timeline == 1)
+        #expect(third.position.flushed > first.position.flushed)
         #expect(abs(third.databaseMilliseconds - Int64(Outcomes.now)) < 5000)
-        #expect(abs(third.clock.milliseconds) <= third.clock.uncertaintyMilliseconds + 2)
-    }
-
-    /// The database's clock, read somewhere between question and answer.
-    @Test func theClockOffsetIsTakenFromTheMiddleOfTheTrip() {
-        let ahead = ClockOffset(database: 31_000, asked: 900, answered: 1100)
-        #expect(ahead.milliseconds == 30_000 && ahead.uncertaintyMilliseconds == 100)
-        let behind = ClockOffset(database: 0, asked: 1000, answered: 1001)
-        #expect(behind.milliseconds == -1000 && behind.uncertaintyMilliseconds == 1)
-        #expect(ClockOffset(database: 0, asked: 1000, answered: 400).uncertaintyMilliseconds == 0)
     }
 
     /// Nobody has to sweep, and a run that comes back after a week is there again.

@@ -42,6 +42,22 @@ import Testing
         #expect(started.duration(to: .now) < .seconds(5))
     }
 
+    /// A primary that was replaced still answers on the connections of before.
+    @Test func afterReconnectNoJobGetsAConnectionOfBefore() async throws {
+        let configuration = try PostgresConfiguration(url: await TestServer.anyDatabase())
+        let pool = PostgresPool(
+            configuration, size: 1, limits: TestDatabase.patient, logger: TestDatabase.logger)
+        let session = { @Sendable in
+            try await pool.run { try $0.run("SELECT pg_backend_pid()").one().int(0) }
+        }
+        let before = try await session()
+        #expect(try await session() == before)
+        pool.reconnect()
+        let after = try await session()
+        #expect(after != before)
+        #expect(try await session() == after)
+    }
+
     @Test func aStatementThatHangsIsTimedOutAndTheNextOneWorks() async throws {
         var configuration = try PostgresConfiguration(url: await TestServer.anyDatabase())
         configuration.statementTimeout = .milliseconds(200)

@@ -182,7 +182,7 @@ import Testing
         try await database.execute("UPDATE ledger_meta SET timeline = '000000AA'")
         let promoted = try await database.ledger.settle([outcomes.final(account, 1)]).balances[0]
         let same = try await database.ledger.settle([outcomes.final(account, 1)]).balances[0]
-        let restored = try await database.ledger.startNewGeneration()
+        let restored = try await database.ledger.startNewGeneration().new
         #expect(promoted.generation > before.generation)
         #expect(same.generation == promoted.generation)
         #expect(restored > same.generation)

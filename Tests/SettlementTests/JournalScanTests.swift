@@ -90,6 +90,33 @@ import Testing
         await ours.stop()
     }
 
+    /// By a clock that nobody trusts, a journal would be deleted too early, or never.
+    @Test func aMarkOfAWrongClockCountsFromWhenTheTimeIsKnown() async throws {
+        let now: Int64 = 1_800_000_000_000
+        let future = now + 10_000 * Self.hour
+        for (stamp, isTrusted) in [(Int64(1_000_000), false), (future, false), (future, true)] {
+            let disk = JournalDisk()
+            try await Self.endedBoot(disk)
+            let ours = try disk.store(2, now: { stamp }, isClockTrusted: { isTrusted })
+            let (marks, mark) = AsyncStream<JournalFileFailure?>.makeStream()
+            do {
+                let ended = try #require(try await Self.scan(disk).ended.first)
+                ended.mark(whenDurable: 0, in: ours) { mark.yield($0) }
+                #expect(await marks.first { _ in true } == .some(nil))
+            }
+            try await disk.waitUntilFree(1)
+            #expect(try await Self.scan(disk).ended.isEmpty, "it is marked in any case")
+            let scan = JournalRecoveryScan(root: disk.root)
+            for later in [0, 1, 72 * Self.hour - 1] {
+                #expect(scan.clean(nowMilliseconds: now + later).isEmpty)
+                #expect(try JournalDirectory.boots(root: disk.root).count == 2, "\(stamp) \(later)")
+            }
+            #expect(scan.clean(nowMilliseconds: now + 72 * Self.hour).isEmpty)
+            #expect(try JournalDirectory.boots(root: disk.root) == [JournalDisk.boot(2)], "\(stamp)")
+            await ours.stop()
+        }
+    }
+
     @Test func aDamagedBootIsRefusedLeftAloneAndSalvaged() async throws {
         let disk = JournalDisk()
         try await Self.endedBoot(disk)

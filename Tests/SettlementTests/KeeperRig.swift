@@ -10,6 +10,8 @@ import Synchronization
 final class NotingLedger: SettlementPosting {
     let holds = Mutex<[HoldID]>([])
 
+    func reconnect() {}
+
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
         self.holds.withLock { $0 += batch.map(\.hold) }
         return SettlementReceipt(balances: [])

@@ -92,6 +92,9 @@ private final class RememberedOutcomes: OutcomeJournal {
         await settler.run(telling: FlakyHolds())
         #expect(self.ledger.state.withLock { $0.rows.count } == 11)
         #expect(journal.state.withLock { $0.acknowledged } == 6)
+        // Nothing else tells that the journal is kept from there on.
+        let lost = settler.samples().first { $0.name == "settlement_outcomes_lost_total" }
+        #expect(lost?.value == ExactDecimal(coefficient: 1, scale: 0))
         #expect(settler.unfinished(among: Set((1...12).map { outcome($0).hold })) == [outcome(7).hold])
     }
 

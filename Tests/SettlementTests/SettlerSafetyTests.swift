@@ -9,6 +9,9 @@ import Testing
 /// A ledger whose first answers come from a primary that was replaced and does not know it.
 private final class ReplacedPrimary: SettlementPosting {
     let calls = Mutex<[Int64]>([])
+    let reconnects = Atomic(0)
+
+    func reconnect() { self.reconnects.wrappingAdd(1, ordering: .relaxed) }
 
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
         let generation = self.calls.withLock { calls in
@@ -49,6 +52,17 @@ private final class FullJournal: OutcomeJournal {
         await settler.run(telling: FlakyHolds())
         #expect(ledger.calls.withLock { $0 } == [1, 1, 2])
         #expect(settler.backlog == 0)
+        // Over the same connection it would be asked again.
+        #expect(ledger.reconnects.load(ordering: .relaxed) == 2)
+    }
+
+    /// The journal would be noted as posted to the new generation, and is not.
+    @Test func whatIsPostedAgainToAReplacedPrimaryIsNotPosted() async {
+        let ledger = ReplacedPrimary()
+        let settler = Settler(ledger: ledger, journal: UnjournaledOutcomes(), logger: Self.quiet)
+        settler.saw(generation: 2)
+        for isPosted in [false, false, true] { #expect(await settler.repost([outcome(1)]) == isPosted) }
+        #expect(ledger.reconnects.load(ordering: .relaxed) == 2)
     }
 
     /// C10: only memory has the outcome, so the reply ends when the ledger has it, too.

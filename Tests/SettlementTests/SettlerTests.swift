@@ -20,6 +20,8 @@ final class FlakyLedger: SettlementPosting {
 
     init(failEvery: Int) { self.failEvery = failEvery }
 
+    func reconnect() {}
+
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
         try self.state.withLock { state in
             state.calls += 1
@@ -135,6 +137,8 @@ final class PickyHolds: HoldPosting {
 
 /// A ledger that answers for every account of a batch.
 struct WillingLedger: SettlementPosting {
+    func reconnect() {}
+
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
         SettlementReceipt(
             balances: Set(batch.map(\.account)).map {

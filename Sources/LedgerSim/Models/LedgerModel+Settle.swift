@@ -9,6 +9,12 @@ extension LedgerModel {
         var receipt = SettlementReceipt(balances: [])
         var balances: [AccountID: LedgerBalance] = [:]
         self.settle(batch[...], now: now, into: &receipt, &balances)
+        if !receipt.quarantined.isEmpty {
+            // Also those of which nothing was accepted.
+            for known in Set(batch.map(\.account)).compactMap({ self.balance(of: $0) }) {
+                balances[known.account] = known
+            }
+        }
         receipt.balances = balances.values.sorted { $0.account < $1.account }
         return receipt
     }

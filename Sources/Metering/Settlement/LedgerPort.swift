@@ -70,6 +70,8 @@ public protocol SettlementPosting: Sendable {
     /// accounts named. Poison rows are put into quarantine and named in the result; they never fail the
     /// others. Throws when it is not known to be committed: the caller sends the same outcomes again.
     func settle(_ batch: [Settlement]) async throws -> SettlementReceipt
+    /// The last answer came from a ledger that was replaced: the next attempt goes over a new connection.
+    func reconnect()
 }
 
 public struct SettlementReceipt: Sendable, Hashable {

@@ -65,9 +65,9 @@ public struct SettlementQueue {
     private var lost = Lost()
 
     /// A range that can be read again.
-    public struct Stretch: Sendable, Hashable {
-        public var from: UInt64
-        public var count: Int
+    private struct Stretch {
+        var from: UInt64
+        var count: Int
     }
 
     private struct Spilled {
@@ -93,15 +93,15 @@ public struct SettlementQueue {
     /// Some outcomes are in the journal only, and not in `unposted`.
     public var hasSpilled: Bool { self.spilled != nil }
 
+    /// How many those are.
+    public var spilledCount: Int { self.spilled?.range.count ?? 0 }
+
     private var waitingCount: Int { self.waiting.count - self.head }
 
     /// Outcomes in memory that the ledger is not known to have.
     public var unposted: [Settlement] {
         self.inFlight.map(\.settlement) + self.waiting[self.head...].map(\.settlement)
     }
-
-    /// Outcomes that the journal has and memory does not; nil: none. They are unposted as well.
-    public var leftInJournal: Stretch? { self.spilled?.range }
 
     /// Outcomes that the journal could not give back.
     public var lostCount: Int { self.lost.count }

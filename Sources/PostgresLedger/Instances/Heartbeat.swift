@@ -4,29 +4,12 @@ import Metering
 public struct Heartbeat: Sendable, Hashable {
     /// The database's clock, milliseconds since 1970.
     public var databaseMilliseconds: Int64
-    public var clock: ClockOffset
-    /// Generation of the ledger (rule P7); it rises when the ledger was restored or a standby promoted.
-    public var generation: Int64
+    /// Its generation (rule P7) rises when the ledger was restored or a standby promoted.
+    public var position: LedgerPosition
     /// Heartbeat counter of every boot that moved it within 7 days, the caller's included. Counters are compared
     /// for change only, on the observer's own monotonic clock (rule F1); a boot that is not named never registered
     /// or is silent for 7 days.
     public var counters: [BootID: Int64]
-}
-
-/// By how much the database's clock is ahead of this machine's (negative: behind).
-public struct ClockOffset: Sendable, Hashable {
-    public var milliseconds: Int64
-    /// The true offset is at most so far from `milliseconds`: half of the round trip.
-    public var uncertaintyMilliseconds: Int64
-
-    /// - Parameters:
-    ///   - asked: this machine's clock just before the question.
-    ///   - answered: and just after the answer; a clock that was set back between them is as good as no trip.
-    init(database: Int64, asked: Int64, answered: Int64) {
-        let trip = max(0, answered - asked)
-        self.milliseconds = database - (asked + trip / 2)
-        self.uncertaintyMilliseconds = (trip + 1) / 2
-    }
 }
 
 extension PostgresLedger {
@@ -34,21 +17,20 @@ extension PostgresLedger {
     /// 7 days. Throws when it is not known to have counted; then the observer learns nothing (rule F1).
     public func heartbeat(_ boot: BootID, hostname: String) async throws -> Heartbeat {
         try await self.pool.run { connection in
-            let asked = Self.wallMilliseconds()
             let rows = try connection.run(
                 Self.heartbeatStatement, [.uuid(boot), .text(hostname)]
             ).rows
-            let answered = Self.wallMilliseconds()
             var counters: [BootID: Int64] = [:]
             for row in rows { counters[try row.uuid(0)] = try row.int(1) }
             guard let first = rows.first else {
                 throw PostgresError.unexpectedResult("a heartbeat without its own row")
             }
-            let database = try first.int(3)
             return Heartbeat(
-                databaseMilliseconds: database,
-                clock: ClockOffset(database: database, asked: asked, answered: answered),
-                generation: try first.int(2), counters: counters)
+                databaseMilliseconds: try first.int(3),
+                position: LedgerPosition(
+                    origin: try first.text(4), timeline: try first.int(5), generation: try first.int(2),
+                    flushed: try first.int(6)),
+                counters: counters)
         }
     }
 
@@ -64,7 +46,8 @@ extension PostgresLedger {
             FOR UPDATE SKIP LOCKED),
         purged AS (DELETE FROM proxy_instance p USING silent s WHERE p.boot_id = s.boot_id)
         SELECT known.boot_id, known.heartbeat, (SELECT ledger_generation()),
-               (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+               (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+               ledger_origin(), ledger_timeline(), ledger_flushed()
         FROM (
             SELECT boot_id, heartbeat FROM beat
             UNION ALL
@@ -81,9 +64,27 @@ extension PostgresLedger {
         try await self.pool.run { try $0.run("SELECT ledger_generation()").one().int(0) }
     }
 
-    /// Starts a new generation (rule P7) whatever the timeline says. Every account is loaded again everywhere.
+    /// Tells the ledger that it had come so far. Returns its generation, which was raised if it has not, and if nobody
+    /// told it before; every account is loaded again everywhere then, and the journals are posted again.
+    public func follow(_ heard: LedgerPosition) async throws -> Int64 {
+        try await self.pool.run { connection in
+            try connection.run(
+                "SELECT follow_ledger_position($1, $2, $3, $4)",
+                [.text(heard.origin), .int(heard.timeline), .int(heard.generation), .int(heard.flushed)]
+            ).one().int(0)
+        }
+    }
+
+    /// Starts a new generation (rule P7) whatever the timeline says.
+    ///
+    /// - Returns: the generation before, and the new one.
     @discardableResult
-    public func startNewGeneration() async throws -> Int64 {
-        try await self.pool.run { try $0.run("SELECT new_ledger_generation()").one().int(0) }
+    public func startNewGeneration() async throws -> (old: Int64, new: Int64) {
+        try await self.pool.run { connection in
+            try connection.transaction { connection in
+                let row = try connection.run("SELECT generation FROM ledger_meta FOR UPDATE").one()
+                return (try row.int(0), try connection.run("SELECT new_ledger_generation()").one().int(0))
+            }
+        }
     }
 }

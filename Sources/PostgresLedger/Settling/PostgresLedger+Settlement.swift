@@ -1,79 +1,83 @@
 import Metering
 
 extension PostgresLedger: SettlementPosting {
+    /// One statement; a batch with rows that the ledger refuses takes a second one, whatever their number (rule P5).
     public func settle(_ batch: [Settlement]) async throws -> SettlementReceipt {
         guard !batch.isEmpty else { return SettlementReceipt(balances: []) }
         return try await self.pool.run(timeout: .seconds(30)) { connection in
-            try SettlementRun(batch: batch).settle(on: connection)
+            let run = SettlementRun(batch: batch, connection: connection)
+            do {
+                return try run.whole()
+            } catch let error as PostgresError where error.isPoison {
+                return try run.inParts()
+            }
         }
     }
 }
 
-/// The runner of `SettlementBisection` for one batch.
+extension PostgresLedger {
+    public func reconnect() { self.pool.reconnect() }
+}
+
+/// The two ways of one batch into the ledger. Each is an autocommit statement, sent again after a deadlock or the like,
+/// when nothing of it remains.
 private struct SettlementRun {
     let batch: [Settlement]
+    let connection: PostgresConnection
 
-    func settle(on connection: PostgresConnection) throws -> SettlementReceipt {
-        var bisection = SettlementBisection(rows: self.batch.count)
-        var balances: [AccountID: LedgerBalance] = [:]
-        var receipt = SettlementReceipt(balances: [])
-        var lastRefusal: PostgresError?
-        while true {
-            switch bisection.next() {
-            case .post(let range):
-                do {
-                    receipt.conflicts += try self.post(range, on: connection, into: &balances)
-                    bisection.posted()
-                } catch let error as PostgresError where error.isPoison {
-                    lastRefusal = error
-                    bisection.refused()
-                }
-            case .quarantine(let row):
-                try self.quarantine(self.batch[row], because: lastRefusal, on: connection)
-                receipt.quarantined.append(self.batch[row].hold)
-            case .done:
-                receipt.balances = balances.values.sorted { $0.account < $1.account }
-                return receipt
-            }
-        }
-    }
-
-    /// One autocommit statement; returns the number of conflicts that it recorded.
-    private func post(
-        _ range: Range<Int>, on connection: PostgresConnection,
-        into balances: inout [AccountID: LedgerBalance]
-    ) throws -> Int {
-        let arrays = SettlementColumns(self.batch[range]).arrays
-        let rows = try connection.retryingConcurrency {
+    /// All rows, or none: throws what the ledger has against any of them.
+    func whole() throws -> SettlementReceipt {
+        let arrays = SettlementColumns(self.batch).arrays
+        let rows = try self.connection.retryingConcurrency {
             // A fresh name per attempt: exactly-once rests on the hold ids, never on the batch (P4).
             var parameters: PostgresParameters = [
                 .uuid(PostgresLedger.freshID()), .uuid(PostgresLedger.freshID()),
             ]
             for array in arrays { parameters.append(.array(array)) }
-            return try connection.run(SettlementColumns.statement, parameters).rows
+            return try self.connection.run(SettlementColumns.statement, parameters).rows
         }
-        for row in rows {
-            let balance = try LedgerBalance(
-                account: row.int(0), generation: row.int(3), version: row.int(2), balance: row.millicredits(1)
-            )
-            balances[balance.account] = balance
-        }
-        return try Int(rows.first?.int(4) ?? 0)
+        var receipt = SettlementReceipt(balances: try rows.map(Self.balance).sorted(by: Self.byAccount))
+        receipt.conflicts = try Int(rows.first?.int(4) ?? 0)
+        return receipt
     }
 
-    private func quarantine(
-        _ row: Settlement, because refusal: PostgresError?, on connection: PostgresConnection
-    ) throws {
-        try connection.retryingConcurrency {
-            try connection.run(
-                """
-                INSERT INTO settlement_quarantine (account_id, hold_id, digest, sql_state, payload)
-                VALUES ($1, $2::uuid, $3, $4, $5) ON CONFLICT DO NOTHING
-                """,
-                [
-                    .int(row.account), .uuid(row.hold), .int(row.digest),
-                    .text(refusal?.sqlState?.code), .text(String(decoding: row.encode(), as: UTF8.self)),
-                ])
+    /// The rows that the ledger accepts; the others are in quarantine when this returns.
+    func inParts() throws -> SettlementReceipt {
+        var parameters = PostgresParameters()
+        for array in SettlementColumns(self.batch).arrays { parameters.append(.array(array)) }
+        var payloads = PostgresArray()
+        for row in self.batch { payloads.append(String(decoding: row.encode(), as: UTF8.self)) }
+        parameters.append(.array(payloads))
+        let rows = try self.connection.retryingConcurrency {
+            try self.connection.run(SettlementColumns.statementInParts, parameters).rows
         }
+        // Without any account that is known there is one row, and no balance in it.
+        let known = try rows.filter { try $0.optionalInt(0) != nil }
+        var receipt = SettlementReceipt(balances: try known.map(Self.balance).sorted(by: Self.byAccount))
+        guard let first = rows.first else {
+            throw PostgresError.unexpectedResult("a batch without an answer")
+        }
+        receipt.conflicts = Int(try first.int(4))
+        receipt.quarantined = try self.holds(at: first.text(5))
+        return receipt
+    }
+
+    /// - Parameter places: `{1,17}`, from 1.
+    private func holds(at places: String) throws -> [HoldID] {
+        try places.dropFirst().dropLast().split(separator: ",").map { text in
+            guard let place = Int(text), self.batch.indices.contains(place - 1) else {
+                throw PostgresError.unexpectedResult("a refused row that is not in the batch")
+            }
+            return self.batch[place - 1].hold
+        }
+    }
+
+    private static func balance(_ row: PostgresRow) throws -> LedgerBalance {
+        try LedgerBalance(
+            account: row.int(0), generation: row.int(3), version: row.int(2), balance: row.millicredits(1))
+    }
+
+    private static func byAccount(_ one: LedgerBalance, _ other: LedgerBalance) -> Bool {
+        one.account < other.account
     }
 }

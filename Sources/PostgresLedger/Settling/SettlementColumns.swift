@@ -54,7 +54,7 @@ struct SettlementColumns {
         self.occurred.append(row.occurredAtMilliseconds)
     }
 
-    /// Parameters 3 to 24 of `settle`.
+    /// What `settle` and `settle_in_parts` take, in the order of `types`.
     var arrays: [PostgresArray] {
         [
             self.account, self.hold, self.kind, self.authority, self.model, self.served, self.endpoint,
@@ -67,11 +67,22 @@ struct SettlementColumns {
 
     static let statement = """
         SELECT o_account, o_balance, o_version, o_generation, o_conflicts
-        FROM settle($1::uuid, $2::uuid, $3::bigint[], $4::uuid[], $5::text[], $6::smallint[], $7::text[],
-            $8::text[],
-            $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
-                $15::bigint[],
-            $16::text[], $17::bigint[], $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::bigint[],
-            $23::uuid[], $24::bigint[])
+        FROM settle($1::uuid, $2::uuid, \(casts(from: 3)))
         """
+
+    /// Its last parameter is the payload of each row, for quarantine.
+    static let statementInParts = """
+        SELECT o_account, o_balance, o_version, o_generation, o_conflicts, o_refused::text
+        FROM settle_in_parts(\(casts(from: 1)), $\(types.count + 1)::text[])
+        """
+
+    private static func casts(from first: Int) -> String {
+        self.types.enumerated().map { "$\($0.offset + first)::\($0.element)[]" }.joined(separator: ", ")
+    }
+
+    /// Of the arrays, in their order.
+    private static let types = [
+        "bigint", "uuid", "text", "smallint", "text", "text", "text", "text", "bigint", "bigint", "bigint",
+        "bigint", "bigint", "text", "bigint", "bigint", "bigint", "text", "text", "bigint", "uuid", "bigint",
+    ]
 }

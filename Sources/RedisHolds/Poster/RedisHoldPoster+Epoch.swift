@@ -85,6 +85,12 @@ extension RedisHoldPoster {
         guard node != self.node else { return }
         self.node = node
         self.logger.warning("redis may have lost data; live holds are put back")
+        self.nodeChanged()
+    }
+
+    /// It may be under another epoch, and may not have been told what the one before was told.
+    func nodeChanged() {
+        self.told.nodeChanged(now: .now)
         self.sessions?.checkEpoch()
     }
 }

@@ -48,6 +48,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     var pollIsOut = false
     var generation: Int64 = 1
     var recapture = Recapture()
+    var told = ToldBalances()
     /// More ids than this per account go in several commands, so that no script runs for long.
     private static let holdsPerCommand = 500
 
@@ -75,6 +76,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         self.ticks += 1
         self.epochs.tick()
         self.keepRecapturing()
+        self.tellAgain()
         guard self.ticks % Self.ticksPerPoll == 0 else { return }
         self.link.checkStall(now: .now())
         self.pollNode()
@@ -112,20 +114,38 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     }
 
     private func deliver(_ send: @escaping @Sendable (RedisHoldPoster, PendingPost) -> Void) async throws {
+        try await self.loop.flatSubmit { self.delivered { send(self, $0) } }.get()
+    }
+
+    /// On the loop: succeeds when everything that `send` sends is acknowledged.
+    private func delivered(_ send: (PendingPost) -> Void) -> EventLoopFuture<Void> {
         let promise = self.loop.makePromise(of: Void.self)
-        self.loop.execute {
-            guard self.link.isReady else { return promise.fail(RedisPostFailure.disconnected) }
-            let pending = PendingPost(promise)
-            let timer = self.loop.scheduleTask(in: self.settings.postDeadline) {
-                pending.fail(.deadline)
-                // What waits on this connection would be executed in front of its own repetition.
-                self.link.reconnect()
-            }
-            promise.futureResult.whenComplete { _ in timer.cancel() }
-            send(self, pending)
-            pending.allSent()
+        guard self.link.isReady else {
+            promise.fail(RedisPostFailure.disconnected)
+            return promise.futureResult
         }
-        try await promise.futureResult.get()
+        let pending = PendingPost(promise)
+        let timer = self.loop.scheduleTask(in: self.settings.postDeadline) {
+            pending.fail(.deadline)
+            // What waits on this connection would be executed in front of its own repetition.
+            self.link.reconnect()
+        }
+        promise.futureResult.whenComplete { _ in timer.cancel() }
+        send(pending)
+        pending.allSent()
+        return promise.futureResult
+    }
+
+    /// What another node was told of, to the node that answers now.
+    private func tellAgain() {
+        guard self.link.isReady else { return }
+        let balances = self.told.next(now: .now)
+        guard !balances.isEmpty else { return }
+        self.delivered { pending in
+            for balance in balances { self.send(PostedAccount(balance: balance, settled: []), pending) }
+        }.whenComplete { result in
+            self.told.ended(isDelivered: (try? result.get()) != nil, now: .now)
+        }
     }
 
     private func send(_ posting: PostedAccount, _ pending: PendingPost) {
@@ -155,7 +175,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         self.node = node
         self.perform(self.recapture.resume(self.unposted(), now: .now))
         // The sessions' connections may have survived what changed it.
-        if isNews { self.sessions?.checkEpoch() }
+        if isNews { self.nodeChanged() }
         self.performGate()
     }
 
@@ -176,7 +196,10 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     private func answered(
         _ refusal: StoreRefusal?, _ news: News, _ pending: PendingPost, _ wasSentAgain: Bool
     ) {
-        guard let refusal else { return pending.acknowledgeOne() }
+        guard let refusal else {
+            if case .balance(let balance, _) = news { self.told.told(balance, now: .now) }
+            return pending.acknowledgeOne()
+        }
         guard refusal == .noScript, !wasSentAgain, self.link.isReady else {
             self.logger.warning("redis refused a posting", metadata: ["code": "\(refusal.label)"])
             if refusal.mustReconnect { self.link.reconnect() }

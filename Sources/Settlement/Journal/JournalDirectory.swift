@@ -71,7 +71,8 @@ public final class JournalDirectory: Sendable {
 
     // MARK: After recovery
 
-    /// When the boot was marked as recovered, milliseconds since 1970; nil: it was not.
+    /// When the boot was marked as recovered, milliseconds since 1970; nil: it was not. 0: it was, at a time when nobody
+    /// knew the time.
     func recoveredAtMilliseconds() -> Int64? { Self.recoveredAtMilliseconds(self.path) }
 
     static func recoveredAtMilliseconds(_ path: String) -> Int64? {
@@ -81,7 +82,10 @@ public final class JournalDirectory: Sendable {
     }
 
     /// Everything that was to be posted is in another journal, on disk.
-    func markRecovered(atMilliseconds now: Int64) throws(JournalFileFailure) {
+    ///
+    /// - Parameter now: nil: the time is not known for sure; the next one to clean up who knows it dates the mark.
+    func markRecovered(atMilliseconds now: Int64?) throws(JournalFileFailure) {
+        let now = now ?? 0
         let path = "\(self.path)/\(Self.recoveredName)"
         let file = try JournalDescriptor.open(path, O_RDWR | O_CREAT)
         let time = timespec(tv_sec: Int(now / 1_000), tv_nsec: Int(now % 1_000) * 1_000_000)

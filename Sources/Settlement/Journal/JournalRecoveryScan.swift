@@ -115,12 +115,15 @@ public struct JournalRecoveryScan: Sendable {
         await JournalThread.run { self.clean(nowMilliseconds: nowMilliseconds) }
     }
 
+    /// A mark without a date, or with one that is still to come, says nothing about its age: it is dated now. That keeps
+    /// the boot for longer, and not for ever.
     private func deleteIfOld(_ boot: BootID, _ now: Int64) throws(JournalFileFailure) {
-        guard let markedAt = JournalDirectory.recoveredAtMilliseconds("\(self.root)/\(boot)"),
-            now - markedAt >= self.retentionMilliseconds,
+        guard let markedAt = JournalDirectory.recoveredAtMilliseconds("\(self.root)/\(boot)") else { return }
+        let isDated = markedAt > 0 && markedAt <= now
+        guard !isDated || now - markedAt >= self.retentionMilliseconds,
             let directory = try JournalDirectory.adopt(root: self.root, boot: boot)
         else { return }
-        try directory.delete()
+        if isDated { try directory.delete() } else { try directory.markRecovered(atMilliseconds: now) }
     }
 
     private func adopt(_ boot: BootID) throws(EndedBootFailure) -> JournalDirectory? {
@@ -174,11 +177,13 @@ public final class EndedBoot: Sendable {
         whenDurable last: UInt64, in journal: JournalStore,
         marked: @escaping @Sendable (JournalFileFailure?) -> Void
     ) {
-        journal.whenDurable(last) { marked(self.mark(atMilliseconds: journal.nowMilliseconds())) }
+        journal.whenDurable(last) {
+            marked(self.mark(atMilliseconds: journal.isClockTrusted() ? journal.nowMilliseconds() : nil))
+        }
     }
 
     /// The boot needs no recovery any more; its files stay for the retention.
-    func mark(atMilliseconds now: Int64) -> JournalFileFailure? {
+    func mark(atMilliseconds now: Int64?) -> JournalFileFailure? {
         do throws(JournalFileFailure) {
             try self.directory.markRecovered(atMilliseconds: now)
             return nil

@@ -32,8 +32,10 @@ public final class InstanceLife: Sendable {
     }
 
     /// One beat. Throws when it is not known to have counted: then nothing was learned.
-    public func beat() async throws {
-        let reading = try await self.ledger.beat()
+    public func beat() async throws { self.heard(try await self.ledger.beat()) }
+
+    /// A beat that was sent before this was made.
+    public func heard(_ reading: InstanceReading) {
         let living = self.liveness.withLock { liveness in
             liveness.heard(reading.counters, now: .now)
             return liveness.living(now: .now)

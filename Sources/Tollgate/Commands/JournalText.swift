@@ -19,6 +19,8 @@ enum JournalText {
         switch state {
         case .live: "live"
         case .ended: "ended"
+        // By a process that did not know the time; the next one that does dates it.
+        case .recovered(0): "recovered"
         case .recovered(let milliseconds): "recovered " + self.time(milliseconds)
         }
     }

@@ -9,6 +9,8 @@ struct MoneyPathSettings: Sendable {
     var holds = RedisHoldSettings()
     var life = InstanceLife.Settings()
     var sweep = Sweeper.Settings()
+    /// Outcomes that wait in memory; the others are read from the journal when their turn comes.
+    var memoryOutcomesMax = 20_000
 
     init(_ reader: inout SettingsReader) {
         self.journalDirectory = reader.text("JOURNAL_DIR") ?? self.journalDirectory
@@ -19,12 +21,12 @@ struct MoneyPathSettings: Sendable {
         if let hours = reader.integer("JOURNAL_RETENTION_HOURS", in: 1...8760) {
             self.journal.limits.retentionMilliseconds = hours * 3_600_000
         }
-        self.readTestTimes(&reader)
+        self.readTestLimits(&reader)
     }
 
-    /// Crash tests cannot wait for minutes. Not for operators: a lease shorter than a pause of the process lets
+    /// Crash tests cannot wait for minutes, or make outcomes by the ten thousand. Not for operators: a lease shorter than a pause of the process lets
     /// others settle what it is still serving.
-    private mutating func readTestTimes(_ reader: inout SettingsReader) {
+    private mutating func readTestLimits(_ reader: inout SettingsReader) {
         if let seconds = reader.integer("TOLLGATE_TEST_LEASE_SECONDS", in: 1...600) {
             self.holds.lease = .seconds(seconds)
             self.holds.session.touchEvery = .milliseconds(seconds * 1000 / 3)
@@ -39,6 +41,9 @@ struct MoneyPathSettings: Sendable {
         }
         if let seconds = reader.integer("TOLLGATE_TEST_SWEEP_SECONDS", in: 1...600) {
             self.sweep.every = .seconds(seconds)
+        }
+        if let outcomes = reader.integer("TOLLGATE_TEST_MEMORY_OUTCOMES", in: 1...1_000_000) {
+            self.memoryOutcomesMax = Int(outcomes)
         }
     }
 }

@@ -71,14 +71,16 @@ final class Deployment: Sendable {
         let settings = configuration.moneyPath
         let sweep = LedgerSweep(
             boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
-            clock: self.clock)
+            clock: self.clock,
+            watch: await LedgerWatch(
+                ledger: self.ledger, journals: settings.journalDirectory, logger: logger))
         // Brings the ledger's time, by which old journals go.
-        _ = try await sweep.beat()
+        let first = try await sweep.beat()
         let journal = try await MoneyPathParts.openJournal(
             boot: self.boot, settings: settings, clock: self.clock, logger: logger)
         self.settler = Settler(
             ledger: PostgresLedger(pool: self.settlementPool, logger: logger), journal: journal,
-            logger: logger)
+            logger: logger, memoryMax: settings.memoryOutcomesMax)
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         do {
             self.holds = try RedisHolds(
@@ -87,7 +89,7 @@ final class Deployment: Sendable {
             self.moneyPath = MoneyPathParts(
                 boot: self.boot, settings: settings, journal: journal, settler: self.settler,
                 holds: self.holds, reading: self.ledger, sweep: sweep, logger: logger)
-            try await self.moneyPath.begin()
+            try await self.moneyPath.begin(after: first)
             self.heldReader = try RedisAccountReader(
                 url: configuration.redisURL.value, group: self.group, logger: logger)
         } catch {

@@ -9,12 +9,14 @@ struct LedgerSweep: LedgerSweeping {
     let ledger: PostgresLedger
     let verifier: LedgerVerifier
     let clock: LedgerClock
+    let watch: LedgerWatch
 
     func beat() async throws -> InstanceReading {
         let asked = self.clock.askingMilliseconds()
         let beat = try await self.ledger.heartbeat(self.boot, hostname: System.hostName)
         self.clock.heard(ledgerMilliseconds: beat.databaseMilliseconds, asked: asked)
-        return InstanceReading(counters: beat.counters, generation: beat.generation)
+        return InstanceReading(
+            counters: beat.counters, generation: try await self.watch.generation(at: beat.position))
     }
 
     func voids(of boots: [BootID], notIn opened: Set<HoldID>) async throws -> [Settlement] {

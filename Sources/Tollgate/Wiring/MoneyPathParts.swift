@@ -61,8 +61,10 @@ struct MoneyPathParts: Sendable {
 
     /// Before anything is admitted: the ledger has heard of us and we of its generation, and the journals of this host's
     /// ended boots are taken over.
-    func begin() async throws {
-        try await self.life.beat()
+    ///
+    /// - Parameter first: the heartbeat that brought the clock.
+    func begin(after first: InstanceReading) async throws {
+        self.life.heard(first)
         await self.journals.begin()
         // Those boots are known to be dead now, so nobody waits for them.
         try await self.life.beat()

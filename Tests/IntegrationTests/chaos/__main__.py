@@ -1,5 +1,5 @@
 """`python -m chaos [MINUTES]`: the long form, with its table on standard output; exit 1 when anything was lost,
-doubled or overspent, or did not recover."""
+doubled or overspent, or did not recover. CHAOS_POSTGRES_GONE_SECONDS says how long Postgres is away (default 60)."""
 import argparse
 import random
 import signal

@@ -1,4 +1,5 @@
 """Some proxies on one Redis, one Postgres and one upstream, each store behind a relay; all private and thrown away."""
+import json
 import os
 import pathlib
 import re
@@ -32,12 +33,13 @@ class Instance:
     def launch(self):
         """Starts it; `wait` comes next. After this it has another port, as a new process on a host may."""
         self.starts += 1
+        self.started_at = time.time()
         self.port, self.ops = free_port(), free_port()
         settings = self.cluster.environment(
             DATABASE_URL=self.cluster.postgres.url(self.cluster.postgres_relay.ports[self.number]),
             REDIS_URL=self.cluster.redis.url(self.cluster.redis_relay.ports[self.number]),
             LISTEN=f"127.0.0.1:{self.port}", OPS_LISTEN=f"127.0.0.1:{self.ops}", ACCESS_LOG="off",
-            JOURNAL_DIR=str(self.journal / "journal"), TOLLGATE_THREADS="2")
+            JOURNAL_DIR=str(self.journal / "journal"), TOLLGATE_THREADS="2", **self.cluster.serving)
         self.process = Process(
             [BIN / "tollgate", "serve"], settings, self.cluster.directory / f"serve-{self.number}-{self.starts}.log",
             cwd=ROOT)
@@ -58,9 +60,24 @@ class Instance:
 
     def is_ready(self):
         try:
-            return reachable(self.port) and http("GET", f"http://127.0.0.1:{self.port}/api/ready", timeout=5)[0] == 200
+            return reachable(self.port) and self.unavailable() == []
         except OSError:
             return False
+
+    def unavailable(self):
+        """What is not ready, by `/api/ready`."""
+        status, _, body = http("GET", f"http://127.0.0.1:{self.port}/api/ready", timeout=5)
+        names = [name for name, state in json.loads(body)["checks"].items() if state != "ok"]
+        assert status == (503 if names else 200)
+        return names
+
+    def metric(self, name):
+        """The sum over all labels of a counter or gauge of this process."""
+        status, _, body = http("GET", f"http://127.0.0.1:{self.ops}/metrics")
+        assert status == 200
+        values = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", body.decode(), re.MULTILINE)
+        assert values, f"there is no metric {name}"
+        return sum(map(int, values))
 
     def kill(self):
         """`kill -9`."""
@@ -88,12 +105,16 @@ class Instance:
 
 
 class Cluster:
-    """`with Cluster(2) as cluster:`; at the end every process is ended and every file removed, whatever happened."""
+    """`with Cluster(2) as cluster:`; at the end every process is ended and every file removed, whatever happened.
 
-    def __init__(self, instances=2):
+    `postgres` makes the ledger's store; `serving` are settings of the proxies, and of nothing else.
+    """
+
+    def __init__(self, instances=2, postgres=PostgresStore, serving=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-chaos-"))
         self.directory.chmod(0o755)  # Postgres runs as another user when we are root
         self.parts, self.instances, self.mounts = [], [], []
+        self.make_postgres, self.serving = postgres, serving or {}
         self.pepper, self.admin, self.session = (secrets.token_hex(32) for _ in range(3))
         try:
             self.build(instances)
@@ -102,8 +123,7 @@ class Cluster:
             raise
 
     def build(self, instances):
-        self.postgres = self.keep(PostgresStore(self.directory))
-        self.redis = self.keep(RedisStore(self.directory))
+        self.make_stores()
         self.postgres_relay = self.keep(Relay(self.postgres.port, instances))
         self.redis_relay = self.keep(Relay(self.redis.port, instances))
         self.mock = self.keep(Mock(self.directory))
@@ -119,6 +139,10 @@ class Cluster:
             wait_until(lambda: not instance.is_running or instance.is_ready(), 60, "tollgate serve")
             if not instance.is_running:
                 instance.start()
+
+    def make_stores(self):
+        self.postgres = self.keep(self.make_postgres(self.directory))
+        self.redis = self.keep(RedisStore(self.directory))
 
     def keep(self, part):
         self.parts.append(part)

@@ -57,9 +57,9 @@ class Relay:
         """Every connection, old or new, has an accident after 1 / `rate` seconds on average."""
         self.tell("random", rate=rate, seed=seed)
 
-    def retarget(self, port):
-        """The server is elsewhere now; open connections stay where they are."""
-        self.tell("target", port=port)
+    def retarget(self, port, lanes=None):
+        """The server (of these lanes) is elsewhere now; open connections stay where they are."""
+        self.tell("target", lanes, port=port)
 
     def heal(self, lanes=None):
         self.tell("heal", lanes)

@@ -4,6 +4,7 @@ A process of its own, so that neither it nor the load waits for the other. Comma
 each answered by one line on standard output; the end of input ends it. `relay.py` is the other end.
 """
 import asyncio
+import collections
 import json
 import random
 import socket
@@ -147,7 +148,8 @@ class End(asyncio.Protocol):
         if relay.refusing(self.link.lane):
             return reset(self.transport)
         try:
-            await relay.loop.create_connection(lambda: End(self.link, TO_CLIENT), "127.0.0.1", relay.target)
+            port = relay.targets[self.link.lane]
+            await relay.loop.create_connection(lambda: End(self.link, TO_CLIENT), "127.0.0.1", port)
         except OSError:
             reset(self.transport)
 
@@ -169,7 +171,7 @@ class End(asyncio.Protocol):
 
 class RelayProcess:
     def __init__(self, target):
-        self.target = target
+        self.targets = collections.defaultdict(lambda: target)
         self.links, self.accepted, self.counts = set(), 0, {}
         self.clear()
 
@@ -224,7 +226,7 @@ class RelayProcess:
                 for link in list(self.links):
                     link.plan_accident()
             case "target":
-                self.target = command["port"]
+                self.targets.update((lane, command["port"]) for lane in command["lanes"])
             case "heal":
                 lanes = set(command["lanes"])
                 if lanes >= set(range(len(self.ports))):

@@ -1,7 +1,10 @@
 """Faults of Redis, of Postgres and of the network before them, each injected once and mended."""
+import os
 import time
 
 IN_PHASE = 20
+# Fewer outcomes wait in each instance whenever the load goes on and nothing is wrong.
+BACKLOG_OF_TRAFFIC = 200
 
 
 # Redis.
@@ -43,8 +46,8 @@ def postgres_stopped(stage):
 
 
 def postgres_gone(stage):
-    """Warm accounts are served meanwhile; the backlog drains afterwards."""
-    seconds = 60 if stage.is_long else 8
+    """Warm accounts are served meanwhile; the backlog drains afterwards. CHAOS_POSTGRES_GONE_SECONDS says how long."""
+    seconds = float(os.environ.get("CHAOS_POSTGRES_GONE_SECONDS", 60 if stage.is_long else 8))
     stage.cluster.postgres.stop_immediately()
     gone = time.monotonic()
     stage.faults += 1
@@ -55,6 +58,9 @@ def postgres_gone(stage):
     stage.hits.append(served)
     stage.cluster.start_postgres()
     stage.recovered(time.monotonic())
+    stage.until(
+        lambda: all(i.metric("settlement_backlog") < BACKLOG_OF_TRAFFIC for i in stage.instances()),
+        "the end of the backlog", 20 + seconds)
 
 
 # The network before a store.

@@ -46,13 +46,11 @@ class Store:
 class RedisStore(Store):
     """AOF every second, noeviction, no snapshots of its own; `kill -9`, FLUSHALL, and an older RDB on demand."""
 
-    name = "redis"
-
-    def __init__(self, directory):
-        self.directory = pathlib.Path(directory)
-        self.data = self.directory / "redis"
+    def __init__(self, directory, name="redis", secret=None):
+        self.directory, self.name = pathlib.Path(directory), name
+        self.data = self.directory / name
         self.data.mkdir()
-        self.secret = secrets.token_hex(16)
+        self.secret = secret or secrets.token_hex(16)
         self.launch()
 
     def command(self):
@@ -100,6 +98,20 @@ class RedisStore(Store):
         (files / "appendonly.aof.1.base.rdb").write_bytes(snapshot)
         (files / "appendonly.aof.manifest").write_text("file appendonly.aof.1.base.rdb seq 1 type b\n")
 
+    def follow(self, primary):
+        """Becomes a replica of one with the same secret; what it had is replaced by what that has."""
+        with primary.client() as client:
+            client.config_set("repl-diskless-sync-delay", 0)
+        with self.client() as client:
+            client.config_set("masterauth", self.secret)
+            client.execute_command("REPLICAOF", "127.0.0.1", primary.port)
+            wait_until(lambda: client.info("replication").get("master_link_status") == "up", 20, "replication")
+
+    def promote(self):
+        """Follows nobody any more, and takes commands that write."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
     def entries(self):
         """account → its hash, of all accounts."""
         with self.client() as client:
@@ -122,29 +134,37 @@ class PostgresStore(Store):
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.programs = self.find_programs()
-        self.data = self.directory / "postgres"
-        self.data.mkdir()
         self.prefix = []
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
-            os.chown(self.data, user.pw_uid, user.pw_gid)
             self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        self.data = self.make_place("postgres")
         self.secret = secrets.token_hex(16)
         self.make_cluster()
         self.launch()
         with self.connect("postgres") as connection:
             connection.cursor().execute("CREATE DATABASE tollgate")
 
+    def make_place(self, name):
+        """An empty directory of the user that Postgres runs as."""
+        place = self.directory / name
+        place.mkdir(0o700)
+        self.give(place)
+        return place
+
+    def give(self, path):
+        if self.prefix:
+            shutil.chown(path, "postgres", "postgres")
+
     def make_cluster(self):
         # The password goes through a file that only that user can read, never through arguments.
         password = self.directory / "postgres.password"
         password.touch(0o600)
         password.write_text(self.secret)
-        if self.prefix:
-            shutil.chown(password, "postgres")
+        self.give(password)
         subprocess.run(
             [*self.prefix, self.programs / "initdb", "-D", self.data, "-U", "tollgate", "-A", "scram-sha-256",
-             "-E", "UTF8", "--locale=C.UTF-8", f"--pwfile={password}"], check=True, capture_output=True)
+             "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", f"--pwfile={password}"], check=True, capture_output=True)
         password.unlink()
 
     @staticmethod
