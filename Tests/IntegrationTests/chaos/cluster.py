@@ -60,14 +60,18 @@ class Instance:
 
     def is_ready(self):
         try:
-            return reachable(self.port) and self.unavailable() == []
+            return reachable(self.port) and self.ready()[0] == 200
         except OSError:
             return False
 
+    def ready(self):
+        status, _, body = http("GET", f"http://127.0.0.1:{self.port}/api/ready", timeout=5)
+        return status, json.loads(body)
+
     def unavailable(self):
         """What is not ready, by `/api/ready`."""
-        status, _, body = http("GET", f"http://127.0.0.1:{self.port}/api/ready", timeout=5)
-        names = [name for name, state in json.loads(body)["checks"].items() if state != "ok"]
+        status, body = self.ready()
+        names = [name for name, state in body["checks"].items() if state != "ok"]
         assert status == (503 if names else 200)
         return names
 
