@@ -26,7 +26,7 @@ def outcomes(postgres):
 
 
 def boot_of(cluster, instance):
-    journals = list((cluster.instances[instance].journal / "journal").iterdir())
+    journals = [entry for entry in (cluster.instances[instance].journal / "journal").iterdir() if entry.is_dir()]
     assert len(journals) == 1, journals
     return journals[0].name
 
