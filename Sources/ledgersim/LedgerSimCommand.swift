@@ -17,7 +17,8 @@ struct LedgerSimCommand: ParsableCommand {
     @Option(help: "First seed.") var seed: UInt64 = 1
     @Option(help: "Seeds, counted from the first.") var seeds: Int = 1
     @Option(help: "Events with faults in each world.") var steps: Int = 2_000
-    @Option(help: "everything, network, store, ledger or hosts.") var profile = SimProfile.everything
+    @Option(help: "everything, network, store, ledger, hosts or leases.") var profile = SimProfile.everything
+    @Option(help: "Tell the story of this hold instead of that of the first failure.") var hold: String = ""
     @Option(help: "Stop after so many seconds; 0: after the last seed.") var seconds: Int = 0
     @Option(help: "Guards to take out, such as session.reissue; --guards lists them.") var without: [String] =
         []
@@ -37,7 +38,8 @@ struct LedgerSimCommand: ParsableCommand {
             var settings = SimSettings(seed: self.seed &+ number, steps: self.steps)
             settings.without = removed
             settings.profile = self.profile
-            let report = Simulation.runWithStory(settings)
+            let report =
+                settings.trace(self.hold) ? Simulation.run(settings) : Simulation.runWithStory(settings)
             totals.add(report)
             if let failure = report.failure {
                 print("seed \(report.seed): \(failure.description)")

@@ -25,6 +25,19 @@ import Testing
         }
     }
 
+    /// What is there for a fault has to happen, in each kind of world that has it.
+    @Test func whatIsNewHappensOftenEnough() {
+        var counts: [Fault: Int] = [:]
+        for profile in SimProfile.allCases {
+            for seed in 1...20 as ClosedRange<UInt64> {
+                var settings = SimSettings(seed: seed, steps: 2_000)
+                settings.profile = profile
+                counts.merge(Simulation.run(settings).faults) { $0 + $1 }
+            }
+        }
+        for fault in Fault.allCases { #expect(counts[fault, default: 0] >= 5, "\(fault)") }
+    }
+
     /// What a simulator does not notice it does not test: without a guard some world must break, and the same world must
     /// be whole with it.
     @Test(arguments: GuardCase.all) func everyGuardIsMissed(_ guarded: GuardCase) {
@@ -57,23 +70,37 @@ struct GuardCase: Sendable, CustomTestStringConvertible {
     static let all = [
         GuardCase("session.lateGrantIsReleased", .network),
         GuardCase("session.reissue", .network),
+        GuardCase("session.raiseFence", .network),
+        GuardCase("session.epoch", .ledger),
+        GuardCase("session.reassertOnLoss", .store),
+        GuardCase("session.touch", .leases, within: 200),
         GuardCase("session.voidAfterUnknownPlace", .network, within: 600),
         GuardCase("session.verifyReassertedCapture", .network, within: 600),
         GuardCase("session.shortIsNeverFinal", .ledger),
         GuardCase("sweep.selfSweep", .store),
+        GuardCase("sweep.reapBeforeSettling", .leases, within: 200),
         GuardCase("sweep.postCapturesOfTheDead", .hosts),
         GuardCase("ledger.primaryKey", .network),
+        GuardCase("ledger.correctionKey", .leases, within: 600),
         GuardCase("ledger.everyInputCompared", .network),
         GuardCase("ledger.answersAllAccounts", .network),
         GuardCase("ledger.versionOnlyWithLine", .network),
         GuardCase("ledger.newGenerationAfterRollback", .ledger),
         GuardCase("world.journalBeforeLastByte", .hosts),
         GuardCase("world.openBeforeUpstream", .hosts),
-        GuardCase("world.acknowledgeAfterPosted", .hosts),
+        GuardCase("world.acknowledgeAfterPosted", .hosts, within: 200),
         GuardCase("world.recovery", .hosts),
-        GuardCase("world.voidUnopened", .hosts),
+        GuardCase("world.voidUnopened", .everything),
         GuardCase("world.replayGeneration", .ledger),
         GuardCase("world.sweep", .hosts),
-        GuardCase("liveness.waitsForGrace", .store, within: 300),
+        GuardCase("liveness.waitsForGrace", .leases),
+        GuardCase("liveness.resetsAfterGap", .leases),
+        GuardCase("store.placeCaps", .everything),
+        GuardCase("store.extendCaps", .store),
+        GuardCase("store.extendAbsolute", .everything),
+        GuardCase("store.placeNeedsFunds", .everything),
+        GuardCase("store.extendNeedsFunds", .everything),
+        GuardCase("store.postedSpends", .everything),
+        GuardCase("store.reapNeedsDeadline", .leases),
     ]
 }

@@ -19,6 +19,21 @@ import Testing
     }
 
     /// A client that leaves while its hold is being placed must not leak the hold.
+    /// EXTEND: the end is against what is set aside then, and an answer that comes late changes nothing.
+    @Test func aHoldOnlyGrowsAndOnlyWhileItIsOpen() {
+        var machine = HoldMachine()
+        machine.extended(to: Millicredits(5))
+        #expect(machine.state == .placing)
+        _ = machine.placed(Millicredits(10))
+        machine.extended(to: Millicredits(30))
+        machine.extended(to: Millicredits(20))
+        #expect(machine.state == .held(Millicredits(30)))
+        #expect(
+            machine.end(.upstreamCut, ExchangeEvidence(), inputEstimate: 1) == .void(hold: Millicredits(30)))
+        machine.extended(to: Millicredits(40))
+        #expect(machine.state == .void)
+    }
+
     @Test func aGrantThatNobodyWaitsForIsGivenBack() {
         var machine = HoldMachine()
         #expect(machine.clientGone() == .waitForGrant)

@@ -29,7 +29,8 @@ import Testing
                 case .reconnect: self.reconnects += 1
                 case .misunderstood: self.misunderstood += 1
                 case .readAccount(_, _, let purpose): self.reads.append(purpose)
-                case .answer, .record, .verifyShort, .reloadScripts, .refused, .sawGeneration: break
+                case .answer, .extended, .record, .verifyShort, .reloadScripts, .refused, .sawGeneration:
+                    break
                 }
             }
         }

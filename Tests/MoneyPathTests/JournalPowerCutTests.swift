@@ -95,8 +95,10 @@ private struct PowerCutRig {
 @Suite struct JournalPowerCutTests {
     /// Whatever pieces a power cut leaves: the journal is recovered, everything that was known to be on disk is
     /// there, what is missing is counted, and nothing is made up.
-    @Test(arguments: 0..<40) func aPowerCutTakesOnlyWhatWasNeverKnownToBeOnDisk(_ round: Int) throws {
-        let seed = UInt64.random(in: 0 ... .max)
+    @Test(arguments: 0..<400) func aPowerCutTakesOnlyWhatWasNeverKnownToBeOnDisk(_ round: Int) throws {
+        // The first two once lost outcomes: an ACK passed copies that the cut took.
+        let known: [UInt64] = [1_056_800_981_611_412_789, 4_857_087_308_512_659_116]
+        let seed = round < known.count ? known[round] : .random(in: 0 ... .max)
         var disk = PowerCutRig(seed: seed)
         for _ in 0..<Int.random(in: 1...250, using: &disk.random) { disk.step() }
         let durable = disk.rig.journal.durableSequence

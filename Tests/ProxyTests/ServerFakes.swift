@@ -337,6 +337,11 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
         for answer in waiting { answer() }
     }
 
+    func extend(_ hold: HoldID, to total: Millicredits, completion: @escaping (ExtendAnswer) -> Void) {
+        self.checkLoop()
+        completion(.granted(total: total))
+    }
+
     func capture(_ settlement: Settlement) {
         self.checkLoop()
         self.store.capture(settlement)

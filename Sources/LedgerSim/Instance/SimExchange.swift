@@ -16,6 +16,8 @@ final class SimExchange {
     var isOpened = false
     var hasReservation = true
     var outputTold: Int64 = 0
+    /// What goes on when EXTEND is answered, and what was asked for.
+    var extending: (total: Millicredits, then: () -> Void)?
     let startedAtMilliseconds: Int64
 
     init(
@@ -31,6 +33,10 @@ final class SimExchange {
         self.script = script
         self.startedAtMilliseconds = startedAtMilliseconds
     }
+}
+
+extension HoldMachine {
+    var isHeld: Bool { if case .held = self.state { true } else { false } }
 }
 
 /// What OpenAI and the client will do.
@@ -50,6 +56,12 @@ struct SimUpstream {
     var clientLeavesAfter: Int?
     var clientLeavesWhilePlacing: Bool
     var drains: Bool
+    /// Its hold grows while it runs, instead of covering everything from the beginning.
+    var rolls = false
+
+    var piece: Int64 { self.output / Int64(self.pieces) }
+    /// Of all output, with what is thought in hidden tokens; an absurd report is not foreseen.
+    var outputMax: Int64 { max(self.output, self.reported < 400 ? self.reported : 0) }
 
     /// One token, at once.
     static let probe = SimUpstream(output: 1, pieces: 1, pieceEvery: .zero, reported: 1)
@@ -60,14 +72,15 @@ struct SimUpstream {
         (self.clientLeavesAfter, self.clientLeavesWhilePlacing, self.drains) = (nil, false, false)
     }
 
-    init(_ random: inout SimRandom, faulty: Bool) {
+    init(_ random: inout SimRandom, faulty: Bool, longOneIn: Int) {
         self.pieces = 1 + random.below(6)
         self.output = Int64(self.pieces) * random.between(1, 20)
         self.pieceEvery =
-            random.oneIn(6)
+            random.oneIn(longOneIn)
             ? .milliseconds(random.between(800, 4_000)) : .milliseconds(random.between(5, 300))
         self.reported = self.output + (random.oneIn(3) ? random.between(0, 30) : 0)
         self.drains = random.oneIn(3)
+        self.rolls = random.oneIn(3)
         self.clientLeavesAfter = nil
         self.clientLeavesWhilePlacing = false
         self.end = .reported

@@ -5,7 +5,8 @@ import MoneyPath
 extension SimProcess {
     func nextClient() {
         guard self.world.isFaulty else { return }
-        self.after(.milliseconds(self.world.random.between(20, 900))) {
+        let pause = self.world.random.between(20, 900) * self.world.settings.profile.clientPauses
+        self.after(.milliseconds(pause)) {
             self.startExchange()
             self.nextClient()
         }
@@ -19,14 +20,15 @@ extension SimProcess {
     private func startExchange() {
         let world = self.world
         let account = AccountID(1 + world.random.below(SimSettings.accounts))
-        let script = SimUpstream(&world.random, faulty: world.isFaulty)
+        let script = SimUpstream(
+            &world.random, faulty: world.isFaulty, longOneIn: world.settings.profile.longStreamOneIn)
         _ = self.begin(account: account, input: world.random.between(0, 60), script: script)
     }
 
     private func begin(account: AccountID, input: Int64, script: SimUpstream) -> HoldID? {
         guard self.journal.reserve() else { return nil }
         let world = self.world
-        let least = input + max(script.output, script.reported < 400 ? script.reported : 0)
+        let least = input + (script.rolls ? script.piece : script.outputMax)
         let want = world.random.oneIn(3) || !world.isFaulty ? least : least + world.random.between(0, 400)
         let exchange = SimExchange(
             hold: world.makeID(), account: account, session: world.random.below(self.sessions.count),
@@ -38,7 +40,8 @@ extension SimProcess {
         self.sessions[exchange.session].place(
             PlaceRequest(
                 account: account, hold: exchange.hold, want: exchange.want, least: exchange.least,
-                inputEstimate: Millicredits(input), priceID: SimPrice.model.priceID, endpoint: .chat))
+                inputEstimate: Millicredits(input), priceID: SimPrice.model.priceID, endpoint: .chat,
+                caps: world.caps[account] ?? .none))
         if script.clientLeavesWhilePlacing, case .placing = exchange.machine.state {
             world.count(.clientGoneWhilePlacing)
             _ = exchange.machine.clientGone()
@@ -51,6 +54,7 @@ extension SimProcess {
         guard let exchange = self.exchanges[hold] else { return }
         self.world.tell(hold, "\(self.name): answer \(answer)")
         self.world.truth.answered(hold, answer)
+        if case .capReached = answer { self.world.count(.capRefused) }
         guard case .granted(let amount, _) = answer else {
             _ = exchange.machine.refused()
             return self.drop(exchange)
@@ -117,8 +121,13 @@ extension SimProcess {
         if number == 1, [.errorComplete, .errorPartial, .timeout].contains(script.end) {
             return self.endEarly(exchange)
         }
+        self.needed(of: exchange, at: number) { self.pass(number, of: exchange) }
+    }
+
+    private func pass(_ number: Int, of exchange: SimExchange) {
+        let script = exchange.script
         exchange.evidence.response = .success(complete: false)
-        exchange.evidence.visibleOutput += script.output / Int64(script.pieces)
+        exchange.evidence.visibleOutput += script.piece
         self.world.truth.served(exchange.hold, output: exchange.evidence.visibleOutput)
         if script.pieceEvery >= .milliseconds(500) { self.tellProgress(exchange) }
         guard number < script.pieces else {
@@ -178,7 +187,7 @@ extension SimProcess {
 
     // MARK: The outcome
 
-    private func end(_ exchange: SimExchange, _ cause: EndCause) {
+    func end(_ exchange: SimExchange, _ cause: EndCause) {
         let action = exchange.machine.end(cause, exchange.evidence, inputEstimate: exchange.input)
         let settlement: Settlement
         switch action {
@@ -190,7 +199,7 @@ extension SimProcess {
                 exchange, .final, usage, SimPrice.charge(usage, reason, hold: hold), reason)
         }
         self.exchanges[exchange.hold] = nil
-        self.world.truth.decided(settlement)
+        self.world.truth.decided(settlement, atMilliseconds: self.world.nowMilliseconds)
         guard self.world.has(.journalBeforeLastByte) else {
             // The client has it all, and the outcome follows later: when the process is gone, it never does.
             self.world.truth.clientSawEnd(exchange.hold)

@@ -73,7 +73,9 @@ extension SimProcess {
     private func owner(_ boot: BootID) -> Sweep.Owner {
         if boot == self.boot { return .me }
         if self.recovered[boot] != nil { return .recovered }
-        return self.liveness.isDead(boot, now: self.now) ? .dead : .live
+        guard self.liveness.isDead(boot, now: self.now) else { return .live }
+        self.world.judgeDeath(of: boot, seenBy: self)
+        return .dead
     }
 
     private func isOpened(_ boot: BootID, _ hold: HoldID) -> Bool {
@@ -117,14 +119,22 @@ extension SimProcess {
                 self.recovered[settlement.owner] != nil,
                 world.truth.hasJournal(settlement.owner),
                 world.truth.exchanges[settlement.hold]?.isJournaled == true,
-                self.instance.disk.recovered.contains(settlement.owner)
+                self.instance.disk.recovered.contains(settlement.owner),
+                // What was listed may be posted meanwhile.
+                world.store.node.accounts[account.account]?.captures[settlement.hold] != nil
             {
                 self.foundLeftOver(settlement.hold)
+            }
+            if settlement.authority == .reaper {
+                world.judgeTakeOver(settlement.hold, from: settlement.owner)
             }
             self.record(settlement, reserved: false)
         case .reap(let hold, let dead):
             self.sweeper.ask { state, now in
-                state.reapStored(hold, of: account.account, from: dead, by: boot, nowMilliseconds: now)
+                let reaped = state.reapStored(
+                    hold, of: account.account, from: dead, by: boot, nowMilliseconds: now)
+                if reaped != nil { world.judgeTakeOver(hold, from: dead.boot) }
+                return reaped
             } then: { reaped in
                 if reaped != nil { world.tell(hold, "\(self.name): reaped") }
                 self.perform(self.sweep.reaped(reaped, of: account.account), account)
@@ -162,13 +172,15 @@ extension SimProcess {
     private func tell(_ posting: PostedAccount, of account: StoredAccount) {
         let (boot, world) = (self.boot, self.world)
         let fence = HoldFence(loop: "\(boot).s", generation: 1, raise: false)
-        let mine = account.captures.filter { $0.settlement?.owner == boot }.map(\.hold)
+        let captures = account.captures.filter { $0.settlement?.owner == boot }.map(\.hold)
+        let holds = account.holds.filter { $0.owner == HoldOwner(boot) }.map(\.hold)
         self.sweeper.ask { state, now in
             let command = HoldCommand.posted(posting)
-            let before = state.accounts[account.account]?.captures ?? [:]
+            let before = state.accounts[account.account] ?? AccountHash()
             _ = world.execute(command, fence, owner: boot, on: &state, at: now)
-            let after = state.accounts[account.account]?.captures ?? [:]
-            return mine.filter { before[$0] != nil && after[$0] == nil }
+            let after = state.accounts[account.account] ?? AccountHash()
+            return captures.filter { before.captures[$0] != nil && after.captures[$0] == nil }
+                + holds.filter { before.holds[$0] != nil && after.holds[$0] == nil }
         } then: { ended in
             for hold in ended { self.foundLeftOver(hold) }
         }

@@ -9,6 +9,14 @@ final class SimProcess {
     private(set) var isAlive = true
     private(set) var isPaused = false
     private var deferred: [() -> Void] = []
+    private(set) var runningSince: Int64 = 0
+    /// Nothing of it reaches the ledger until then.
+    var ledgerCutUntil: Int64 = 0
+    // For the judge (F1): since when its heartbeats succeed without a gap, the last one that did, and when all the hearts
+    // had beaten by then.
+    private(set) var observingSince: Int64 = 0
+    private(set) var beatHeardAt: Int64 = 0
+    private(set) var beatsSeen: [BootID: Int64] = [:]
 
     var sessions: [SimSession] = []
     var poster: SimLink! = nil
@@ -50,7 +58,8 @@ final class SimProcess {
         self.gate = EpochGate(boot: self.boot, guards: sessionGuards)
         self.journal = Journal(
             boot: self.boot, limits: .init(unreservedOutcomes: 2, acknowledgements: 8),
-            nowMilliseconds: world.nowMilliseconds, steadyMilliseconds: world.nowMilliseconds)
+            nowMilliseconds: world.nowMilliseconds, steadyMilliseconds: world.steadyMilliseconds)
+        self.runningSince = world.time
         var limits = PeerLiveness.Limits()
         (limits.grace, limits.gapMax) = (SimSettings.grace, SimSettings.heartbeatGapMax)
         limits.beatMax = SimSettings.heartbeatGapMax
@@ -85,6 +94,7 @@ final class SimProcess {
     func resume() {
         guard self.isPaused else { return }
         self.isPaused = false
+        self.runningSince = self.world.time
         let waiting = self.deferred
         self.deferred = []
         for body in waiting { self.run(body) }
@@ -144,7 +154,7 @@ final class SimProcess {
         if self.poster.isUp { self.perform(self.recapture.tick(self.unposted, now: self.now)) }
         self.perform(self.gate.tick(now: self.now))
         let now = self.world.nowMilliseconds
-        self.journal.tick(nowMilliseconds: now, steadyMilliseconds: now)
+        self.journal.tick(nowMilliseconds: now, steadyMilliseconds: self.world.steadyMilliseconds)
         self.journal.noteDurable()
         self.prepareSpare()
     }
@@ -161,6 +171,9 @@ final class SimProcess {
     private func beat() {
         self.world.ledger.ask(self, { [boot] in $0.beat(boot) }) { result in
             guard case .success(let answer) = result else { return }
+            let gap = self.world.time - self.beatHeardAt
+            if gap > SimSettings.heartbeatGapMax.nanoseconds { self.observingSince = self.world.time }
+            (self.beatHeardAt, self.beatsSeen) = (self.world.time, answer.at)
             self.liveness.heard(answer.counters, now: self.now)
             self.gate.live(self.liveness.living(now: self.now).subtracting(self.recovered.keys))
             self.saw(ledgerGeneration: answer.generation)
@@ -176,74 +189,5 @@ final class SimProcess {
         if self.instance.disk.generation == 0 { self.instance.disk.generation = generation }
         guard self.instance.disk.generation < generation, self.world.has(.replayGeneration) else { return }
         self.replayJournals(for: generation)
-    }
-}
-
-/// One host: its disk, and the process that runs on it now.
-final class SimInstance {
-    unowned let world: World
-    let number: Int
-    var disk = SimDisk()
-    private(set) var process: SimProcess! = nil
-
-    init(number: Int, world: World) {
-        self.number = number
-        self.world = world
-    }
-
-    func start() {
-        self.process = SimProcess(self)
-        self.world.processes.append(self.process)
-        self.process.start()
-    }
-
-    var isAtRest: Bool { self.process.isAlive && !self.process.isPaused && self.process.isAtRest }
-
-    // MARK: Accidents
-
-    func kill(losingDisk: Bool, losingPower: Bool) {
-        guard self.process.isAlive else { return }
-        self.world.count(losingDisk ? .killedWithItsDisk : losingPower ? .powerLost : .killed, of: self)
-        self.process.kill()
-        if losingPower { self.losePower() }
-        if losingDisk {
-            self.world.truth.lostDisk(Set(self.disk.directories.keys))
-            self.disk = SimDisk()
-        }
-        let pause = Span.milliseconds(self.world.random.between(20, 20_000))
-        self.world.after(pause) { self.start() }
-    }
-
-    private func losePower() {
-        for (boot, segments) in self.disk.directories.sorted(by: { $0.key < $1.key }) {
-            for segment in segments where segment.losePower(&self.world.random) {
-                self.world.count(.tornTail)
-                self.world.truth.lostPower(boot)
-            }
-        }
-    }
-
-    func pause() {
-        guard self.process.isAlive, !self.process.isPaused else { return }
-        let process: SimProcess = self.process
-        let isLong = self.world.random.oneIn(3)
-        let pause = Span.milliseconds(
-            isLong ? self.world.random.between(7_000, 30_000) : self.world.random.between(50, 5_000))
-        self.world.count(isLong ? .pausedBeyondLease : .paused, of: self)
-        process.pause()
-        self.world.after(pause) { process.resume() }
-    }
-
-    func fillDisk() {
-        guard !self.disk.isFull else { return }
-        self.world.count(.diskFull)
-        self.disk.isFull = true
-        self.world.after(.milliseconds(self.world.random.between(500, 8_000))) { self.disk.isFull = false }
-    }
-
-    func heal() {
-        self.disk.isFull = false
-        self.process.resume()
-        if !self.process.isAlive { self.world.after(.zero) { if !self.process.isAlive { self.start() } } }
     }
 }

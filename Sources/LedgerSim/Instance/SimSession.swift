@@ -34,6 +34,13 @@ final class SimSession {
         self.perform()
     }
 
+    /// - Returns: false: no answer will follow.
+    func extend(_ hold: HoldID, to total: Millicredits) -> Bool {
+        self.machine.saw(ledgerGeneration: self.process.ledgerGeneration)
+        defer { self.perform() }
+        return self.machine.extend(hold, to: total, now: self.process.now)
+    }
+
     func capture(_ settlement: Settlement) {
         self.machine.capture(settlement, now: self.process.now)
         self.perform()
@@ -78,6 +85,7 @@ final class SimSession {
         switch action {
         case .send(let command, let slot, let raise): self.send(command, slot, raise)
         case .answer(let hold, let answer): self.process.placed(hold, answer)
+        case .extended(let hold, let answer): self.process.extended(hold, answer)
         case .record(let settlement): self.process.record(settlement, reserved: false)
         case .readAccount(let account, let holds, let purpose): self.read(account, holds, purpose)
         case .verifyShort(let hold, let account, let seen): self.verify(hold, account, seen)
@@ -97,8 +105,11 @@ final class SimSession {
     private func send(_ command: HoldCommand, _ slot: HoldSlot, _ raise: Bool) {
         let (fence, epoch) = (self.machine.fence(raise: raise), self.machine.epoch)
         let (boot, world) = (self.process.boot, self.process.world)
+        let generation = self.machine.ledgerGeneration
         self.link.ask { state, now in
-            return world.execute(command, fence, epoch: epoch, owner: boot, on: &state, at: now)
+            let reply = world.execute(command, fence, epoch: epoch, owner: boot, on: &state, at: now)
+            if reply.code == 0 { world.judgeGrant(command, by: self, fence, generation, state) }
+            return reply
         } then: { reply in
             self.machine.replied(slot, reply, now: self.process.now)
             self.perform()

@@ -7,8 +7,8 @@ extension HoldCommand {
         switch self {
         case .place(let request), .reassert(let request, _, _): request.account
         case .capture(let settlement, _): settlement.account
-        case .release(_, let account), .touch(_, let account, _, _), .load(let account, _),
-            .initialize(let account, _, _, _):
+        case .release(_, let account), .touch(_, let account, _, _), .extend(_, let account, _, _, _),
+            .load(let account, _), .initialize(let account, _, _, _):
             account
         case .posted(let posting): posting.balance.account
         case .gate(let gate): gate.account
@@ -29,6 +29,8 @@ extension AccountHash {
         case .touch(let hold, _, let held, let progress):
             // The session sends TOUCH with a fence that is never raised.
             try self.extend(hold, total: held, progress: progress, caps: .none, raise: false, call)
+        case .extend(let hold, _, let total, let progress, let caps):
+            try self.extend(hold, total: total, progress: progress, caps: caps, raise: false, call)
         case .reassert(let request, let amount, let progress):
             .numbers(HoldNumbers(self.reassert(request, amount: amount, progress: progress, call)))
         case .load(_, let nonce):

@@ -8,6 +8,8 @@ public enum Fault: String, Sendable, Hashable, CaseIterable {
     case upstreamCut, upstreamError, upstreamRefused, upstreamTimeout
     case usageMissing, usageMalformed, usageAboveHold
     case clientGone, clientGoneWhilePlacing
+    case ledgerCutOff, clockLeapt
+    case extended, extendDenied, extendUnknown, capRefused
     case purchase, purchaseRefreshLost, adjustment, suspension, eviction
 
     /// Concerns every exchange, so each story tells it.
@@ -15,7 +17,8 @@ public enum Fault: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .storeFlushed, .storeRestarted, .storeRolledBack, .storeFailedOver, .storeSilent,
             .storeReplicaAttached, .ledgerDown,
-            .ledgerRolledBack, .killed, .killedWithItsDisk, .powerLost, .paused, .pausedBeyondLease:
+            .ledgerCutOff, .clockLeapt, .ledgerRolledBack, .killed, .killedWithItsDisk, .powerLost, .paused,
+            .pausedBeyondLease:
             true
         default: false
         }

@@ -8,12 +8,23 @@ struct LedgerSilence: Error {}
 final class SimLedger {
     unowned var world: World! = nil
     private(set) var model: LedgerModel
-    private var snapshots: [LedgerModel] = []
+    /// What was charged, and when: the spend windows that a cold load reads.
+    private var lines: [AccountID: [SpendLine]] = [:]
+    private var snapshots: [(model: LedgerModel, lines: [AccountID: [SpendLine]])] = []
     private var isUp = true
     private var grantsMade = 0
     /// Floor and block, with their version; their own history is not rolled back here.
     private(set) var gates: [AccountID: AccountGate] = [:]
     private(set) var heartbeats: [BootID: Int64] = [:]
+    /// The lowest floor that each account ever had; one that was told late still counts.
+    private(set) var floorLeast: [AccountID: Int64] = [:]
+    /// When each heart was last counted.
+    private(set) var beatAt: [BootID: Int64] = [:]
+
+    struct SpendLine {
+        let atMilliseconds: Int64
+        let amount: Int64
+    }
 
     init(without missing: Set<LedgerGuard>) { self.model = LedgerModel(without: missing) }
 
@@ -41,7 +52,7 @@ final class SimLedger {
     ) {
         let (there, back) = (self.latency(), self.latency())
         self.world.after(there) {
-            guard self.isUp else {
+            guard self.isUp, process.ledgerCutUntil <= self.world.time else {
                 return process.after(.milliseconds(300)) { then(.failure(LedgerSilence())) }
             }
             if self.world.isFaulty, self.world.random.oneIn(40) {
@@ -50,7 +61,7 @@ final class SimLedger {
                 return process.after(back) { then(.failure(LedgerSilence())) }
             }
             let value = execute(self)
-            if self.world.isFaulty, self.world.random.oneIn(25) {
+            if self.world.isFaulty, self.world.random.oneIn(self.world.settings.profile.unknownCommitOneIn) {
                 self.world.count(.commitUnknown)
                 return process.after(.milliseconds(500)) { then(.failure(LedgerSilence())) }
             }
@@ -66,7 +77,19 @@ final class SimLedger {
     }
 
     func settle(_ batch: [Settlement]) -> SettlementReceipt {
+        let keys = Set(batch.map { LedgerModel.Key(account: $0.account, hold: $0.hold) })
+        let before = keys.map { ($0, self.model.settled($0)?.amount.value) }
+        for settlement in batch where settlement.authority != .owner {
+            let key = LedgerModel.Key(account: settlement.account, hold: settlement.hold)
+            if self.model.settled(key) == nil { self.world.truth.estimated(settlement) }
+        }
         let receipt = self.model.settle(batch.map { LedgerEntry($0) }, now: self.world.nowMilliseconds)
+        for (key, amount) in before {
+            let more = (self.model.settled(key)?.amount.value ?? 0) - (amount ?? 0)
+            guard more != 0 else { continue }
+            self.lines[key.account, default: []].append(
+                SpendLine(atMilliseconds: self.world.nowMilliseconds, amount: more))
+        }
         for settlement in batch {
             self.world.tell(
                 settlement.hold,
@@ -86,13 +109,23 @@ final class SimLedger {
                 SettledHold(hold: hold, amount: $0.amount)
             }
         }
+        let now = self.world.nowMilliseconds
         return AccountSnapshot(
-            balance: balance, gate: gate, spentLastHour: .zero, spentToday: .zero, settled: settled)
+            balance: balance, gate: gate, spentLastHour: self.spent(account, after: now - 3_600_000),
+            spentToday: self.spent(account, after: now / 86_400_000 * 86_400_000 - 1), settled: settled)
     }
 
-    func beat(_ boot: BootID) -> (counters: [BootID: Int64], generation: Int64) {
+    /// As the real query: by the time of posting, corrections by theirs.
+    private func spent(_ account: AccountID, after: Int64) -> Millicredits {
+        let lines = self.lines[account] ?? []
+        return Millicredits(
+            max(0, lines.reduce(0) { $0 + ($1.atMilliseconds > after ? $1.amount : 0) }))
+    }
+
+    func beat(_ boot: BootID) -> (counters: [BootID: Int64], at: [BootID: Int64], generation: Int64) {
         self.heartbeats[boot, default: 0] += 1
-        return (self.heartbeats, self.model.generation)
+        self.beatAt[boot] = self.world.time
+        return (self.heartbeats, self.beatAt, self.model.generation)
     }
 
     // MARK: The control plane
@@ -101,7 +134,7 @@ final class SimLedger {
     func purchase() -> AccountSnapshot? {
         let account = AccountID(1 + self.world.random.below(SimSettings.accounts))
         self.world.count(.purchase)
-        self.grant(account, self.world.random.between(50, 2_000))
+        self.grant(account, self.world.random.between(50, self.world.isPoor ? 300 : 2_000))
         return self.snapshot(of: account, among: [])
     }
 
@@ -109,7 +142,7 @@ final class SimLedger {
         let account = AccountID(1 + self.world.random.below(SimSettings.accounts))
         self.world.count(.adjustment)
         let amount = self.world.random.between(1, 400)
-        self.world.truth.noteAllowance(account, amount)
+        self.world.truth.noteAdjustment(account, amount)
         self.grant(account, -amount)
         return self.snapshot(of: account, among: [])
     }
@@ -122,6 +155,7 @@ final class SimLedger {
         gate.blocked.toggle()
         if !gate.blocked { gate.floor = Millicredits(self.world.random.between(-200, 200)) }
         self.gates[account] = gate
+        self.floorLeast[account] = min(self.floorLeast[account] ?? 0, gate.floor.value)
         return self.snapshot(of: account, among: [])
     }
 
@@ -130,7 +164,7 @@ final class SimLedger {
     func keepSnapshots() {
         self.world.after(.milliseconds(self.world.random.between(300, 3_000))) {
             guard self.world.isFaulty else { return }
-            self.snapshots.append(self.model)
+            self.snapshots.append((self.model, self.lines))
             if self.snapshots.count > 3 { self.snapshots.removeFirst() }
             self.keepSnapshots()
         }
@@ -146,8 +180,9 @@ final class SimLedger {
     func rollBack() {
         guard let old = self.snapshots.randomElement(using: &self.world.random) else { return }
         self.world.count(.ledgerRolledBack)
-        self.world.truth.noteLedgerLoss(self.world, from: self.model, to: old)
-        self.model.rollback(to: old, now: self.world.nowMilliseconds)
+        self.world.truth.noteLedgerLoss(self.world, from: self.model, to: old.model)
+        self.model.rollback(to: old.model, now: self.world.nowMilliseconds)
+        self.lines = old.lines
         self.snapshots = []
     }
 

@@ -9,10 +9,15 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
     case ledger
     /// Instances that die, with or without their disks.
     case hosts
+    /// Few instances with long streams, that lose sight of each other: pauses and ways to the ledger that are cut.
+    case leases
 
     enum Kind {
         case connection, storeLoss, failOver, stall, kill, diskLoss, powerLoss, pause, ledgerDown,
             ledgerRollBack
+        /// One instance does not reach the ledger, and all others do.
+        case ledgerCut
+        case leap
         case diskFull, money, adjustment, gate, eviction, replica
     }
 
@@ -26,31 +31,57 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
         return .connection
     }
 
+    /// One of so many answers of the ledger is lost.
+    var unknownCommitOneIn: Int {
+        switch self {
+        case .ledger: 8
+        case .leases: 4
+        default: 25
+        }
+    }
+
+    /// One stream of so many is long.
+    var longStreamOneIn: Int { self == .leases ? 2 : 6 }
+    /// Clients come so many times more slowly, so a world of as many events lasts longer.
+    var clientPauses: Int64 { self == .leases ? 3 : 1 }
+    /// Somebody has to be there who sees the others.
+    var instancesLeast: Int { self == .leases ? 2 : 1 }
+    var instancesMost: Int { self == .leases ? 3 : 5 }
+
     private var weights: [(Kind, Int)] {
         switch self {
         case .everything:
             [
                 (.connection, 24), (.storeLoss, 10), (.failOver, 3), (.stall, 5), (.kill, 5), (.diskLoss, 3),
-                (.powerLoss, 4), (.pause, 9), (.ledgerDown, 4), (.ledgerRollBack, 3), (.diskFull, 3),
-                (.money, 13), (.adjustment, 4), (.gate, 5), (.eviction, 3), (.replica, 2),
+                (.powerLoss, 4), (.pause, 7), (.ledgerDown, 3), (.ledgerRollBack, 3), (.ledgerCut, 3),
+                (.leap, 3),
+                (.diskFull, 3), (.money, 10), (.adjustment, 4), (.gate, 5), (.eviction, 3), (.replica, 2),
             ]
         case .network:
-            [(.connection, 60), (.stall, 6), (.pause, 20), (.money, 6), (.ledgerDown, 3), (.eviction, 5)]
+            [
+                (.connection, 57), (.stall, 6), (.pause, 20), (.money, 6), (.ledgerDown, 3), (.eviction, 5),
+                (.leap, 3),
+            ]
         case .store:
             [
-                (.connection, 20), (.storeLoss, 40), (.failOver, 10), (.stall, 10), (.money, 10),
-                (.eviction, 5), (.replica, 5),
+                (.connection, 20), (.storeLoss, 40), (.failOver, 7), (.stall, 10), (.money, 10),
+                (.eviction, 5), (.replica, 5), (.leap, 3),
             ]
         case .ledger:
             [
-                (.connection, 20), (.ledgerDown, 25), (.ledgerRollBack, 20), (.money, 15), (.adjustment, 5),
-                (.gate, 10), (.kill, 5),
+                (.connection, 15), (.ledgerDown, 20), (.ledgerRollBack, 15), (.ledgerCut, 10), (.pause, 12),
+                (.money, 10), (.adjustment, 3), (.gate, 10), (.kill, 5),
             ]
         case .hosts:
             [
-                (.connection, 20), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20),
-                (.diskFull, 5),
-                (.money, 10),
+                (.connection, 15), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20),
+                (.diskFull, 5), (.ledgerCut, 5), (.money, 10),
+            ]
+        case .leases:
+            [
+                // Not so many that nobody is left who sees the others.
+                (.ledgerCut, 9), (.pause, 12), (.connection, 8), (.ledgerDown, 2), (.kill, 2), (.money, 42),
+                (.adjustment, 5), (.gate, 10), (.eviction, 5), (.leap, 5),
             ]
         }
     }

@@ -17,6 +17,12 @@ public struct SimSettings: Sendable {
         self.steps = steps
     }
 
+    /// false: that is no id of a hold.
+    public mutating func trace(_ hold: String) -> Bool {
+        self.traced = HoldID(text: hold)
+        return self.traced != nil
+    }
+
     public struct Guards: Sendable {
         public var session: Set<HoldSessionSettings.Guard> = []
         public var sweep: Set<Sweep.Guard> = []
@@ -75,6 +81,10 @@ public struct SimSettings: Sendable {
     static let sweepEvery = Span.seconds(5)
     static let keepUpEvery = Span.milliseconds(500)
     static let accounts = 4
+    static let caps: [AccountID: SpendCaps] = [
+        2: SpendCaps(request: Millicredits(140)), 3: SpendCaps(session: Millicredits(800)),
+        4: SpendCaps(request: Millicredits(200), session: Millicredits(1_200), day: Millicredits(1_500)),
+    ]
     static let evictIdleSeconds: Int64 = 10
 }
 

@@ -150,6 +150,8 @@ final class SimLink {
 
     private unowned let world: World
     private let process: SimProcess
+    /// When the connection that is up was made.
+    private(set) var upSince: Int64 = 0
     private let ready: (NodeIdentity) -> Void
     private let lost: () -> Void
     private var node: SimNode?
@@ -173,6 +175,13 @@ final class SimLink {
     }
 
     var isUp: Bool { self.node != nil }
+
+    /// For so long its commands came through, to the node that counts.
+    func isSteady(for span: Span) -> Bool {
+        guard let node = self.node, node === self.world.store.current else { return false }
+        let since = self.world.time - span.nanoseconds
+        return self.upSince < since && node.silentUntil < since
+    }
     var isWaiting: Bool { !self.sent.isEmpty }
 
     func connect() {
@@ -181,6 +190,7 @@ final class SimLink {
             return self.process.after(.milliseconds(self.world.random.between(20, 200))) { self.connect() }
         }
         self.node = node
+        self.upSince = self.world.time
         self.attempt += 1
         self.lastArrival = self.world.time
         self.lastReply = self.world.time

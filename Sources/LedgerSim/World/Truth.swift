@@ -20,6 +20,10 @@ struct Truth {
         /// The store may have forgotten something since this began.
         var storeLost = false
         var isCaptured = false
+        /// An estimate was posted while its owner had not decided: what the hold kept may be spent by others (fault 12).
+        var estimate: Millicredits?
+        /// The store's clock when it was decided.
+        var decidedAtMilliseconds: Int64 = 0
     }
 
     private(set) var exchanges: [HoldID: Exchange] = [:]
@@ -27,6 +31,8 @@ struct Truth {
     private(set) var powerLost: Set<BootID> = []
     /// By how much an account may end below its floor: bounds that DESIGN §8 states, added up.
     private(set) var allowance: [AccountID: Int64] = [:]
+    /// By how much an account may be charged above a cap.
+    private(set) var capAllowance: [AccountID: Int64] = [:]
     private(set) var accidents = 0
     private var splitUntil: Int64 = 0
 
@@ -48,8 +54,13 @@ struct Truth {
     private(set) var answered: [HoldID: PlaceAnswer] = [:]
 
     mutating func answered(_ hold: HoldID, _ answer: PlaceAnswer) { self.answered[hold] = answer }
+    /// By PLACE, or more by EXTEND.
     mutating func granted(_ hold: HoldID, _ amount: Millicredits) {
+        guard let exchange = self.exchanges[hold] else { return }
         self.change(hold) { $0.granted = amount }
+        // The owner was stopped with the answer before its eyes, and others took the hold for left behind.
+        guard exchange.granted == nil, let estimate = exchange.estimate else { return }
+        self.noteAllowance(exchange.account, max(0, amount.value - estimate.value))
     }
     mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
         self.change(hold) { $0.journalEstimate = charge }
@@ -63,10 +74,11 @@ struct Truth {
     mutating func died(_ hold: HoldID, boot: BootID) { self.change(hold) { $0.died = true } }
     mutating func captured(_ hold: HoldID) { self.change(hold) { $0.isCaptured = true } }
 
-    mutating func decided(_ settlement: Settlement) {
+    mutating func decided(_ settlement: Settlement, atMilliseconds now: Int64) {
         var excess: Int64 = 0
         self.change(settlement.hold) { exchange in
             exchange.decided = settlement
+            exchange.decidedAtMilliseconds = now
             excess = max(0, settlement.charge.amount.value - (exchange.granted?.value ?? 0))
         }
         // Reported usage above the hold is posted in full.
@@ -85,6 +97,20 @@ struct Truth {
 
     mutating func noteAllowance(_ account: AccountID, _ amount: Int64) {
         self.allowance[account, default: 0] += amount
+        self.capAllowance[account, default: 0] += amount
+    }
+
+    /// The balance was lowered: that says nothing about caps.
+    mutating func noteAdjustment(_ account: AccountID, _ amount: Int64) {
+        self.allowance[account, default: 0] += amount
+    }
+
+    /// The ledger takes an estimate for a hold, whose owner may know better later.
+    mutating func estimated(_ settlement: Settlement) {
+        guard let exchange = self.exchanges[settlement.hold], exchange.estimate == nil else { return }
+        self.change(settlement.hold) { $0.estimate = settlement.charge.amount }
+        let most = max(exchange.granted?.value ?? 0, exchange.decided?.charge.amount.value ?? 0)
+        self.noteAllowance(exchange.account, max(0, most - settlement.charge.amount.value))
     }
 
     /// The store forgets: over-admission is at most the holds in flight and what is not posted.

@@ -20,6 +20,8 @@ extension World {
         case .powerLoss: instance.kill(losingDisk: false, losingPower: true)
         case .pause: instance.pause()
         case .ledgerDown: self.ledger.goDown()
+        case .ledgerCut: instance.cutLedgerOff()
+        case .leap: self.leap()
         case .ledgerRollBack: self.ledger.rollBack()
         case .diskFull: instance.fillDisk()
         case .money: self.change(self.ledger.purchase())

@@ -88,12 +88,15 @@ extension World {
 
     private func judgeBalances() {
         for (account, state) in self.ledger.model.accounts.sorted(by: { $0.key < $1.key }) {
-            // A floor of −200 is the largest credit line that this world gives.
-            let least = -200 - (self.truth.allowance[account] ?? 0)
+            let least = self.balanceLeast(of: account)
             if state.balance < least {
                 self.fail("overspent: balance \(state.balance), allowed \(least)", account: account)
             }
         }
+    }
+
+    func balanceLeast(of account: AccountID) -> Int64 {
+        (self.ledger.floorLeast[account] ?? 0) - (self.truth.allowance[account] ?? 0)
     }
 
     private func judgeStore() {
@@ -147,6 +150,8 @@ extension World {
                 "store: REASSERT \(amount) by \(fence.loop.suffix(4))/\(fence.generation) raise \(fence.raise) → \(reply.code ?? -99)"
             )
         case .touch(let hold, _, _, _): self.tell(hold, "store: TOUCH → \(reply.code ?? -99)")
+        case .extend(let hold, _, let total, _, _):
+            self.tell(hold, "store: EXTEND to \(total) → \(reply.code ?? -99)")
         case .posted(let posting):
             for settled in posting.settled {
                 self.tell(settled.hold, "store: POSTED \(settled.amount), version \(posting.balance.version)")

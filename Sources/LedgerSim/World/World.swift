@@ -22,6 +22,13 @@ final class World {
     var processes: [SimProcess] = []
     var truth = Truth()
     private var bootsMade: UInt64 = 0
+    /// Accounts that run dry all the time: whatever is admitted too much ends below zero.
+    private(set) var isPoor = false
+    /// Spend caps of each account (A12).
+    private(set) var caps: [AccountID: SpendCaps] = [:]
+    /// Milliseconds since 1970 at time zero.
+    private var epochMilliseconds: Int64 = 1_767_225_600_000
+    private(set) var leaptAt: Int64 = 0
 
     init(_ settings: SimSettings) {
         self.settings = settings
@@ -35,9 +42,19 @@ final class World {
 
     // MARK: Time
 
-    var nowMilliseconds: Int64 { Self.epochMilliseconds + self.time / 1_000_000 }
-    /// 2026-01-01, so that ids look like ids.
-    private static let epochMilliseconds: Int64 = 1_767_225_600_000
+    var nowMilliseconds: Int64 { self.epochMilliseconds + self.time / 1_000_000 }
+    var steadyMilliseconds: Int64 { self.time / 1_000_000 }
+
+    /// The clocks of store and ledger, and of all hosts, go on by minutes while nothing happens: spend windows move, and
+    /// leases are over. Less than fences are kept for, and not often, so none is forgotten that is still needed.
+    func leap() {
+        guard self.time - self.leaptAt > Self.leapsApart.nanoseconds else { return }
+        self.count(.clockLeapt)
+        self.leaptAt = self.time
+        self.epochMilliseconds += self.random.between(120_000, 840_000)
+    }
+
+    private static let leapsApart = Span.seconds(8)
 
     func after(_ span: Span, _ run: @escaping () -> Void) {
         self.queue.add(at: self.time + max(0, span.nanoseconds), run)
@@ -95,10 +112,17 @@ final class World {
     }
 
     private func begin() {
+        self.isPoor = self.random.oneIn(3)
+        let most: Int64 = self.isPoor ? 600 : 5_000
         for account in 1...SimSettings.accounts {
-            self.ledger.open(AccountID(account), balance: self.random.between(500, 5_000))
+            self.ledger.open(AccountID(account), balance: self.random.between(most / 10, most))
         }
-        for number in 0..<(1 + self.random.below(5)) {
+        if self.random.oneIn(2) { self.caps = SimSettings.caps }
+        // It begins 2026-01-01, so that ids look like ids; or the day ends soon.
+        if self.random.oneIn(4) { self.epochMilliseconds += 86_400_000 - self.time / 1_000_000 - 20_000 }
+        let profile = self.settings.profile
+        let count = self.random.between(Int64(profile.instancesLeast), Int64(profile.instancesMost))
+        for number in 0..<Int(count) {
             let instance = SimInstance(number: number, world: self)
             self.instances.append(instance)
             instance.start()
@@ -176,6 +200,7 @@ final class World {
             switch self.truth.answered[hold] {
             case .granted: break
             case .short where balance < Int64(asked.count) * 2: break
+            case .capReached(let cap, _, _) where self.mayBeReached(cap, of: account): break
             case let answer?:
                 self.fail("an account with \(balance) got \(answer)", hold: hold, account: account)
             case nil: self.fail("a PLACE was never answered", hold: hold, account: account)

@@ -43,6 +43,12 @@ public struct HoldMachine: Sendable {
         }
     }
 
+    /// The hold store raised the hold; nothing happens when it ended, or is as large already.
+    public mutating func extended(to total: Millicredits) {
+        guard case .held(let amount) = self.state, total > amount else { return }
+        self.state = .held(total)
+    }
+
     public enum RefusedAction: Sendable, Hashable {
         /// Tell the client why.
         case answer

@@ -6,6 +6,12 @@ public protocol HoldSession: AnyObject, Sendable {
     /// again from the ledger before it answers `.short`. Answers within the session's deadline.
     func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void)
 
+    /// Raises an open hold to `total`, for an exchange that will need more than was set aside. One at a time for each
+    /// hold. Answers within the session's deadline for the ledger; not at all when the hold ends first.
+    ///
+    /// - Parameter total: what is to be set aside altogether.
+    func extend(_ hold: HoldID, to total: Millicredits, completion: @escaping (ExtendAnswer) -> Void)
+
     /// Moves a hold to captured: the amount is spent, the rest is available again. Never fails towards the
     /// caller: the session repeats it from the present state until the store has it or the ledger has posted
     /// it.
@@ -83,6 +89,21 @@ public enum PlaceAnswer: Sendable, Equatable {
     case blocked
     /// Fail closed: nothing is known to be held for the caller.
     case unavailable(HoldsUnavailable)
+}
+
+/// The answer to EXTEND. Whatever it is, the hold stays, and its exchange may use what was granted before.
+public enum ExtendAnswer: Sendable, Hashable {
+    /// So much is set aside now: the total that was asked for, or more.
+    case granted(total: Millicredits)
+    /// Not enough, and the ledger confirmed it.
+    case short(available: Millicredits)
+    case capReached(SpendCap, limit: Millicredits, resetsAtMilliseconds: Int64)
+    /// The account is blocked in the ledger.
+    case blocked
+    /// A reaper has the hold: this process was paused for too long. Its outcome still counts.
+    case takenOver
+    /// It may have been raised, and must not be used: the end of the hold frees whatever there is. May be asked again.
+    case unknown
 }
 
 /// Why no answer could be had. Bounded: used as a metric label.

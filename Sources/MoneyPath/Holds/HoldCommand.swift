@@ -24,6 +24,8 @@ public enum HoldCommand: Sendable, Hashable {
     case release(HoldID, of: AccountID)
     /// Renews the lease and carries the charge so far (`nil`: as it was).
     case touch(HoldID, of: AccountID, held: Millicredits, progress: Millicredits?)
+    /// Raises a hold to `total`, if balance, gate and caps allow; renews the lease as TOUCH does. May be repeated.
+    case extend(HoldID, of: AccountID, total: Millicredits, progress: Millicredits?, caps: SpendCaps)
     /// Puts back a hold that the store lost.
     case reassert(PlaceRequest, amount: Millicredits, progress: Millicredits?)
     /// Reads everything that makes an epoch, making an epoch key if there is none.
@@ -41,6 +43,7 @@ public enum HoldSlot: Sendable, Hashable {
     case release(HoldID)
     case reassert(HoldID)
     case touch(HoldID)
+    case extend(HoldID, total: Millicredits)
     case node(NodeReadingPurpose)
     /// POSTED after a capture was compared with the ledger.
     case verified(HoldID)
@@ -52,8 +55,10 @@ public enum HoldSlot: Sendable, Hashable {
 
 /// What a reading of the node is for.
 public enum NodeReadingPurpose: Sendable, Hashable {
-    /// What LOAD and CAPTURE behind it say is judged by what the node is now (E3).
+    /// What a command that found nothing says is judged by what the node is now.
     case judge
+    /// LOAD in front of it found the account of this node: INIT may stamp its epoch (E3).
+    case load(AccountID, number: Int64)
     /// Another session, or the process, saw another epoch.
     case check
     /// The process admits under an epoch that is not this node's: it is the same node, or it is left.

@@ -12,30 +12,38 @@ extension HoldSessionMachine {
             return self.end(id, .unavailable(.storeRefused))
         }
         self.goToLedger(id, now: now)
-        if let waiters = self.coldLoads[account]?.waiters.count {
-            guard waiters < self.settings.coldWaitersMax else {
-                return self.end(id, .unavailable(.storeRefused))
-            }
-            self.coldLoads[account]?.waiters.append(id)
+        guard self.coldLoads[account]?.waiters.count ?? 0 < self.settings.coldWaitersMax else {
+            return self.end(id, .unavailable(.storeRefused))
+        }
+        self.load(account, for: id)
+    }
+
+    /// For a PLACE, or for an EXTEND; one load serves all that wait for it.
+    mutating func load(_ account: AccountID, for waiter: HoldID) {
+        guard self.coldLoads[account] == nil else {
+            self.coldLoads[account]?.waiters.append(waiter)
             return
         }
         self.loadsBegun += 1
-        self.coldLoads[account] = ColdLoad(number: self.loadsBegun, waiters: [id])
+        self.coldLoads[account] = ColdLoad(number: self.loadsBegun, waiters: [waiter])
         self.begin(account)
     }
 
-    /// The node is read on the same connection before LOAD, so what INIT stamps is not older than the data.
+    /// The node is read behind LOAD, on the same connection. What was lost before LOAD shows in that reading, so INIT
+    /// cannot stamp an epoch that knows nothing of it; what is lost later takes the incarnation with it, and INIT does
+    /// nothing.
     private mutating func begin(_ account: AccountID) {
         guard var load = self.coldLoads[account] else { return }
         load.rounds += 1
+        load.incarnation = ""
         self.coldLoads[account] = load
         guard load.rounds <= self.settings.coldRoundsMax, self.isReady else {
             return self.fail(account, .storeRefused)
         }
         self.counts.coldLoads += 1
-        self.send(.readNode, .node(.judge))
         let nonce = "\(self.fence(raise: false).loop).\(self.generation).\(load.number).\(load.rounds)"
         self.send(.load(account, nonce: nonce), .load(account, number: load.number))
+        self.send(.readNode, .node(.load(account, number: load.number)))
     }
 
     mutating func loadAnswered(_ account: AccountID, _ number: Int64, _ reply: HoldReply) {
@@ -45,7 +53,18 @@ extension HoldSessionMachine {
             return self.fail(account, .storeRefused)
         }
         self.coldLoads[account]?.incarnation = incarnation
-        self.act(.readAccount(account, among: holds, .load(number: number)))
+        self.coldLoads[account]?.listed = holds
+    }
+
+    /// The reading behind LOAD. Whatever else it brought about is done.
+    ///
+    /// - Parameter isKnown: false: the node did not say what it is.
+    mutating func loadJudged(_ account: AccountID, _ number: Int64, isKnown: Bool) {
+        // Without an incarnation LOAD itself did nothing, and goes again or has failed.
+        guard self.isCurrent(account, number), let load = self.coldLoads[account], !load.incarnation.isEmpty
+        else { return }
+        guard isKnown else { return self.fail(account, .storeRefused) }
+        self.act(.readAccount(account, among: load.listed, .load(number: number)))
     }
 
     /// The answer to `readAccount`.
@@ -71,6 +90,7 @@ extension HoldSessionMachine {
         guard snapshot.balance.generation == self.ledgerGeneration else {
             return self.fail(account, .ledgerUnreachable)
         }
+        self.coldLoads[account]?.epoch = self.epoch
         self.send(
             .initialize(
                 account, incarnation: load.incarnation, epoch: self.epoch, self.sparingLive(snapshot)),
@@ -89,8 +109,10 @@ extension HoldSessionMachine {
         guard self.isCurrent(account, number) else { return }
         if let refusal = reply.refusal { return self.refused(account, refusal, of: "INIT") }
         guard reply.code == 0 else { return self.begin(account) }
-        let waiters = self.coldLoads.removeValue(forKey: account)?.waiters ?? []
-        for id in waiters where self.isPlacing(id) {
+        guard let load = self.coldLoads.removeValue(forKey: account) else { return }
+        for id in load.waiters {
+            self.loaded(id, under: load.epoch)
+            guard self.isPlacing(id) else { continue }
             // The load found out that the store lost its data: other holds may not be back yet (E2).
             if self.isAdmitting { self.sendPlace(id) } else { self.end(id, .unavailable(.recovering)) }
         }
@@ -113,6 +135,10 @@ extension HoldSessionMachine {
 
     private mutating func fail(_ account: AccountID, _ reason: HoldsUnavailable) {
         let waiters = self.coldLoads.removeValue(forKey: account)?.waiters ?? []
-        for id in waiters where self.isPlacing(id) { self.end(id, .unavailable(reason)) }
+        for id in waiters {
+            // An EXTEND asks again, until its deadline.
+            self.update(id) { $0.extending?.isLoading = false }
+            if self.isPlacing(id) { self.end(id, .unavailable(reason)) }
+        }
     }
 }

@@ -186,6 +186,8 @@ extension HoldSessionMachine {
         case 3:
             self.counts.takenOver += 1
             self.update(id) { $0.due = now + .seconds(1) }
+        // It says how much is held, which an EXTEND without an answer may have raised.
+        case 1: self.learnAmount(of: id, reply)
         default: break
         }
     }
@@ -199,7 +201,8 @@ extension HoldSessionMachine {
             switch hold.track.phase {
             case .placing: self.deadlinePassed(id, now: now)
             case .held:
-                guard self.isReady else { continue }
+                self.keepUpExtension(id, now: now)
+                guard self.isReady, hold.due <= now else { continue }
                 if hold.mustRaise || hold.mustReassert {
                     self.sendReassert(id, raise: hold.mustRaise, now: now)
                 } else if !hold.touchIsOut, self.has(.touch) {
@@ -213,10 +216,7 @@ extension HoldSessionMachine {
 
     private func due(now: Moment) -> [(HoldID, LiveHold<Ticket>)] {
         var due: [(HoldID, LiveHold<Ticket>)] = []
-        for (id, hold) in self.live
-        where hold.track.phase == .placing ? hold.deadline <= now : hold.due <= now {
-            due.append((id, hold))
-        }
+        for (id, hold) in self.live where hold.isDue(now: now) { due.append((id, hold)) }
         // The order of a dictionary is a matter of chance; a simulator must see the same one each time.
         return due.sorted { $0.0 < $1.0 }
     }
@@ -233,7 +233,9 @@ extension HoldSessionMachine {
         }
         for id in self.holdsInOrder {
             switch self.live[id]?.track.phase {
-            case .held: self.sendReassert(id, raise: true, now: now)
+            case .held:
+                self.sendReassert(id, raise: true, now: now)
+                self.sendExtend(id)
             case .captured, .givingBack: self.sendEnd(id)
             case .placing, .abandoned, .over, nil: break
             }
@@ -249,6 +251,8 @@ extension HoldSessionMachine {
             let lost = self.update(id) { hold in
                 hold.endIsOut = false
                 hold.touchIsOut = false
+                hold.extending?.isOut = false
+                hold.extending?.isLoading = false
                 hold.mustRaise = true
                 hold.failures = 0
                 return hold.track.connectionLost()

@@ -34,13 +34,20 @@ extension HoldSessionMachine {
     }
 
     mutating func nodeAnswered(_ purpose: NodeReadingPurpose, _ reply: HoldReply, now: Moment) {
-        guard case .node(let node) = reply else {
+        if case .node(let node) = reply {
+            if self.learn(node) { self.changed(now: now) } else { self.stayed(purpose) }
+        } else {
             if reply.refusal == nil { self.act(.misunderstood(command: "INFO")) }
-            return self.note(reply.refusal, of: "INFO")
+            self.note(reply.refusal, of: "INFO")
         }
-        guard self.learn(node) else { return self.stayed(purpose) }
+        guard case .load(let account, let number) = purpose else { return }
+        var isKnown: Bool { if case .node = reply { true } else { false } }
+        self.loadJudged(account, number, isKnown: isKnown)
+    }
+
+    /// What this session holds is back before any account is stamped: INIT follows on the same connection.
+    private mutating func changed(now: Moment) {
         guard self.has(.reassertOnLoss) else { return }
-        // What this session holds is back before any account is loaded: LOAD follows on the same connection.
         for id in self.holdsInOrder where self.live[id]?.track.phase == .held {
             self.sendReassert(id, raise: false, now: now)
         }
@@ -49,7 +56,7 @@ extension HoldSessionMachine {
     /// The node is what it was.
     private mutating func stayed(_ purpose: NodeReadingPurpose) {
         switch purpose {
-        case .judge: break
+        case .judge, .load: break
         // The gate may have gone to another epoch and back, and forgotten who had joined.
         case .check: if self.hasJoined { self.act(.joined(self.node.nodeEpoch)) }
         // The others are on another node (a fail-over that has not closed this connection): go where they are.

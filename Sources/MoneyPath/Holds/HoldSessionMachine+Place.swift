@@ -3,7 +3,11 @@ import Metering
 extension HoldSessionMachine {
     mutating func sendPlace(_ id: HoldID) {
         guard let request = self.live[id]?.request else { return }
-        self.update(id) { $0.track.placeSent() }
+        let epoch = self.epoch
+        self.update(id) { hold in
+            hold.track.placeSent()
+            hold.loadedUnder = epoch
+        }
         self.send(.place(request), .place(id))
     }
 
@@ -63,21 +67,24 @@ extension HoldSessionMachine {
     }
 
     /// Out-of-range figures of an answer that does not decide about money are shown as the nearest bound.
-    private static func money(_ value: Int64?) -> Millicredits {
+    static func money(_ value: Int64?) -> Millicredits {
         let bound = Millicredits.magnitudeMax
         return Millicredits(max(-bound, min(bound, value ?? 0)))
     }
 
     private static func capAnswer(_ caps: SpendCaps, which: Int64?, reset: Int64?) -> PlaceAnswer {
-        let named: (SpendCap, Millicredits?)? =
-            switch which {
-            case 1: (.request, caps.request)
-            case 2: (.session, caps.session)
-            case 3: (.day, caps.day)
-            default: nil
-            }
-        guard let (cap, limit) = named, let limit else { return .unavailable(.storeRefused) }
+        guard let (cap, limit) = Self.named(caps, which) else { return .unavailable(.storeRefused) }
         return .capReached(cap, limit: limit, resetsAtMilliseconds: reset ?? 0)
+    }
+
+    /// The cap that a script means by its number; nil: it was never told of such a cap.
+    static func named(_ caps: SpendCaps, _ which: Int64?) -> (SpendCap, limit: Millicredits)? {
+        switch which {
+        case 1: caps.request.map { (.request, $0) }
+        case 2: caps.session.map { (.session, $0) }
+        case 3: caps.day.map { (.day, $0) }
+        default: nil
+        }
     }
 
     private mutating func placeRefused(_ id: HoldID, _ refusal: StoreRefusal, now: Moment) {
@@ -131,10 +138,11 @@ extension HoldSessionMachine {
         }
     }
 
-    /// The answer to `verifyShort`.
+    /// The answer to `verifyShort`, for PLACE and for EXTEND.
     ///
     /// - Parameter snapshot: nil: nothing newer is known, the refusal stands.
     public mutating func verified(_ id: HoldID, seen: BalanceStamp, _ snapshot: AccountSnapshot?) {
+        if self.live[id]?.track.phase == .held { return self.extensionVerified(id, snapshot) }
         guard let hold = self.live[id], hold.track.phase == .placing, !hold.track.placeIsOut,
             let refusal = hold.pendingRefusal
         else { return }

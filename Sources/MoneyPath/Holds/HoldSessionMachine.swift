@@ -12,6 +12,8 @@ public struct HoldSessionMachine<Ticket> {
         /// The reply comes back through `replied` with the same slot, unless the connection is lost first.
         case send(HoldCommand, HoldSlot, raise: Bool)
         case answer(Ticket, PlaceAnswer)
+        /// Answers `extend`, once, unless the hold ended first.
+        case extended(HoldID, ExtendAnswer)
         /// An outcome that no exchange records; hand it to the settler.
         case record(Settlement)
         /// Answer through `accountRead`.
@@ -126,7 +128,10 @@ public struct HoldSessionMachine<Ticket> {
         if let captured = self.update(settlement.hold, { $0.track.capture() }) {
             guard captured else { return }
             self.counts.open -= 1
-            self.update(settlement.hold) { $0.settlement = settlement }
+            self.update(settlement.hold) { hold in
+                hold.settlement = settlement
+                hold.extending = nil
+            }
         } else {
             self.live[settlement.hold] = Self.adopted(settlement)
         }
@@ -138,6 +143,7 @@ public struct HoldSessionMachine<Ticket> {
         switch self.update(hold, { $0.track.release(isRecorded: isRecorded) }) {
         case .send?:
             self.counts.open -= 1
+            self.update(hold) { $0.extending = nil }
             self.sendEnd(hold)
         case .waitForGrant?: self.update(hold) { $0.ticket = nil }
         case .forget?: self.forget(hold)
@@ -246,6 +252,7 @@ public struct HoldSessionMachine<Ticket> {
         case .release(let hold): self.releaseAnswered(hold, reply, now: now)
         case .reassert(let hold): self.reassertAnswered(hold, reply, now: now)
         case .touch(let hold): self.touchAnswered(hold, reply, now: now)
+        case .extend(let hold, let total): self.extendAnswered(hold, total, reply, now: now)
         case .node(let purpose): self.nodeAnswered(purpose, reply, now: now)
         case .verified(let hold): self.verifying[hold] = nil
         case .load(let account, let number): self.loadAnswered(account, number, reply)
@@ -289,5 +296,9 @@ struct ColdLoad {
     let number: Int64
     var waiters: [HoldID] = []
     var rounds = 0
+    /// Empty until LOAD is answered.
     var incarnation = ""
+    var listed: [HoldID] = []
+    /// The epoch that INIT stamps.
+    var epoch = ""
 }

@@ -132,6 +132,12 @@ public struct HoldTrack: Sendable, Equatable {
         }
     }
 
+    /// The store said how much is set aside: an EXTEND raised it, heard of or not. Never less: what was granted is used.
+    public mutating func raised(to amount: Millicredits) {
+        guard self.phase == .held else { return }
+        self.amount = max(self.amount, amount)
+    }
+
     public mutating func reassertSent() { self.reassertsOut += 1 }
 
     public mutating func reassertAnswered() { self.reassertsOut = max(0, self.reassertsOut - 1) }

@@ -36,6 +36,11 @@ public struct LiveHold<Ticket> {
     /// CAPTURE is sent with force: the store lost the hold.
     var isForced = false
     var settlement: Settlement?
+    /// Full epoch of the last PLACE: while it is this one, the store has the account's balance of now. nil: EXTEND was
+    /// answered that there is none.
+    var loadedUnder: String?
+    /// A larger amount was asked for, and is not answered.
+    var extending: HoldExtension?
     /// Charge of what was consumed so far; nil: nothing was said yet.
     var progress: Millicredits?
 
@@ -44,6 +49,15 @@ public struct LiveHold<Ticket> {
         self.track = track
         self.deadline = deadline
         self.ticket = ticket
+    }
+
+    /// Something about it has waited long enough.
+    func isDue(now: Moment) -> Bool {
+        switch self.track.phase {
+        case .placing: self.deadline <= now
+        case .held: self.due <= now || self.extending.map { $0.isDue(now: now) } ?? false
+        case .abandoned, .captured, .givingBack, .over: self.due <= now
+        }
     }
 
     /// Says that the exchange never went upstream: corrects whatever a reaper may have charged (K4).

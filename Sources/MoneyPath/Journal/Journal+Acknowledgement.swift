@@ -16,8 +16,11 @@ extension Journal {
 
     /// Copies of what is posted are posted: the watermark passes them, up to the first record, original or copy,
     /// of an outcome that is not.
+    ///
+    /// Not before they are on disk: a power cut that takes copies brings the originals back, and those above the number
+    /// of the last posted one are not posted just because their copies would stand behind the watermark.
     private mutating func passCopies() {
-        guard self.watermark < self.lastCopy else { return }
+        guard self.watermark < self.lastCopy, self.rewrittenThrough <= self.durableSequence else { return }
         let posted = self.firstUnposted.map { $0 - 1 } ?? self.lastCopy
         self.watermark = max(self.watermark, min(posted, self.lastCopy))
     }

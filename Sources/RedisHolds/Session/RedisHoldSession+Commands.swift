@@ -12,7 +12,9 @@ extension RedisHoldSession {
             self.link.send(settlement, force: force, slot, raise ? self.raisingPrefix : self.fencePrefix)
         case .release(let hold, let account): self.sendRelease(hold, of: account, slot, raise: raise)
         case .touch(let hold, let account, let held, let progress):
-            self.sendTouch(hold, of: account, held, progress, slot)
+            self.sendExtend(hold, of: account, held, progress, .none, slot)
+        case .extend(let hold, let account, let total, let progress, let caps):
+            self.sendExtend(hold, of: account, total, progress, caps, slot)
         case .reassert(let request, let amount, let progress):
             self.sendReassert(request, amount, progress, slot, raise: raise)
         case .readNode: self.link.readNode(slot)
@@ -54,21 +56,21 @@ extension RedisHoldSession {
         }
     }
 
-    private func sendTouch(
-        _ hold: HoldID, of account: AccountID, _ held: Millicredits, _ progress: Millicredits?,
-        _ slot: HoldSlot
+    private func sendExtend(
+        _ hold: HoldID, of account: AccountID, _ total: Millicredits, _ progress: Millicredits?,
+        _ caps: SpendCaps, _ slot: HoldSlot
     ) {
         let bytes =
-            self.fencePrefix.count + self.leaseArguments.count + 36 + 2 * CommandCursor.integerBytesMax
+            self.fencePrefix.count + self.leaseArguments.count + 36 + 5 * CommandCursor.integerBytesMax
         self.link.send(slot, .extend, of: account, arguments: 11, argumentBytes: bytes) { cursor in
             cursor.prepared(self.fencePrefix)
             cursor.argument(hold)
-            cursor.argument(held.value)
+            cursor.argument(total.value)
             cursor.prepared(self.leaseArguments)
             cursor.argument(progress)
-            cursor.emptyArgument()
-            cursor.emptyArgument()
-            cursor.emptyArgument()
+            cursor.argument(caps.request)
+            cursor.argument(caps.session)
+            cursor.argument(caps.day)
         }
     }
 

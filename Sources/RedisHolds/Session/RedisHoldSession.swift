@@ -19,6 +19,8 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     /// Only tests change anything but through events, on the loop.
     var machine: Machine
     private let settings: RedisHoldSettings
+    /// Who waits for an EXTEND.
+    private var extending: [HoldID: (ExtendAnswer) -> Void] = [:]
     private var published = Machine.Counts()
     private var isPerforming = false
     private var deadlineTimer: Scheduled<Void>?
@@ -68,14 +70,27 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         self.perform()
     }
 
+    /// `completion` may be called before this returns (the hold is as large already, or nothing can be extended).
+    public func extend(
+        _ hold: HoldID, to total: Millicredits, completion: @escaping (ExtendAnswer) -> Void
+    ) {
+        self.loop.assertInEventLoop()
+        self.machine.saw(ledgerGeneration: self.shared.epochs.ledgerGeneration)
+        guard self.machine.extend(hold, to: total, now: .now) else { return completion(.unknown) }
+        self.extending[hold] = completion
+        self.perform()
+    }
+
     public func capture(_ settlement: Settlement) {
         self.loop.assertInEventLoop()
+        self.extending[settlement.hold] = nil
         self.machine.capture(settlement, now: .now)
         self.perform()
     }
 
     public func release(_ hold: HoldID, of account: AccountID, isRecorded: Bool) {
         self.loop.assertInEventLoop()
+        self.extending[hold] = nil
         self.machine.release(hold, isRecorded: isRecorded)
         self.perform()
     }
@@ -105,6 +120,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         case .answer(let completion, let answer):
             self.shared.counters.count(answer)
             completion(answer)
+        case .extended(let hold, let answer): self.extending.removeValue(forKey: hold)?(answer)
         case .record(let settlement): self.shared.sink.recordUnreserved(settlement)
         case .readAccount(let account, let holds, let purpose): self.read(account, among: holds, purpose)
         case .verifyShort(let hold, let account, let seen): self.verify(hold, of: account, seen)

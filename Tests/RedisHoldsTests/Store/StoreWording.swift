@@ -47,6 +47,8 @@ extension StoreStep {
             (.release, self.fenceWords(raise: self.fence.raise) + ["\(hold)", "\(self.owner)"])
         case .touch(let hold, _, let held, let progress):
             (.extend, self.extending(hold, held, progress, .none, raise: false))
+        case .extend(let hold, _, let total, let progress, let caps):
+            (.extend, self.extending(hold, total, progress, caps, raise: false))
         case .reassert(let request, let amount, let progress):
             (
                 .reassert,
