@@ -54,6 +54,7 @@ import Testing
         var settings = HoldSessionSettings()
         settings.guards.subtract(missing)
         var machine = Machine(boot: BootID(high: 1, low: 1), loop: 0, settings: settings)
+        machine.saw(ledgerGeneration: 1)
         machine.connected(to: self.node, now: self.start)
         machine.open(self.node.nodeEpoch)
         let request = PlaceRequest(
@@ -138,8 +139,7 @@ import Testing
         let first = self.reply(&machine, refusal)
         #expect(first.verifications == 1 && first.answers == [])
         machine.verified(
-            self.hold, seen: BalanceStamp(generation: 0, version: 0, gateVersion: 0),
-            self.snapshot(generation: 0))
+            self.hold, seen: BalanceStamp(generation: 0, version: 0, gateVersion: 0), self.snapshot())
         let again = Said(&machine)
         #expect(again.totals == [300] && again.commands.count == 3, "POSTED and GATE go in front of it")
         #expect(self.reply(&machine, refusal).answers.count == 1, "and now it is final")

@@ -59,8 +59,9 @@ struct Truth {
         guard let exchange = self.exchanges[hold] else { return }
         self.change(hold) { $0.granted = amount }
         // The owner was stopped with the answer before its eyes, and others took the hold for left behind.
-        guard exchange.granted == nil, let estimate = exchange.estimate else { return }
-        self.noteAllowance(exchange.account, max(0, amount.value - estimate.value))
+        guard let estimate = exchange.estimate else { return }
+        let known = max(estimate, exchange.granted ?? .zero)
+        self.noteAllowance(exchange.account, max(0, amount.value - known.value))
     }
     mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
         self.change(hold) { $0.journalEstimate = charge }

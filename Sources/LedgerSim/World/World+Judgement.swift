@@ -90,7 +90,13 @@ extension World {
         for (account, state) in self.ledger.model.accounts.sorted(by: { $0.key < $1.key }) {
             let least = self.balanceLeast(of: account)
             if state.balance < least {
-                self.fail("overspent: balance \(state.balance), allowed \(least)", account: account)
+                let last = self.truth.exchanges.filter { hold, exchange in
+                    let key = LedgerModel.Key(account: account, hold: hold)
+                    return exchange.account == account
+                        && self.ledger.model.settled(key)?.amount ?? .zero > .zero
+                }.keys.max()
+                self.fail(
+                    "overspent: balance \(state.balance), allowed \(least)", hold: last, account: account)
             }
         }
     }

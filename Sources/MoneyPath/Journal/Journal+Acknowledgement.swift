@@ -14,6 +14,13 @@ extension Journal {
         self.writeWatermark()
     }
 
+    /// Something came to disk: copies, perhaps, of what is posted.
+    mutating func acknowledgeCopiesOnDisk() {
+        guard self.watermark < self.lastCopy else { return }
+        self.passCopies()
+        self.writeWatermark()
+    }
+
     /// Copies of what is posted are posted: the watermark passes them, up to the first record, original or copy,
     /// of an outcome that is not.
     ///

@@ -35,6 +35,7 @@ extension Journal {
         guard self.segments[index].state == .good else { return }
         self.segments[index].syncedThrough = max(self.segments[index].syncedThrough, sync.through)
         self.advanceDurable()
+        self.acknowledgeCopiesOnDisk()
     }
 
     public enum SyncFailedAction: Sendable, Hashable {
