@@ -100,6 +100,9 @@ public final class Settler: SettlementSink, Sendable {
     /// Outcomes that the ledger has not acknowledged.
     public var backlog: Int { self.queue.withLock { $0.backlog } }
 
+    /// Some outcome could not be read back: what has none here may have had one.
+    var hasLostOutcomes: Bool { self.queue.withLock { $0.lostCount > 0 } }
+
     /// All that the ledger has not acknowledged, and those of them that are in the journal only.
     var queueLengths: (backlog: Int, spilled: Int) {
         self.queue.withLock { ($0.backlog, $0.spilledCount) }

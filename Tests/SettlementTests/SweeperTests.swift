@@ -10,11 +10,13 @@ import Testing
 private final class LeftOverHolds: HoldSweeping {
     let owner: BootID
     let accounts: [AccountID]
+    let running: Set<HoldID>
     let released = Mutex<[AccountID]>([])
 
-    init(_ accounts: [AccountID], owner: BootID) {
+    init(_ accounts: [AccountID], owner: BootID, running: Set<HoldID> = []) {
         self.accounts = accounts
         self.owner = owner
+        self.running = running
     }
 
     func accounts(from cursor: String?) async throws -> (accounts: [StoredAccount], next: String?) {
@@ -39,12 +41,14 @@ private final class LeftOverHolds: HoldSweeping {
     }
 
     func evict(_ account: AccountID, idleSeconds: Int64) async throws -> Bool { false }
-    func known(among holds: [HoldID]) async -> Set<HoldID> { [] }
+    func known(among holds: [HoldID]) async -> Set<HoldID> { self.running.intersection(holds) }
 }
 
 /// A ledger that cannot read one account.
 private struct PartlyBrokenLedger: AccountReading, LedgerSweeping {
     let broken: AccountID
+    /// Numbers of reapers' estimates that nothing corrected.
+    var estimates: [Int] = []
 
     func snapshot(
         of account: AccountID, among holds: [HoldID],
@@ -61,7 +65,12 @@ private struct PartlyBrokenLedger: AccountReading, LedgerSweeping {
     }
 
     func beat() async throws -> InstanceReading { throw LedgerReadFailure.unreachable }
-    func voids(of boots: [BootID], notIn opened: Set<HoldID>) async throws -> [Settlement] { [] }
+    func voids(of boots: [BootID], notIn opened: Set<HoldID>) async throws -> [Settlement] {
+        self.estimates.map { JournalDisk.settlement($0).hold }.filter { !opened.contains($0) }.map {
+            .void(of: $0, account: 7, owner: JournalDisk.boot(1), endpoint: .chat, priceID: "p1")
+        }
+    }
+
     func balances(of accounts: [AccountID]) async throws -> [LedgerBalance] { [] }
 }
 
@@ -72,19 +81,43 @@ private struct PartlyBrokenLedger: AccountReading, LedgerSweeping {
         let rig = try KeeperRig(disk, boot: 1)
         let holds = LeftOverHolds([1, 2, 3], owner: rig.journal.boot)
         let ledger = PartlyBrokenLedger(broken: 2)
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let sweeper = Sweeper(
-            me: rig.journal.boot,
-            Sweeper.Dependencies(
-                holds: holds, posting: AbsentHolds(), accounts: ledger, ledger: ledger,
-                settler: Settler(ledger: rig.ledger, journal: rig.journal, logger: logger),
-                life: InstanceLife(ledger: ledger, logger: logger) { _, _ in }, journals: rig.keeper),
-            logger: logger)
+        let sweeper = Self.sweeper(rig, holds, ledger)
         try await sweeper.pass()
         let released = holds.released.withLock { $0 }
         #expect(released == [1, 3])
         let failed = sweeper.counters.samples(nowMilliseconds: 0).first { $0.name == "sweep_accounts_failed" }
         #expect(failed?.value == ExactDecimal(coefficient: 1, scale: 0))
         await rig.journal.stop()
+    }
+
+    /// Of a hold that ended free no exchange, settler or journal knows; what is under way ends by itself.
+    @Test func anEstimateForAHoldOfOurOwnThatNobodyKnowsIsTakenBack() async throws {
+        let disk = JournalDisk()
+        let rig = try KeeperRig(disk, boot: 1)
+        let holds = LeftOverHolds([], owner: rig.journal.boot, running: [JournalDisk.settlement(5).hold])
+        let ledger = PartlyBrokenLedger(broken: 0, estimates: [4, 5])
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let settler = Settler(ledger: rig.ledger, journal: rig.journal, logger: logger)
+        try await Self.sweeper(rig, holds, ledger, settler).pass()
+        let unposted = settler.unposted()
+        #expect(unposted.map(\.hold) == [JournalDisk.settlement(4).hold])
+        #expect(unposted.first?.kind == .void && unposted.first?.authority == .owner)
+        // It is under way now, and not said again.
+        try await Self.sweeper(rig, holds, ledger, settler).pass()
+        #expect(settler.unposted().count == 1)
+        await rig.journal.stop()
+    }
+
+    private static func sweeper(
+        _ rig: KeeperRig, _ holds: LeftOverHolds, _ ledger: PartlyBrokenLedger, _ settler: Settler? = nil
+    ) -> Sweeper {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        return Sweeper(
+            me: rig.journal.boot,
+            Sweeper.Dependencies(
+                holds: holds, posting: AbsentHolds(), accounts: ledger, ledger: ledger,
+                settler: settler ?? Settler(ledger: rig.ledger, journal: rig.journal, logger: logger),
+                life: InstanceLife(ledger: ledger, logger: logger) { _, _ in }, journals: rig.keeper),
+            logger: logger)
     }
 }

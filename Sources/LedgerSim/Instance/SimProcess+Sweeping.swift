@@ -41,17 +41,47 @@ extension SimProcess {
 
     /// Rule F8.
     private func voidUnopened() {
-        guard self.world.has(.voidUnopened), !self.recovered.isEmpty else { return }
+        guard self.world.has(.voidUnopened) else { return }
+        self.voidOwnUnopened()
+        guard !self.recovered.isEmpty else { return }
         let boots = Set(self.recovered.keys)
         let opened = self.recoveredOpens.values.reduce(into: Set<HoldID>()) { $0.formUnion($1) }
         self.world.ledger.ask(self, { $0.model.standingEstimates(of: boots, notIn: opened) }) { result in
-            for estimate in (try? result.get()) ?? [] {
-                self.record(
-                    .void(
-                        of: estimate.hold, account: estimate.account, owner: estimate.owner, endpoint: .chat,
-                        priceID: SimPrice.model.priceID), reserved: false)
+            for estimate in (try? result.get()) ?? [] { self.void(estimate) }
+        }
+    }
+
+    /// As `Sweeper.voidOwnUnopened`: read, look, read again.
+    private func voidOwnUnopened() {
+        let boot = self.boot
+        self.world.ledger.ask(self, { $0.model.standingEstimates(of: [boot], notIn: []) }) { result in
+            let standing = Set(((try? result.get()) ?? []).map(\.hold))
+            let unknown = standing.subtracting(self.known(among: standing))
+            guard !unknown.isEmpty else { return }
+            self.world.ledger.ask(self, { $0.model.standingEstimates(of: [boot], notIn: []) }) { again in
+                for estimate in (try? again.get()) ?? [] where unknown.contains(estimate.hold) {
+                    self.foundLeftOver(estimate.hold)
+                    self.void(estimate)
+                }
             }
         }
+    }
+
+    private func void(_ estimate: LedgerEntry) {
+        self.record(
+            .void(
+                of: estimate.hold, account: estimate.account, owner: estimate.owner, endpoint: .chat,
+                priceID: SimPrice.model.priceID), reserved: false)
+    }
+
+    /// Holds that something here will end.
+    private func known(among holds: Set<HoldID>) -> Set<HoldID> {
+        var known = self.queue.unfinishedHolds.among(holds).union(self.outbox.untoldHolds)
+        for session in self.sessions {
+            known.formUnion(session.machine.live.keys)
+            known.formUnion(session.machine.verifying.keys)
+        }
+        return known.union(self.exchanges.keys)
     }
 
     // MARK: Sweep (F2–F7)
@@ -93,12 +123,7 @@ extension SimProcess {
             }
         }
         let ids = account.holds.map(\.hold) + account.captures.map(\.hold)
-        var known = self.queue.unfinishedHolds.among(Set(ids)).union(self.outbox.untoldHolds)
-        for session in self.sessions {
-            known.formUnion(session.machine.live.keys)
-            known.formUnion(session.machine.verifying.keys)
-        }
-        known.formUnion(self.exchanges.keys)
+        let known = self.known(among: Set(ids))
         let steps = self.sweep.steps(
             for: account, known: known.contains, owner: self.owner, opened: self.isOpened)
         self.perform(steps, account)

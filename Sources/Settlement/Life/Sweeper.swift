@@ -209,12 +209,32 @@ public final class Sweeper: Sendable {
 
     /// Rule F8: whoever has the journal of a dead boot knows which of its requests were never sent.
     private func voidUnopened() async throws {
+        try await self.voidOwnUnopened()
         let boots = self.parts.journals.reviewable
         guard !boots.isEmpty else { return }
         // There are few estimates and many OPENs: the journals are asked last, and only for those.
         let estimates = try await self.parts.ledger.voids(of: boots, notIn: [])
         for void in await self.parts.journals.unopened(estimates) {
             self.log("a reaper's estimate is taken back: the request was never sent", void.hold, void.account)
+            self.parts.settler.adopt(void)
+        }
+    }
+
+    /// A reaper may have charged a hold of ours that had ended free, while this process was stopped: the store had lost
+    /// that it was given back. Whatever went upstream has its outcome here, or in the ledger.
+    private func voidOwnUnopened() async throws {
+        guard !self.parts.settler.hasLostOutcomes else { return }
+        let standing = Set(try await self.parts.ledger.voids(of: [self.me], notIn: []).map(\.hold))
+        guard !standing.isEmpty else { return }
+        let running = await self.parts.holds.known(among: Array(standing))
+        let known = running.union(self.parts.settler.unfinished(among: standing))
+        let unknown = standing.subtracting(known)
+        guard !unknown.isEmpty else { return }
+        // Read again behind that look: an outcome that was posted before it has corrected its estimate.
+        for void in try await self.parts.ledger.voids(of: [self.me], notIn: known)
+        where unknown.contains(void.hold) {
+            self.log(
+                "a reaper's estimate for a hold that had ended free is taken back", void.hold, void.account)
             self.parts.settler.adopt(void)
         }
     }

@@ -18,6 +18,8 @@ from .stores import PostgresStore, RedisStore
 # Leases and graces short enough for a test; the proxy's own defaults are ten times as long.
 LEASE_SECONDS, GRACE_SECONDS, SWEEP_SECONDS, HEARTBEAT_MILLISECONDS = 3, 4, 1, 500
 JOURNAL_DISK_BYTES = 256 << 20
+# A boot has two, and keeps them for three days: with the default of 16 MiB the disk is full after seven kills.
+JOURNAL_SEGMENT_BYTES = 2 << 20
 
 
 class Instance:
@@ -39,7 +41,8 @@ class Instance:
             DATABASE_URL=self.cluster.postgres.url(self.cluster.postgres_relay.ports[self.number]),
             REDIS_URL=self.cluster.redis.url(self.cluster.redis_relay.ports[self.number]),
             LISTEN=f"127.0.0.1:{self.port}", OPS_LISTEN=f"127.0.0.1:{self.ops}", ACCESS_LOG="off",
-            JOURNAL_DIR=str(self.journal / "journal"), TOLLGATE_THREADS="2", **self.cluster.serving)
+            JOURNAL_DIR=str(self.journal / "journal"),
+            **{"JOURNAL_SEGMENT_BYTES": str(JOURNAL_SEGMENT_BYTES), "TOLLGATE_THREADS": "2", **self.cluster.serving})
         self.process = Process(
             [BIN / "tollgate", "serve"], settings, self.cluster.directory / f"serve-{self.number}-{self.starts}.log",
             cwd=ROOT)
