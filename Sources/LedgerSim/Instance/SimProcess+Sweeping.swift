@@ -214,7 +214,9 @@ extension SimProcess {
     /// The self-sweep is the net under everything (MONEY_PATH E): with it, a leak lasts one sweep. So what it finds
     /// tells of a guard that did not hold, unless the store itself brought the entry back.
     private func foundLeftOver(_ hold: HoldID) {
-        guard self.world.truth.exchanges[hold]?.storeLost == false else { return }
+        guard self.world.truth.exchanges[hold]?.storeLost == false,
+            !self.world.truth.unfinishedAtDeath.contains(hold)
+        else { return }
         self.world.fail("the self-sweep found an entry that its owner had ended", hold: hold)
     }
 }

@@ -145,6 +145,10 @@ final class SimProcess {
         self.poster.stop()
         self.sweeper.stop()
         for exchange in self.exchanges.values { self.world.truth.died(exchange.hold, boot: self.boot) }
+        for session in self.sessions {
+            self.world.truth.diedWith(session.machine.live.keys)
+            self.world.truth.diedWith(session.machine.verifying.keys)
+        }
         self.exchanges = [:]
     }
 

@@ -144,6 +144,10 @@ struct Truth {
         }
     }
 
+    /// Holds whose session was not done with them when its process died: their entries may be anything.
+    private(set) var unfinishedAtDeath: Set<HoldID> = []
+    mutating func diedWith(_ holds: some Sequence<HoldID>) { self.unfinishedAtDeath.formUnion(holds) }
+
     mutating func lostDisk(_ boots: Set<BootID>) { self.disksLost.formUnion(boots) }
     mutating func lostPower(_ boot: BootID) { self.powerLost.insert(boot) }
     func hasJournal(_ boot: BootID) -> Bool {
