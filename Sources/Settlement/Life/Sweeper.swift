@@ -104,7 +104,10 @@ public final class Sweeper: Sendable {
 
     /// Holds of these accounts that something here will end.
     private func known(in accounts: [StoredAccount]) async -> Set<HoldID> {
-        let ids = accounts.flatMap { $0.holds.map(\.hold) + $0.captures.map(\.hold) }
+        await self.known(among: accounts.flatMap { $0.holds.map(\.hold) + $0.captures.map(\.hold) })
+    }
+
+    private func known(among ids: [HoldID]) async -> Set<HoldID> {
         guard !ids.isEmpty else { return [] }
         // Read after the accounts were listed: an exchange is in its table before its PLACE is sent (F7). And in the
         // order in which an outcome goes, from its table to the settler.
@@ -226,8 +229,7 @@ public final class Sweeper: Sendable {
         guard !self.parts.settler.hasLostOutcomes else { return }
         let standing = Set(try await self.parts.ledger.voids(of: [self.me], notIn: []).map(\.hold))
         guard !standing.isEmpty else { return }
-        let running = await self.parts.holds.known(among: Array(standing))
-        let known = running.union(self.parts.settler.unfinished(among: standing))
+        let known = await self.known(among: Array(standing))
         let unknown = standing.subtracting(known)
         guard !unknown.isEmpty else { return }
         // Read again behind that look: an outcome that was posted before it has corrected its estimate.
