@@ -164,14 +164,7 @@ private struct SalvageCopy {
     }
 
     private mutating func synchronize() throws(JournalFileFailure) {
-        while let sync = self.journal.nextSync() {
-            let code = sync.segment.synchronize(self.calls)
-            guard code == 0 else {
-                let file = "\(self.path)/\(MappedSegment.fileName(sync.segment.id))"
-                throw JournalFileFailure(.synchronize, file, code: code)
-            }
-            self.journal.synced(sync)
-        }
+        try self.journal.synchronize(in: self.path, self.calls)
         for segment in self.journal.finished(after: self.rested) {
             segment.rest()
             self.rested = segment.id

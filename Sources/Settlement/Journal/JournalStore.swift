@@ -84,7 +84,7 @@ public final class JournalStore: Sendable {
                         calls: calls))
             }
             journal.begin()
-            try Self.synchronize(&journal, self.directory.path, calls)
+            try journal.synchronize(in: self.directory.path, calls)
         } catch {
             // Tried again every few seconds, it would fill the disk.
             try? self.directory.delete()
@@ -92,19 +92,6 @@ public final class JournalStore: Sendable {
         }
         self.state = Mutex(State(journal: journal))
         JournalThread.start { JournalSyncLoop(self).run() }
-    }
-
-    private static func synchronize(
-        _ journal: inout Journal<MappedSegment>, _ path: String, _ calls: JournalCalls
-    ) throws(JournalFileFailure) {
-        while let sync = journal.nextSync() {
-            let code = sync.segment.synchronize(calls)
-            guard code == 0 else {
-                let file = "\(path)/\(MappedSegment.fileName(sync.segment.id))"
-                throw JournalFileFailure(.synchronize, file, code: code)
-            }
-            journal.synced(sync)
-        }
     }
 
     @Sendable public static func wallClock() -> Int64 {

@@ -125,3 +125,19 @@ public final class MappedSegment: JournalSegment, @unchecked Sendable {
         guard code == 0 else { throw JournalFileFailure(step, path, code: code) }
     }
 }
+
+extension Journal<MappedSegment> {
+    /// Brings everything to disk, for a journal that nobody else writes to yet. Blocks.
+    ///
+    /// - Throws: at the first segment that cannot be synced; the journal is of no use then.
+    mutating func synchronize(in path: String, _ calls: JournalCalls) throws(JournalFileFailure) {
+        while let sync = self.nextSync() {
+            let code = sync.segment.synchronize(calls)
+            guard code == 0 else {
+                let file = "\(path)/\(MappedSegment.fileName(sync.segment.id))"
+                throw JournalFileFailure(.synchronize, file, code: code)
+            }
+            self.synced(sync)
+        }
+    }
+}
