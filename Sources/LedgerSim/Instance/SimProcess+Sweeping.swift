@@ -150,15 +150,12 @@ extension SimProcess {
             {
                 self.foundLeftOver(settlement.hold)
             }
-            if settlement.authority == .reaper {
-                world.judgeTakeOver(settlement.hold, from: settlement.owner)
-            }
             self.record(settlement, reserved: false)
         case .reap(let hold, let dead):
             self.sweeper.ask { state, now in
                 let reaped = state.reapStored(
                     hold, of: account.account, from: dead, by: boot, nowMilliseconds: now)
-                if reaped != nil { world.judgeTakeOver(hold, from: dead.boot) }
+                if reaped != nil { world.judgeTakeOver(hold, from: dead) }
                 return reaped
             } then: { reaped in
                 if reaped != nil { world.tell(hold, "\(self.name): reaped") }

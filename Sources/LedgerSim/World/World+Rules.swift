@@ -112,8 +112,10 @@ extension World {
     }
 
     /// Rule F2: an owner that reaches the store keeps its hold, whatever else is cut off.
-    func judgeTakeOver(_ hold: HoldID, from owner: BootID) {
-        guard let process = self.processes.last(where: { $0.boot == owner }), process.isAlive,
+    func judgeTakeOver(_ hold: HoldID, from owner: HoldOwner) {
+        // What another reaper took while its owner slept stays taken when the owner wakes.
+        guard owner.reaper == nil,
+            let process = self.processes.last(where: { $0.boot == owner.boot }), process.isAlive,
             !process.isPaused, let exchange = process.exchanges[hold], exchange.machine.isHeld
         else { return }
         // As long as a lease lasts, its renewals came through.
