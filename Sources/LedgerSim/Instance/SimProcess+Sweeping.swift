@@ -108,6 +108,12 @@ extension SimProcess {
         return .dead
     }
 
+    /// A later boot copied it and died before it was posted, and our journal has no room for that copy yet.
+    private func awaitsHandOver(_ hold: HoldID) -> Bool {
+        let disk = self.instance.disk
+        return self.recovered.contains { !disk.recovered.contains($0.key) && $0.value.contains(hold) }
+    }
+
     private func isOpened(_ boot: BootID, _ hold: HoldID) -> Bool {
         self.recovered[boot]?.contains(hold) ?? false
     }
@@ -145,6 +151,7 @@ extension SimProcess {
                 world.truth.hasJournal(settlement.owner),
                 world.truth.exchanges[settlement.hold]?.isJournaled == true,
                 self.instance.disk.recovered.contains(settlement.owner),
+                !self.awaitsHandOver(settlement.hold),
                 // What was listed may be posted meanwhile.
                 world.store.node.accounts[account.account]?.captures[settlement.hold] != nil
             {

@@ -241,7 +241,9 @@ final class SimLink {
             guard node.silentUntil <= self.world.time else {
                 return self.deliver(message, attempt, at: node.silentUntil)
             }
-            self.run(message, on: node, attempt)
+            // A connection keeps its order, also through a silence that ended early or was followed by another.
+            let due = self.sent.prefix { $0 !== message } + [message]
+            for earlier in due where !earlier.isExecuted { self.run(earlier, on: node, attempt) }
         }
     }
 
