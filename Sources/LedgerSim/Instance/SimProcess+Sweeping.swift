@@ -157,6 +157,12 @@ extension SimProcess {
             {
                 self.foundLeftOver(settlement.hold)
             }
+            // Whoever settles a hold has reaped it before; if not, its owner may live.
+            if settlement.authority == .reaper,
+                let owner = account.holds.first(where: { $0.hold == settlement.hold })?.owner
+            {
+                world.judgeTakeOver(settlement.hold, from: owner)
+            }
             self.record(settlement, reserved: false)
         case .reap(let hold, let dead):
             self.sweeper.ask { state, now in
