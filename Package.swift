@@ -32,6 +32,7 @@ let package = Package(
         .executable(name: "tollgate", targets: ["Tollgate"]),
         .executable(name: "mock-openai", targets: ["mock-openai"]),
         .executable(name: "ledgersim", targets: ["ledgersim"]),
+        .executable(name: "token-bench", targets: ["token-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -128,6 +129,15 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Files of the tokenizer: vocabularies in, tables out, tables mapped.
+        .target(name: "TokenTables", dependencies: ["Metering", crypto], swiftSettings: settings),
+        .testTarget(
+            name: "TokenTablesTests", dependencies: ["TokenTables", "Metering"], swiftSettings: settings),
+        // What bench/tokenizer_check.py asks.
+        .executableTarget(
+            name: "token-bench", dependencies: ["TokenTables", "Metering"], path: "bench/token-bench",
+            swiftSettings: settings),
+
         // Peers for dev mode and tests.
         .target(name: "LocalStores", swiftSettings: settings),
         .testTarget(name: "LocalStoresTests", dependencies: ["LocalStores"], swiftSettings: settings),
@@ -146,7 +156,8 @@ let package = Package(
                 "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "MoneyPath", "PostgresLedger",
                 "Proxy",
                 "RateCards",
-                "RedisHolds", "Settlement", argumentParser, httpTypes, hummingbird, lifecycle, logging,
+                "RedisHolds", "Settlement", "TokenTables", argumentParser, httpTypes, hummingbird, lifecycle,
+                logging,
                 nioCore,
                 nioPosix, unixSignals,
             ],
