@@ -4,7 +4,7 @@ ARGS ?=
 MINUTES ?= 10
 SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
 
-.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams soak chaos fuzz clean
+.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams tokenizer-check soak chaos fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -16,7 +16,10 @@ build: bootstrap ## release products: .build/release/tollgate and .build/release
 	@echo "==> building release (minutes, the first time)"
 	@$(SWIFT_BUILD_RELEASE)
 
+TOKENIZER_DIR ?= var/tokenizer
+
 run: build ## the private stack: Postgres, Redis, a mock of OpenAI, and Tollgate; Ctrl-C ends it
+	@python3 scripts/fetch_vocabulary.py "$(TOKENIZER_DIR)" || echo "warning: no vocabularies: holds are made of bytes, and are larger" >&2
 	@exec .build/release/tollgate dev $(ARGS)
 
 test: ## every test, with real private Postgres and Redis
@@ -44,6 +47,14 @@ bench: build ## the first figure: requests per second per core, against nginx (n
 bench-streams: build ## memory per open stream, 5,000 of them
 	@scripts/venv.sh
 	@.build/venv/bin/python bench/open_streams.py $(ARGS)
+
+tokenizer-check: build ## the tokenizer against tiktoken: the same ids, and how much faster; ARGS="--texts DIR" adds text
+	@scripts/venv.sh
+	@.build/venv/bin/pip install --quiet --disable-pip-version-check tiktoken==0.14.0
+	@python3 scripts/fetch_vocabulary.py "$(TOKENIZER_DIR)"
+	@.build/release/tollgate tokenizer build --dir "$(TOKENIZER_DIR)"
+	@.build/venv/bin/python bench/tokenizer_check.py --vocabulary "$(TOKENIZER_DIR)" --tables "$(TOKENIZER_DIR)" \
+	  --bench .build/release/token-bench identity prompt speed $(ARGS)
 
 soak: build ## the traffic of two hours at full speed: memory must not grow
 	@scripts/venv.sh

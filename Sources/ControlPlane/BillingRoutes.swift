@@ -1,7 +1,7 @@
 import Hummingbird
 import Metering
 
-/// `GET /api/billing/summary`, `GET /api/billing/packages`, `POST /api/billing/estimate`.
+/// `GET /api/billing/summary`, `packages` and `usage`, `POST /api/billing/estimate`.
 struct BillingRoutes: Sendable {
     let credentials: Credentials
     let dependencies: ControlPlane.Dependencies
@@ -9,6 +9,7 @@ struct BillingRoutes: Sendable {
     func add(to table: inout RouteTable) {
         table.get("/api/billing/summary") { try await self.summary($0, $1) }
         table.get("/api/billing/packages") { try await self.packages($0, $1) }
+        table.get("/api/billing/usage") { try await self.usage($0, $1) }
         table.post("/api/billing/estimate") { request, _ in try await self.estimate(request) }
     }
 
@@ -31,7 +32,7 @@ struct BillingRoutes: Sendable {
             ("balanceUsd", balance.usdJSON), ("heldMillicredits", heldAmount.json),
             ("heldKnown", .bool(knownHeld != nil)), ("availableMillicredits", .string(String(available))),
             ("packages", .array(try await packages.map(Self.package))),
-            ("activeRates", .array(self.dependencies.prices.current.models.map(Self.rate))),
+            ("activeRates", .array(self.dependencies.prices.current.models.map(BillingRates.json))),
             ("recentLedger", .array(summary.recentLedger.map(Self.ledgerLine))),
             ("recentUsage", .array(summary.recentUsage.map(Self.usageLine))),
         ]).response()
@@ -45,7 +46,7 @@ struct BillingRoutes: Sendable {
     }
 
     /// Asks the ledger. Whatever it fails with, the client is told to try again and nothing more.
-    private func read<Value: Sendable>(
+    func read<Value: Sendable>(
         _ context: ControlContext, _ query: @Sendable (any BillingReading) async throws -> Value
     ) async throws -> Value {
         do {
@@ -64,23 +65,6 @@ struct BillingRoutes: Sendable {
         ])
     }
 
-    /// Rates in credits per 1K tokens: 1 credit per 1K tokens is 10^12 atto-USD per token.
-    private static func rate(_ row: ModelPrice) -> JSONValue {
-        guard let rates = row.tiers[.default]?.price else {
-            preconditionFailure("ModelPrice.init guarantees a default tier")
-        }
-        func credits(_ rate: Int128) -> JSONValue {
-            .string(ExactDecimal(coefficient: rate, scale: 12).description)
-        }
-        return .object([
-            ("model", .string(row.model)), ("priceId", .string(row.priceID)),
-            ("inputCreditsPer1k", credits(rates.input)),
-            ("cachedInputCreditsPer1k", credits(rates.cachedInput)),
-            ("cacheWriteCreditsPer1k", credits(rates.cacheWrite)),
-            ("outputCreditsPer1k", credits(rates.output)),
-        ])
-    }
-
     private static func ledgerLine(_ line: LedgerLine) -> JSONValue {
         .object([
             ("version", .integer(line.version)), ("type", .string(line.type)),
@@ -90,28 +74,14 @@ struct BillingRoutes: Sendable {
         ])
     }
 
-    private static func usageLine(_ line: UsageLine) -> JSONValue {
-        .object([
-            ("holdId", .string(line.hold.description)), ("kind", .string(line.kind)),
-            ("model", .string(line.model)),
-            ("modelServed", line.modelServed.map { .string($0) } ?? .null),
-            ("endpoint", .string(line.endpoint)),
-            ("inputTokens", .integer(line.inputTokens)),
-            ("cachedInputTokens", .integer(line.cachedInputTokens)),
-            ("outputTokens", .integer(line.outputTokens)),
-            ("reasoningTokens", .integer(line.reasoningTokens)),
-            ("priceId", .string(line.priceID)), ("chargedMillicredits", line.charged.json),
-            ("estimated", .bool(line.estimated)), ("occurredAtMs", .integer(line.occurredAt)),
-        ])
-    }
-
     // MARK: Estimate
 
     private static let estimateBytesMax = 1 << 20
 
     private func estimate(_ request: Request) async throws -> Response {
         _ = try await self.credentials.account(of: request)
-        let asked = try EstimateRequest(parsing: try await request.body.collect(upTo: Self.estimateBytesMax))
+        let asked = try EstimateRequest(
+            parsing: try await request.body.collect(upTo: Self.estimateBytesMax), self.dependencies.encodings)
         let prices = self.dependencies.prices.current
         guard let row = prices.row(for: asked.model) else {
             throw APIError(

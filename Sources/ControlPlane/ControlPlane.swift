@@ -24,11 +24,14 @@ public struct ControlPlane: Sendable {
         public var billing: any BillingReading
         public var held: any HeldReading
         public var readiness: @Sendable () async -> [Readiness]
+        /// By which the texts of a request are counted.
+        public var encodings: EncodingTables
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
             billing: any BillingReading, held: any HeldReading,
-            readiness: @escaping @Sendable () async -> [Readiness]
+            readiness: @escaping @Sendable () async -> [Readiness],
+            encodings: EncodingTables = EncodingTables()
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -36,6 +39,7 @@ public struct ControlPlane: Sendable {
             self.billing = billing
             self.held = held
             self.readiness = readiness
+            self.encodings = encodings
         }
     }
 

@@ -3,7 +3,7 @@ import Hummingbird
 import Metering
 
 /// `{model,inputTokens,outputTokens?,cachedInputTokens?}`, or `{model,messages,maxOutputTokens?}` whose input
-/// is estimated as the data plane would estimate it, five bytes of text to the token.
+/// is estimated as the data plane would estimate it (`InspectedRequest.inputEstimate`).
 struct EstimateRequest: Sendable {
     var model: String
     var usage: Usage
@@ -43,23 +43,24 @@ struct EstimateRequest: Sendable {
     }
 
     /// - Throws: `APIError` that names the field.
-    init(parsing body: ByteBuffer) throws {
+    init(parsing body: ByteBuffer, _ encodings: EncodingTables = EncodingTables()) throws {
         // A complete chat request, or nil when it only lacks messages.
-        let chat: ChatRequest?
-        switch body.withUnsafeReadableBytes({ ChatRequestInspector.inspect($0) }) {
+        let chat: InspectedRequest?
+        switch body.withUnsafeReadableBytes({ RequestInspector.inspect($0, as: .chat) }) {
         case .success(let request): chat = request
         case .failure(let rejection) where rejection == Self.withoutMessages: chat = nil
         case .failure(let rejection): throw Self.refusal(rejection)
         }
         let numbers = try Self.numbers(body)
         if let chat {
-            try self.init(chat, numbers)
+            let counted = body.withUnsafeReadableBytes { CountedInput(chat, of: $0, encodings) }
+            try self.init(chat, counted, numbers)
         } else {
             try self.init(numbers)
         }
     }
 
-    private init(_ chat: ChatRequest, _ numbers: Numbers) throws {
+    private init(_ chat: InspectedRequest, _ counted: CountedInput, _ numbers: Numbers) throws {
         for (number, name) in [
             (numbers.inputTokens, "inputTokens"), (numbers.outputTokens, "outputTokens"),
             (numbers.cachedInputTokens, "cachedInputTokens"),
@@ -74,7 +75,7 @@ struct EstimateRequest: Sendable {
         let own = try chat.outputCap.map { try Self.bounded($0, "max_completion_tokens") }
         self.model = chat.model
         self.usage = Usage(
-            input: TokenEstimate.tokens(textBytes: chat.textBytes), output: (cap ?? own ?? 0) * chat.choices)
+            input: chat.inputEstimate(counted), output: (cap ?? own ?? 0) * chat.choices)
         self.isEstimated = true
         self.amountField = "maxOutputTokens"
     }
@@ -106,7 +107,7 @@ struct EstimateRequest: Sendable {
     private static let withoutMessages: RequestRejection? = {
         let sound: StaticString = #"{"model":"m"}"#
         let bytes = UnsafeRawBufferPointer(start: sound.utf8Start, count: sound.utf8CodeUnitCount)
-        guard case .failure(let rejection) = ChatRequestInspector.inspect(bytes) else { return nil }
+        guard case .failure(let rejection) = RequestInspector.inspect(bytes, as: .chat) else { return nil }
         return rejection
     }()
 

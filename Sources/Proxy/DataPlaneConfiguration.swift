@@ -23,7 +23,12 @@ public struct DataPlaneConfiguration: Sendable {
     public var boot: BootID
     /// `BILLING_ON_DISCONNECT`; a model's row may say otherwise.
     public var onDisconnect: DisconnectPolicy = .cancel
+    /// Where neither the rate card nor the account says.
+    public var holds: HoldPolicy = .full
     public var caps: SpendCaps = .none
+    /// `RATE_LIMIT_KEY_*`, `RATE_LIMIT_ACCOUNT_*`: where the ledger says nothing else of a key or an account.
+    public var keyLimits: RequestLimits = .none
+    public var accountLimits: RequestLimits = .none
     /// `TRUSTED_PROXIES`: peers whose word on the client's address is taken.
     public var trustedPeers = TrustedPeers()
     public var limits = Limits()
@@ -38,6 +43,8 @@ public struct DataPlaneConfiguration: Sendable {
         public var headFieldsMax = 128
         /// `MAX_JSON_BODY_BYTES`: JSON bodies of the data plane (CONTRACT §4).
         public var jsonBodyBytesMax = 20 << 20
+        /// Forms of the data plane: a file of 25 MiB, which is OpenAI's limit, and its fields.
+        public var formBodyBytesMax = (25 << 20) + (64 << 10)
         /// `MAX_CONTROL_BODY_BYTES`: bodies of the control plane.
         public var controlBodyBytesMax = 1 << 20
         /// `MAX_BUFFERED_BODY_BYTES`: request bodies being collected, of all connections together.
@@ -64,6 +71,8 @@ public struct DataPlaneConfiguration: Sendable {
         public var errorReplyBytesMax = 64 << 10
         /// Fewer affordable output tokens than this per choice are of no use: 402 (CONTRACT §4).
         public var leastOutputTokens: Int64 = 16
+        /// Output tokens per choice that a rolling hold sets aside at a time.
+        public var rollingStepTokens: Int64 = 256
 
         public init() {}
     }
@@ -136,11 +145,14 @@ public struct DataPlaneDependencies: Sendable {
     public var accessLog: AccessLog
     /// Time of hold ids and settlements; somebody tells it what the ledger's clock says.
     public var clock: LedgerClock
+    /// By which the texts of requests are counted.
+    public var encodings: EncodingTables
 
     public init(
         directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
-        control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock()
+        control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock(),
+        encodings: EncodingTables = EncodingTables()
     ) {
         self.directory = directory
         self.prices = prices
@@ -150,5 +162,6 @@ public struct DataPlaneDependencies: Sendable {
         self.control = control
         self.accessLog = accessLog
         self.clock = clock
+        self.encodings = encodings
     }
 }

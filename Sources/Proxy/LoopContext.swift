@@ -14,6 +14,7 @@ final class LoopContext {
     let allocator = ByteBufferAllocator()
     /// What all loops hold in memory together.
     let budget: ByteBudget
+    let inputCounter: InputCounter
     private var accessLog: AccessLogBuffer
     let headLimits: HeadLimits
     /// The field line that authenticates the operator upstream.
@@ -52,6 +53,7 @@ final class LoopContext {
         self.metrics = metrics
         self.keyHasher = dependencies.keyHasher
         self.budget = budget
+        self.inputCounter = InputCounter(eventLoop, dependencies.encodings)
         self.accessLog = AccessLogBuffer(accessLog)
         self.headLimits = HeadLimits(
             bytesMax: configuration.limits.headBytesMax, fieldsMax: configuration.limits.headFieldsMax)

@@ -41,16 +41,20 @@ struct PriceListDoubts {
         var doubts: [String] = []
         for tier in PriceListRow.tiers {
             guard let rates = row.short(tier) else { continue }
-            for part in RateCard.Part.allCases {
+            if row.cells["\(tier.rawValue)_cache_write"] == nil && rates[.cacheWrite] != nil {
+                doubts.append("\(tier.rawValue) names no cache_write: taken in proportion to input")
+            }
+            for part in RateCard.Part.tokens {
                 guard let full = row.standard.amount(part) else { continue }
                 guard let amount = rates.amount(part) else {
                     doubts.append(
                         "\(tier.rawValue) names no \(part.rawValue): it costs as \(tier.rawValue) input")
                     continue
                 }
-                if tier == .priority {
+                if tier == .priority || tier == .ultrafast {
                     if amount.isLess(than: full) {
-                        doubts.append("priority \(part.rawValue) \(amount) is below the standard \(full)")
+                        doubts.append(
+                            "\(tier.rawValue) \(part.rawValue) \(amount) is below the standard \(full)")
                     }
                 } else if full.multiplied(by: ExactDecimal(coefficient: 5, scale: 1)) != amount {
                     doubts.append("\(tier.rawValue) \(part.rawValue) is \(amount), not half of \(full)")
@@ -78,7 +82,7 @@ struct PriceListDoubts {
             case nil: doubts.append("\(tier.rawValue) has no long price: the standard long one is used")
             }
         }
-        if !proportional.isEmpty && row.standard.cachedInput != nil {
+        if !proportional.isEmpty && row.standard[.cachedInput] != nil {
             let names = proportional.joined(separator: ", ")
             doubts.append(
                 "long cached and cache-write costs of \(names) are not listed: taken in proportion to input")
@@ -113,7 +117,7 @@ struct PriceListDoubts {
             if let tenfold = own.multiplied(by: ten), tenfold.isLess(than: theirs) {
                 doubts.append("input \(own) is less than a tenth of that of \(name), \(theirs)")
             }
-            if relative.standard.cacheWrite != nil && row.standard.cacheWrite == nil {
+            if relative.standard[.cacheWrite] != nil && row.standard[.cacheWrite] == nil {
                 doubts.append("names no cache-write cost, although \(name) does: it costs as input")
             }
             let reachesLong = (Int64(row.cells["max_input"] ?? "") ?? 0) > 272_000

@@ -10,7 +10,7 @@ extension RateCard {
         let card = reader.root(of: text).flatMap { reader.card($0) }
         guard let card, reader.problems.isEmpty else { throw RateCardInvalid(problems: reader.problems) }
         // The reader has checked each amount with its line; this is the proof that nothing was missed.
-        _ = try card.priceTable(mode: .exact)
+        for region in [nil] + Region.allCases { _ = try card.priceTable(mode: .exact, region: region) }
         self = card
     }
 }
@@ -18,7 +18,7 @@ extension RateCard {
 /// Walks the YAML tree and collects problems; what is unreadable becomes nil and is reported once.
 struct RateCardReader {
     var problems: [RateCardProblem] = []
-    private var markup: ExactDecimal?
+    private(set) var markup: ExactDecimal?
 
     init() {}
 
@@ -53,122 +53,93 @@ struct RateCardReader {
         for (model, row) in self.entries(top["models"], "models", required: true, node) {
             if let row = self.model(row, "models.\(model)") { models[model] = row }
         }
-        var tools: [String: ExactDecimal] = [:]
-        for (tool, row) in self.entries(top["tools"], "tools", required: false, node) {
-            let path = "tools.\(tool)"
-            guard let fields = self.mapping(row, path, known: ["cost_per_1k_calls"]) else { continue }
-            let cost = self.decimal(fields["cost_per_1k_calls"], path + ".cost_per_1k_calls", row)
-            if let cost, cost.isNegative {
-                self.reject(path + ".cost_per_1k_calls", "must not be negative", row)
-            }
-            tools[tool] = cost
-        }
+        let tools = self.tools(top["tools"], "tools", node)
         guard let name, let version, let effective, let markup else { return nil }
         return RateCard(
             card: name, version: version, effectiveFromMilliseconds: effective, markup: markup,
-            models: models,
-            tools: tools)
+            models: models, tools: tools)
     }
 
     private mutating func model(_ node: Node, _ path: String) -> RateCard.Model? {
         let known: Set<String> = [
             "encoding", "endpoints", "context", "max_output", "cost", "price", "tiers", "long_context",
-            "on_disconnect",
+            "on_disconnect", "holds", "hidden_reasoning", "tools", "regional_uplift",
         ]
         guard let fields = self.mapping(node, path, known: known) else { return nil }
         let encoding = self.identifier(fields["encoding"], path + ".encoding", node)
         let endpoints = self.endpoints(fields["endpoints"], path + ".endpoints", node)
-        let context = self.whole(fields["context"], path + ".context", node)
+        let uplift = self.uplift(fields["regional_uplift"], path + ".regional_uplift", node)
+        let rules = TierRules(endpoints: endpoints, uplift: uplift)
+        let standard = self.tier(fields, path, node, rules.ofStandard)
+        let counts = standard.cost.all.contains { $0.part.measure == .token }
+        // Without costs of tokens the limits of tokens have no meaning; whoever forgot the costs is told of
+        // those.
+        let needsLimits = counts || standard.cost.all.isEmpty
+        let limits = self.limits(fields, path, node, required: needsLimits, endpoints)
+        let tiers = self.tiers(fields["tiers"], path + ".tiers", node, rules)
+        let long = fields["long_context"].flatMap { self.longContext($0, path + ".long_context", rules) }
+        let policy = self.policy(fields["on_disconnect"], path)
+        let holds = self.holds(fields["holds"], path)
+        let hides = self.flag(fields["hidden_reasoning"], path + ".hidden_reasoning")
+        let tools = self.tools(fields["tools"], path + ".tools", node)
+        guard let encoding, !needsLimits || limits.context != nil && limits.outputMax != nil else {
+            return nil
+        }
+        let model = RateCard.Model(
+            encoding: encoding, endpoints: endpoints, context: limits.context, outputMax: limits.outputMax,
+            standard: standard, tiers: tiers, longContext: long, onDisconnect: policy, holds: holds,
+            hidesReasoning: hides,
+            tools: tools, regionalUplift: uplift)
+        if !tools.isEmpty && !model.callsTools {
+            self.reject(path + ".tools", "are called by chat and responses only", fields["tools"])
+        }
+        return model
+    }
+
+    private mutating func limits(
+        _ fields: [String: Node], _ path: String, _ node: Node, required: Bool, _ endpoints: [Endpoint]
+    ) -> (context: Int64?, outputMax: Int64?) {
+        func isRead(_ key: String) -> Bool { required || fields[key] != nil }
+        let context = isRead("context") ? self.whole(fields["context"], path + ".context", node) : nil
         if context == 0 { self.reject(path + ".context", "must be positive", fields["context"]) }
-        let outputMax = self.whole(fields["max_output"], path + ".max_output", node)
+        let outputMax =
+            isRead("max_output") ? self.whole(fields["max_output"], path + ".max_output", node) : nil
         let generates = endpoints.contains { $0 != .embeddings && $0 != .moderations }
-        if outputMax == 0 && generates {
+        if required && outputMax == 0 && generates {
             self.reject(
                 path + ".max_output", "must be positive for a model that writes", fields["max_output"])
         }
-        let standard = self.tier(fields, path, node)
-        let tiers = self.tiers(fields["tiers"], path + ".tiers", node)
-        let long = fields["long_context"].flatMap { self.longContext($0, path + ".long_context") }
-        let policy = self.policy(fields["on_disconnect"], path)
-        guard let encoding, let context, let outputMax else { return nil }
-        return RateCard.Model(
-            encoding: encoding, endpoints: endpoints, context: context, outputMax: outputMax,
-            standard: standard,
-            tiers: tiers, longContext: long, onDisconnect: policy)
+        return (context, outputMax)
     }
 
-    private mutating func longContext(_ node: Node, _ path: String) -> RateCard.LongContext? {
+    private mutating func longContext(
+        _ node: Node, _ path: String, _ rules: TierRules
+    ) -> RateCard.LongContext? {
         guard let fields = self.mapping(node, path, known: ["threshold", "cost", "price", "tiers"]) else {
             return nil
         }
         let threshold = self.whole(fields["threshold"], path + ".threshold", node)
-        let standard = self.tier(fields, path, node)
-        let tiers = self.tiers(fields["tiers"], path + ".tiers", node)
+        let standard = self.tier(fields, path, node, rules)
+        let tiers = self.tiers(fields["tiers"], path + ".tiers", node, rules)
         return threshold.map { RateCard.LongContext(threshold: $0, standard: standard, tiers: tiers) }
     }
 
-    private mutating func tiers(_ node: Node?, _ path: String, _ parent: Node) -> [ServiceTier: RateCard.Tier]
-    {
+    private mutating func tiers(
+        _ node: Node?, _ path: String, _ parent: Node, _ rules: TierRules
+    ) -> [ServiceTier: RateCard.Tier] {
         var tiers: [ServiceTier: RateCard.Tier] = [:]
         for (name, row) in self.entries(node, path, required: false, parent) {
             guard let tier = ServiceTier(rawValue: name), tier != .default else {
-                self.reject("\(path).\(name)", "is not one of flex, priority, batch", row)
+                let known = ServiceTier.allCases.filter { $0 != .default }.map(\.rawValue)
+                self.reject("\(path).\(name)", "is not one of \(known.joined(separator: ", "))", row)
                 continue
             }
             guard let fields = self.mapping(row, "\(path).\(name)", known: ["cost", "price"]) else {
                 continue
             }
-            tiers[tier] = self.tier(fields, "\(path).\(name)", row)
+            tiers[tier] = self.tier(fields, "\(path).\(name)", row, rules)
         }
         return tiers
-    }
-
-    /// A tier's cost must be complete; its price replaces only what it names.
-    private mutating func tier(_ fields: [String: Node], _ path: String, _ node: Node) -> RateCard.Tier {
-        var tier = RateCard.Tier()
-        if let cost = fields["cost"] {
-            tier.cost = self.amounts(
-                cost, path + ".cost", required: [.input, .output], RateCard.costPerToken)
-        } else {
-            self.reject(path + ".cost", "is missing", node)
-        }
-        if let price = fields["price"] {
-            tier.price = self.amounts(price, path + ".price", required: [], RateCard.pricePerToken(_:))
-        }
-        guard let markup, let costs = fields["cost"]?.mapping else { return tier }
-        for part in RateCard.Part.allCases {
-            guard tier.namedPrice(of: part) == nil, let cost = tier.cost[part] else { continue }
-            do throws(RateCard.InexactAmount) {
-                _ = try RateCard.pricePerToken(cost, markup: markup)
-            } catch {
-                self.reject("\(path).cost.\(part.rawValue)", error.message, costs[part.rawValue])
-            }
-        }
-        return tier
-    }
-
-    private mutating func amounts(
-        _ node: Node, _ path: String, required: [RateCard.Part],
-        _ convert: (ExactDecimal) throws(RateCard.InexactAmount) -> Int128
-    ) -> RateCard.Amounts {
-        var amounts = RateCard.Amounts()
-        let known = Set(RateCard.Part.allCases.map(\.rawValue))
-        guard let fields = self.mapping(node, path, known: known) else { return amounts }
-        for part in RateCard.Part.allCases {
-            let partPath = "\(path).\(part.rawValue)"
-            guard let field = fields[part.rawValue] else {
-                if required.contains(part) { self.reject(partPath, "is missing", node) }
-                continue
-            }
-            guard let value = self.decimal(field, partPath, field) else { continue }
-            do throws(RateCard.InexactAmount) {
-                _ = try convert(value)
-                amounts[part] = value
-            } catch {
-                self.reject(partPath, error.message, field)
-            }
-        }
-        return amounts
     }
 
     private mutating func policy(_ node: Node?, _ path: String) -> DisconnectPolicy? {
@@ -176,6 +147,20 @@ struct RateCardReader {
         let policy = node.scalar.flatMap { DisconnectPolicy(rawValue: $0.string) }
         if policy == nil { self.reject(path + ".on_disconnect", "must be cancel or drain", node) }
         return policy
+    }
+
+    private mutating func holds(_ node: Node?, _ path: String) -> HoldPolicy? {
+        guard let node else { return nil }
+        let policy = node.scalar.flatMap { HoldPolicy(rawValue: $0.string) }
+        if policy == nil { self.reject(path + ".holds", "must be full or rolling", node) }
+        return policy
+    }
+
+    private mutating func flag(_ node: Node?, _ path: String) -> Bool? {
+        guard let node else { return nil }
+        let flag = node.scalar.flatMap { ["true": true, "false": false][$0.string] }
+        if flag == nil { self.reject(path, "must be true or false", node) }
+        return flag
     }
 
     /// In the order of `Endpoint`, so that equal rows are equal values.

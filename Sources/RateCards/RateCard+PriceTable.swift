@@ -3,114 +3,148 @@ import Metering
 extension RateCard {
     /// The prices that charges are computed from.
     ///
+    /// - Parameter region: of the upstream; raises the costs of tokens by the rows' uplift, and the prices
+    ///   that come from them. A named price stands as named.
     /// - Throws: `RateCardInvalid`, naming every amount that has no exact value in the units of a charge.
-    public func priceTable(mode: RoundingMode) throws -> PriceTable {
-        var pricer = Pricer(markup: self.markup)
+    public func priceTable(mode: RoundingMode, region: Region? = nil) throws -> PriceTable {
+        var pricer = Pricer(card: self, region: region)
         let rows = self.models.sorted { $0.key < $1.key }.compactMap { name, model in
-            pricer.row(model, named: name, on: self.identity)
+            pricer.row(model, named: name)
         }
         guard pricer.problems.isEmpty else { throw RateCardInvalid(problems: pricer.problems) }
         return PriceTable(version: self.identity, mode: mode, rows: rows)
-    }
-
-    /// Why an amount of the file has no place in a charge.
-    struct InexactAmount: Error {
-        var message: String
-    }
-
-    /// Both 1 USD per 1M tokens and 1 credit per 1K tokens are 10^-6 USD = 10^12 atto-USD per token. Beyond
-    /// 1,000,000 of them a unit was mistaken.
-    private static let perTokenMax: Int128 = 1_000_000_000_000_000_000
-
-    /// USD per 1M tokens to atto-USD per token; the cost must be a whole number of pico-USD.
-    static func costPerToken(_ cost: ExactDecimal) throws(InexactAmount) -> Int128 {
-        let value = try self.perToken(cost)
-        guard value % AttoUSD.perPicoUSD == 0 else {
-            throw InexactAmount(
-                message: "is not a whole number of pico-USD per token (six digits after the point)")
-        }
-        return value
-    }
-
-    /// Credits per 1K tokens to atto-USD per token.
-    static func pricePerToken(_ price: ExactDecimal) throws(InexactAmount) -> Int128 {
-        try self.perToken(price)
-    }
-
-    /// cost × markup, exactly, in atto-USD per token.
-    static func pricePerToken(_ cost: ExactDecimal, markup: ExactDecimal) throws(InexactAmount) -> Int128 {
-        guard let price = cost.multiplied(by: markup) else {
-            throw InexactAmount(message: "times the markup is beyond 1,000,000 credits per 1K tokens")
-        }
-        do throws(InexactAmount) {
-            return try self.perToken(price)
-        } catch {
-            throw InexactAmount(message: "times the markup (\(price)) \(error.message)")
-        }
-    }
-
-    private static func perToken(_ amount: ExactDecimal) throws(InexactAmount) -> Int128 {
-        guard amount.scale <= 12 else {
-            throw InexactAmount(
-                message: "has no exact value in atto-USD per token (twelve digits after the point)")
-        }
-        // nil is an overflow here, so the amount is beyond the limit as well.
-        guard let value = amount.scaledToInteger(powerOfTen: 12), value <= self.perTokenMax else {
-            throw InexactAmount(message: "is beyond 1,000,000 USD per 1M tokens")
-        }
-        guard value >= 0 else { throw InexactAmount(message: "must not be negative") }
-        return value
     }
 }
 
 /// Turns rows into `ModelPrice`s and collects what cannot be expressed.
 private struct Pricer {
-    let markup: ExactDecimal
+    let card: RateCard
+    let region: Region?
     var problems: [RateCardProblem] = []
 
-    mutating func row(_ model: RateCard.Model, named name: String, on card: String) -> ModelPrice? {
+    mutating func row(_ model: RateCard.Model, named name: String) -> ModelPrice? {
         let path = "models.\(name)."
         let before = self.problems.count
-        var tiers = [ServiceTier.default: self.price(model.standard, path)]
+        let uplift = self.region.flatMap { model.regionalUplift[$0] }
+        var tiers = [ServiceTier.default: self.price(model.standard, uplift, path)]
         for (tier, amounts) in model.tiers {
-            tiers[tier] = self.price(amounts, path + "tiers.\(tier.rawValue).")
+            tiers[tier] = self.price(amounts, uplift, path + "tiers.\(tier.rawValue).")
         }
         var long: LongContextPrice?
         if let named = model.longContext {
-            var tiers = [ServiceTier.default: self.price(named.standard, path + "long_context.")]
+            var tiers = [ServiceTier.default: self.price(named.standard, uplift, path + "long_context.")]
             for (tier, amounts) in named.tiers {
-                tiers[tier] = self.price(amounts, path + "long_context.tiers.\(tier.rawValue).")
+                tiers[tier] = self.price(amounts, uplift, path + "long_context.tiers.\(tier.rawValue).")
             }
             long = LongContextPrice(threshold: named.threshold, tiers: tiers)
         }
+        let units = self.units(model, path)
+        let hides = model.hidesReasoning ?? RateCard.Model.hidesReasoning(named: name)
+        if hides, model.holds == .rolling {
+            self.problems.append(
+                RateCardProblem(
+                    .error, path + "holds", "must be full: hidden reasoning cannot be counted as it passes"))
+        }
         guard self.problems.count == before else { return nil }
+        // A row without costs of tokens expects none: with the smallest limits, a report of tokens is not
+        // believed.
         return ModelPrice(
-            priceID: "\(card)/\(name)", model: name, endpoints: Set(model.endpoints), context: model.context,
-            outputMax: model.outputMax, tiers: tiers, longContext: long, onDisconnect: model.onDisconnect)
+            priceID: "\(self.card.identity)/\(name)", model: name, endpoints: Set(model.endpoints),
+            context: model.context ?? 1, outputMax: model.outputMax ?? 0, tiers: tiers, longContext: long,
+            units: units, onDisconnect: model.onDisconnect, holds: model.holds, hidesReasoning: hides)
     }
 
-    private mutating func price(_ tier: RateCard.Tier, _ path: String) -> TierPrice {
-        func rate(_ part: RateCard.Part, _ compute: (RateCard.Part) throws -> Int128?) -> Int128 {
-            do {
-                if let value = try compute(part) { return value }
-                self.problems.append(RateCardProblem(.error, path + "cost." + part.rawValue, "is missing"))
-            } catch let inexact as RateCard.InexactAmount {
-                self.problems.append(RateCardProblem(.error, path + "cost." + part.rawValue, inexact.message))
-            } catch {
-                self.problems.append(RateCardProblem(.error, path + "cost." + part.rawValue, "\(error)"))
+    private typealias Compute = (RateCard.Part) throws(RateCard.InexactAmount) -> Int128?
+
+    private mutating func price(
+        _ tier: RateCard.Tier, _ uplift: ExactDecimal?, _ path: String
+    ) -> TierPrice {
+        let markup = self.card.markup
+        func cost(of part: RateCard.Part) throws(RateCard.InexactAmount) -> ExactDecimal? {
+            guard let cost = tier.cost(of: part), let uplift else { return tier.cost(of: part) }
+            guard let raised = cost.multiplied(by: uplift) else {
+                throw RateCard.InexactAmount(message: "times the uplift is beyond \(part.measure.most)")
             }
-            return 0
+            return raised
         }
-        func rates(_ compute: (RateCard.Part) throws -> Int128?) -> TokenRates {
-            TokenRates(
-                input: rate(.input, compute), cachedInput: rate(.cachedInput, compute),
-                cacheWrite: rate(.cacheWrite, compute), output: rate(.output, compute))
+        let costs = self.tokens(path) { (part) throws(RateCard.InexactAmount) in
+            guard let cost = try cost(of: part) else { return nil }
+            return try RateCard.rate(cost: cost, per: part.measure)
         }
-        let cost = rates { part in try tier.cost(of: part).map(RateCard.costPerToken) }
-        let price = rates { part in
-            if let named = tier.namedPrice(of: part) { return try RateCard.pricePerToken(named) }
-            return try tier.cost(of: part).map { try RateCard.pricePerToken($0, markup: self.markup) }
+        let prices = self.tokens(path) { (part) throws(RateCard.InexactAmount) in
+            // The cost comes first: what has none is not sold, whatever price stands there.
+            guard let cost = try cost(of: part) else { return nil }
+            if let named = tier.namedPrice(of: part) {
+                return try RateCard.rate(price: named, per: part.measure)
+            }
+            return try RateCard.rate(marking: cost, up: markup, per: part.measure)
         }
-        return TierPrice(cost: cost, price: price)
+        return TierPrice(cost: costs, price: prices)
+    }
+
+    private mutating func tokens(_ path: String, _ compute: Compute) -> TokenRates {
+        var rates: [RateCard.Part: Int128] = [:]
+        for part in RateCard.Part.tokens {
+            rates[part] = self.rate(path + "cost." + part.rawValue, part, compute)
+        }
+        func media(
+            _ input: RateCard.Part, _ cached: RateCard.Part, _ output: RateCard.Part
+        ) -> MediaRates? {
+            guard rates[input] ?? rates[output] != nil else { return nil }
+            return MediaRates(
+                input: rates[input] ?? 0, cachedInput: rates[cached] ?? 0, output: rates[output] ?? 0)
+        }
+        return TokenRates(
+            input: rates[.input] ?? 0, cachedInput: rates[.cachedInput] ?? 0,
+            cacheWrite: rates[.cacheWrite] ?? 0, cacheWriteLong: rates[.cacheWriteLong],
+            output: rates[.output] ?? 0, audio: media(.audioInput, .audioCachedInput, .audioOutput),
+            image: media(.imageInput, .imageCachedInput, .imageOutput))
+    }
+
+    private mutating func rate(
+        _ path: String, _ part: RateCard.Part, _ compute: Compute
+    ) -> Int128? {
+        do throws(RateCard.InexactAmount) {
+            return try compute(part)
+        } catch {
+            self.problems.append(RateCardProblem(.error, path, error.message))
+            return nil
+        }
+    }
+
+    // MARK: Units
+
+    private mutating func units(_ model: RateCard.Model, _ path: String) -> UnitPrice {
+        var price = UnitPrice.none
+        (price.cost.millisecond, price.price.millisecond) = self.unit(.second, model.standard, path)
+        (price.cost.character, price.price.character) = self.unit(.characters, model.standard, path)
+        guard model.callsTools else { return price }
+        for (tool, fee) in self.card.tools.merging(model.tools, uniquingKeysWith: { $1 }) {
+            let path = (model.tools[tool] == nil ? "" : path) + "tools.\(tool.rawValue)"
+            let (cost, sold) = self.amounts(fee.cost, fee.namedPrice, .call, path)
+            price.cost.tools[tool] = cost
+            price.price.tools[tool] = sold
+        }
+        return price
+    }
+
+    private mutating func unit(
+        _ part: RateCard.Part, _ tier: RateCard.Tier, _ path: String
+    ) -> (cost: Int128?, price: Int128?) {
+        guard let cost = tier.cost(of: part) else { return (nil, nil) }
+        return self.amounts(cost, tier.namedPrice(of: part), part.measure, path + "cost." + part.rawValue)
+    }
+
+    private mutating func amounts(
+        _ cost: ExactDecimal, _ named: ExactDecimal?, _ measure: RateCard.Measure, _ path: String
+    ) -> (cost: Int128?, price: Int128?) {
+        do throws(RateCard.InexactAmount) {
+            let exactCost = try RateCard.rate(cost: cost, per: measure)
+            if let named { return (exactCost, try RateCard.rate(price: named, per: measure)) }
+            return (exactCost, try RateCard.rate(marking: cost, up: self.card.markup, per: measure))
+        } catch {
+            self.problems.append(RateCardProblem(.error, path, error.message))
+            return (nil, nil)
+        }
     }
 }

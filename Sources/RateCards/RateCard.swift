@@ -9,73 +9,27 @@ public struct RateCard: Sendable, Hashable {
     /// price = cost × markup, unless a price is named.
     public var markup: ExactDecimal
     public var models: [String: Model]
-    /// USD per 1,000 calls, by tool. Kept; not charged yet.
-    public var tools: [String: ExactDecimal]
+    /// Fees of hosted tools, for every row that serves chat or responses.
+    public var tools: [ToolKind: ToolFee]
 
     /// `card@version`
     public var identity: String { "\(self.card)@\(self.version)" }
 
-    /// Amounts by part: USD per 1M tokens for costs, credits per 1K tokens for prices. nil: not named.
-    public struct Amounts: Sendable, Hashable {
-        public var input: ExactDecimal?
-        public var cachedInput: ExactDecimal?
-        public var cacheWrite: ExactDecimal?
-        public var output: ExactDecimal?
+    /// What calls of a hosted tool cost and are sold for.
+    public struct ToolFee: Sendable, Hashable {
+        /// USD per 1,000 calls.
+        public var cost: ExactDecimal
+        /// Credits per 1,000 calls, when named.
+        public var namedPrice: ExactDecimal?
 
-        public init() {}
-
-        public subscript(part: Part) -> ExactDecimal? {
-            get {
-                switch part {
-                case .input: self.input
-                case .cachedInput: self.cachedInput
-                case .cacheWrite: self.cacheWrite
-                case .output: self.output
-                }
-            }
-            set {
-                switch part {
-                case .input: self.input = newValue
-                case .cachedInput: self.cachedInput = newValue
-                case .cacheWrite: self.cacheWrite = newValue
-                case .output: self.output = newValue
-                }
-            }
-        }
-    }
-
-    /// The ways in which a token is billed; the raw value is its key in the file.
-    public enum Part: String, Sendable, Hashable, CaseIterable {
-        case input
-        case cachedInput = "cached_input"
-        case cacheWrite = "cache_write"
-        case output
-
-        var isKindOfInput: Bool { self == .cachedInput || self == .cacheWrite }
-    }
-
-    /// What one tier costs and what it is sold for, as named in the file.
-    public struct Tier: Sendable, Hashable {
-        public var cost = Amounts()
-        public var price = Amounts()
-
-        public init() {}
-
-        /// USD per 1M tokens; an unnamed cached or cache-write cost is the input cost.
-        public func cost(of part: Part) -> ExactDecimal? {
-            self.cost[part] ?? (part.isKindOfInput ? self.cost.input : nil)
+        public init(cost: ExactDecimal, namedPrice: ExactDecimal? = nil) {
+            self.cost = cost
+            self.namedPrice = namedPrice
         }
 
-        /// Credits per 1K tokens, when the file names it; an unnamed cached or cache-write price is then the
-        /// named input price.
-        public func namedPrice(of part: Part) -> ExactDecimal? {
-            self.price[part] ?? (part.isKindOfInput ? self.price.input : nil)
-        }
-
-        /// Credits per 1K tokens: as named, else cost × markup (1 USD per 1M = 1 credit per 1K). nil: no
-        /// cost.
-        public func price(of part: Part, markup: ExactDecimal) -> ExactDecimal? {
-            self.namedPrice(of: part) ?? self.cost(of: part)?.multiplied(by: markup)
+        /// Credits per 1,000 calls: as named, else cost × markup. nil on overflow.
+        func price(markup: ExactDecimal) -> ExactDecimal? {
+            self.namedPrice ?? Measure.call.credits(of: self.cost)?.multiplied(by: markup)
         }
     }
 
@@ -88,12 +42,30 @@ public struct RateCard: Sendable, Hashable {
     public struct Model: Sendable, Hashable {
         public var encoding: String
         public var endpoints: [Endpoint]
-        public var context: Int64
-        public var outputMax: Int64
+        /// nil only where no token has a cost.
+        public var context: Int64?
+        /// nil only where no token has a cost.
+        public var outputMax: Int64?
         public var standard: Tier
         public var tiers: [ServiceTier: Tier]
         public var longContext: LongContext?
         public var onDisconnect: DisconnectPolicy?
+        public var holds: HoldPolicy?
+        /// Output tokens are billed that a stream does not show; nil: as the name of the model tells.
+        public var hidesReasoning: Bool?
+        /// Fees that replace those of the card, tool by tool.
+        public var tools: [ToolKind: ToolFee]
+        /// By what costs of tokens are multiplied in a region of data residency; not named: by 1.
+        public var regionalUplift: [Region: ExactDecimal]
+
+        /// Whether a model of this name thinks in tokens that are billed and not shown. Source: the names of OpenAI's
+        /// models; `-chat` ones of the later families do not.
+        static func hidesReasoning(named model: String) -> Bool {
+            let base = model.hasPrefix("ft:") ? String(model.dropFirst(3)) : model
+            let isO = ["o1", "o3", "o4"].contains { base.hasPrefix($0) }
+            let isNew = ["gpt-5", "gpt-6"].contains { base.hasPrefix($0) }
+            return isO || base.contains("daybreak") || (isNew && !base.contains("-chat"))
+        }
 
         /// Every tier with the path of its keys below the row: `` is the standard one,
         /// `long_context.tiers.flex.`.
@@ -108,6 +80,27 @@ public struct RateCard: Sendable, Hashable {
         static func sorted(_ tiers: [ServiceTier: Tier]) -> [(ServiceTier, Tier)] {
             ServiceTier.allCases.compactMap { name in tiers[name].map { (name, $0) } }
         }
+
+        /// Whether requests to this row can call hosted tools.
+        var callsTools: Bool { self.endpoints.contains { $0 == .chat || $0 == .responses } }
+
+        static func sorted(_ tools: [ToolKind: ToolFee]) -> [(ToolKind, ToolFee)] {
+            tools.sorted { $0.key.rawValue < $1.key.rawValue }.map { ($0.key, $0.value) }
+        }
+    }
+}
+
+/// A region of data residency, for which OpenAI charges an uplift. The raw value is its key in the file.
+public enum Region: String, Sendable, Hashable, CaseIterable {
+    case eu, us
+
+    /// The region that a host of OpenAI's API serves; nil: none, so no uplift.
+    public init?(upstreamHost host: String) {
+        let host = host.lowercased()
+        guard let region = Self.allCases.first(where: { host == "\($0.rawValue).api.openai.com" }) else {
+            return nil
+        }
+        self = region
     }
 }
 

@@ -5,7 +5,8 @@ public struct RateCardDiff: Sendable {
     public enum Change: Sendable, Hashable {
         case added
         case removed
-        /// Prices in credits per 1K tokens (path `output`), costs in USD per 1M (path `cost.output`).
+        /// Prices in credits per 1K tokens, characters or calls, or per second (path `output`); costs in USD
+        /// per 1M tokens or characters, per second or per 1K calls (path `cost.output`).
         case changed(path: String, from: String, to: String)
     }
 
@@ -14,14 +15,19 @@ public struct RateCardDiff: Sendable {
     public private(set) var problems: [RateCardProblem] = []
     /// The margin of every rate of the new card, by model and path.
     public let margins: [RateCardMargin]
+    /// The same of the old card.
+    public let marginsBefore: [RateCardMargin]
+    /// `card@version` of both; nil: there was no card.
+    public let from: String?
+    public let to: String
 
     /// - Parameters:
     ///   - old: the active card; nil when there is none.
     ///   - nowMilliseconds: the time of publishing.
     public init(from old: RateCard?, to new: RateCard, nowMilliseconds: Int64) {
-        self.margins = new.models.sorted { $0.key < $1.key }.flatMap { name, model in
-            RateCardMargin.all(of: model, named: name, markup: new.markup)
-        }
+        (self.from, self.to) = (old?.identity, new.identity)
+        self.margins = RateCardMargin.all(of: new)
+        self.marginsBefore = old.map(RateCardMargin.all) ?? []
         if let old { self.compareCards(old, new) }
         for name in Set((old?.models ?? [:]).keys).union(new.models.keys).sorted() {
             switch (old?.models[name], new.models[name]) {
@@ -36,7 +42,7 @@ public struct RateCardDiff: Sendable {
         }
         for margin in self.margins where margin.isNegative {
             self.warn(
-                .warning, "models.\(margin.model).\(margin.path)",
+                .warning, margin.place,
                 "is sold below cost: price \(margin.price), cost \(margin.cost)")
         }
         for (name, model) in new.models.sorted(by: { $0.key < $1.key }) {
@@ -47,12 +53,16 @@ public struct RateCardDiff: Sendable {
                 .notice, "effective_from",
                 "is in the past: the card takes effect when it is applied, and nothing is priced again")
         }
-        if let old, old.identity == new.identity, old != new {
-            self.warn(.error, "version", "'\(new.version)' is applied already, with other content")
-        }
+        if let old, old.identity == new.identity, old != new { self.refuseVersion(of: new) }
     }
 
-    private mutating func warn(_ severity: RateCardProblem.Severity, _ path: String, _ message: String) {
+    /// A version is applied once: the card stands under it already, with other content. Said once.
+    public mutating func refuseVersion(of card: RateCard) {
+        guard !self.problems.contains(where: { $0.path == "version" }) else { return }
+        self.warn(.error, "version", "'\(card.version)' is applied already, with other content")
+    }
+
+    mutating func warn(_ severity: RateCardProblem.Severity, _ path: String, _ message: String) {
         self.problems.append(RateCardProblem(severity, path, message))
     }
 
@@ -62,9 +72,35 @@ public struct RateCardDiff: Sendable {
     }
 
     private mutating func compareCards(_ old: RateCard, _ new: RateCard) {
+        self.note(
+            "(card)", "effective_from", UTCInstant.text(milliseconds: max(0, old.effectiveFromMilliseconds)),
+            UTCInstant.text(milliseconds: max(0, new.effectiveFromMilliseconds)))
         self.note("(card)", "markup", old.markup.description, new.markup.description)
-        for tool in Set(old.tools.keys).union(new.tools.keys).sorted() {
-            self.note("(card)", "tools.\(tool)", old.tools[tool]?.description, new.tools[tool]?.description)
+        self.comparePrices(
+            "(card)", "", RateCard.toolPrices(old.tools, old.markup),
+            RateCard.toolPrices(new.tools, new.markup))
+        self.compareCosts("(card)", RateCard.toolCosts(old.tools), RateCard.toolCosts(new.tools))
+        for tool in ToolKind.allCases where old.tools[tool] != nil && new.tools[tool] == nil {
+            self.warn(.warning, "tools.\(tool.rawValue)", "vanishes: requests for it will be refused")
+        }
+    }
+
+    private mutating func comparePrices(
+        _ name: String, _ place: String, _ old: [String: ExactDecimal], _ new: [String: ExactDecimal]
+    ) {
+        for path in Set(old.keys).union(new.keys).sorted() {
+            self.note(name, path, old[path]?.description, new[path]?.description)
+            if let from = old[path], let to = new[path], Self.isJump(from, to) {
+                self.warn(.warning, place + path, "moves by more than 5×, from \(from) to \(to)")
+            }
+        }
+    }
+
+    private mutating func compareCosts(
+        _ name: String, _ old: [String: ExactDecimal], _ new: [String: ExactDecimal]
+    ) {
+        for path in Set(old.keys).union(new.keys).sorted() {
+            self.note(name, "cost.\(path)", old[path]?.description, new[path]?.description)
         }
     }
 
@@ -72,13 +108,8 @@ public struct RateCardDiff: Sendable {
         _ name: String, _ before: RateCard.Model, _ after: RateCard.Model, _ oldMarkup: ExactDecimal,
         _ newMarkup: ExactDecimal
     ) {
-        let (old, new) = (before.prices(markup: oldMarkup), after.prices(markup: newMarkup))
-        for path in Set(old.keys).union(new.keys).sorted() {
-            self.note(name, path, old[path]?.description, new[path]?.description)
-            if let from = old[path], let to = new[path], Self.isJump(from, to) {
-                self.warn(.warning, "models.\(name).\(path)", "moves by more than 5×, from \(from) to \(to)")
-            }
-        }
+        self.comparePrices(
+            name, "models.\(name).", before.prices(markup: oldMarkup), after.prices(markup: newMarkup))
         for tier in ServiceTier.allCases where before.tiers[tier] != nil && after.tiers[tier] == nil {
             self.warn(
                 .warning, "models.\(name).tiers.\(tier.rawValue)", "vanishes: requests for it will be refused"
@@ -89,18 +120,24 @@ public struct RateCardDiff: Sendable {
                 .warning, "models.\(name).endpoints",
                 "\(endpoint.rawValue) vanishes: requests will be refused")
         }
-        let (oldCosts, newCosts) = (before.costs, after.costs)
-        for path in Set(oldCosts.keys).union(newCosts.keys).sorted() {
-            self.note(name, "cost.\(path)", oldCosts[path]?.description, newCosts[path]?.description)
-        }
+        self.compareCosts(name, before.costs, after.costs)
         self.note(name, "encoding", before.encoding, after.encoding)
         self.note(name, "endpoints", Self.list(before.endpoints), Self.list(after.endpoints))
-        self.note(name, "context", String(before.context), String(after.context))
-        self.note(name, "max_output", String(before.outputMax), String(after.outputMax))
+        self.note(name, "context", before.context.map { "\($0)" }, after.context.map { "\($0)" })
+        self.note(name, "max_output", before.outputMax.map { "\($0)" }, after.outputMax.map { "\($0)" })
         self.note(
             name, "long_context.threshold", before.longContext.map { String($0.threshold) },
             after.longContext.map { String($0.threshold) })
         self.note(name, "on_disconnect", before.onDisconnect?.rawValue, after.onDisconnect?.rawValue)
+        self.note(name, "holds", before.holds?.rawValue, after.holds?.rawValue)
+        self.note(
+            name, "hidden_reasoning", before.hidesReasoning.map { "\($0)" },
+            after.hidesReasoning.map { "\($0)" })
+        for region in Region.allCases {
+            self.note(
+                name, "regional_uplift.\(region.rawValue)", before.regionalUplift[region]?.description,
+                after.regionalUplift[region]?.description)
+        }
     }
 
     private static func list(_ endpoints: [Endpoint]) -> String {
@@ -113,30 +150,6 @@ public struct RateCardDiff: Sendable {
             return true
         }
         return fromTimesFive.isLess(than: to) || toTimesFive.isLess(than: from)
-    }
-
-    /// What is legal but hardly meant.
-    private mutating func check(_ model: RateCard.Model, _ path: String) {
-        if !["o200k_base", "o200k_harmony", "cl100k_base", "p50k_base"].contains(model.encoding) {
-            self.warn(
-                .warning, path + ".encoding", "'\(model.encoding)' is unknown: bytes will bound its tokens")
-        }
-        guard let long = model.longContext else { return }
-        if long.threshold >= model.context {
-            self.warn(
-                .warning, path + ".long_context.threshold",
-                "is never reached: the context is \(model.context)")
-        }
-        for (tier, short) in [(ServiceTier.default, model.standard)] + RateCard.Model.sorted(model.tiers) {
-            let rates = long.tiers[tier] ?? long.standard
-            for part in RateCard.Part.allCases {
-                guard let longCost = rates.cost(of: part), let cost = short.cost(of: part) else { continue }
-                guard longCost.isLess(than: cost) else { continue }
-                self.warn(
-                    .warning, path + ".long_context",
-                    "\(tier.rawValue) \(part.rawValue) is cheaper than for short input")
-            }
-        }
     }
 
     /// For a terminal: one line per change, then the problems.
@@ -161,14 +174,36 @@ extension ExactDecimal {
     }
 }
 
-extension RateCard.Model {
-    /// Prices in credits per 1K tokens, by path.
-    func prices(markup: ExactDecimal) -> [String: ExactDecimal] {
-        self.amounts { tier, part in tier.price(of: part, markup: markup) }
+extension RateCard {
+    /// Prices in credits per 1K calls, by path.
+    fileprivate static func toolPrices(
+        _ tools: [ToolKind: ToolFee], _ markup: ExactDecimal
+    ) -> [String: ExactDecimal] {
+        var prices: [String: ExactDecimal] = [:]
+        for (tool, fee) in tools { prices["tools.\(tool.rawValue)"] = fee.price(markup: markup) }
+        return prices
     }
 
-    /// Costs in USD per 1M tokens, by path.
-    var costs: [String: ExactDecimal] { self.amounts { tier, part in tier.cost(of: part) } }
+    /// Costs in USD per 1K calls, by path.
+    fileprivate static func toolCosts(_ tools: [ToolKind: ToolFee]) -> [String: ExactDecimal] {
+        var costs: [String: ExactDecimal] = [:]
+        for (tool, fee) in tools { costs["tools.\(tool.rawValue)"] = fee.cost }
+        return costs
+    }
+}
+
+extension RateCard.Model {
+    /// Prices by path.
+    func prices(markup: ExactDecimal) -> [String: ExactDecimal] {
+        let parts = self.amounts { tier, part in tier.price(of: part, markup: markup) }
+        return parts.merging(RateCard.toolPrices(self.tools, markup)) { $1 }
+    }
+
+    /// Costs by path.
+    var costs: [String: ExactDecimal] {
+        let parts = self.amounts { tier, part in tier.cost(of: part) }
+        return parts.merging(RateCard.toolCosts(self.tools)) { $1 }
+    }
 
     private func amounts(
         _ amount: (RateCard.Tier, RateCard.Part) -> ExactDecimal?

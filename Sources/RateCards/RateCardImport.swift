@@ -28,99 +28,90 @@ public struct RateCardImport: Sendable {
     /// Rows that are in the card and want a second look.
     public private(set) var suspicious: [(model: String, reason: String)] = []
 
-    private let settings: Settings
+    let settings: Settings
+    /// USD per 1,000 calls, for all rows.
+    private let tools: [ToolKind: String]
 
     /// - Throws: when the table or the settings cannot be read, or the draft is not a valid card.
     public init(csv: String, settings: Settings) throws {
         self.settings = settings
         let table = try CSVTable(parsing: csv)
-        var body = "card: \(settings.card)\nversion: \"\(settings.version)\"\n"
-        body += "effective_from: \(settings.effectiveFrom)\n"
-        body += "markup: \"\(settings.markup)\""
-        body += "  # price = cost × markup, exactly, unless `price` names it\nmodels:\n"
         let rows = table.rows.map(PriceListRow.init).sorted { $0.model < $1.model }
+        self.tools = Self.tools(rows)
         let doubts = PriceListDoubts(rows, retiredBefore: String(settings.effectiveFrom.prefix(10)))
+        var body = ""
         for row in rows where Self.toolNames[row.model] == nil {
             if let reason = self.reasonToLeaveOut(row) {
                 self.leftOut.append((row.model, reason))
                 continue
             }
-            body += Self.text(of: row)
+            body += self.text(of: row)
             self.notExpressed += Self.notExpressed(row).map { (row.model, $0) }
             self.suspicious += (row.repairs + doubts.about(row)).map { (row.model, $0) }
-        }
-        body += Self.tools(rows)
-        self.yaml = body
-        _ = try RateCard(parsing: body)
-    }
-
-    // MARK: What is left out
-
-    private func reasonToLeaveOut(_ row: PriceListRow) -> String? {
-        if row.mode == "tool" { return "is a tool that is not priced per call" }
-        guard ["chat", "responses", "completion", "embedding", "moderation"].contains(row.mode) else {
-            return "mode \(row.mode) is not priced per text token"
-        }
-        if let retired = row.cells["deprecation_date"], retired < self.settings.effectiveFrom.prefix(10) {
-            return "retired on \(retired)"
-        }
-        if row.model.contains("-audio") || row.cells["audio_in_usd_per_1m"] != nil {
-            return "has audio tokens"
-        }
-        if row.model.contains("-search") { return "every request carries a search fee" }
-        if row.standard.input == nil { return "has no input price" }
-        if row.standard.output == nil { return "has no output price" }
-        if row.cells["max_input"] == nil { return "has no context size" }
-        if row.cells["max_output"] == nil && row.mode != "embedding" { return "has no maximal output" }
-        return self.reasonInRates(row)
-    }
-
-    private func reasonInRates(_ row: PriceListRow) -> String? {
-        let all =
-            ([.default] + PriceListRow.tiers).flatMap { [row.short($0), row.long($0)?.rates] } + [row.long]
-        for rates in all.compactMap({ $0 }) {
-            for part in RateCard.Part.allCases {
-                guard let text = rates[part] else { continue }
-                guard let amount = try? ExactDecimal(parsing: text),
-                    (try? RateCard.costPerToken(amount)) != nil
-                else {
-                    return "\(part.rawValue) \(text) is not a whole number of pico-USD per token"
-                }
+            if let fee = self.searchFee(of: row) {
+                self.suspicious.append(
+                    (row.model, "a web search costs \(fee), not the \(self.commonSearchFee)"))
             }
         }
-        return nil
+        self.yaml = self.head(longWrites: body.contains(RateCard.Part.cacheWriteLong.rawValue)) + body
+        let fees = self.tools.sorted { $0.key.rawValue < $1.key.rawValue }.map { tool, cost in
+            "  \(tool.rawValue): {cost_per_1k_calls: \"\(cost)\"}\n"
+        }
+        if !fees.isEmpty { self.yaml += "tools:\n" + fees.joined() }
+        _ = try RateCard(parsing: self.yaml)
     }
 
-    private static func notExpressed(_ row: PriceListRow) -> [String] {
-        var reasons: [String] = []
-        if let write = row.cells["cache_write_12h_usd_per_1m"] {
-            reasons.append("12-hour cache writes at \(write)")
+    private func head(longWrites: Bool) -> String {
+        var head = "card: \(self.settings.card)\nversion: \"\(self.settings.version)\"\n"
+        head += "effective_from: \(self.settings.effectiveFrom)\nmarkup: \"\(self.settings.markup)\""
+        head += "  # price = cost × markup, exactly, unless `price` names it\n"
+        if longWrites {
+            head +=
+                "# cache_write_12h is 2 × the input of its tier and length: OpenAI documents \"12h writes are 2x"
+            head += " input price\".\n"
         }
-        if let input = row.cells["ultrafast_input"] { reasons.append("tier ultrafast, input at \(input)") }
-        if let input = row.cells["decisions_input"] {
-            reasons.append("endpoint decisions, input at \(input)")
-        }
-        if let uplift = row.cells["regional_uplift_eu"] ?? row.cells["regional_uplift_us"] {
-            reasons.append("regional uplift of \(uplift)")
-        }
-        return reasons
+        return head + "models:\n"
     }
 
     // MARK: Rows as YAML
 
-    private static func text(of row: PriceListRow) -> String {
-        var text = "  \(self.key(row.model)):\n    encoding: \(self.encoding(row.model))\n"
-        text += "    endpoints: [\(self.endpoints(row).joined(separator: ", "))]\n"
-        text += "    context: \(row.cells["max_input"] ?? "0")\n"
-        text += "    max_output: \(row.mode == "embedding" ? "0" : row.cells["max_output"] ?? "0")\n"
-        text += "    cost: \(self.amounts(row.standard))\n"
-        text += self.tiers(indent: "    ") { row.short($0) }
-        if let long = row.long, let threshold = row.cells["long_ctx_threshold"] {
-            text += "    long_context:\n      threshold: \(threshold)\n      cost: \(self.amounts(long))\n"
-            text += self.tiers(indent: "      ") { row.long($0)?.rates }
+    private func text(of row: PriceListRow) -> String {
+        var text = "  \(Self.key(row.model)):\n    encoding: \(Self.encoding(row.model))\n"
+        text += "    endpoints: [\(Self.endpoints(row).map(\.rawValue).joined(separator: ", "))]\n"
+        if !row.isPricedByUnits {
+            text += "    context: \(row.cells["max_input"] ?? "0")\n"
+            text += "    max_output: \(row.mode == "embedding" ? "0" : row.cells["max_output"] ?? "0")\n"
         }
-        if self.thinksInHiddenTokens(row.model) { text += "    on_disconnect: drain\n" }
+        text += "    cost: \(Self.amounts(row.standard))\n"
+        text += Self.tiers(indent: "    ") { row.short($0) }
+        if let long = row.long, let threshold = row.cells["long_ctx_threshold"] {
+            text += "    long_context:\n      threshold: \(threshold)\n"
+            text += "      cost: \(Self.amounts(long))\n"
+            text += Self.tiers(indent: "      ") { row.long($0)?.rates }
+        }
+        if RateCard.Model.hidesReasoning(named: row.model) { text += "    on_disconnect: drain\n" }
+        if let fee = self.searchFee(of: row) {
+            text += "    tools: {\(ToolKind.webSearch.rawValue): {cost_per_1k_calls: \"\(fee)\"}}\n"
+        }
+        let uplift = Self.uplift(row).map { "\($0.region.rawValue): \"\($0.factor)\"" }
+        if !uplift.isEmpty { text += "    regional_uplift: {\(uplift.joined(separator: ", "))}\n" }
         return text
+    }
+
+    static func uplift(_ row: PriceListRow) -> [(region: Region, factor: String)] {
+        Region.allCases.compactMap { region in
+            row.cells["regional_uplift_\(region.rawValue)"].map { (region, $0) }
+        }
+    }
+
+    private var commonSearchFee: String { self.tools[.webSearch] ?? "nothing" }
+
+    /// The row's own fee of a web search, where it is not the card's.
+    private func searchFee(of row: PriceListRow) -> String? {
+        guard let fee = row.cells["web_search_usd_per_1k_calls"], fee != self.tools[.webSearch],
+            Self.endpoints(row).contains(where: { $0 == .chat || $0 == .responses })
+        else { return nil }
+        return fee
     }
 
     private static func tiers(indent: String, _ rates: (ServiceTier) -> PriceListRow.Rates?) -> String {
@@ -139,18 +130,22 @@ public struct RateCardImport: Sendable {
 
     /// A chat model whose row lists no endpoint takes both: the price per token is the same, and upstream
     /// refuses what it does not serve. Fine-tuned ones stay with what is known.
-    private static func endpoints(_ row: PriceListRow) -> [String] {
+    static func endpoints(_ row: PriceListRow) -> [Endpoint] {
+        let listed = row.cells["endpoints"]
         switch row.mode {
-        case "embedding": return ["embeddings"]
-        case "moderation": return ["moderations"]
-        case "completion": return ["completions"]
-        case "responses": return ["responses"]
+        case "embedding": return [.embeddings]
+        case "moderation": return [.moderations]
+        case "completion": return [.completions]
+        case "responses": return [.responses]
+        case "image_generation": return [.images]
+        case "audio_transcription", "audio_speech":
+            let paths = ["/v1/audio/transcriptions", "/v1/audio/speech"]
+            let served = (listed ?? "").split(separator: " ").map(String.init)
+            return served.contains(where: paths.contains) ? [.audio] : []
         default:
-            guard let listed = row.cells["endpoints"] else {
-                return row.model.hasPrefix("ft:") ? ["chat"] : ["chat", "responses"]
-            }
-            return (listed.contains("/v1/chat/completions") ? ["chat"] : [])
-                + (listed.contains("/v1/responses") ? ["responses"] : [])
+            guard let listed else { return row.model.hasPrefix("ft:") ? [.chat] : [.chat, .responses] }
+            return (listed.contains("/v1/chat/completions") ? [.chat] : [])
+                + (listed.contains("/v1/responses") ? [.responses] : [])
         }
     }
 
@@ -167,29 +162,20 @@ public struct RateCardImport: Sendable {
 
     /// Reasoning models: what they cost is told only at the end of their stream. `daybreak` carries the
     /// prices of gpt-5.6, cache writes included, so it is taken for one of them.
-    private static func thinksInHiddenTokens(_ model: String) -> Bool {
-        let base = model.hasPrefix("ft:") ? String(model.dropFirst(3)) : model
-        let isO = ["o1", "o3", "o4"].contains { base.hasPrefix($0) }
-        let isNew = ["gpt-5", "gpt-6"].contains { base.hasPrefix($0) }
-        return isO || base.contains("daybreak") || (isNew && !base.contains("-chat"))
-    }
-
     private static func key(_ model: String) -> String { model.contains(":") ? "\"\(model)\"" : model }
 
-    private static let toolNames = [
-        "tool:web_search": "web_search",
-        "tool:web_search_preview_non_reasoning": "web_search_preview_non_reasoning",
-        "tool:file_search_call": "file_search",
+    private static let toolNames: [String: ToolKind] = [
+        "tool:web_search": .webSearch,
+        "tool:web_search_preview_non_reasoning": .webSearchPreview,
+        "tool:file_search_call": .fileSearch,
     ]
 
-    private static func tools(_ rows: [PriceListRow]) -> String {
-        let lines = rows.compactMap { row -> String? in
-            guard let name = self.toolNames[row.model], let cost = row.cells["web_search_usd_per_1k_calls"]
-            else {
-                return nil
-            }
-            return "  \(name): {cost_per_1k_calls: \"\(cost)\"}\n"
+    private static func tools(_ rows: [PriceListRow]) -> [ToolKind: String] {
+        var tools: [ToolKind: String] = [:]
+        for row in rows {
+            guard let tool = self.toolNames[row.model] else { continue }
+            tools[tool] = row.cells["web_search_usd_per_1k_calls"]
         }
-        return lines.isEmpty ? "" : "tools:\n" + lines.joined()
+        return tools
     }
 }

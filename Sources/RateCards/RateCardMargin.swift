@@ -1,8 +1,9 @@
 import Metering
 
-/// What remains of one rate after its cost. Price and cost are the same unit (1 USD per 1M = 1 credit per
-/// 1K).
+/// What remains of one rate after its cost. Both are in the unit of the price: credits per 1K tokens,
+/// characters or calls, or per second.
 public struct RateCardMargin: Sendable, Hashable {
+    /// `(card)` for the fees of tools that every row has.
     public var model: String
     /// Path below the row, such as `tiers.batch.output`.
     public var path: String
@@ -30,14 +31,37 @@ public struct RateCardMargin: Sendable, Hashable {
         return "\(sign)\(perMille.magnitude / 10).\(perMille.magnitude % 10) %"
     }
 
+    /// Of every rate; the fees of tools come first.
+    static func all(of card: RateCard) -> [RateCardMargin] {
+        Self.all(of: card.tools, named: "(card)", markup: card.markup)
+            + card.models.sorted { $0.key < $1.key }.flatMap { name, model in
+                Self.all(of: model, named: name, markup: card.markup)
+            }
+    }
+
     static func all(of model: RateCard.Model, named name: String, markup: ExactDecimal) -> [RateCardMargin] {
-        model.pricedTiers.flatMap { path, tier in
-            RateCard.Part.allCases.compactMap { part in
-                guard let price = tier.price(of: part, markup: markup), let cost = tier.cost(of: part) else {
-                    return nil
-                }
+        let parts = model.pricedTiers.flatMap { path, tier in
+            RateCard.Part.allCases.compactMap { part -> RateCardMargin? in
+                guard let price = tier.price(of: part, markup: markup),
+                    let cost = tier.cost(of: part).flatMap({ part.measure.credits(of: $0) })
+                else { return nil }
                 return RateCardMargin(model: name, path: path + part.rawValue, price: price, cost: cost)
             }
         }
+        return parts + self.all(of: model.tools, named: name, markup: markup)
     }
+
+    static func all(
+        of tools: [ToolKind: RateCard.ToolFee], named name: String, markup: ExactDecimal
+    ) -> [RateCardMargin] {
+        RateCard.Model.sorted(tools).compactMap { tool, fee in
+            guard let price = fee.price(markup: markup),
+                let cost = RateCard.Measure.call.credits(of: fee.cost)
+            else { return nil }
+            return RateCardMargin(model: name, path: "tools.\(tool.rawValue)", price: price, cost: cost)
+        }
+    }
+
+    /// Place in the file.
+    var place: String { self.model == "(card)" ? self.path : "models.\(self.model).\(self.path)" }
 }

@@ -27,13 +27,15 @@ public enum RateCardReport {
         return sorted.map(\.description).joined(separator: "\n")
     }
 
-    /// One line per change, then the problems, if any.
+    /// One line per change, by model, then the problems, if any.
     public static func renderDiff(_ diff: RateCardDiff) -> String {
-        var lines = diff.changes.map { model, change in
-            switch change {
-            case .added: "+ \(model)"
-            case .removed: "- \(model)"
-            case .changed(let path, let from, let to): "~ \(model) \(path): \(from) → \(to)"
+        var lines = diff.review.map { row in
+            switch row.change {
+            case .added: "+ \(row.model)" + Self.prices(of: row.model, in: diff)
+            case .removed: "- \(row.model)"
+            case .changed(let path, let from, let to):
+                "~ \(row.model) \(path): \(from) → \(to)" + (row.percent.map { " (\($0))" } ?? "")
+                    + (row.margin.map { ", margin \($0)" } ?? "")
             }
         }
         if lines.isEmpty { lines.append("no change") }
@@ -41,7 +43,15 @@ public enum RateCardReport {
         return lines.joined(separator: "\n")
     }
 
-    /// One line per model: margin of input and output, and the lowest margin of any of its rates.
+    /// What a new row is sold for at the standard tier.
+    private static func prices(of model: String, in diff: RateCardDiff) -> String {
+        let standard = diff.margins.filter { $0.model == model && !$0.path.contains(".") }
+        guard !standard.isEmpty else { return "" }
+        return ": " + standard.map { "\($0.path) \($0.price)" }.joined(separator: ", ")
+    }
+
+    /// One line per model: margin of input and output, and the lowest margin of any of its rates. Fees of
+    /// tools that every row has come first, under `(card)`.
     public static func renderMargins(_ diff: RateCardDiff) -> String {
         var lines: [String] = []
         for (model, margins) in self.grouped(diff.margins) {
@@ -50,7 +60,8 @@ public enum RateCardReport {
             let sold = margins.filter { $0.perMille != nil || $0.isNegative }
             let lowest = sold.min { ($0.perMille ?? .min, $0.path) < ($1.perMille ?? .min, $1.path) }
             let least = lowest.map { "\($0.text) (\($0.path))" } ?? "-"
-            lines.append("\(model): input \(text("input")), output \(text("output")), lowest \(least)")
+            let shown = model == "(card)" ? "" : "input \(text("input")), output \(text("output")), "
+            lines.append("\(model): \(shown)lowest \(least)")
         }
         return lines.joined(separator: "\n")
     }

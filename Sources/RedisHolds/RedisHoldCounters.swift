@@ -8,6 +8,7 @@ final class RedisHoldCounters: Sendable {
     let placesGranted = Atomic(0)
     let placesShort = Atomic(0)
     let placesCapped = Atomic(0)
+    let placesLimited = Atomic(0)
     let placesBlocked = Atomic(0)
     let unavailableDeadline = Atomic(0)
     let unavailableDisconnected = Atomic(0)
@@ -35,6 +36,7 @@ final class RedisHoldCounters: Sendable {
         case .granted: self.placesGranted.add(1)
         case .short: self.placesShort.add(1)
         case .capReached: self.placesCapped.add(1)
+        case .limited: self.placesLimited.add(1)
         case .blocked: self.placesBlocked.add(1)
         case .unavailable(.deadline): self.unavailableDeadline.add(1)
         case .unavailable(.disconnected): self.unavailableDisconnected.add(1)
@@ -59,7 +61,8 @@ final class RedisHoldCounters: Sendable {
         typealias Label = MetricSample.Label
         let outcomes: [(String, Int)] = [
             ("granted", self.placesGranted.now), ("short", self.placesShort.now),
-            ("cap_reached", self.placesCapped.now), ("blocked", self.placesBlocked.now),
+            ("cap_reached", self.placesCapped.now), ("limited", self.placesLimited.now),
+            ("blocked", self.placesBlocked.now),
             (HoldsUnavailable.deadline.rawValue, self.unavailableDeadline.now),
             (HoldsUnavailable.disconnected.rawValue, self.unavailableDisconnected.now),
             (HoldsUnavailable.breakerOpen.rawValue, self.unavailableBreaker.now),

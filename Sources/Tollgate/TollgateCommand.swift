@@ -13,7 +13,7 @@ struct TollgateCommand: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,
             KeyCommand.self, RateCardCommand.self, EstimateCommand.self, JournalCommand.self,
-            LedgerCommand.self, VerifyCommand.self,
+            LedgerCommand.self, VerifyCommand.self, TokenizerCommand.self,
         ])
 }
 

@@ -13,7 +13,7 @@ import NIOPosix
 struct MockOpenAICommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mock-openai",
-        abstract: "A faithful and, on demand, nasty fake of OpenAI's chat completions and models API.",
+        abstract: "A faithful and, on demand, nasty fake of OpenAI's API.",
         discussion: discussion)
 
     @Option(help: "Address to listen on.") var host = "127.0.0.1"
@@ -38,9 +38,11 @@ struct MockOpenAICommand: AsyncParsableCommand {
         let keys = Behaviour.keys.map { "  \($0.key.padded(14)) \($0.meaning)" }.joined(separator: "\n")
         let faults = Faults.named.map { "  \($0.word.padded(17)) \($0.meaning)" }.joined(separator: "\n")
         return """
-            Serves POST /v1/chat/completions, GET /v1/models and GET /v1/models/{id}. Replies depend only
-            on the request: prompt_tokens = min(ceil(bytes of contents and tools / 4) + 4 per message + 3,
-            body bytes), completion_tokens = content deltas + reasoning.
+            Serves POST /v1/chat/completions, /v1/responses, /v1/completions, /v1/embeddings, /v1/moderations,
+            /v1/images/generations, /v1/audio/speech and /v1/audio/transcriptions, GET /v1/responses/{id},
+            /v1/models and /v1/models/{id}. Replies depend only on the request: of chat, prompt_tokens =
+            min(ceil(bytes of contents and tools / 4) + 4 per message + 3, body bytes), completion_tokens =
+            content deltas + reasoning + audio + rejected predictions.
 
             Directives, in the body's text as [[mock key=value key=value]]
             or in a header X-Mock: key=value; key=value

@@ -52,6 +52,7 @@ struct FakeBackends: AccountDirectory, BillingReading, HeldReading, PriceSource 
             gate: AccountGate(account: account, version: 1, floor: Millicredits(-100), blocked: false),
             recentLedger: [], recentUsage: [])
     }
+    func usage(_ query: UsageQuery) async throws -> [UsageLine] { [] }
     func packages() async throws -> [CreditPackage] {
         [
             CreditPackage(

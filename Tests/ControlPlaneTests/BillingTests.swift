@@ -112,7 +112,7 @@ import Testing
         #expect((other["recentLedger"] as? [Any])?.isEmpty == true, "another account's history")
     }
 
-    @Test(arguments: ["/api/billing/summary", "/api/billing/packages"])
+    @Test(arguments: ["/api/billing/summary", "/api/billing/packages", "/api/billing/usage"])
     func aLedgerThatIsDownIsA503ThatTellsNothingOfIt(_ route: String) async throws {
         let rig = ControlRig()
         rig.ledger.state.withLock { $0.isDown = true }

@@ -1,3 +1,4 @@
+import Foundation
 import Metering
 import Testing
 
@@ -50,11 +51,24 @@ import Testing
             #"{"model":"gpt-4o","messages":[{"role":"user","content":"\#(text)"}],"maxOutputTokens":10}"#
         let reply = try await ControlRig().estimate(body)
         let chat = try body.utf8.withContiguousStorageIfAvailable {
-            try ChatRequestInspector.inspect(UnsafeRawBufferPointer($0)).get()
+            try RequestInspector.inspect(UnsafeRawBufferPointer($0), as: .chat).get()
         }
         #expect(chat?.textBytes == 100)
         #expect(reply.text.contains(#""inputTokens":20,"cachedInputTokens":0,"outputTokens":10"#))
         #expect(reply.text.contains(#""estimated":true,"millicredits":"1200","credits":1.2,"#))
+    }
+
+    /// What the data plane counts is counted here, with the 3 tokens of each message and the 3 of the answer.
+    @Test func messagesAreCountedWhereThereIsATokenizer() async throws {
+        let bytes = (UInt8.min...UInt8.max).enumerated().map { "\(Data([$1]).base64EncodedString()) \($0)\n" }
+        let vocabulary = Array((bytes.joined() + "eHg= 256\neHh4eA== 257\n").utf8)  // xx, xxxx
+        let table = try TokenTable(copying: TokenTableBuilder.build(.o200kBase, vocabulary: vocabulary))
+        let text = String(repeating: "x", count: 96)
+        let reply = try await ControlRig(encodings: EncodingTables([table])).estimate(
+            #"{"model":"gpt-4o","messages":[{"role":"user","content":"\#(text)"}],"maxOutputTokens":10}"#)
+        #expect(
+            reply.text.contains(#""inputTokens":31,"cachedInputTokens":0,"outputTokens":10"#), "\(reply.text)"
+        )
     }
 
     /// A chat request can be sent as it is, to learn what it may cost.

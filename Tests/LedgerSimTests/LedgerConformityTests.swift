@@ -47,6 +47,9 @@ import Testing
             #expect(stored?.amount == entry.amount, replay)
             #expect(stored?.authority == entry.authority && stored?.digest == entry.digest, replay)
         }
+        let parts = try await real.parts()
+        #expect(entries.allSatisfy { parts[$0.hold] == $0.parts }, replay)
+        #expect(entries.contains { !$0.parts.isEmpty }, replay)
         #expect(try await real.count("usage_events") == Int64(model.settledCount), replay)
         let corrections = entries.reduce(0) { $0 + model.corrections(of: $1.key) }
         #expect(try await real.count("usage_correction") == Int64(corrections), replay)

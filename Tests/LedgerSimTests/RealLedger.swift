@@ -60,6 +60,13 @@ struct RealLedger {
         try await self.pool.run { try $0.run("SELECT count(*) FROM \(table)").one().int(0) }
     }
 
+    /// Parts of usage of every hold, as they count.
+    func parts() async throws -> [HoldID: [UsagePart]] {
+        try await self.ledger.foldUsage(into: [:]) { parts, page in
+            for record in page { parts[record.hold] = record.usage?.parts }
+        }
+    }
+
     /// Keys of `settlement_conflict` or `settlement_quarantine`.
     func setAside(_ table: String) async throws -> Set<String> {
         try await self.pool.run { connection in

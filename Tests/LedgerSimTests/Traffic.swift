@@ -40,7 +40,8 @@ struct Traffic {
             [Settlement.Authority.reaper, .recovery, .owner, .owner]
             .randomElement(using: &self.random) ?? .owner
         let amount = self.chance(25) ? 0 : Int64.random(in: 0...3, using: &self.random)
-        return self.settlement(account, hold, authority, amount)
+        let characters = self.chance(30) ? Int64.random(in: 1...3, using: &self.random) : 0
+        return self.settlement(account, hold, authority, amount, characters: characters)
     }
 
     private mutating func someHold() -> (AccountID, HoldID) {
@@ -61,24 +62,27 @@ struct Traffic {
         let day: UInt64 = 86_400_000
         let (account, hold) = self.someHold()
         let fresh = self.freshHold(at: Self.now())
-        switch Int.random(in: 0..<6, using: &self.random) {
+        switch Int.random(in: 0..<7, using: &self.random) {
         case 0: return self.settlement(999_999, fresh, .owner, 5)
         case 1: return self.settlement(account, self.freshHold(at: Self.now() - 36 * day), .owner, 5)
         case 2: return self.settlement(account, self.freshHold(at: Self.now() + 2 * day), .owner, 5)
         case 3: return self.settlement(account, hold, .recovery, 2_000_000_000_000)
         case 4: return self.settlement(account, hold, .owner, 5, output: -50)
+        case 5: return self.settlement(account, hold, .owner, 5, characters: -5)
         default: return self.settlement(account, fresh, .owner, 5, output: -50)
         }
     }
 
     private func settlement(
         _ account: AccountID, _ hold: HoldID, _ authority: Settlement.Authority, _ amount: Int64,
-        output: Int64 = 3
+        output: Int64 = 3, characters: Int64 = 0
     ) -> Settlement {
-        Settlement(
+        var usage = Usage(input: 2, output: output)
+        usage.characters = characters
+        return Settlement(
             account: account, hold: hold, owner: self.owner, kind: authority == .owner ? .final : .orphan,
             authority: authority, endpoint: .chat, modelRequested: "gpt-4o-mini",
-            priceID: "openai@2026-11-12/gpt-4o-mini", usage: Usage(input: 2, output: output),
+            priceID: "openai@2026-11-12/gpt-4o-mini", usage: usage,
             charge: Charge(amount: Millicredits(amount), cost: .zero),
             estimatedBecause: authority == .owner ? nil : .proxyDied,
             occurredAtMilliseconds: Int64(hold.millisecondsSinceEpoch))

@@ -34,8 +34,9 @@ private func usage(_ members: String) -> JSONUsageScanner {
         for cuts in [[]] + (0...count).map({ [$0] }) + [Array(1..<count)] {
             let scanner = scan(Self.reply, cuts: cuts)
             var expected = ReportedUsage()
-            (expected.promptTokens, expected.completionTokens, expected.totalTokens) = (20, 10, 30)
-            (expected.cachedTokens, expected.cacheWriteTokens, expected.audioTokens) = (4, 3, 3)
+            (expected.inputTokens, expected.outputTokens, expected.totalTokens) = (20, 10, 30)
+            (expected.cachedTokens, expected.cacheWriteTokens, expected.inputAudioTokens) = (4, 3, 1)
+            (expected.inputTextTokens, expected.outputAudioTokens) = (12, 2)
             expected.reasoningTokens = 6
             #expect(scanner.report == expected && !scanner.malformedUsage, "cuts \(cuts)")
             #expect(scanner.model == "gpt-4o-2024-08-06" && scanner.serviceTier == "priority")
@@ -47,12 +48,12 @@ private func usage(_ members: String) -> JSONUsageScanner {
 
     @Test func absentIsNotZero() {
         let report = usage(#""prompt_tokens":0,"completion_tokens":null"#).report
-        #expect(report?.promptTokens == 0 && report?.completionTokens == nil && report?.totalTokens == nil)
+        #expect(report?.inputTokens == 0 && report?.outputTokens == nil && report?.totalTokens == nil)
         #expect(
             usage(#""prompt_tokens_details":null,"completion_tokens_details":{}"#).report == ReportedUsage())
         #expect(scan(#"{"usage":null}"#).report == nil && !scan(#"{"usage":null}"#).malformedUsage)
         #expect(scan("{}").report == nil && !scan("{}").malformedUsage)
-        #expect(usage(#""prompt_tokens":9223372036854775807"#).report?.promptTokens == .max)
+        #expect(usage(#""prompt_tokens":9223372036854775807"#).report?.inputTokens == .max)
     }
 
     @Test(arguments: [
@@ -91,7 +92,7 @@ private func usage(_ members: String) -> JSONUsageScanner {
         let deep = String(repeating: "[", count: 100_000)
         #expect(scan("{\"x\":\(deep)").malformedUsage)
         let nested = String(repeating: "{\"a\":[", count: 200) + String(repeating: "]}", count: 200)
-        #expect(scan("{\"x\":\(nested),\"usage\":{\"prompt_tokens\":5}}").report?.promptTokens == 5)
+        #expect(scan("{\"x\":\(nested),\"usage\":{\"prompt_tokens\":5}}").report?.inputTokens == 5)
     }
 
     /// Half of a surrogate pair becomes one replacement character, in any position.

@@ -46,7 +46,9 @@ import Testing
         print("PricingHoldTests.monotone, seed \(seed)")
         var dice = SplitMix64(state: seed)
         let parts: [WritableKeyPath<Usage, Int64>] = [
-            \.input, \.cachedInput, \.cacheWrite, \.output, \.reasoning,
+            \.input, \.cachedInput, \.cacheWrite, \.cacheWriteLong, \.output, \.reasoning, \.audio.input,
+            \.audio.cachedInput, \.audio.output, \.image.input, \.image.cachedInput, \.image.output,
+            \.inputMilliseconds, \.characters,
         ]
         for round in 0..<100_000 {
             let row = RandomCard(longIsDearer: true, using: &dice).row
@@ -167,8 +169,15 @@ private struct RandomCard {
     ) -> ModelPrice {
         ModelPrice(
             priceID: "random@1/m", model: "m", endpoints: [.chat], context: 400_000, outputMax: outputMax,
-            tiers: tiers, longContext: long, onDisconnect: nil)
+            tiers: tiers, longContext: long, units: Self.units, onDisconnect: nil)
     }
+
+    private static let units: UnitPrice = {
+        let rates = UnitRates(
+            millisecond: 100_000_000_001, character: 15_000_000_000_003,
+            tools: [.webSearch: 10_000_000_000_000_000, .fileSearch: 2_500_000_000_000_001])
+        return UnitPrice(cost: rates, price: rates)
+    }()
 
     /// One rate for every part.
     static func tier(_ rate: Int128) -> TierPrice {
@@ -185,7 +194,10 @@ private struct RandomCard {
             default: Int128(Int64.random(in: 1...100_000_000_000_000, using: &dice))
             }
         }
-        let price = TokenRates(input: rate(), cachedInput: rate(), cacheWrite: rate(), output: rate())
+        func media() -> MediaRates { MediaRates(input: rate(), cachedInput: rate(), output: rate()) }
+        let price = TokenRates(
+            input: rate(), cachedInput: rate(), cacheWrite: rate(), cacheWriteLong: rate(), output: rate(),
+            audio: media(), image: Bool.random(using: &dice) ? media() : nil)
         return TierPrice(cost: price, price: price)
     }
 
@@ -194,8 +206,24 @@ private struct RandomCard {
             input: max(left.price.input, right.price.input),
             cachedInput: max(left.price.cachedInput, right.price.cachedInput),
             cacheWrite: max(left.price.cacheWrite, right.price.cacheWrite),
-            output: max(left.price.output, right.price.output))
+            cacheWriteLong: max(left.price.cacheWriteLong ?? 0, right.price.cacheWriteLong ?? 0),
+            output: max(left.price.output, right.price.output),
+            audio: Self.dearer(left.price.audio, right.price.audio, text: left.price, right.price),
+            image: Self.dearer(left.price.image, right.price.image, text: left.price, right.price))
         return TierPrice(cost: rates, price: rates)
+    }
+}
+
+extension RandomCard {
+    fileprivate static func dearer(
+        _ left: MediaRates?, _ right: MediaRates?, text one: TokenRates, _ other: TokenRates
+    ) -> MediaRates {
+        let left = left ?? MediaRates(input: one.input, cachedInput: one.cachedInput, output: one.output)
+        let right =
+            right ?? MediaRates(input: other.input, cachedInput: other.cachedInput, output: other.output)
+        return MediaRates(
+            input: max(left.input, right.input), cachedInput: max(left.cachedInput, right.cachedInput),
+            output: max(left.output, right.output))
     }
 }
 
@@ -210,23 +238,59 @@ private struct RandomRequest {
     init(on row: ModelPrice, using dice: inout SplitMix64) {
         var permitted = ServiceTier.allCases.filter { _ in Bool.random(using: &dice) }
         if permitted.isEmpty { permitted = [.default] }
-        self.bounds = RequestBounds(
+        var bounds = RequestBounds(
             inputTokensMax: .random(in: 0...500_000, using: &dice), choices: .random(in: 1...4, using: &dice),
             permittedTiers: permitted)
-        self.cap = .random(in: 0...200_000, using: &dice)
-        // The ends of the ranges are where a bound breaks: take them often.
-        func upTo(_ limit: Int64) -> Int64 {
-            Bool.random(using: &dice) ? limit : .random(in: 0...limit, using: &dice)
+        bounds.media =
+            Bool.random(using: &dice) ? [] : RequestMedia(rawValue: .random(in: 0..<32, using: &dice))
+        if Int.random(in: 0..<4, using: &dice) == 0 {
+            bounds.turns = .random(in: 1...5, using: &dice)
+            for kind in ToolKind.allCases { bounds.tools[kind] = .random(in: 0...9, using: &dice) }
+            bounds.inputMillisecondsMax = .random(in: 0...100_000, using: &dice)
+            bounds.charactersMax = .random(in: 0...4_096, using: &dice)
+            bounds.inputs = .random(in: 1...4, using: &dice)
+            bounds.extraOutputTokens = .random(in: 0...5_000, using: &dice)
         }
-        let input = upTo(min(self.bounds.inputTokensMax, row.context))
-        let output = upTo(self.bounds.choices * min(self.cap, row.outputMax))
-        let cached = Bool.random(using: &dice) ? 0 : upTo(input)
-        let written = upTo(input - cached)
-        let reasoning = upTo(output)
-        self.usage = Usage(
-            input: input - cached - written, cachedInput: cached, cacheWrite: written,
-            output: output - reasoning,
-            reasoning: reasoning)
+        self.bounds = bounds
+        self.cap = .random(in: 0...200_000, using: &dice)
+        let output = Self.upTo(
+            bounds.choices * min(self.cap, row.outputMax) + bounds.extraOutputTokens, using: &dice)
+        self.usage = Self.usage(bounds, input: row.inputMax(bounds) ?? 0, output: output, using: &dice)
         self.served = Bool.random(using: &dice) ? permitted.randomElement(using: &dice) : nil
+    }
+
+    /// The ends of the ranges are where a bound breaks: take them often.
+    private static func upTo(_ limit: Int64, using dice: inout SplitMix64) -> Int64 {
+        Bool.random(using: &dice) ? limit : .random(in: 0...limit, using: &dice)
+    }
+
+    private static func usage(
+        _ bounds: RequestBounds, input: Int64, output: Int64, using dice: inout SplitMix64
+    ) -> Usage {
+        var usage = Usage(input: Self.upTo(input, using: &dice), output: output)
+        func move(_ part: WritableKeyPath<Usage, Int64>, from whole: WritableKeyPath<Usage, Int64>) {
+            guard Bool.random(using: &dice) else { return }
+            let some = Self.upTo(usage[keyPath: whole], using: &dice)
+            usage[keyPath: part] += some
+            usage[keyPath: whole] -= some
+        }
+        if bounds.media.contains(.audioInput) {
+            move(\.audio.input, from: \.input)
+            move(\.audio.cachedInput, from: \.audio.input)
+        }
+        if bounds.media.contains(.imageInput) {
+            move(\.image.input, from: \.input)
+            move(\.image.cachedInput, from: \.image.input)
+        }
+        if bounds.media.contains(.longWrites) { move(\.cacheWriteLong, from: \.input) }
+        move(\.cachedInput, from: \.input)
+        move(\.cacheWrite, from: \.input)
+        if bounds.media.contains(.audioOutput) { move(\.audio.output, from: \.output) }
+        if bounds.media.contains(.imageOutput) { move(\.image.output, from: \.output) }
+        move(\.reasoning, from: \.output)
+        for kind in ToolKind.allCases { usage.tools[kind] = Self.upTo(bounds.tools[kind], using: &dice) }
+        usage.inputMilliseconds = Self.upTo(bounds.inputMillisecondsMax, using: &dice)
+        usage.characters = Self.upTo(bounds.charactersMax, using: &dice)
+        return usage
     }
 }

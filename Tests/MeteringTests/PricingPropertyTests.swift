@@ -145,15 +145,15 @@ import Testing
         total: Int64? = nil, audio: Int64? = nil
     ) -> ReportedUsage {
         var report = ReportedUsage()
-        (report.promptTokens, report.completionTokens, report.totalTokens) = (prompt, completion, total)
+        (report.inputTokens, report.outputTokens, report.totalTokens) = (prompt, completion, total)
         (report.cachedTokens, report.cacheWriteTokens, report.reasoningTokens) = (cached, write, reasoning)
-        report.audioTokens = audio
+        report.inputAudioTokens = audio
         return report
     }
 
     @Test func partsSumToTheReportedTotals() throws {
         let report = Self.report(100, 50, cached: 30, write: 20, reasoning: 40, total: 150)
-        let usage = try Usage(report, inputMax: 1000, outputMax: 1000)
+        let usage = try Usage(report, within: UsageLimits(inputMax: 1000, outputMax: 1000))
         #expect(usage == Usage(input: 50, cachedInput: 30, cacheWrite: 20, output: 10, reasoning: 40))
         #expect(usage.inputTotal == 100 && usage.outputTotal == 50)
     }
@@ -166,10 +166,10 @@ import Testing
         (report(10, 10, audio: 1), .unpriced),
     ])
     func badReportsAreNotBelieved(report: ReportedUsage, why: UsageDistrust) {
-        #expect(throws: why) { try Usage(report, inputMax: 1000, outputMax: 1000) }
+        #expect(throws: why) { try Usage(report, within: UsageLimits(inputMax: 1000, outputMax: 1000)) }
     }
 
     @Test func explicitZeroIsNotAbsent() throws {
-        #expect(try Usage(Self.report(0, 0), inputMax: 1, outputMax: 1) == .zero)
+        #expect(try Usage(Self.report(0, 0), within: UsageLimits(inputMax: 1, outputMax: 1)) == .zero)
     }
 }

@@ -232,8 +232,8 @@ private func run(_ bytes: [UInt8], cuts: [Int], strip: Bool) -> TapOutcome {
             #expect(
                 String(decoding: outcome.forwarded, as: UTF8.self)
                     == String(decoding: expected, as: UTF8.self))
-            #expect(outcome.report?.promptTokens == fixture.prompt)
-            #expect(outcome.report?.completionTokens == fixture.completion)
+            #expect(outcome.report?.inputTokens == fixture.prompt)
+            #expect(outcome.report?.outputTokens == fixture.completion)
             #expect(outcome.malformed == fixture.isMalformed)
             #expect(outcome.deltas == fixture.deltas)
             #expect(outcome.bytes == fixture.visibleBytes)
@@ -312,7 +312,7 @@ private func run(_ bytes: [UInt8], cuts: [Int], strip: Bool) -> TapOutcome {
         }
         #expect(released == bytes.count - SSEFixture.usageChunk.utf8.count)
         #expect(tap.visibleBytes == 1 << 20 && tap.visibleDeltas == 1 && tap.sawDone)
-        #expect(tap.report?.promptTokens == 9 && !tap.isInsideReleasedLine)
+        #expect(tap.report?.inputTokens == 9 && !tap.isInsideReleasedLine)
     }
 
     /// Held bytes from one line and a long unfinished line in one call: both go on, in order.
@@ -339,7 +339,7 @@ private func run(_ bytes: [UInt8], cuts: [Int], strip: Bool) -> TapOutcome {
                 #expect(
                     outcome.forwarded == (isStripped ? Array(SSEFixture.done.utf8) : bytes),
                     "\(padding) \(cuts)")
-                #expect(outcome.report?.promptTokens == 9)
+                #expect(outcome.report?.inputTokens == 9)
             }
         }
     }

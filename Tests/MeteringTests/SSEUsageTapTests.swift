@@ -128,7 +128,7 @@ struct StreamFixture: Sendable, CustomTestStringConvertible {
         for strip in [true, false] {
             let (tap, out) = self.run(fixture.bytes, cuts: cuts, strip: strip)
             let expected = strip ? fixture.stripped : fixture.bytes
-            let seen = (tap.report?.promptTokens, tap.report?.completionTokens, tap.report?.cachedTokens)
+            let seen = (tap.report?.inputTokens, tap.report?.outputTokens, tap.report?.cachedTokens)
             guard out == expected, seen == (fixture.prompt, fixture.completion, fixture.cached),
                 tap.visibleDeltas == fixture.deltas, tap.malformedUsage == fixture.malformed,
                 tap.sawDone == fixture.done, tap.sawErrorFrame == fixture.error

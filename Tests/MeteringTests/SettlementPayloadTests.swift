@@ -21,6 +21,34 @@ import Testing
         #expect(String(decoding: Self.plain.encode(), as: UTF8.self) == expected)
     }
 
+    /// Only what has rare parts needs a newer reader.
+    @Test func rarePartsMakeASecondVersion() throws {
+        var other = Self.plain
+        other.usage.audio.output = 7
+        other.usage.tools[.webSearch] = 2
+        let text = String(decoding: other.encode(), as: UTF8.self)
+        #expect(text.hasPrefix("2;42;"))
+        #expect(text.contains(";40;5;audio_output_tokens=7,web_search_calls=2;1234;"))
+        #expect(try Settlement(decoding: text.utf8) == other)
+        #expect(
+            other.usage.rarePartsJSON == #"{"audio_output_tokens":7,"web_search_calls":2}"#
+                && Self.plain.usage.rarePartsJSON == nil)
+    }
+
+    @Test(arguments: [
+        "", "=", "audio_output_tokens", "audio_output_tokens=", "audio_output_tokens=0",
+        "audio_output_tokens=07", "audio_output_tokens=-1", "telepathy=1", "audio_output_tokens=1,",
+        "web_search_calls=1,audio_output_tokens=1", "characters=1,characters=1",
+    ])
+    func partsThatWereNotWrittenAreRefused(parts: String) {
+        var other = Self.plain
+        other.usage.characters = 1
+        let text = String(decoding: other.encode(), as: UTF8.self)
+        #expect(throws: SettlementPayloadFailure.malformed(field: 16)) {
+            try Settlement(decoding: text.replacing("characters=1", with: parts).utf8)
+        }
+    }
+
     /// Redis and the journal carry what the ledger must get back unchanged, whatever a model is called.
     @Test func everySettlementComesBackAsItWent() throws {
         let seed = UInt64.random(in: 0 ... .max)
@@ -55,6 +83,16 @@ import Testing
         expectNew { $0.priceID += "x" }
         expectNew { $0.usage.input += 1 }
         expectNew { $0.usage.reasoning += 1 }
+        expectNew { $0.usage.cacheWriteLong += 1 }
+        expectNew { $0.usage.audio.input += 1 }
+        expectNew { $0.usage.audio.cachedInput += 1 }
+        expectNew { $0.usage.audio.output += 1 }
+        expectNew { $0.usage.image.input += 1 }
+        expectNew { $0.usage.image.cachedInput += 1 }
+        expectNew { $0.usage.image.output += 1 }
+        for kind in ToolKind.allCases { expectNew { $0.usage.tools[kind] += 1 } }
+        expectNew { $0.usage.inputMilliseconds += 1 }
+        expectNew { $0.usage.characters += 1 }
         expectNew { $0.charge.amount = Millicredits(1235) }
         expectNew { $0.charge.cost = PicoUSD(1) }
         expectNew { $0.shadow = .zero }
@@ -86,7 +124,7 @@ import Testing
             } catch { return error }
         }
         #expect(failure { _ in } == nil)
-        #expect(failure { $0[0] = "2" } == .unknownVersion)
+        #expect(failure { $0[0] = "3" } == .unknownVersion)
         #expect(failure { $0 = [""] } == .unknownVersion)
         #expect(failure { $0.append("1") } == .wrongFieldCount)
         #expect(failure { $0[1] = "+42" } == .malformed(field: 1))
@@ -137,13 +175,27 @@ import Testing
             endpoint: Endpoint.allCases.randomElement(using: &random)!, modelRequested: text(),
             modelServed: Bool.random(using: &random) ? text() : nil,
             servedTier: Bool.random(using: &random) ? text() : nil, priceID: text(),
-            usage: Usage(
-                input: number(), cachedInput: number(), cacheWrite: number(), output: number(),
-                reasoning: number()),
+            usage: Self.usage(&random),
             charge: kind == .void ? .zero : Charge(amount: money(), cost: PicoUSD(number())), shadow: money(),
             estimatedBecause: Bool.random(using: &random)
                 ? EstimateReason.allCases.randomElement(using: &random) : nil,
             upstreamRequestID: Bool.random(using: &random) ? text() : nil, occurredAtMilliseconds: number())
+    }
+
+    /// Of half of them some parts are rare ones.
+    private static func usage(_ random: inout SplitMix) -> Usage {
+        func number() -> Int64 { Int64.random(in: .min ... .max, using: &random) }
+        var usage = Usage(
+            input: number(), cachedInput: number(), cacheWrite: number(), output: number(),
+            reasoning: number())
+        guard Bool.random(using: &random) else { return usage }
+        func part() -> Int64 { Bool.random(using: &random) ? 0 : .random(in: 1 ... .max, using: &random) }
+        usage.cacheWriteLong = part()
+        usage.audio = MediaTokens(input: part(), cachedInput: part(), output: part())
+        usage.image = MediaTokens(input: part(), cachedInput: part(), output: part())
+        for kind in ToolKind.allCases { usage.tools[kind] = part() }
+        (usage.inputMilliseconds, usage.characters) = (part(), part())
+        return usage
     }
 }
 

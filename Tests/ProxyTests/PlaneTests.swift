@@ -10,12 +10,18 @@ import Testing
     }
 
     @Test(arguments: [
-        ("/v1/chat/completions", Plane.data(.chatCompletions)),
-        ("/v1/chat/completions?x=1", .data(.chatCompletions)),
+        ("/v1/chat/completions", Plane.data(.metered(.chat))),
+        ("/v1/chat/completions?x=1", .data(.metered(.chat))),
         ("/api/ai/chat", .data(.aiChat)), ("/api/ai/chatx", .control), ("/api/ai/chat/", .control),
         ("/v1/models", .data(.models)), ("/v1/models/gpt-4o", .data(.model(11..<17))),
         ("/v1", .data(.unmetered)),
-        ("/v1/", .data(.unmetered)), ("/v1/embeddings", .data(.unmetered)), ("/v10/x", .control),
+        ("/v1/", .data(.unmetered)), ("/v1/files", .data(.unmetered)), ("/v10/x", .control),
+        ("/v1/responses", .data(.metered(.responses))), ("/v1/responses/resp_1", .data(.unmetered)),
+        ("/v1/responses/input_tokens", .data(.unmetered)), ("/v1/completions", .data(.metered(.completions))),
+        ("/v1/embeddings", .data(.metered(.embeddings))), ("/v1/moderations", .data(.metered(.moderations))),
+        ("/v1/images/generations", .data(.metered(.images))), ("/v1/audio/speech", .data(.metered(.speech))),
+        ("/v1/audio/transcriptions", .data(.metered(.transcriptions))),
+        ("/v1/audio/translations", .data(.metered(.translations))), ("/v1/images/edits", .data(.unmetered)),
         ("/", .control),
         ("/api/health", .control), ("/V1/chat/completions", .control), ("/a%20b", .control),
     ])

@@ -105,7 +105,7 @@ struct FakePrices: PriceSource {
     static let inputRate: Int64 = 2
     static let outputRate: Int64 = 8
 
-    init(onDisconnect: DisconnectPolicy? = nil) {
+    init(onDisconnect: DisconnectPolicy? = nil, model: String = "gpt-test") {
         func rates(_ factor: Int128) -> TokenRates {
             let unit = AttoUSD.perMillicredit * factor
             return TokenRates(input: unit, cachedInput: unit, cacheWrite: unit, output: 4 * unit)
@@ -113,11 +113,12 @@ struct FakePrices: PriceSource {
         let tier = TierPrice(cost: rates(1), price: rates(2))
         self.current = PriceTable(
             version: "test@1", mode: .exact,
-            rows: [
+            rows: [(model, HoldPolicy.full), ("gpt-rolling", .rolling)].map { model, holds in
                 ModelPrice(
-                    priceID: "test@1/gpt-test", model: "gpt-test", endpoints: [.chat], context: 128_000,
-                    outputMax: 1000, tiers: [.default: tier], longContext: nil, onDisconnect: onDisconnect)
-            ])
+                    priceID: "test@1/\(model)", model: model, endpoints: [.chat], context: 128_000,
+                    outputMax: 1000, tiers: [.default: tier], longContext: nil, onDisconnect: onDisconnect,
+                    holds: holds)
+            } + MediaPrices.rows)
     }
 }
 
@@ -235,10 +236,15 @@ final class FakeHoldStore: Sendable {
         /// What a reaper would charge, in the order in which it was told.
         var progress: [HoldID: [Millicredits]] = [:]
         var placed = 0
+        var extended = 0
         var isClosed = false
         var waiting = 0
         /// Every PLACE gets this answer.
         var refusesWith: PlaceAnswer?
+        /// Said with every grant.
+        var notes: GrantNotes = .none
+        /// What PLACEs asked for, in order.
+        var limits: [PlaceLimits] = []
         var violations: [String] = []
 
         var held: Int64 { self.open.values.reduce(0) { $0 + $1.value } }
@@ -265,6 +271,7 @@ final class FakeHoldStore: Sendable {
     fileprivate func place(_ request: PlaceRequest) -> PlaceAnswer {
         self.watched.update { state in
             state.placed += 1
+            state.limits.append(request.limits)
             if let answer = state.refusesWith { return answer }
             let available = state.balance.value - state.held
             let half = max(request.least.value, available / 2)
@@ -275,7 +282,22 @@ final class FakeHoldStore: Sendable {
             if state.open.updateValue(Millicredits(amount), forKey: request.hold) != nil {
                 state.violations.append("a hold was placed twice")
             }
-            return .granted(amount: Millicredits(amount), balance: state.balance)
+            return .granted(amount: Millicredits(amount), balance: state.balance, notes: state.notes)
+        }
+    }
+
+    /// EXTEND: all of it or nothing.
+    fileprivate func extend(_ hold: HoldID, to total: Millicredits) -> ExtendAnswer? {
+        self.watched.update { state in
+            // Nothing is answered behind the end of a hold.
+            guard let amount = state.open[hold] else { return nil }
+            let available = state.balance.value - state.held
+            guard total.value - amount.value <= available else {
+                return .short(available: Millicredits(max(0, available)))
+            }
+            state.extended += 1
+            state.open[hold] = max(amount, total)
+            return .granted(total: max(amount, total))
         }
     }
 
@@ -317,16 +339,17 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
     }
 
     func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void) {
+        self.whenOpen { [store] in completion(store.place(request)) }
+    }
+
+    private func whenOpen(_ answer: @escaping () -> Void) {
         self.checkLoop()
         let isClosed = self.store.watched.update { state in
             if state.isClosed { state.waiting += 1 }
             return state.isClosed
         }
-        guard isClosed else {
-            completion(self.store.place(request))
-            return
-        }
-        self.waiting.append { [store] in completion(store.place(request)) }
+        guard isClosed else { return answer() }
+        self.waiting.append(answer)
     }
 
     func answerWaiting() {
@@ -338,8 +361,9 @@ private final class FakeHoldSession: HoldSession, @unchecked Sendable {
     }
 
     func extend(_ hold: HoldID, to total: Millicredits, completion: @escaping (ExtendAnswer) -> Void) {
-        self.checkLoop()
-        completion(.granted(total: total))
+        self.whenOpen { [store] in
+            if let answer = store.extend(hold, to: total) { completion(answer) }
+        }
     }
 
     func capture(_ settlement: Settlement) {

@@ -50,9 +50,11 @@ final class ServerRig: Sendable {
     /// - Parameters:
     ///   - onCall: see `ServerUpstream.start`.
     ///   - threads: event loops of the proxy.
+    ///   - model: the one that has a price.
     static func with(
         readsRequests: Bool = true, threads: Int = 1, onDisconnect: DisconnectPolicy? = nil,
-        earlyReply: String? = nil, clock: LedgerClock = LedgerClock(),
+        earlyReply: String? = nil, clock: LedgerClock = LedgerClock(), model: String = "gpt-test",
+        encodings: EncodingTables = EncodingTables(),
         onCall: (@Sendable (UpstreamCall) -> Void)? = nil,
         configure: (inout DataPlaneConfiguration) throws -> Void = { _ in },
         _ body: (ServerRig) async throws -> Void
@@ -79,10 +81,10 @@ final class ServerRig: Sendable {
         let server = ProxyServer(
             configuration: configuration,
             dependencies: DataPlaneDependencies(
-                directory: directory, prices: FakePrices(onDisconnect: onDisconnect),
+                directory: directory, prices: FakePrices(onDisconnect: onDisconnect, model: model),
                 settlements: settlements,
                 keyHasher: FakeDirectory.hasher, makeHolds: { store.makeSession(on: $0) }, control: control,
-                accessLog: log.log, clock: clock),
+                accessLog: log.log, clock: clock, encodings: encodings),
             group: group, logger: Logger(label: "test"))
         try await server.start()
         let rig = ServerRig(

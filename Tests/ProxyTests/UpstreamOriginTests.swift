@@ -19,7 +19,7 @@ import Testing
         #expect(
             origin.isTLS == isTLS && origin.host == host && origin.port == port && origin.basePath == path)
         #expect(String(decoding: origin.hostField, as: UTF8.self) == hostField + "\r\n")
-        #expect(String(decoding: origin.chatPath, as: UTF8.self) == path + "/chat/completions")
+        #expect(String(decoding: origin.target(of: .chat), as: UTF8.self) == path + "/chat/completions")
     }
 
     @Test(arguments: [

@@ -124,7 +124,7 @@ import Testing
         let text = Self.ok + "Content-Encoding: \(coding)\r\nContent-Length: 0\r\n\r\n"
         let relay = Relay(
             head: try Self.parse(text).head, headBytes: ByteBuffer(string: text), wantsStream: false,
-            stripUsage: false)
+            shape: .completions, stripUsage: false)
         guard case .unreadable = relay.mode else {
             Issue.record("\(relay.mode)")
             return

@@ -16,12 +16,12 @@ import Testing
             + fields + "\r\n"
         let head = try WireRequestHeadTests.head(text)
         let request = PendingRequest(
-            head: head, headBytes: ByteBuffer(string: text), plane: .data(.chatCompletions),
+            head: head, headBytes: ByteBuffer(string: text), plane: .data(.metered(.chat)),
             bodyBytesMax: 1 << 20)
         var inbox = ByteBuffer(string: body)
         _ = request.take(from: &inbox)
         let out = UpstreamRequest.bytes(
-            request, edits: edits, origin: try UpstreamOrigin.parse(origin),
+            request, to: .chat, edits: edits, origin: try UpstreamOrigin.parse(origin),
             authorization: Array("Authorization: Bearer sk-operator\r\n".utf8),
             allocator: ByteBufferAllocator())
         return String(buffer: out)

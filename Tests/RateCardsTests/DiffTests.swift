@@ -44,14 +44,39 @@ import Testing
             "~ m endpoints: chat responses → chat responses completions"
         ),
         ("    context: 1000", "    on_disconnect: drain\n    context: 1000", "~ m on_disconnect: - → drain"),
-        ("cost_per_1k_calls: \"10\"", "cost_per_1k_calls: \"25\"", "~ (card) tools.web_search: 10 → 25"),
+        ("cost_per_1k_calls: \"10\"", "cost_per_1k_calls: \"25\"", "~ (card) cost.tools.web_search: 10 → 25"),
+        (
+            "cost_per_1k_calls: \"10\"", "cost_per_1k_calls: \"25\"",
+            "~ (card) tools.web_search: 20000 → 50000"
+        ),
+        (
+            "    context: 1000", "    tools: {file_search: {cost_per_1k_calls: \"2.5\"}}\n    context: 1000",
+            "~ m cost.tools.file_search: - → 2.5"
+        ),
+        (
+            "    context: 1000", "    regional_uplift: {eu: \"1.1\"}\n    context: 1000",
+            "~ m regional_uplift.eu: - → 1.1"
+        ),
+        (
+            "{input: \"1\",", "{input: \"1\", cache_write_12h: \"2\", image_input: \"3\",",
+            "~ m cache_write_12h: - → 4"
+        ),
+        (
+            "{input: \"1\",", "{input: \"1\", image_input: \"3\",", "~ m cost.image_cached_input: - → 3"
+        ),
+        ("{input: \"1\",", "{input: \"1\", image_input: \"3\",", "~ m image_output: - → 8"),
+        ("output: \"4\"}", "output: \"4\", second: \"0.0001\"}", "~ m second: - → 0.2"),
         ("markup: \"2.0\"", "markup: \"3\"", "~ (card) markup: 2 → 3"),
         ("  m:", "  new:", "+ new"), ("  m:", "  new:", "- m"),
     ])
     func everyChangeIsALine(from: String, to: String, line: String) throws {
         let lines = RateCardReport.renderDiff(try self.diff((from, to))).split(separator: "\n").map(
             String.init)
-        #expect(lines.contains(line), "\(lines)")
+        // Per cent, margin and what a new row is sold for stand behind it.
+        let isThere = lines.contains {
+            $0 == line || [" (", ", ", ": "].map { line + $0 }.contains(where: $0.hasPrefix)
+        }
+        #expect(isThere, "\(lines)")
     }
 
     @Test func aCardThatSaysTheSameChangesNothing() throws {
@@ -100,8 +125,58 @@ import Testing
         let diff = try self.diff(
             ("    cost: {input: \"1\"", "    price: {output: \"3\"}\n    cost: {input: \"1\""))
         #expect(
-            RateCardReport.renderMargins(diff) == "m: input 50.0 %, output -33.4 %, lowest -33.4 % (output)")
+            RateCardReport.renderMargins(diff) == "(card): lowest 50.0 % (tools.web_search)\n"
+                + "m: input 50.0 %, output -33.4 %, lowest -33.4 % (output)")
         #expect(diff.problems.map(\.path) == ["models.m.output"], "sold below cost")
+    }
+
+    /// Units whose cost and price are written differently must still be compared in one.
+    @Test(
+        arguments: [
+            (
+                "output: \"4\"}", "output: \"4\", second: \"0.1\"}\n    price: {second: \"99\"}",
+                "models.m.second"
+            ),
+            (
+                "cost_per_1k_calls: \"10\"", "cost_per_1k_calls: \"10\", price_per_1k_calls: \"9999\"",
+                "tools.web_search"
+            ),
+            (
+                "    context: 1000",
+                "    tools: {file_search: {cost_per_1k_calls: \"2.5\", price_per_1k_calls: \"2499\"}}\n    context: 1000",
+                "models.m.tools.file_search"
+            ),
+            (
+                "output: \"4\"}", "output: \"4\", audio_output: \"9\"}\n    price: {audio_output: \"8.9\"}",
+                "models.m.audio_output"
+            ),
+        ])
+    func whatIsSoldBelowCostIsWarnedOf(from: String, to: String, path: String) throws {
+        let diff = try self.diff((from, to))
+        #expect(diff.problems.filter { $0.message.contains("below cost") }.map(\.path) == [path])
+    }
+
+    @Test func whatIsPricedAtOneTierOnlyIsWarnedOf() throws {
+        let diff = try self.diff(
+            ("{input: \"1\",", "{input: \"1\", audio_output: \"3\", cache_write_12h: \"2\", second: \"0.1\",")
+        )
+        let paths = diff.problems.map(\.path)
+        #expect(paths == ["models.m.tiers.flex.cost", "models.m.tiers.flex.cost", "models.m.cost"])
+    }
+
+    @Test func aMediumCheaperThanTextIsFine() throws {
+        let audio = "audio_input: \"0.5\", audio_output: \"0.5\""
+        let diff = try self.diff(
+            ("{input: \"1\",", "{\(audio), input: \"1\","),
+            ("{input: \"0.5\",", "{\(audio), input: \"0.5\","),
+            ("{input: \"2\",", "{\(audio), input: \"2\","))
+        #expect(diff.problems.isEmpty, "\(diff.text)")
+        let long = try self.diff(
+            ("{input: \"1\",", "{\(audio), input: \"1\","),
+            ("{input: \"0.5\",", "{\(audio), input: \"0.5\","),
+            ("{input: \"2\",", "{audio_input: \"0.4\", input: \"2\","))
+        #expect(
+            long.problems.contains { $0.message == "default audio_input is cheaper than for short input" })
     }
 
     @Test func aThirdIsRoundedDownAndNothingIsDividedByZero() throws {

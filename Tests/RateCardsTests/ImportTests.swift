@@ -8,12 +8,18 @@ import Testing
     private static let header = """
         model,mode,input_usd_per_1m,cached_input_usd_per_1m,cache_write_usd_per_1m,output_usd_per_1m,\
         long_ctx_threshold,input_long,cached_long,cache_write_long,output_long,flex_input,flex_cached,\
-        flex_output,\
+        flex_output,ultrafast_input,ultrafast_cached,ultrafast_output,batch_input,batch_output,\
+        cache_write_12h_usd_per_1m,audio_in_usd_per_1m,audio_out_usd_per_1m,image_in_usd_per_1m,\
+        image_in_cached_usd_per_1m,image_out_usd_per_1m,usd_per_image,input_usd_per_second,\
+        output_usd_per_second,input_usd_per_1m_chars,web_search_usd_per_1k_calls,regional_uplift_eu,\
+        regional_uplift_us,endpoints,\
         priority_input,priority_output,priority_input_long,priority_output_long,max_input,max_output,\
         deprecation_date
         """
 
-    private func draft(_ rows: [String: String]...) throws -> RateCardImport {
+    func draft(_ rows: [String: String]...) throws -> RateCardImport { try self.draft(rows) }
+
+    func draft(_ rows: [[String: String]]) throws -> RateCardImport {
         let columns = Self.header.split(separator: ",").map(String.init)
         let lines = rows.map { row in
             let whole = ["mode": "chat", "max_input": "1000000", "max_output": "1000"].merging(row) { $1 }
@@ -24,9 +30,9 @@ import Testing
         )
     }
 
-    private static let base = ["model": "x", "input_usd_per_1m": "4", "output_usd_per_1m": "20"]
+    static let base = ["model": "x", "input_usd_per_1m": "4", "output_usd_per_1m": "20"]
 
-    private func shipped() throws -> RateCardImport {
+    func shipped() throws -> RateCardImport {
         try RateCardImport(
             csv: try Checkout.text(DiffAndImportTests.csv), settings: DiffAndImportTests.settings)
     }
@@ -116,7 +122,16 @@ import Testing
         arguments: [
             (["input_usd_per_1m": "0.1234567"], "pico-USD"), (["deprecation_date": "2026-11-11"], "retired"),
             (["max_output": ""], "maximal output"), (["max_input": ""], "context"),
-            (["mode": "image_generation"], "mode"),
+            (["mode": "video_generation"], "mode"),
+            (["mode": "image_generation", "usd_per_image": "0.1"], "per image"),
+            (["mode": "audio_speech", "endpoints": "/v1/realtime"], "no endpoint"),
+            (
+                [
+                    "mode": "audio_transcription", "endpoints": "/v1/audio/transcriptions",
+                    "input_usd_per_1m": "", "input_usd_per_second": "0.000283333333333",
+                ], "per millisecond"
+            ),
+            (["input_usd_per_1m": "0.0025", "regional_uplift_eu": "1.001"], "pico-USD"),
             (["model": "x-search-preview"], "search"), (["output_usd_per_1m": ""], "output price"),
         ] as [([String: String], String)])
     func whatACardCannotSayIsLeftOut(cells: [String: String], reason: String) throws {
@@ -140,7 +155,7 @@ import Testing
         ]
         let card = try RateCard(parsing: try self.draft(Self.base.merging(long) { $1 }).yaml)
         let cost = try #require(card.models["x"]?.longContext?.tiers[.priority]?.cost)
-        #expect(cost.cachedInput?.description == "1.6" && cost.cacheWrite?.description == "20")
+        #expect(cost[.cachedInput]?.description == "1.6" && cost[.cacheWrite]?.description == "20")
     }
 
     /// A longer request must never cost less than a shorter one.
@@ -151,14 +166,14 @@ import Testing
         ]
         let card = try RateCard(parsing: try self.draft(Self.base.merging(long) { $1 }).yaml)
         let cost = try #require(card.models["x"]?.longContext?.tiers[.priority]?.cost)
-        #expect(cost.input?.description == "10" && cost.output?.description == "30")
+        #expect(cost[.input]?.description == "10" && cost[.output]?.description == "30")
     }
 
     @Test func theReportTellsAllThreeLists() throws {
         let text = RateCardReport.describe(try self.shipped())
         for line in [
-            "left out: whisper-1: mode audio_transcription is not priced per text token",
-            "not expressed: gpt-6-astra: tier ultrafast, input at 60",
+            "left out: gpt-image-2: has no context size",
+            "not expressed: gpt-6-luna: endpoint decisions, input at 0.1",
             "suspicious: ft:gpt-4o-2024-08-06: batch input is 2.225, not half of 3.75",
         ] {
             #expect(text.contains(line))

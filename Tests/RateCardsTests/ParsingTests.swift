@@ -86,7 +86,7 @@ import Testing
     @Test func theShippedCardIsTheImportersDraft() throws {
         let draft = try RateCardImport(csv: try Checkout.text(Self.csv), settings: Self.settings)
         #expect(draft.yaml == (try Checkout.text("ratecards/openai-2026-11-12.yaml")))
-        #expect(draft.leftOut.contains { $0.model == "whisper-1" })
+        #expect(draft.leftOut.contains { $0.model == "gpt-image-2" })
         #expect(draft.leftOut.contains { $0.model == "gpt-4" && $0.reason.contains("retired") })
         #expect(draft.suspicious.contains { $0.model == "ft:gpt-4o-2024-08-06" })
     }

@@ -360,7 +360,7 @@ struct ScriptAccount {
             try await client.run(
                 .place, key, "E", "A.0", "1", id, "10", "10", "60000", "A", "5|c@1/m|chat|", "", "", "100")
         }
-        for id in ["X", "Y", "Z"] { #expect(try await place(id) == .integers([0, 10, 1000])) }
+        for id in ["X", "Y", "Z"] { #expect(try await place(id) == .integers([0, 10, 1000, 0, 0, 0])) }
         _ = try await client.command("CONFIG", "SET", "maxmemory", "1")
         #expect(try await place("W") == .error("OOM"))
         #expect(try await client.run(.capture, key, "A.0", "1", "0", "0", "X", "7", "p") == .integer(0))

@@ -142,7 +142,9 @@ import Testing
         // Day: 900 spent, 200 left; session: 700 spent, 300 left.
         #expect(
             await rig.place(rig.request(150, caps: caps))
-                == .granted(amount: Millicredits(150), balance: Millicredits(10_000)))
+                == .granted(
+                    amount: Millicredits(150), balance: Millicredits(10_000),
+                    notes: GrantNotes(nearCaps: [.session, .day])))
         guard
             case .capReached(.day, Millicredits(1100), let reset) = await rig.place(
                 rig.request(51, caps: caps))
@@ -154,7 +156,9 @@ import Testing
         // A request without a cap of its own is clamped to what the caps leave.
         #expect(
             await rig.place(rig.request(199, least: 16, caps: caps))
-                == .granted(amount: Millicredits(50), balance: Millicredits(10_000)))
+                == .granted(
+                    amount: Millicredits(50), balance: Millicredits(10_000),
+                    notes: GrantNotes(nearCaps: [.session, .day])))
         let session = SpendCaps(session: Millicredits(901))
         guard case .capReached(.session, _, let sessionReset) = await rig.place(rig.request(2, caps: session))
         else {

@@ -73,14 +73,14 @@ import Testing
     @Test func segmentsThatWereLeftAreClosedAndStillRead() async throws {
         let disk = JournalDisk()
         let store = try disk.store(1)
-        for number in 1...300 { while store.exchange(number) == nil { await Task.yield() } }
+        for number in 1...500 { while store.exchange(number) == nil { await Task.yield() } }
         await store.stop()
         store.state.withLock { state in
             #expect(state.journal.files.count > 3)
             #expect(state.journal.files.dropLast().allSatisfy { $0.descriptor == nil })
         }
         var reading = store.outcomes(from: 1)
-        #expect(reading.next(limit: .max).count == 300)
+        #expect(reading.next(limit: .max).count == 500)
     }
 
     @Test func oldSegmentsAreDeletedWhenAllIsPosted() async throws {

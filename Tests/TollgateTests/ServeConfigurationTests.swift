@@ -45,6 +45,7 @@ import Testing
         #expect(configuration.upstream.host == "api.openai.com" && configuration.upstream.isTLS)
         #expect(configuration.roundingMode == .exact && configuration.onDisconnect == .cancel)
         #expect(configuration.publicURL == "http://127.0.0.1:8080")
+        #expect(configuration.tokenizerDirectory == "var/tokenizer")
         #expect(configuration.databaseDirectURL.value == configuration.databaseURL.value)
     }
 
@@ -60,6 +61,10 @@ import Testing
                 "BILLING_DAILY_CAP",
                 "OPENAI_BASE_URL", "CORS_ORIGINS",
             ])
+    }
+
+    @Test func theTokenizersFilesCanLieElsewhere() throws {
+        #expect(try self.read(["TOKENIZER_DIR": "/srv/tok"]).tokenizerDirectory == "/srv/tok")
     }
 
     @Test func secretsCanComeFromFilesAndRotate() throws {

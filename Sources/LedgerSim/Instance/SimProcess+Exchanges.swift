@@ -55,7 +55,7 @@ extension SimProcess {
         self.world.tell(hold, "\(self.name): answer \(answer)")
         self.world.truth.answered(hold, answer)
         if case .capReached = answer { self.world.count(.capRefused) }
-        guard case .granted(let amount, _) = answer else {
+        guard case .granted(let amount, _, _) = answer else {
             _ = exchange.machine.refused()
             return self.drop(exchange)
         }

@@ -9,12 +9,15 @@ public struct LedgerEntry: Sendable, Hashable {
     public var authority: Settlement.Authority
     public var amount: Millicredits
     public var digest: Int64
+    /// What `usage_parts` keeps; the ledger keeps that of the outcome that counts.
+    public var parts: [UsagePart]
     /// false: a column of the real row refuses it (a negative count, an absurd charge).
     public var isAcceptable: Bool
 
     public init(
         account: AccountID, hold: HoldID, owner: BootID, kind: Settlement.Kind,
-        authority: Settlement.Authority, amount: Millicredits, digest: Int64, isAcceptable: Bool = true
+        authority: Settlement.Authority, amount: Millicredits, digest: Int64, parts: [UsagePart] = [],
+        isAcceptable: Bool = true
     ) {
         self.account = account
         self.hold = hold
@@ -23,6 +26,7 @@ public struct LedgerEntry: Sendable, Hashable {
         self.authority = authority
         self.amount = amount
         self.digest = digest
+        self.parts = parts
         self.isAcceptable = isAcceptable
     }
 
@@ -30,7 +34,8 @@ public struct LedgerEntry: Sendable, Hashable {
         self.init(
             account: settlement.account, hold: settlement.hold, owner: settlement.owner,
             kind: settlement.kind, authority: settlement.authority, amount: settlement.charge.amount,
-            digest: settlement.digest, isAcceptable: Self.isAcceptable(settlement))
+            digest: settlement.digest, parts: settlement.usage.parts,
+            isAcceptable: Self.isAcceptable(settlement))
     }
 
     /// The CHECKs of `usage_events`.
@@ -39,7 +44,8 @@ public struct LedgerEntry: Sendable, Hashable {
         let counts = [
             usage.inputTotal, usage.cachedInput, usage.cacheWrite, usage.outputTotal, usage.reasoning,
         ]
-        return counts.allSatisfy { $0 >= 0 } && settlement.charge.amount <= Millicredits.chargeMax
+        return counts.allSatisfy { $0 >= 0 } && usage.parts.allSatisfy { $0.count > 0 }
+            && settlement.charge.amount <= Millicredits.chargeMax
             && settlement.charge.amount >= .zero && settlement.shadow >= .zero
             && settlement.charge.cost.value >= 0
     }

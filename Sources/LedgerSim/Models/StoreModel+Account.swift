@@ -29,6 +29,8 @@ public struct AccountHash: Sendable, Hashable {
     public var day: SpendWindow?
     /// `m0` … `m60`
     public var minutes: [Int64: Int64] = [:]
+    /// `l:…`: by the name of the field
+    public var buckets: [String: Bucket] = [:]
 
     public struct LedgerReading: Sendable, Hashable {
         public var generation: Int64
@@ -69,7 +71,7 @@ public struct AccountHash: Sendable, Hashable {
         self.held == nil && self.incarnation == nil && self.holds.isEmpty && self.captures.isEmpty
             && self.captured == nil && self.fences.isEmpty && self.ledger == nil && self.gate == nil
             && self.epoch == nil && self.usedSecond == nil && self.hour == nil && self.day == nil
-            && self.minutes.isEmpty
+            && self.minutes.isEmpty && self.buckets.isEmpty
     }
 
     /// p − H − U − f, as PLACE sees it.
@@ -124,12 +126,18 @@ public struct HoldEntry: Sendable, Hashable {
     public var endpoint: Endpoint
     /// Charge of what was consumed so far; nil: nothing was said yet.
     public var progress: Millicredits?
+    /// 0: no key.
+    public var key: Int64
+    /// What limits of tokens counted; nil: there was none.
+    public var countedTokens: Int64?
 
     init(_ request: PlaceRequest, amount: Millicredits, progress: Millicredits?, _ call: StoreCall) {
         (self.amount, self.progress) = (amount, progress)
         (self.deadline, self.owner, self.placed) = (call.deadline, HoldOwner(call.owner), call.now)
         (self.inputEstimate, self.priceID) = (request.inputEstimate, request.priceID)
         self.endpoint = request.endpoint
+        self.key = request.limits.keyID
+        self.countedTokens = self.key == 0 ? nil : request.limits.countedTokens
     }
 }
 

@@ -22,6 +22,9 @@ extension AccountHash {
         self.captures[id] = settlement
         Self.add(amount, to: &self.captured)
         self.spend(amount, call)
+        if let hold, call.has(.captureCorrectsTokens) {
+            self.correctTokens(of: hold, used: settlement.limitedTokens, call)
+        }
         self.raiseFence(call.fence.raise, call)
         return hold == nil ? 3 : 0
     }
@@ -33,6 +36,7 @@ extension AccountHash {
             if hold.owner == HoldOwner(call.owner) || !call.has(.releaseNeedsOwner) {
                 self.holds[id] = nil
                 try Self.subtract(hold.amount.value, from: &self.held, call)
+                if call.has(.releaseFreesTokens) { self.correctTokens(of: hold, used: 0, call) }
                 answer = 0
             } else {
                 answer = 3

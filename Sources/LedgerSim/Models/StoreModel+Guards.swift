@@ -1,9 +1,9 @@
 /// One line of the scripts that keeps money or admission right. `StoreGuardTests` takes each out of the Lua on a
 /// real Redis and shows what it is good for.
 ///
-/// Three conditions are no guards: an account without a balance has no epoch either, so PLACE's look at `p`
-/// adds nothing to its look at `e`; EVICT's look at H and U is a shortcut of its look at the entries; `spend`
-/// skips zero only to save time.
+/// Four conditions are no guards: an account without a balance has no epoch either, so PLACE's look at `p` adds
+/// nothing to its look at `e`; PLACE's look at HLEN only saves it from counting holds; EVICT's look at H and U is a
+/// shortcut of its look at the entries; `spend` skips zero only to save time.
 public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     // MARK: Every script
 
@@ -30,6 +30,28 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case placeTakesHalf
     case placeNeedsLeast
     case placeNeedsFunds
+
+    // MARK: Request limits
+
+    case placeLimits
+    /// A grant counts.
+    case placeTakesOfLimits
+    case limitRefusesBeyond
+    /// To wait would be of no use.
+    case limitKnowsWhatNeverFits
+    case limitDrains
+    case limitNeverGoesBack
+    /// A limit that was lowered is full, and not more than that.
+    case limitShrinksWhatIsUsed
+    case limitOfKeyStreams
+    case limitOfAccountStreams
+    case limitKnowsWhoseStream
+    /// The process of a stream whose hold a reaper has is dead.
+    case limitForgetsReapedStreams
+    /// An account whose keys change does not grow for ever.
+    case limitForgetsDrained
+    case captureCorrectsTokens
+    case releaseFreesTokens
 
     // MARK: CAPTURE, RELEASE
 

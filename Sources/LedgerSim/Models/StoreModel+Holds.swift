@@ -15,10 +15,19 @@ extension AccountHash {
         let available = self.available
         if self.gate?.blocked == true, call.has(.placeNeedsOpenGate) { return self.refusal(-3, available) }
 
+        var limits: LimitsFound?
+        if !request.limits.areNone {
+            let found = self.checkLimits(request.limits, call)
+            if let refusal = found.refusal, call.has(.placeLimits) {
+                return HoldNumbers(-6, refusal.number, refusal.wait, found.before[0], found.before[1])
+            }
+            limits = found
+        }
         var want = request.want.value
         let least = request.least.value
         let held = self.held ?? 0
-        if let found = self.capRoom(request.caps, held: held, call), call.has(.placeCaps) {
+        let room = self.capRoom(request.caps, held: held, call)
+        if let found = room, call.has(.placeCaps) {
             if found.room < least {
                 return self.capReached(found, request.caps, need: least, held: held, call)
             }
@@ -35,7 +44,11 @@ extension AccountHash {
         self.holds[request.hold] = HoldEntry(request, amount: Millicredits(grant), progress: nil, call)
         self.usedSecond = call.second
         Self.add(grant, to: &self.held)
-        return HoldNumbers(0, grant, posted)
+        if limits == nil, room == nil { return HoldNumbers(0, grant, posted) }
+        if let limits { self.take(limits, of: request.limits.keyID, call) }
+        let used = limits?.after ?? [0, 0]
+        let near = Self.nearCaps(request.caps, grant: grant, held: held, room?.windows)
+        return HoldNumbers(0, grant, posted, used[0], used[1], near)
     }
 
     /// {code, available, lg, s, gs}

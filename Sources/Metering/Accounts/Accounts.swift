@@ -80,11 +80,14 @@ public struct KeyRecord: Sendable, Hashable {
     public var holder: Holder
     /// Name of the key's owner; for logs and for `not_your_account`. The user id of an account key.
     public var label: String
+    /// What differs from the configured limits of a key.
+    public var limits: RequestLimitOverrides
 
-    public init(keyID: Int64, holder: Holder, label: String) {
+    public init(keyID: Int64, holder: Holder, label: String, limits: RequestLimitOverrides = .none) {
         self.keyID = keyID
         self.holder = holder
         self.label = label
+        self.limits = limits
     }
 }
 
@@ -93,11 +96,20 @@ public struct AccountRecord: Sendable, Hashable {
     public var account: AccountID
     public var userID: String
     public var suspended: Bool
+    /// What differs from the configured limits of an account.
+    public var limits: RequestLimitOverrides
+    /// nil: as configured.
+    public var holds: HoldPolicy?
 
-    public init(account: AccountID, userID: String, suspended: Bool) {
+    public init(
+        account: AccountID, userID: String, suspended: Bool, limits: RequestLimitOverrides = .none,
+        holds: HoldPolicy? = nil
+    ) {
         self.account = account
         self.userID = userID
         self.suspended = suspended
+        self.limits = limits
+        self.holds = holds
     }
 }
 

@@ -56,6 +56,8 @@ public struct UsageLine: Sendable, Hashable {
     public var cachedInputTokens: Int64
     public var outputTokens: Int64
     public var reasoningTokens: Int64
+    /// What most exchanges do not have; empty: nothing of it.
+    public var parts: [UsagePart]
     public var priceID: String
     public var charged: Millicredits
     public var estimated: Bool
@@ -64,8 +66,8 @@ public struct UsageLine: Sendable, Hashable {
 
     public init(
         hold: HoldID, kind: String, model: String, modelServed: String?, endpoint: String, inputTokens: Int64,
-        cachedInputTokens: Int64, outputTokens: Int64, reasoningTokens: Int64, priceID: String,
-        charged: Millicredits, estimated: Bool, occurredAt: Int64
+        cachedInputTokens: Int64, outputTokens: Int64, reasoningTokens: Int64, parts: [UsagePart] = [],
+        priceID: String, charged: Millicredits, estimated: Bool, occurredAt: Int64
     ) {
         self.hold = hold
         self.kind = kind
@@ -76,6 +78,7 @@ public struct UsageLine: Sendable, Hashable {
         self.cachedInputTokens = cachedInputTokens
         self.outputTokens = outputTokens
         self.reasoningTokens = reasoningTokens
+        self.parts = parts
         self.priceID = priceID
         self.charged = charged
         self.estimated = estimated
@@ -109,6 +112,8 @@ public struct AccountSummary: Sendable, Hashable {
 public protocol BillingReading: Sendable {
     /// nil: no such account.
     func summary(of account: AccountID) async throws -> AccountSummary?
+    /// Exchanges as they count, newest first, at most `limit` of them.
+    func usage(_ query: UsageQuery) async throws -> [UsageLine]
     /// The offers of today, cheapest first.
     func packages() async throws -> [CreditPackage]
 }

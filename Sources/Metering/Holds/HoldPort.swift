@@ -41,11 +41,12 @@ public struct PlaceRequest: Sendable, Hashable {
     public var priceID: String
     public var endpoint: Endpoint
     public var caps: SpendCaps
+    public var limits: PlaceLimits
 
     public init(
         account: AccountID, hold: HoldID, want: Millicredits, least: Millicredits,
         inputEstimate: Millicredits,
-        priceID: String, endpoint: Endpoint, caps: SpendCaps = .none
+        priceID: String, endpoint: Endpoint, caps: SpendCaps = .none, limits: PlaceLimits = .none
     ) {
         precondition(least <= want, "the exchange computes least from the same bounds as want")
         self.account = account
@@ -56,6 +57,7 @@ public struct PlaceRequest: Sendable, Hashable {
         self.priceID = priceID
         self.endpoint = endpoint
         self.caps = caps
+        self.limits = limits
     }
 }
 
@@ -81,10 +83,12 @@ public enum SpendCap: String, Sendable, Hashable, CaseIterable { case request, s
 /// The answer to PLACE.
 public enum PlaceAnswer: Sendable, Equatable {
     /// `amount` is set aside; `balance` is posted − captured at that moment, this hold not subtracted.
-    case granted(amount: Millicredits, balance: Millicredits)
+    case granted(amount: Millicredits, balance: Millicredits, notes: GrantNotes = .none)
     /// Not enough, and the ledger confirmed it.
     case short(available: Millicredits)
     case capReached(SpendCap, limit: Millicredits, resetsAtMilliseconds: Int64)
+    /// Too many requests, tokens or streams for now; nothing was counted.
+    case limited(LimitRefusal)
     /// The account is blocked in the ledger (dispute, review).
     case blocked
     /// Fail closed: nothing is known to be held for the caller.

@@ -28,6 +28,11 @@ public struct ExchangeEvidence: Sendable, Hashable {
     public var visibleOutput: Int64
     /// The stream carried a frame with an `error` object.
     public var streamError: Bool
+    /// Calls of hosted tools that were seen.
+    public var tools = ToolCalls()
+    /// What was sent to be heard, or spoken: known before there is a reply, and charged when that tells nothing.
+    public var inputMilliseconds: Int64 = 0
+    public var characters: Int64 = 0
 
     public init(
         written: RequestWritten = .nothing, response: Response = .none, usage: UsageSeen = .absent,
@@ -50,6 +55,8 @@ public enum EndCause: Sendable, Hashable {
     case upstreamTimeout
     /// The client went away and the policy was to cancel.
     case clientGone
+    /// The hold could not be raised any more.
+    case creditsEnded
 }
 
 /// The conclusion: free, or a usage to charge.
@@ -69,7 +76,10 @@ public enum Outcome: Sendable, Hashable {
             self = .void
             return
         }
-        let estimate = Usage(input: inputEstimate, output: evidence.visibleOutput)
+        var estimate = Usage(input: inputEstimate, output: evidence.visibleOutput)
+        estimate.tools = evidence.tools
+        estimate.inputMilliseconds = evidence.inputMilliseconds
+        estimate.characters = evidence.characters
         self = .final(estimate, estimatedBecause: evidence.estimateReason(cause))
     }
 }
@@ -89,6 +99,7 @@ extension ExchangeEvidence {
         if case .distrusted(let why) = self.usage { return EstimateReason(why) }
         switch cause {
         case .clientGone: return .clientGone
+        case .creditsEnded: return .creditsEnded
         case .upstreamCut: return .upstreamCut
         case .upstreamTimeout: return .upstreamTimeout
         case .upstreamEnded: return .usageMissing

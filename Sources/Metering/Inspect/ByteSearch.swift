@@ -21,6 +21,18 @@ enum ByteSearch {
         UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
     }
 
+    /// The first carriage return at or behind `start`; the end when there is none.
+    static func carriageReturn(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var at = start
+        while at &+ 8 <= bytes.count {
+            let marks = self.mark(self.word(bytes, at), equalTo: 0x0d)
+            if marks != 0 { return at &+ marks.trailingZeroBitCount >> 3 }
+            at &+= 8
+        }
+        while at < bytes.count, bytes[at] != 0x0d { at &+= 1 }
+        return at
+    }
+
     /// The first quote, backslash or control character at or behind `start`; the end when there is none.
     @inline(__always)
     static func stringStop(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {

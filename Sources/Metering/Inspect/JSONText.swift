@@ -67,8 +67,18 @@ enum JSONText {
     static func unescape(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> String {
         var out: [UInt8] = []
         out.reserveCapacity(range.count)
+        _ = self.unescape(bytes, range, into: &out, countMax: .max)
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Appends the text of a part of a validated string that begins outside of an escape, until there are `countMax`
+    /// bytes or a few more.
+    /// - Returns: where in `bytes` to go on, again outside of an escape.
+    static func unescape(
+        _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, into out: inout [UInt8], countMax: Int
+    ) -> Int {
         var at = range.lowerBound
-        while at < range.upperBound {
+        while at < range.upperBound, out.count < countMax {
             guard bytes[at] == UInt8(ascii: "\\") else {
                 out.append(bytes[at])
                 at += 1
@@ -87,7 +97,7 @@ enum JSONText {
             }
             at += 2
         }
-        return String(decoding: out, as: UTF8.self)
+        return at
     }
 
     private static func appendUnicode(_ bytes: UnsafeRawBufferPointer, _ at: Int, _ out: inout [UInt8]) -> Int
@@ -101,6 +111,18 @@ enum JSONText {
         out.append(
             contentsOf: UTF8.encode(Unicode.Scalar(scalar) ?? "\u{fffd}") ?? UTF8.encodedReplacementCharacter)
         return end
+    }
+
+    /// Unicode scalars of a validated string; surrogate pairs are one.
+    static func scalarCount(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int64 {
+        var count: Int64 = 0
+        var at = range.lowerBound
+        while at < range.upperBound {
+            let isEscape = bytes[at] == UInt8(ascii: "\\")
+            if bytes[at] & 0xc0 != 0x80 { count += 1 }
+            at = isEscape ? self.escapeEnd(bytes, at) ?? range.upperBound : at + 1
+        }
+        return count
     }
 
     static func text(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, escaped: Bool) -> String {

@@ -31,27 +31,17 @@ extension RequestRejection {
         self.invalid(name, "Missing required parameter: '\(name)'.")
     }
 
-    static func wrongType(_ slot: ChatRequestSlot, _ expected: String, _ got: String) -> RequestRejection {
+    static func wrongType(_ slot: InspectSlot, _ expected: String, _ got: String) -> RequestRejection {
         self.invalid(
             slot.name, "Invalid type for '\(slot.name)': expected \(expected), but got \(got) instead.")
     }
 
-    static func notMetered(_ slot: ChatRequestSlot) -> RequestRejection {
+    static func notMetered(_ slot: InspectSlot) -> RequestRejection {
         self.invalid(slot.name, "'\(slot.name)' cannot be metered by this gateway yet.")
     }
 
-    /// A value that the member may not have.
-    static func refused(_ slot: ChatRequestSlot, _ got: String) -> RequestRejection {
-        switch slot {
-        case .audio, .webSearch, .prediction, .cacheTTL, .cachePrewarm, .inputAudio, .earlierAudio:
-            self.notMetered(slot)
-        case .model, .serviceTier, .partType: self.wrongType(slot, "a string", got)
-        case .messages: self.wrongType(slot, "an array of objects", got)
-        case .modalities: self.wrongType(slot, "an array of strings", got)
-        case .stream, .includeUsage: self.wrongType(slot, "a boolean", got)
-        case .streamOptions, .cacheOptions: self.wrongType(slot, "an object", got)
-        case .maxTokens, .maxCompletionTokens, .choices: self.wrongType(slot, "an integer", got)
-        case .none, .content, .media: self.wrongType(.content, "a string or an array", got)
-        }
+    /// As `notMetered`, with the value of a closed list that cannot be metered, and why.
+    static func notMetered(_ slot: InspectSlot, _ why: String) -> RequestRejection {
+        self.invalid(slot.name, "'\(slot.name)' cannot be metered by this gateway: \(why).")
     }
 }

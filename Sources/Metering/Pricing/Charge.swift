@@ -22,8 +22,10 @@ extension ModelPrice {
         let rates =
             tier.flatMap { self.rates($0, inputTokens: usage.inputTotal) }
             ?? self.dearest(of: permitted, for: usage)
-        guard let exact = rates.price.amount(of: usage) else { throw .amountTooLarge }
-        guard let cost = rates.cost.amount(of: usage) else { throw .costTooLarge }
+        guard let exact = rates.price.amount(of: usage, and: self.units.price) else {
+            throw .amountTooLarge
+        }
+        guard let cost = rates.cost.amount(of: usage, and: self.units.cost) else { throw .costTooLarge }
         let amount = try Millicredits(rounding: AttoUSD(exact), mode: mode)
         guard let pico = Int64(exactly: (cost + AttoUSD.perPicoUSD / 2) / AttoUSD.perPicoUSD) else {
             throw .costTooLarge
@@ -34,7 +36,8 @@ extension ModelPrice {
     private func dearest(of permitted: [ServiceTier], for usage: Usage) -> TierPrice {
         let candidates = permitted.compactMap { self.rates($0, inputTokens: usage.inputTotal) }
         let dearest = candidates.max { left, right in
-            (left.price.amount(of: usage) ?? .max) < (right.price.amount(of: usage) ?? .max)
+            (left.price.amount(of: usage, and: .none) ?? .max)
+                < (right.price.amount(of: usage, and: .none) ?? .max)
         }
         if let dearest { return dearest }
         guard let standard = self.rates(.default, inputTokens: usage.inputTotal) else {
@@ -44,13 +47,50 @@ extension ModelPrice {
     }
 }
 
+extension TokenRates {
+    /// Exact amount of everything; nil on overflow of 128 bits.
+    fileprivate func amount(of usage: Usage, and units: UnitRates) -> Int128? {
+        var sum = ExactSum()
+        self.add(usage, to: &sum)
+        units.add(usage, to: &sum)
+        return sum.isExact ? sum.value : nil
+    }
+}
+
+/// Kinds of tokens, besides text, of which a request may be billed.
+public struct RequestMedia: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt8
+
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    public static let audioInput = RequestMedia(rawValue: 1)
+    public static let imageInput = RequestMedia(rawValue: 2)
+    public static let audioOutput = RequestMedia(rawValue: 4)
+    public static let imageOutput = RequestMedia(rawValue: 8)
+    /// Cache writes that are kept for 12 hours.
+    public static let longWrites = RequestMedia(rawValue: 16)
+}
+
 /// The bounds of a request, from which its worst case is priced.
 public struct RequestBounds: Sendable, Hashable {
-    /// No more input tokens than this can be billed (bytes bound tokens), before the model's context clamps
-    /// it.
+    /// No more input tokens than this can be billed for one turn (bytes bound tokens), before the model's context
+    /// clamps it.
     public var inputTokensMax: Int64
+    /// Prompts that are read one by one: the context clamps each of them, not their sum.
+    public var inputs: Int64 = 1
+    /// How often the model may read its context: 1, and once more for each call of a hosted tool. From the second turn
+    /// on what it reads is bounded by the context only.
+    public var turns: Int64 = 1
     /// Number of choices, ≥ 1.
     public var choices: Int64
+    /// Most output tokens on top of what caps allow, all choices together.
+    public var extraOutputTokens: Int64 = 0
+    public var media: RequestMedia = []
+    /// Most calls of each tool with a fee.
+    public var tools = ToolCalls()
+    /// Longest audio input, for models that are priced by time.
+    public var inputMillisecondsMax: Int64 = 0
+    public var charactersMax: Int64 = 0
     /// Tiers that the exchange can be served at.
     public var permittedTiers: [ServiceTier]
 
@@ -66,25 +106,36 @@ extension ModelPrice {
     /// The hold that covers every usage the request permits, rounded up; at least 1 millicredit when any rate
     /// is not 0.
     ///
-    /// Property: for each usage with input ≤ bound and output ≤ choices × outputCap, at any permitted tier,
+    /// Property: for each usage within the bounds, with output ≤ choices × outputCap, at any permitted tier,
     /// `worstCase ≥ charge`.
     public func worstCase(
         _ bounds: RequestBounds, outputCap: Int64, mode: RoundingMode
     ) throws(PricingFailure) -> Millicredits {
-        let input = min(bounds.inputTokensMax, self.context)
-        let (output, overflow) = bounds.choices.multipliedReportingOverflow(
+        guard let input = self.inputMax(bounds) else { throw .amountTooLarge }
+        let (capped, tooMany) = bounds.choices.multipliedReportingOverflow(
             by: min(outputCap, self.outputMax))
-        guard !overflow else { throw .amountTooLarge }
+        let (output, overflow) = capped.addingReportingOverflow(bounds.extraOutputTokens)
+        guard !tooMany, !overflow else { throw .amountTooLarge }
         var worst: Int128 = 0
         for rates in self.possibleRates(bounds.permittedTiers, inputTokens: input) {
-            let (inputAmount, inputOverflow) = Int128(input).multipliedReportingOverflow(
-                by: rates.dearestInput)
-            let (outputAmount, outputOverflow) = Int128(output).multipliedReportingOverflow(by: rates.output)
-            let (sum, sumOverflow) = inputAmount.addingReportingOverflow(outputAmount)
-            guard !inputOverflow, !outputOverflow, !sumOverflow else { throw .amountTooLarge }
-            worst = max(worst, sum)
+            var sum = ExactSum()
+            sum.add(input, at: rates.dearestInput(bounds.media))
+            sum.add(output, at: rates.dearestOutput(bounds.media))
+            self.units.price.add(
+                bounds.inputMillisecondsMax, bounds.charactersMax, bounds.tools, to: &sum)
+            guard sum.isExact else { throw .amountTooLarge }
+            worst = max(worst, sum.value)
         }
         return try Millicredits(roundingUp: AttoUSD(worst), mode: mode)
+    }
+
+    /// Most input tokens of all turns together; nil on overflow.
+    public func inputMax(_ bounds: RequestBounds) -> Int64? {
+        let (first, tooLong) = self.context.multipliedReportingOverflow(by: bounds.inputs)
+        let (later, tooMany) = self.context.multipliedReportingOverflow(by: bounds.turns - 1)
+        let (sum, overflow) = min(bounds.inputTokensMax, tooLong ? .max : first).addingReportingOverflow(
+            later)
+        return tooMany || overflow ? nil : sum
     }
 
     /// The largest output cap per choice whose worst case fits `amount`; nil when not even 0 tokens fit.

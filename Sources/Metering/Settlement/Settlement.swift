@@ -87,6 +87,7 @@ public enum EstimateReason: String, Sendable, Hashable, CaseIterable {
     case usageImpossible = "usage_impossible"
     case usageUnpriced = "usage_unpriced"
     case proxyDied = "proxy_died"
+    case creditsEnded = "credits_ended"
 
     public init(_ distrust: UsageDistrust) {
         switch distrust {

@@ -6,16 +6,19 @@ import Crypto
 ///     <input>;<cached>;<cache write>;<output>;<reasoning>;<amount>;<cost>;<shadow>;<reason>;<request
 ///   id>;<occurred>
 ///
-/// on one line. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for
+/// on one line. An exchange with parts beyond these five has version 2, and `<parts>` (`name=count,…`) behind the
+/// reasoning; all others keep version 1, so that what was journaled by an earlier release keeps its digest. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for
 /// nil. Everything else, any UTF-8 included, stands as it is.
 public enum SettlementPayload {
     public static let version = 1
+    /// With a field of rare parts.
+    public static let versionWithParts = 2
     static let fieldCount = 22
     /// Longer texts (only an upstream can send one) are cut at a character's border when they are written, so
     /// a payload is bounded whatever a peer says.
     public static let textBytesMax = 256
-    /// No encoding is longer: five escaped texts, and numbers.
-    public static let encodedBytesMax = 5 * 3 * textBytesMax + 512
+    /// No encoding is longer: five escaped texts, rare parts, and numbers.
+    public static let encodedBytesMax = 5 * 3 * textBytesMax + 640 + 512
 }
 
 /// Why bytes are not a settlement. Carries no content.
@@ -34,7 +37,8 @@ extension Settlement {
     /// The same settlement always gives the same bytes, at most `SettlementPayload.encodedBytesMax` of them.
     public func encode() -> [UInt8] {
         var writer = PayloadWriter()
-        writer.put(Int64(SettlementPayload.version))
+        let parts = self.usage.encodedRareParts
+        writer.put(Int64(parts == nil ? SettlementPayload.version : SettlementPayload.versionWithParts))
         writer.put(self.account)
         writer.put(self.hold)
         writer.put(self.owner)
@@ -50,6 +54,7 @@ extension Settlement {
         writer.put(self.usage.cacheWrite)
         writer.put(self.usage.output)
         writer.put(self.usage.reasoning)
+        if let parts { writer.put(parts: parts) }
         writer.put(self.charge.amount.value)
         writer.put(self.charge.cost.value)
         writer.put(self.shadow.value)
@@ -63,8 +68,11 @@ extension Settlement {
     public init(decoding bytes: some Collection<UInt8>) throws(SettlementPayloadFailure) {
         guard bytes.count <= SettlementPayload.encodedBytesMax else { throw .tooLong }
         var reader = PayloadReader(bytes)
-        guard reader.isVersion(SettlementPayload.version) else { throw .unknownVersion }
-        guard reader.fields.count == SettlementPayload.fieldCount else { throw .wrongFieldCount }
+        let hasParts = reader.isVersion(SettlementPayload.versionWithParts)
+        guard hasParts || reader.isVersion(SettlementPayload.version) else { throw .unknownVersion }
+        guard reader.fields.count == SettlementPayload.fieldCount + (hasParts ? 1 : 0) else {
+            throw .wrongFieldCount
+        }
         let account = try reader.integer()
         let (hold, owner) = (try reader.identifier(), try reader.identifier())
         let kind = try reader.value { Int16(exactly: $0).flatMap(Kind.init(rawValue:)) }
@@ -73,9 +81,10 @@ extension Settlement {
         let modelRequested = try reader.text()
         let (modelServed, servedTier) = (try reader.optionalText(), try reader.optionalText())
         let priceID = try reader.text()
-        let usage = Usage(
+        var usage = Usage(
             input: try reader.integer(), cachedInput: try reader.integer(), cacheWrite: try reader.integer(),
             output: try reader.integer(), reasoning: try reader.integer())
+        if hasParts { try reader.parts(into: &usage) }
         let amount = try reader.value(Millicredits.init(exactly:))
         let cost = PicoUSD(try reader.integer())
         let shadow = try reader.value(Millicredits.init(exactly:))
@@ -121,6 +130,12 @@ private struct PayloadWriter {
     mutating func put(_ id: HoldID) {
         self.separate()
         id.withTextBytes { self.bytes.append(contentsOf: $0) }
+    }
+
+    /// Names and numbers, which need no escapes.
+    mutating func put(parts: String) {
+        self.separate()
+        self.bytes.append(contentsOf: parts.utf8)
     }
 
     mutating func put(text: String?) {
@@ -182,6 +197,13 @@ private struct PayloadReader {
     }
 
     mutating func integer() throws(SettlementPayloadFailure) -> Int64 { try self.value { $0 } }
+
+    mutating func parts(into usage: inout Usage) throws(SettlementPayloadFailure) {
+        let (bytes, field) = self.take()
+        guard usage.decodeRareParts(String(decoding: bytes, as: UTF8.self)) else {
+            throw .malformed(field: field)
+        }
+    }
 
     mutating func identifier() throws(SettlementPayloadFailure) -> HoldID {
         let (bytes, field) = self.take()

@@ -9,18 +9,28 @@ public struct SSEUsageTap: Sendable {
     public private(set) var report: ReportedUsage?
     /// The last usage object could not be read.
     public private(set) var malformedUsage = false
-    /// Output deltas with visible content, over all choices.
-    public private(set) var visibleDeltas = 0
+    /// Output deltas with visible content that went on, over all choices.
+    public var visibleDeltas: Int { self.deltasSeen - self.deltasWithheld }
+    /// So many of them may go on; the line that has the next is withheld, and nothing behind it is looked at. nil: all.
+    public var visibleDeltasMax: Int?
     /// Bytes of visible output, after unescaping.
     public private(set) var visibleBytes = 0
     public private(set) var finishReasonsSeen = 0
+    /// The stream said that it is whole: `[DONE]`, or the last event of a response.
     public private(set) var sawDone = false
     public private(set) var sawErrorFrame = false
     /// The client has seen the beginning of a line whose end it has not.
     public private(set) var isInsideReleasedLine = false
 
     private static let heldBytesMax = 16 << 10
+    private var deltasSeen = 0
+    private var deltasWithheld = 0
+    /// The line beyond `visibleDeltasMax`, with its end.
+    private var withheld: [UInt8] = []
     private let stripUsage: Bool
+    private let shape: ReplyShape
+    private var itemsSeen = ToolCalls()
+    private var finalCalls: ToolCalls?
     private var line = Line.field(matched: 0)
     /// Bytes of the line so far, without its end.
     private var lineBytes = 0
@@ -28,7 +38,7 @@ public struct SSEUsageTap: Sendable {
     private var isFirstLine = true
     /// The last line ended in a carriage return, the last byte so far; whether it was released.
     private var carriageReturn: Bool?
-    private var document = ChatUsageScanner()
+    private var document: ReplyScanner
     /// The document goes on in the next `data:` line.
     private var documentIsOpen = false
     private var documentSpansLines = false
@@ -51,18 +61,32 @@ public struct SSEUsageTap: Sendable {
         case other
     }
 
-    public init(stripUsage: Bool) { self.stripUsage = stripUsage }
+    /// - Parameter stripUsage: takes out the chunk that holds nothing but usage; only chat and completions have one.
+    public init(shape: ReplyShape = .completions, stripUsage: Bool) {
+        self.shape = shape
+        self.stripUsage = stripUsage
+        self.document = ReplyScanner(shape: shape)
+    }
 
     /// As the last frame that named it.
     public var model: String? { self.document.model.string }
     /// As the last frame that named it.
     public var serviceTier: String? { self.document.serviceTier.string }
+    /// `id` of the response, or of the chunks.
+    public var identifier: String? { self.document.identifier.string }
+    /// Calls of hosted tools: as the whole response lists them, else as their items ended.
+    public var tools: ToolCalls { self.finalCalls ?? self.itemsSeen }
+
+    /// A line is withheld: more may go on only when `visibleDeltasMax` was raised.
+    public var isExhausted: Bool { !self.withheld.isEmpty }
 
     // MARK: Bytes
 
-    /// Looks at the next bytes of the stream.
+    /// Looks at the next bytes of the stream. The rest behind `consumed` is to be fed again, when more may go on.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Released {
         var released = Released()
+        guard self.releaseWithheld(into: &released) else { return released }
+        released.consumed = bytes.count
         var start = 0
         if let wasReleased = self.carriageReturn, let first = bytes.first {
             self.carriageReturn = nil
@@ -80,7 +104,14 @@ public struct SSEUsageTap: Sendable {
             self.scan(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
             var next = end + 1
             if bytes[end] == 0x0d, next < bytes.count, bytes[next] == 0x0a { next += 1 }
+            let seenBefore = self.deltasSeen
             let drops = self.endLine()
+            if self.isBeyondMax, !self.isInsideReleasedLine {
+                self.withhold(bytes[start..<next], deltas: self.deltasSeen - seenBefore)
+                if bytes[end] == 0x0d, next == bytes.count { self.carriageReturn = true }
+                released.consumed = next
+                return released
+            }
             if !drops {
                 // A carried line can only be the first of a call.
                 if !self.carry.isEmpty { released.carried = self.carry }
@@ -104,6 +135,30 @@ public struct SSEUsageTap: Sendable {
         }
         if self.documentIsOpen { self.takeDocument() }
         return released
+    }
+
+    // MARK: The end of the allowance
+
+    private var isBeyondMax: Bool { self.visibleDeltasMax.map { self.visibleDeltas > $0 } ?? false }
+
+    private mutating func withhold(_ line: Slice<UnsafeRawBufferPointer>, deltas: Int) {
+        self.withheld = self.carry + line
+        self.carry = []
+        self.deltasWithheld = deltas
+    }
+
+    /// Returns false when what is withheld must stay.
+    private mutating func releaseWithheld(into released: inout Released) -> Bool {
+        guard self.isExhausted else { return true }
+        let (line, deltas) = (self.withheld, self.deltasWithheld)
+        self.deltasWithheld = 0
+        guard !self.isBeyondMax else {
+            self.deltasWithheld = deltas
+            return false
+        }
+        released.carried = line
+        self.withheld = []
+        return true
     }
 
     /// An unfinished line: held back while it may yet be stripped.
@@ -233,8 +288,12 @@ public struct SSEUsageTap: Sendable {
         let spansLines = self.documentSpansLines
         self.documentIsOpen = false
         self.documentSpansLines = false
-        self.visibleDeltas += self.document.visibleChoices
-        self.visibleBytes += self.document.visibleBytes
+        if self.shape == .completions {
+            self.deltasSeen += self.document.visibleChoices
+            self.visibleBytes += self.document.visibleBytes
+        } else {
+            self.takeEvent()
+        }
         self.finishReasonsSeen += self.document.finishReasons
         if self.document.hasError { self.sawErrorFrame = true }
         if self.document.isUsageMalformed {
@@ -247,6 +306,29 @@ public struct SSEUsageTap: Sendable {
         return self.document.isComplete && self.document.choices == 0 && self.document.hasUsageObject
             && !self.document.hasError && !spansLines
     }
+
+    /// An event with a type. Later events repeat what the deltas said, so only those are seen as output.
+    private mutating func takeEvent() {
+        let type = self.document.type
+        if self.document.deltaBytes > 0, type.ends(with: ".delta") {
+            self.deltasSeen += 1
+            // Of audio and images the bytes are base64, and tell nothing of tokens.
+            if type.ends(with: "text.delta") || !type.ends(with: "audio.delta") {
+                self.visibleBytes += self.document.deltaBytes
+            }
+        }
+        if type.equals("error") { self.sawErrorFrame = true }
+        if type.equals("response.output_item.done") { self.itemsSeen.add(self.document.calls) }
+        guard Self.isLast(type) else { return }
+        self.sawDone = true
+        if self.shape == .responses { self.finalCalls = self.document.calls }
+    }
+
+    private static func isLast(_ type: ShortText) -> Bool {
+        type.equals("response.completed") || type.equals("response.incomplete")
+            || type.equals("response.failed") || type.equals("image_generation.completed")
+            || type.equals("transcript.text.done") || type.equals("speech.audio.done")
+    }
 }
 
 extension SSEUsageTap {
@@ -254,6 +336,8 @@ extension SSEUsageTap {
     public struct Released: Sendable {
         /// Held back by an earlier call; usually empty.
         public fileprivate(set) var carried: [UInt8] = []
+        /// Bytes of the call that were looked at: all, unless the stream is exhausted.
+        public fileprivate(set) var consumed = 0
         private var first: Range<Int> = 0..<0
         private var more: [Range<Int>] = []
 

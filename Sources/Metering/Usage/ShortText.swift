@@ -34,6 +34,17 @@ struct ShortText: Sendable {
         return withUnsafeBytes(of: self.bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<self.count])) }
     }
 
+    func equals(_ wanted: StaticString) -> Bool {
+        self.count == wanted.utf8CodeUnitCount
+            && self.withBytes { bytes in bytes.map { ByteSearch.matches($0, 0, wanted) } ?? false }
+    }
+
+    func ends(with wanted: StaticString) -> Bool {
+        let start = self.count - wanted.utf8CodeUnitCount
+        return start >= 0
+            && self.withBytes { bytes in bytes.map { ByteSearch.matches($0, start, wanted) } ?? false }
+    }
+
     /// nil when it is empty, or was too long to be kept.
     var string: String? {
         guard self.count > 0 else { return nil }

@@ -1,17 +1,29 @@
-/// What one exchange consumed, in disjoint parts. Their sum is what OpenAI reported as `total_tokens`.
+/// What one exchange consumed, in disjoint parts: whatever the endpoint calls them, each token stands in exactly one.
 ///
-/// Source of the arithmetic: cached and cache-write tokens are disjoint subsets of the reported input,
-/// reasoning tokens are a subset of the reported output (openai-openapi, `CompletionUsage`).
+/// Source of the arithmetic: cached and cache-write tokens are disjoint subsets of the reported input, audio and image
+/// tokens subsets of input or output, reasoning tokens a subset of the output (openai-openapi, `CompletionUsage`,
+/// `ResponseUsage`, `ImagesResponse.usage`).
 public struct Usage: Sendable, Hashable {
-    /// Input tokens that were neither read from nor written to the prompt cache.
+    /// Input tokens that are of no other part.
     public var input: Int64
+    /// Input tokens read from the prompt cache.
     public var cachedInput: Int64
-    /// Input tokens written to the prompt cache (priced above plain input on newer models).
+    /// Input tokens written to the prompt cache for 30 minutes (priced above plain input on newer models).
     public var cacheWrite: Int64
+    /// Input tokens written to the prompt cache for 12 hours.
+    public var cacheWriteLong: Int64 = 0
     /// Visible output tokens, rejected prediction tokens included.
     public var output: Int64
     /// Hidden output tokens; priced as output.
     public var reasoning: Int64
+    public var audio = MediaTokens()
+    public var image = MediaTokens()
+    /// Calls of hosted tools that have a fee.
+    public var tools = ToolCalls()
+    /// Length of audio that was read, for models that are priced by time.
+    public var inputMilliseconds: Int64 = 0
+    /// Characters that were spoken, for models that are priced by them.
+    public var characters: Int64 = 0
 
     public static let zero = Usage(input: 0, output: 0)
 
@@ -25,68 +37,66 @@ public struct Usage: Sendable, Hashable {
         self.reasoning = reasoning
     }
 
-    /// As the API reports it: `prompt_tokens`, cached and written ones included.
-    public var inputTotal: Int64 { self.input + self.cachedInput + self.cacheWrite }
-    /// As the API reports it: `completion_tokens`, reasoning included.
-    public var outputTotal: Int64 { self.output + self.reasoning }
+    /// As the API reports it: all input tokens, cached and written ones, audio and images included.
+    public var inputTotal: Int64 {
+        self.input + self.cachedInput + self.cacheWrite + self.cacheWriteLong + self.audio.input
+            + self.audio.cachedInput + self.image.input + self.image.cachedInput
+    }
+
+    /// As the API reports it: all output tokens, reasoning included.
+    public var outputTotal: Int64 { self.output + self.reasoning + self.audio.output + self.image.output }
 }
 
-/// The usage object of a chat completion as it stood on the wire, before any belief in it.
-/// A field is nil when it was absent or null; an explicit 0 is 0.
-public struct ReportedUsage: Sendable, Hashable {
-    public var promptTokens: Int64?
-    public var completionTokens: Int64?
-    public var totalTokens: Int64?
-    public var cachedTokens: Int64?
-    public var cacheWriteTokens: Int64?
-    public var reasoningTokens: Int64?
-    /// Audio tokens of input and output together: they have no text price, so their presence voids the
-    /// report.
-    public var audioTokens: Int64?
+/// Tokens of a medium that has prices of its own.
+public struct MediaTokens: Sendable, Hashable {
+    public var input: Int64
+    public var cachedInput: Int64
+    public var output: Int64
+
+    public init(input: Int64 = 0, cachedInput: Int64 = 0, output: Int64 = 0) {
+        self.input = input
+        self.cachedInput = cachedInput
+        self.output = output
+    }
+
+    public var isZero: Bool { self == MediaTokens() }
+}
+
+/// Hosted tools of the Responses API, and of chat, that cost a fee per call. The raw value is the name in the rate card.
+public enum ToolKind: String, Sendable, Hashable, CaseIterable {
+    case webSearch = "web_search"
+    case webSearchPreview = "web_search_preview"
+    case fileSearch = "file_search"
+}
+
+/// How often each tool was, or may be, called.
+public struct ToolCalls: Sendable, Hashable {
+    private var webSearch: Int64 = 0
+    private var webSearchPreview: Int64 = 0
+    private var fileSearch: Int64 = 0
 
     public init() {}
-}
 
-/// Why a usage report was not believed; the exchange is then estimated. Bounded: used as a metric label.
-public enum UsageDistrust: String, Error, Sendable, Hashable, CaseIterable {
-    /// A needed field is absent, or the object could not be read.
-    case malformed = "usage_malformed"
-    /// The parts do not add up to the totals.
-    case inconsistent = "usage_inconsistent"
-    /// More tokens than the model's context and output limits allow.
-    case impossible = "usage_impossible"
-    /// Tokens of a kind for which the request had no price.
-    case unpriced = "usage_unpriced"
-}
+    public subscript(kind: ToolKind) -> Int64 {
+        get {
+            switch kind {
+            case .webSearch: self.webSearch
+            case .webSearchPreview: self.webSearchPreview
+            case .fileSearch: self.fileSearch
+            }
+        }
+        set {
+            switch kind {
+            case .webSearch: self.webSearch = newValue
+            case .webSearchPreview: self.webSearchPreview = newValue
+            case .fileSearch: self.fileSearch = newValue
+            }
+        }
+    }
 
-extension Usage {
-    /// Partitions a report into disjoint parts, or says why it is not to be believed.
-    ///
-    /// - Parameters:
-    ///   - inputMax: the model's context, in tokens.
-    ///   - outputMax: n × the model's maximal output, in tokens. Both bounds stop garbage such as 9e18; a
-    ///   report
-    ///     above the client's cap but within them is believed and charged in full.
-    public init(
-        _ report: ReportedUsage, inputMax: Int64, outputMax: Int64
-    ) throws(UsageDistrust) {
-        guard let prompt = report.promptTokens, let completion = report.completionTokens else {
-            throw .malformed
-        }
-        let cached = report.cachedTokens ?? 0
-        let written = report.cacheWriteTokens ?? 0
-        let reasoning = report.reasoningTokens ?? 0
-        guard prompt >= 0, completion >= 0, cached >= 0, written >= 0, reasoning >= 0 else {
-            throw .malformed
-        }
-        guard prompt <= inputMax, completion <= outputMax else { throw .impossible }
-        guard (report.audioTokens ?? 0) == 0 else { throw .unpriced }
-        guard cached <= prompt, written <= prompt - cached, reasoning <= completion else {
-            throw .inconsistent
-        }
-        if let total = report.totalTokens, total != prompt + completion { throw .inconsistent }
-        self.init(
-            input: prompt - cached - written, cachedInput: cached, cacheWrite: written,
-            output: completion - reasoning, reasoning: reasoning)
+    public var isZero: Bool { self == ToolCalls() }
+
+    mutating func add(_ more: ToolCalls) {
+        for kind in ToolKind.allCases { self[kind] &+= more[kind] }
     }
 }

@@ -20,6 +20,9 @@ struct ServedRow {
     var faults: Faults = []
     /// The usage object that went out, compact; nil when none did.
     var usage: ByteBuffer?
+    /// What was billed besides tokens: `{"web_search":1}`, `{"seconds":9}`.
+    var units: ByteBuffer?
+    var maxToolCalls: Int?
     /// Nil when nothing was produced (errors, withheld replies).
     var trueCounts: TokenCounts?
     var deltasSent = 0
@@ -61,6 +64,10 @@ struct ServedRow {
         if faults.isEmpty { out.writeStaticString("null") } else { out.writeString("\"\(faults.words)\"") }
         out.writeStaticString(",\"usage\":")
         if let usage { out.writeImmutableBuffer(usage) } else { out.writeStaticString("null") }
+        out.writeStaticString(",\"units\":")
+        if let units { out.writeImmutableBuffer(units) } else { out.writeStaticString("{}") }
+        out.writeStaticString(",\"max_tool_calls\":")
+        if let maxToolCalls { out.writeDecimal(maxToolCalls) } else { out.writeStaticString("null") }
         out.writeStaticString(",\"true_usage\":")
         counts(&out)
         out.writeStaticString(",\"deltas_sent\":")

@@ -4,18 +4,7 @@ import NIOCore
 ///
 /// Order: a role frame for each choice, the deltas (choices in turn), a finish frame for each choice, the
 /// usage frame if it was asked for, `[DONE]`.
-struct ChunkFrames {
-    /// What the frame that was written is, or why none was.
-    enum Frame: Equatable {
-        case delta, other
-        /// The stream is over, as it should be.
-        case end
-        /// A fault strikes here: the connection must be cut or left alone.
-        case broken
-        /// The error frame was written; the stream is over.
-        case failed
-    }
-
+struct ChunkFrames: ReplyFrames {
     private enum Step: Equatable {
         case start, role(Int), deltas, finish(Int), usage, done, end
     }
@@ -52,11 +41,9 @@ struct ChunkFrames {
         opening = out
     }
 
-    /// Whether the next frame is a delta, which is what `tps` paces.
     var nextIsDelta: Bool { step == .deltas && deltasSent < plan.deltasTotal }
 
-    /// Writes the next frame. After `.end`, `.broken` or `.failed` there is none.
-    mutating func next(into out: inout ByteBuffer) -> Frame {
+    mutating func next(into out: inout ByteBuffer) -> ReplyFrame {
         if plan.faults.contains(.comments), step != .end {
             comment.toggle()
             if comment {
@@ -103,12 +90,12 @@ struct ChunkFrames {
         }
     }
 
-    private mutating func next(into out: inout ByteBuffer, skippingComment: Bool) -> Frame {
+    private mutating func next(into out: inout ByteBuffer, skippingComment: Bool) -> ReplyFrame {
         if skippingComment { comment = plan.faults.contains(.comments) }
         return next(into: &out)
     }
 
-    private mutating func nextDelta(_ out: inout ByteBuffer) -> Frame {
+    private mutating func nextDelta(_ out: inout ByteBuffer) -> ReplyFrame {
         if deltasSent == plan.faultAfter {
             if !plan.faults.isDisjoint(with: [.cut, .cutReset, .cutBody, .stall]) { return .broken }
             if plan.faults.contains(.errorFrame) {
@@ -136,10 +123,14 @@ struct ChunkFrames {
                 piece, of: plan.visiblePerChoice, truncated: plan.finish == .length, into: &out)
             out.writeStaticString("\"}}]}")
         } else {
-            out.writeStaticString("{\"content\":\"")
-            text.write(1, from: index * plan.visiblePerChoice + piece, seed: plan.seed, into: &out)
+            writeTextOpening(&out)
+            if let pieces = plan.structured {
+                out.writeString(SchemaFiller.escaped(pieces[piece]))
+            } else {
+                text.write(1, from: index * plan.visiblePerChoice + piece, seed: plan.seed, into: &out)
+            }
             if plan.faults.contains(.big), deltasSent == plan.faultAfter { Self.writeBigText(into: &out) }
-            out.writeStaticString("\"}")
+            out.writeStaticString(plan.audioPerChoice > 0 ? "\"}}" : "\"}")
         }
         deltasSent += 1
         let finishes = piece + 1 == plan.visiblePerChoice && plan.faults.contains(.contentAndUsage)
@@ -147,6 +138,12 @@ struct ChunkFrames {
         closeChoice(finish: finishes ? plan.finish.word : nil, usage: last, &out)
         if last { step = .usage }
         return .delta
+    }
+
+    /// What is spoken comes as a transcript, its sound in the finish frame.
+    private func writeTextOpening(_ out: inout ByteBuffer) {
+        out.writeStaticString(
+            plan.audioPerChoice > 0 ? "{\"audio\":{\"transcript\":\"" : "{\"content\":\"")
     }
 
     private mutating func writeRole(_ index: Int, _ out: inout ByteBuffer) {
@@ -166,7 +163,15 @@ struct ChunkFrames {
 
     private mutating func writeFinish(_ index: Int, _ out: inout ByteBuffer) {
         openChoice(index, &out)
-        out.writeStaticString("{}")
+        if plan.audioPerChoice > 0 {
+            out.writeStaticString("{\"audio\":{\"data\":\"AAAA\",\"expires_at\":1750003600}}")
+        } else if plan.searches {
+            out.writeStaticString("{\"annotations\":")
+            CompletionBody.writeAnnotations(&out)
+            out.writeStaticString("}")
+        } else {
+            out.writeStaticString("{}")
+        }
         // Without any delta the finish frame has to carry the usage that `content_and_usage` promises.
         let last = index + 1 == plan.choices && plan.faults.contains(.contentAndUsage)
         closeChoice(finish: plan.finish.word, usage: last, &out)

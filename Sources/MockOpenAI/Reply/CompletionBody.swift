@@ -41,22 +41,44 @@ enum CompletionBody {
             ",\n      \"message\": {\n        \"role\": \"assistant\",\n        \"content\": ")
         if let tool = plan.toolName {
             writeToolCall(tool, index, plan, &out)
+        } else if plan.audioPerChoice > 0 {
+            out.writeStaticString("null,\n        \"audio\": {\n          \"id\": \"audio_")
+            out.writeHex(plan.identity.1 ^ UInt64(index))
+            out.writeStaticString(
+                "\",\n          \"data\": \"AAAA\",\n          \"expires_at\": 1750003600,\n          ")
+            out.writeStaticString("\"transcript\": \"")
+            writeText(index, plan, &out)
+            out.writeStaticString("\"\n        }")
         } else {
             out.writeStaticString("\"")
+            writeText(index, plan, &out)
+            out.writeStaticString("\"")
+        }
+        out.writeStaticString(",\n        \"refusal\": null,\n        \"annotations\": ")
+        if plan.searches { writeAnnotations(&out) } else { out.writeStaticString("[]") }
+        out.writeStaticString("\n      },\n      \"logprobs\": null,\n      \"finish_reason\": \"")
+        out.writeStaticString(plan.finish.word)
+        out.writeStaticString("\"\n    }")
+    }
+
+    private static func writeText(_ index: Int, _ plan: ReplyPlan, _ out: inout ByteBuffer) {
+        if let pieces = plan.structured {
+            out.writeString(SchemaFiller.escaped(pieces.prefix(plan.visiblePerChoice).joined()))
+        } else {
             let text = plan.behaviour.nastyText ? ReplyText.nasty : ReplyText.plain
             text.write(
                 plan.visiblePerChoice, from: index * plan.visiblePerChoice, seed: plan.seed, into: &out)
-            if plan.faults.contains(.big) { ChunkFrames.writeBigText(into: &out) }
-            out.writeStaticString("\"")
         }
+        if plan.faults.contains(.big) { ChunkFrames.writeBigText(into: &out) }
+    }
+
+    /// What a search adds to a message.
+    static func writeAnnotations(_ out: inout ByteBuffer) {
         out.writeStaticString(
             """
-            ,\n        "refusal": null,\n        "annotations": []\n      },\n      "logprobs": \
-            null,\n      "finish_reason": "
-            """
-        )
-        out.writeStaticString(plan.finish.word)
-        out.writeStaticString("\"\n    }")
+            [{"type":"url_citation","url_citation":{"start_index":0,"end_index":3,"title":"Mock",\
+            "url":"https://example.com/mock"}}]
+            """)
     }
 
     private static func writeToolCall(

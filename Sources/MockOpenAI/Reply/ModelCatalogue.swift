@@ -9,6 +9,10 @@ struct ModelCatalogue: Sendable {
         let reasons: Bool
         /// The o-series refuses `max_tokens`.
         let isOSeries: Bool
+        /// Long prompts are written to a cache that has a price.
+        let writesCache: Bool
+        /// Searches the web whether told to or not.
+        let searchesWeb: Bool
     }
 
     private let byHash: [UInt64: (name: [UInt8], model: Model)]
@@ -25,7 +29,8 @@ struct ModelCatalogue: Sendable {
         "o3-mini": "o3-mini-2025-01-31", "o4-mini": "o4-mini-2025-04-16",
     ]
 
-    /// Every chat model of OpenAI's price list of 2026-11, and all later members of the newest families.
+    /// Every chat model of OpenAI's price list of 2026-11, all later members of the newest families, and
+    /// models of the other endpoints.
     static let standard: [String] =
         snapshots.map { [$0.key, $0.value] }.flatMap { $0 }.sorted() + [
             "gpt-3.5-turbo", "gpt-4", "gpt-4-turbo", "gpt-4o-2024-05-13", "gpt-4o-2024-11-20",
@@ -33,6 +38,11 @@ struct ModelCatalogue: Sendable {
             "gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna",
             "gpt-6.1-sol", "gpt-6.1-terra", "gpt-5.1-*", "gpt-5.2-*", "gpt-5.3-*", "gpt-5.4*", "gpt-5.5*",
             "gpt-5.6*",
+            "gpt-3.5-turbo-instruct", "gpt-3.5-turbo-instruct-0914", "text-embedding-3-small",
+            "text-embedding-3-large", "text-embedding-ada-002", "omni-moderation-latest", "gpt-audio",
+            "gpt-audio-1.5", "gpt-audio-mini", "gpt-4o-search-preview", "gpt-4o-mini-search-preview",
+            "gpt-5-search-api", "gpt-image-*", "tts-1", "tts-1-hd", "gpt-4o-mini-tts*", "whisper-1",
+            "gpt-4o-transcribe*", "gpt-4o-mini-transcribe*", "gpt-transcribe",
         ]
 
     init(names: [String], echo: Bool) {
@@ -64,6 +74,11 @@ struct ModelCatalogue: Sendable {
         let isOSeries =
             name.count >= 2 && name[0] == UInt8(ascii: "o") && (0x31...0x39).contains(name[1])
         let isGPT5 = name.starts(with: "gpt-5".utf8) && !name.starts(with: "gpt-5-chat".utf8)
-        return Model(served: served, reasons: isOSeries || isGPT5, isOSeries: isOSeries)
+        let text = String(decoding: name, as: UTF8.self)
+        return Model(
+            served: served, reasons: (isOSeries || isGPT5) && !text.contains("-search-"),
+            isOSeries: isOSeries,
+            writesCache: text.hasPrefix("gpt-5.6") || text.hasPrefix("gpt-6"),
+            searchesWeb: text.contains("-search-"))
     }
 }

@@ -1,7 +1,7 @@
 import NIOCore
 
 /// Everything about one chat completion, decided before the first byte goes out.
-struct ReplyPlan {
+struct ReplyPlan: PlannedReply {
     enum Finish { case stop, length, toolCalls }
 
     var model: ByteBuffer
@@ -12,6 +12,17 @@ struct ReplyPlan {
     var includeUsage: Bool
     var promptTokens: Int
     var cachedTokens: Int
+    var cacheWriteTokens: Int
+    var inputAudioTokens: Int
+    /// Audio that each choice speaks, on top of its transcript; 0 without the modality.
+    var audioPerChoice: Int
+    /// Predicted tokens of all choices: accepted ones are among the visible ones, rejected ones come on top.
+    var acceptedTokens: Int
+    var rejectedTokens: Int
+    /// The web was searched once, which has a fee.
+    var searches: Bool
+    /// JSON that the schema of the request permits, in pieces; nil for words.
+    var structured: [String]?
     /// Content deltas (or argument pieces) of one choice.
     var visiblePerChoice: Int
     var reasoningPerChoice: Int
@@ -26,7 +37,6 @@ struct ReplyPlan {
     /// 16 bytes of identity: request id, completion id, fingerprints derive from it.
     var identity: (UInt64, UInt64)
 
-    var faults: Faults { behaviour.faults }
     var deltasTotal: Int { visiblePerChoice * choices }
 
     init(
@@ -46,12 +56,24 @@ struct ReplyPlan {
         let longPrompt = promptTokens >= 1_024
         let implied = longPrompt ? promptTokens / 2 / 128 * 128 : 0
         cachedTokens = min(behaviour.cached ?? implied, promptTokens)
+        let fresh = promptTokens - cachedTokens
+        cacheWriteTokens = min(
+            behaviour.cacheWrite ?? (longPrompt && known.writesCache ? fresh / 128 * 128 : 0), fresh)
+        inputAudioTokens = min(
+            behaviour.inputAudio ?? request.inputAudioTokens, fresh - cacheWriteTokens)
+        searches = request.searchesWeb || known.searchesWeb
 
+        structured = request.schema.map { SchemaFiller.pieces(of: $0) }
         let wantedReasoning = behaviour.reasoning ?? (known.reasons ? 16 + Int(seed >> 32 & 63) : 0)
-        let wantedVisible = behaviour.tokens ?? (8 + Int(seed & 63))
+        let wantedVisible = structured?.count ?? behaviour.tokens ?? (8 + Int(seed & 63))
         let room = request.cap ?? Int.max
         reasoningPerChoice = min(wantedReasoning, room)
         visiblePerChoice = min(wantedVisible, room - reasoningPerChoice)
+        let spoken = behaviour.outputAudio ?? (request.speaks ? 4 * visiblePerChoice : 0)
+        audioPerChoice = min(spoken, room - reasoningPerChoice - visiblePerChoice)
+        let predicted = (request.predictionBytes + 3) / 4
+        acceptedTokens = min(behaviour.accepted ?? predicted / 2, visiblePerChoice * request.choices)
+        rejectedTokens = behaviour.rejected ?? max(0, predicted - acceptedTokens)
 
         let calls =
             request.toolName != nil
@@ -80,34 +102,28 @@ struct ReplyPlan {
         return view.elementsEqual("fast".utf8) ? ByteBuffer(staticString: "priority") : asked
     }
 
-    /// Tokens really produced once `deltas` pieces went out. Reasoning comes before the first of them.
-    func produced(deltas: Int) -> TokenCounts {
+    var contentType: ReplyHead.ContentType { .json }
+    /// Chat bills its search at the fee of the preview tool.
+    var units: ByteBuffer? { searches ? ByteBuffer(staticString: "{\"web_search_preview\":1}") : nil }
+    func makeFrames() -> any ReplyFrames { ChunkFrames(self) }
+    func writeBody(into out: inout ByteBuffer) { CompletionBody.write(self, into: &out) }
+    func loggedUsage() -> ByteBuffer? { UsageObject(counts: reported, faults: faults).logged() }
+
+    /// Reasoning and rejected predictions come before the first delta, audio with the last.
+    func produced(deltas: Int) -> TokenCounts? { counts(deltas: deltas) }
+
+    private func counts(deltas: Int) -> TokenCounts {
         let reasoning = reasoningPerChoice * choices
+        let audio = deltas == deltasTotal ? audioPerChoice * choices : 0
         return TokenCounts(
-            prompt: promptTokens, completion: deltas + reasoning, cached: cachedTokens, reasoning: reasoning)
+            prompt: promptTokens, completion: deltas + reasoning + audio + rejectedTokens,
+            cached: cachedTokens, cacheWrite: cacheWriteTokens, reasoning: reasoning,
+            inputAudio: inputAudioTokens, outputAudio: audio, accepted: acceptedTokens,
+            rejected: rejectedTokens)
     }
 
-    /// What the wire claims: the truth, bent by the usage faults.
+    /// What the wire claims.
     var reported: TokenCounts {
-        var counts = produced(deltas: deltasTotal)
-        if faults.contains(.overCap) {
-            counts.completion = (cap.map { $0 * choices } ?? counts.completion) + 50
-        }
-        if faults.contains(.hugeUsage) { counts.completion = 9_000_000_000_000_000_000 }
-        if faults.contains(.negativeUsage) { counts.completion = -1 }
-        if faults.contains(.zeroUsage) {
-            counts = TokenCounts(prompt: 0, completion: 0, cached: 0, reasoning: 0)
-        }
-        if faults.contains(.cachedOver) { counts.cached = counts.prompt + 1_000 }
-        return counts
+        counts(deltas: deltasTotal).bent(by: faults, cap: cap.map { $0 * choices })
     }
-}
-
-/// Token counts of one exchange, as OpenAI's usage object groups them: cached tokens are part of the prompt,
-/// reasoning tokens part of the completion.
-struct TokenCounts: Equatable {
-    var prompt: Int
-    var completion: Int
-    var cached: Int
-    var reasoning: Int
 }

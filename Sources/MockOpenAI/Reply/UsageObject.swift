@@ -28,21 +28,24 @@ struct UsageObject {
                 ? ",\n    \"prompt_tokens_details\": {\n      \"cached_tokens\": "
                 : ",\"prompt_tokens_details\":{\"cached_tokens\":")
         number(counts.cached, &out)
+        if counts.cacheWrite > 0 { member("cache_write_tokens", counts.cacheWrite, pretty, &out) }
+        member("audio_tokens", counts.inputAudio, pretty, &out)
         out.writeStaticString(
             pretty
-                ? """
-                ,\n      "audio_tokens": 0\n    },\n    "completion_tokens_details": {\n      \
-                "reasoning_tokens": 
-                """
-                : ",\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":")
+                ? "\n    },\n    \"completion_tokens_details\": {\n      \"reasoning_tokens\": "
+                : "},\"completion_tokens_details\":{\"reasoning_tokens\":")
         number(counts.reasoning, &out)
-        out.writeStaticString(
-            pretty
-                ? """
-                ,\n      "audio_tokens": 0,\n      "accepted_prediction_tokens": 0,\n      \
-                "rejected_prediction_tokens": 0\n    }\n  }
-                """
-                : ",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}")
+        member("audio_tokens", counts.outputAudio, pretty, &out)
+        member("accepted_prediction_tokens", counts.accepted, pretty, &out)
+        member("rejected_prediction_tokens", counts.rejected, pretty, &out)
+        out.writeStaticString(pretty ? "\n    }\n  }" : "}}")
+    }
+
+    private func member(_ name: StaticString, _ value: Int, _ pretty: Bool, _ out: inout ByteBuffer) {
+        out.writeStaticString(pretty ? ",\n      \"" : ",\"")
+        out.writeStaticString(name)
+        out.writeStaticString(pretty ? "\": " : "\":")
+        number(value, &out)
     }
 
     /// The same object for the log: compact, or nil when the wire had none that is JSON.

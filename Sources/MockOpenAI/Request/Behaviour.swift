@@ -24,6 +24,24 @@ public struct Behaviour: Sendable {
     /// Fixed id, `created` and request fingerprint: equal requests get byte-equal bodies.
     public var fixedIdentity = false
     public var faults: Faults = []
+    /// Forced tokens written to the prompt cache.
+    public var cacheWrite: Int?
+    /// Forced audio tokens: of the input, and of each choice.
+    public var inputAudio: Int?
+    public var outputAudio: Int?
+    /// Forced tokens of a prediction, all choices together.
+    public var accepted: Int?
+    public var rejected: Int?
+    /// Calls of hosted tools that a response wants to make, before `max_tool_calls`; nil: 1…3.
+    public var calls: Int?
+    /// How many of its web searches only open a page, which is not billed; nil: every third.
+    public var opens: Int?
+    /// Whether a response says in `tool_usage` what searches are billed.
+    public var tellsToolUsage = true
+    /// How a response ends.
+    public var status = ResponseStatus.completed
+
+    public enum ResponseStatus: String, Sendable { case completed, incomplete, failed }
 
     public init() {}
 
@@ -46,6 +64,15 @@ public struct Behaviour: Sendable {
         ("gap_ms=N", "pause between the pieces of slow_body"),
         ("text=nasty", "text with escapes, emoji, and pieces that look like SSE and usage"),
         ("fixed=1", "constant id and created: equal requests give byte-equal bodies"),
+        ("cache_write=N", "force cache_write_tokens"),
+        ("audio_in=N", "force audio tokens of the input"),
+        ("audio_out=N", "force audio tokens of each choice"),
+        ("accepted=N", "force accepted_prediction_tokens"),
+        ("rejected=N", "force rejected_prediction_tokens"),
+        ("calls=N", "calls of hosted tools, before max_tool_calls (default: 1 to 3)"),
+        ("opens=N", "web searches that open a page and are not billed (default: every third)"),
+        ("tool_usage=0", "a response without tool_usage"),
+        ("status=S", "how a response ends: completed, incomplete, failed"),
         ("fault=F[,F…]", "see below"),
     ]
 
@@ -80,6 +107,17 @@ public struct Behaviour: Sendable {
             tier = value
         case "after": after = try Self.count(key, value)
         case "gap_ms": gapMilliseconds = try Self.count(key, value)
+        case "cache_write": cacheWrite = try Self.count(key, value, max: 2_000_000_000)
+        case "audio_in": inputAudio = try Self.count(key, value)
+        case "audio_out": outputAudio = try Self.count(key, value)
+        case "accepted": accepted = try Self.count(key, value)
+        case "rejected": rejected = try Self.count(key, value)
+        case "calls": calls = try Self.count(key, value, max: 128)
+        case "opens": opens = try Self.count(key, value, max: 128)
+        case "tool_usage": tellsToolUsage = value != "0"
+        case "status":
+            guard let known = ResponseStatus(rawValue: value) else { throw BadDirective(key: key) }
+            status = known
         case "text": nastyText = value == "nasty"
         case "fixed": fixedIdentity = value == "1"
         case "fault":

@@ -22,14 +22,29 @@ struct ChatRequest {
     /// change it.
     var seed: UInt64 = 0
     var bodyBytes = 0
+    /// `modalities` names audio.
+    var speaks = false
+    /// Bytes of base64 of the audio in the messages.
+    var audioBytes = 0
+    /// Bytes of the prediction's content as they stand in the body.
+    var predictionBytes = 0
+    var searchesWeb = false
+    /// The `response_format`, when it asks for JSON.
+    var schema: JSONTree?
     /// First parameter of a wrong type or value, if any.
     var wrongParameter: StaticString?
 
     /// `max_completion_tokens`, or the older `max_tokens`: visible and reasoning tokens of one choice.
     var cap: Int? { maxCompletionTokens ?? maxTokens }
 
-    /// Documented rule: ceil(prompt bytes / 4) + 4 per message + 3, never more than the bytes of the body.
-    var promptTokens: Int { min((promptBytes + 3) / 4 + 4 * (messageCount ?? 0) + 3, bodyBytes) }
+    /// Documented rule: ceil(prompt bytes / 4) + audio + 4 per message + 3, never more than the bytes of the
+    /// body.
+    var promptTokens: Int {
+        min((promptBytes + 3) / 4 + inputAudioTokens + 4 * (messageCount ?? 0) + 3, bodyBytes)
+    }
+
+    /// Documented rule: one token per 100 bytes of base64.
+    var inputAudioTokens: Int { (audioBytes + 99) / 100 }
 
     init(body: ByteBuffer) throws(JSONCursor.Malformed) {
         bodyBytes = body.readableBytes
@@ -81,6 +96,23 @@ struct ChatRequest {
             ranges.messages = start..<cursor.at
         case 10 where cursor.matches(key, "max_tokens"):
             maxTokens = try integer(&cursor, "max_tokens", least: 1)
+        case 10 where cursor.matches(key, "modalities"):
+            let range = try cursor.skipValue()
+            speaks = ReplySeed.contains(cursor.bytes, range, "\"audio\"")
+        case 10 where cursor.matches(key, "prediction"):
+            guard try cursor.peek() == UInt8(ascii: "{") else { return try nullOnly(&cursor, "prediction") }
+            try cursor.members { (key, cursor) throws(JSONCursor.Malformed) in
+                let value = try cursor.skipValue()
+                if cursor.matches(key, "content") { self.predictionBytes = value.count }
+            }
+        case 15 where cursor.matches(key, "response_format"):
+            let format = try JSONTree(&cursor)
+            if let type = format["type"].text, type.hasPrefix("json") {
+                schema = format["json_schema"]["schema"]
+            }
+        case 18 where cursor.matches(key, "web_search_options"):
+            searchesWeb = try cursor.peek() == UInt8(ascii: "{")
+            try cursor.skipValue()
         case 11 where cursor.matches(key, "tool_choice"): try choice(&cursor, &ranges)
         case 12 where cursor.matches(key, "service_tier"):
             if try cursor.peek() == UInt8(ascii: "\"") {
@@ -143,6 +175,8 @@ struct ChatRequest {
                 try cursor.members { (key, cursor) throws(JSONCursor.Malformed) in
                     if cursor.matches(key, "text"), try cursor.peek() == UInt8(ascii: "\"") {
                         self.promptBytes += try cursor.string().count
+                    } else if cursor.matches(key, "input_audio") {
+                        self.audioBytes += try cursor.skipValue().count
                     } else {
                         try cursor.skipValue()
                     }
@@ -206,40 +240,5 @@ struct ChatRequest {
             }
         }
         return name
-    }
-
-    private mutating func flag(
-        _ cursor: inout JSONCursor, _ name: StaticString
-    ) throws(JSONCursor.Malformed) -> Bool {
-        let value = try cursor.skipValue()
-        if cursor.matches(value, "true") { return true }
-        if !cursor.matches(value, "false"), !cursor.matches(value, "null") { wrongParameter = name }
-        return false
-    }
-
-    private mutating func integer(
-        _ cursor: inout JSONCursor, _ name: StaticString, least: Int
-    ) throws(JSONCursor.Malformed) -> Int? {
-        let value = try cursor.skipValue()
-        if cursor.matches(value, "null") { return nil }
-        guard let number = cursor.integer(value), number >= least else {
-            wrongParameter = name
-            return nil
-        }
-        return number
-    }
-
-    private mutating func nullOnly(
-        _ cursor: inout JSONCursor, _ name: StaticString
-    ) throws(JSONCursor.Malformed) {
-        let value = try cursor.skipValue()
-        if !cursor.matches(value, "null") { wrongParameter = name }
-    }
-
-    private mutating func wrong(
-        _ name: StaticString, _ cursor: inout JSONCursor
-    ) throws(JSONCursor.Malformed) {
-        try cursor.skipValue()
-        wrongParameter = name
     }
 }

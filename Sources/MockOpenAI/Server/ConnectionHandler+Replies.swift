@@ -32,11 +32,11 @@ extension ConnectionHandler {
         reply(error.status, body, ending: ending)
     }
 
-    /// A chat completion without `stream`.
-    func replyWhole(_ plan: ReplyPlan) {
+    /// A reply without `stream`.
+    func replyWhole(_ plan: any PlannedReply) {
         guard let exchange else { return }
         var plain = context?.channel.allocator.buffer(capacity: 1_024) ?? ByteBuffer()
-        CompletionBody.write(plan, into: &plain)
+        plan.writeBody(into: &plain)
         var body = plain
         if plan.faults.contains(.gzip) {
             var gzip = StoredGzip()
@@ -50,7 +50,8 @@ extension ConnectionHandler {
         var out = interim(plan)
         out.writeImmutableBuffer(
             head(
-                200, .json, untilClose ? .untilClose : .length(body.readableBytes), keepAlive: keepAlive,
+                200, plan.contentType, untilClose ? .untilClose : .length(body.readableBytes),
+                keepAlive: keepAlive,
                 gzip: plan.faults.contains(.gzip), exchange.row.requestID))
         var next = Next.finish(completed: true, keepAlive ? .nextRequest : .close)
         if !plan.faults.isDisjoint(with: [.cut, .cutBody, .cutReset, .stall]) {
@@ -63,14 +64,14 @@ extension ConnectionHandler {
         send(out, then: next)
     }
 
-    private func interim(_ plan: ReplyPlan) -> ByteBuffer {
+    private func interim(_ plan: any PlannedReply) -> ByteBuffer {
         guard plan.faults.contains(.interim) else { return ByteBuffer() }
         return ByteBuffer(
             staticString:
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </mock>; rel=preload\r\n\r\n")
     }
 
-    func startStream(_ plan: ReplyPlan) {
+    func startStream(_ plan: any PlannedReply) {
         guard let exchange else { return }
         let untilClose = plan.faults.contains(.closeDelimited)
         let gzip = plan.faults.contains(.gzip)
@@ -82,7 +83,7 @@ extension ConnectionHandler {
                 gzip: gzip, exchange.row.requestID))
         exchange.prelude = prelude
         exchange.row.status = 200
-        exchange.frames = ChunkFrames(plan)
+        exchange.frames = plan.makeFrames()
         exchange.begin(chunked: !untilClose, gzip: gzip)
         startedAt = .now()
         phase = .streaming
@@ -104,7 +105,7 @@ extension ConnectionHandler {
             let elapsed = Double((NIODeadline.now() - startedAt).nanoseconds)
             permitted = Int(elapsed * rate / 1e9) - (exchange?.frames?.deltasSent ?? 0)
         }
-        var last = ChunkFrames.Frame.other
+        var last = ReplyFrame.other
         while out.readableBytes < Self.batchBytes, last == .other || last == .delta {
             if permitted <= 0, exchange?.frames?.nextIsDelta == true {
                 wakeForNextDelta(rate)

@@ -12,6 +12,13 @@ extension ConnectionHandler {
             guard request.method == .post else { return fail(Self.wrongMethod) }
             return chat(request)
         }
+        if request.method == .get, path.starts(with: "/v1/responses/".utf8) {
+            return storedResponse(path.dropFirst(14))
+        }
+        if let endpoint = MockEndpoint(path: path) {
+            guard request.method == .post else { return fail(Self.wrongMethod) }
+            return serve(endpoint, request)
+        }
         guard path.starts(with: "/v1/models".utf8) else { return fail(Self.unknownURL) }
         guard request.method == .get else { return fail(Self.wrongMethod) }
         if path.count == 10 { return models() }
@@ -53,23 +60,33 @@ extension ConnectionHandler {
         )
     }
 
-    private func chat(_ request: MockRequest) {
-        guard let arrival = exchange?.row.arrival else { return }
+    /// How the request is to be answered, by its directives; nil: it was answered, or never will be.
+    func behaviour(of request: MockRequest) -> Behaviour? {
+        guard let arrival = exchange?.row.arrival else { return nil }
         var behaviour = shared.configuration.behaviour
         behaviour.faults.formUnion(shared.randomFault(arrival: arrival))
         do throws(Behaviour.BadDirective) {
             if let words = request.directives { try behaviour.apply(words.readableBytesView) }
             try ReplySeed.applyDirectives(in: request.body, to: &behaviour)
         } catch {
-            return fail(.badDirective(error))
+            fail(.badDirective(error))
+            return nil
         }
         exchange?.row.faults = behaviour.faults
-        if behaviour.faults.contains(.cutHead) { return finish(completed: false, .close) }
-        if behaviour.faults.contains(.stallHead) {
+        if behaviour.faults.contains(.cutHead) {
+            finish(completed: false, .close)
+        } else if behaviour.faults.contains(.stallHead) {
             phase = .stalled
-            return
+        } else if behaviour.faults.contains(.earlyError) {
+            fail(.tooEarly, ending: .linger)
+        } else {
+            return behaviour
         }
-        if behaviour.faults.contains(.earlyError) { return fail(.tooEarly, ending: .linger) }
+        return nil
+    }
+
+    private func chat(_ request: MockRequest) {
+        guard let behaviour = behaviour(of: request) else { return }
         let parsed: ChatRequest
         do throws(JSONCursor.Malformed) {
             parsed = try ChatRequest(body: request.body)
@@ -142,15 +159,23 @@ extension ConnectionHandler {
     }
 
     private func answer(_ request: ChatRequest, _ model: ModelCatalogue.Model, _ behaviour: Behaviour) {
-        guard let context, let identity = exchange?.row.requestID else { return }
+        guard let identity = exchange?.row.requestID else { return }
         let plan = ReplyPlan(
             request, model: model, behaviour: behaviour, defaultTier: shared.defaultTier, created: date.now(),
             identity: identity)
-        exchange?.plan = plan
         if shared.log.isOn {
             exchange?.row.servedModel = plan.model
             exchange?.row.servedTier = plan.tier
         }
+        start(plan)
+    }
+
+    /// Answers with `plan`, once the time to its first byte is over.
+    func start(_ plan: any PlannedReply) {
+        guard let context else { return }
+        let behaviour = plan.behaviour
+        exchange?.plan = plan
+        exchange?.row.units = plan.units
         var nanoseconds = Int64(behaviour.firstTokenMilliseconds) * 1_000_000
         if !plan.stream, behaviour.tokensPerSecond > 0 {
             nanoseconds += Int64(min(Double(plan.deltasTotal) / behaviour.tokensPerSecond * 1e9, 1e17))

@@ -5,8 +5,8 @@ import NIOCore
 final class Exchange {
     var row: ServedRow
     let keepAlive: Bool
-    var plan: ReplyPlan?
-    var frames: ChunkFrames?
+    var plan: (any PlannedReply)?
+    var frames: (any ReplyFrames)?
     /// Bytes to send before the next payload: head, interim responses.
     var prelude = ByteBuffer()
     private var gzip: StoredGzip?
@@ -71,14 +71,14 @@ final class Exchange {
         guard let plan, row.status == 0 || row.status == 200 else { return row }
         row.deltasSent = frames?.deltasSent ?? 0
         if plan.stream {
-            row.trueCounts = frames.map { plan.produced(deltas: $0.deltasSent) }
+            row.trueCounts = frames.flatMap { plan.produced(deltas: $0.deltasSent) }
             if frames?.usageSent == true {
-                row.usage = UsageObject(counts: plan.reported, faults: plan.faults).logged()
+                row.usage = plan.loggedUsage()
             }
         } else if row.status == 200 {
             row.trueCounts = plan.produced(deltas: plan.deltasTotal)
             if !plan.faults.contains(.malformed), completed {
-                row.usage = UsageObject(counts: plan.reported, faults: plan.faults).logged()
+                row.usage = plan.loggedUsage()
             }
         }
         return row

@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// A faithful and, on demand, nasty fake of OpenAI's chat completions and models API.
+/// A faithful and, on demand, nasty fake of OpenAI's API.
 ///
 /// Replies depend only on the request. What was really served is in the log, which is the oracle of billing
 /// tests.

@@ -7,6 +7,7 @@ final class SharedState: Sendable {
     let catalogue: ModelCatalogue
     let log: ServedLog
     let barrier = Barrier()
+    let responses = StoredResponses()
     let defaultTier: ByteBuffer
     let requiredKey: [UInt8]?
     private let randomFaults: [Faults]

@@ -10,13 +10,15 @@ struct ReplyHead {
     }
 
     enum ContentType {
-        case json, events, lines
+        case json, events, lines, audio, text
 
         fileprivate var text: StaticString {
             switch self {
             case .json: "application/json"
             case .events: "text/event-stream; charset=utf-8"
             case .lines: "application/x-ndjson"
+            case .audio: "audio/mpeg"
+            case .text: "text/plain; charset=utf-8"
             }
         }
     }

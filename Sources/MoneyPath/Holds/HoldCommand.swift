@@ -91,18 +91,18 @@ public enum HoldReply: Sendable, Hashable {
     }
 }
 
-/// Up to five integers, without an allocation.
+/// Up to six integers, without an allocation.
 public struct HoldNumbers: Sendable, Hashable {
-    @usableFromInline var values: (Int64, Int64, Int64, Int64, Int64)
+    @usableFromInline var values: (Int64, Int64, Int64, Int64, Int64, Int64)
     public let count: Int
 
-    /// - Parameter numbers: at most five; more are cut off.
+    /// - Parameter numbers: at most six; more are cut off.
     public init(_ numbers: Int64...) { self.init(count: numbers.count) { numbers[$0] } }
 
     public init(count: Int, _ number: (Int) -> Int64) {
-        self.count = min(count, 5)
+        self.count = min(count, 6)
         func at(_ index: Int) -> Int64 { index < count ? number(index) : 0 }
-        self.values = (at(0), at(1), at(2), at(3), at(4))
+        self.values = (at(0), at(1), at(2), at(3), at(4), at(5))
     }
 
     @inlinable public subscript(index: Int) -> Int64 {
@@ -111,7 +111,8 @@ public struct HoldNumbers: Sendable, Hashable {
         case 1: self.values.1
         case 2: self.values.2
         case 3: self.values.3
-        default: self.values.4
+        case 4: self.values.4
+        default: self.values.5
         }
     }
 

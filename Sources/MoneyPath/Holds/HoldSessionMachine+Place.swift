@@ -25,6 +25,10 @@ extension HoldSessionMachine {
             guard let caps = self.live[id]?.request.caps else { return }
             let answer = Self.capAnswer(caps, which: reply.number(at: 1), reset: reply.number(at: 2))
             self.decide(id) { $0.end(id, answer) }
+        case -6:
+            guard let limits = self.live[id]?.request.limits else { return }
+            let answer = Self.limitAnswer(limits, reply)
+            self.decide(id) { $0.end(id, answer) }
         case 2, -5:
             // Captured already, or fenced: only a mistake of ours can bring that about.
             self.act(.misunderstood(command: "PLACE"))
@@ -56,7 +60,9 @@ extension HoldSessionMachine {
                 hold.knownUnder = epoch
             }
             self.counts.open += 1
-            self.answer(id, .granted(amount: amount, balance: Self.money(reply.number(at: 2))))
+            let notes = self.live[id].map { Self.notes($0.request, reply) } ?? .none
+            self.answer(
+                id, .granted(amount: amount, balance: Self.money(reply.number(at: 2)), notes: notes))
         case .giveBack?:
             guard self.has(.lateGrantIsReleased) else { return self.forget(id) }
             self.counts.lateGrantsReleased += 1

@@ -10,6 +10,7 @@ extension AccountBook {
         /// Milliseconds since 1970.
         public var createdAt: Int64
         public var revokedAt: Int64?
+        public var limits: RequestLimitOverrides
     }
 
     /// A new key of a user, whose account is created when needed. The secret is in the answer and nowhere
@@ -64,7 +65,8 @@ extension AccountBook {
                 """
                 SELECT k.key_id, k.account_id, k.label, k.prefix, (extract(epoch FROM k.created_at) *
                     1000)::bigint,
-                       (extract(epoch FROM k.revoked_at) * 1000)::bigint
+                       (extract(epoch FROM k.revoked_at) * 1000)::bigint,
+                       k.requests_per_minute, k.tokens_per_minute, k.streams_max
                 FROM api_key k LEFT JOIN account a USING (account_id)
                 WHERE $1::text IS NULL OR a.user_id = $1 ORDER BY k.key_id DESC LIMIT $2
                 """, [.text(userID), .int(Int64(limit))]
@@ -72,7 +74,8 @@ extension AccountBook {
                 try Key(
                     keyID: row.int(0), holder: row.optionalInt(1).map { .account($0) } ?? .service,
                     label: row.text(2),
-                    prefix: row.text(3), createdAt: row.int(4), revokedAt: row.optionalInt(5))
+                    prefix: row.text(3), createdAt: row.int(4), revokedAt: row.optionalInt(5),
+                    limits: RequestLimitOverrides(row, at: 6))
             }
         }
     }

@@ -60,7 +60,7 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         self.pool.submit(timeout: .seconds(2)) { connection in
             try connection.run(
                 """
-                SELECT key_id, account_id, label
+                SELECT key_id, account_id, label, requests_per_minute, tokens_per_minute, streams_max
                 FROM api_key WHERE digest = $1::bytea AND revoked_at IS NULL
                 """,
                 [.bytes(digest.bytes)]
@@ -85,7 +85,7 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         let dropped = self.index.withLock { $0.dropped }
         self.pool.submit(timeout: .seconds(2)) { connection in
             try connection.run(
-                "SELECT account_id, user_id, status, row_version FROM account WHERE account_id = $1",
+                "SELECT \(Self.accountColumns) FROM account a WHERE account_id = $1",
                 [.int(account)]
             ).rows.map { try Self.accountRow($0) }.first
         } completion: { result in
@@ -102,7 +102,7 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         let dropped = self.index.withLock { $0.dropped }
         self.pool.submit(timeout: .seconds(2)) { connection in
             try connection.run(
-                "SELECT account_id, user_id, status, row_version FROM account WHERE user_id = $1",
+                "SELECT \(Self.accountColumns) FROM account a WHERE user_id = $1",
                 [.text(userID)]
             ).rows.map { try Self.accountRow($0) }.first
         } completion: { result in
@@ -127,7 +127,12 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
         self.pool.submit(timeout: .seconds(2)) { connection in
             try Self.accountRow(
                 connection.run(
-                    "SELECT o_account_id, o_user_id, o_status, o_row_version FROM find_or_create_account($1)",
+                    // An account that this statement makes has no row for it yet, and no limits of its own.
+                    """
+                    SELECT o_account_id, o_user_id, o_status, o_row_version,
+                           a.requests_per_minute, a.tokens_per_minute, a.streams_max, a.hold_policy
+                    FROM find_or_create_account($1) LEFT JOIN account a ON a.account_id = o_account_id
+                    """,
                     [.text(userID)]
                 ).one())
         } completion: { result in
@@ -181,12 +186,15 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
             let marks = try DirectoryMarks.current(connection)
             var index = DirectoryIndex(accountsMax: accountsMax)
             for row in try connection.run(
-                "SELECT key_id, account_id, label, digest, false FROM api_key WHERE revoked_at IS NULL",
+                """
+                SELECT key_id, account_id, label, requests_per_minute, tokens_per_minute, streams_max, digest, false
+                FROM api_key WHERE revoked_at IS NULL
+                """,
                 timeout: .seconds(30)
             ).rows { index.apply(try Self.keyRow(row)) }
             for row in try connection.run(
                 """
-                SELECT account_id, user_id, status, row_version FROM account a
+                SELECT \(Self.accountColumns) FROM account a
                 WHERE EXISTS (SELECT 1 FROM api_key k WHERE k.account_id = a.account_id) OR status <> 'active'
                 LIMIT $1
                 """, [.int(max)], timeout: .seconds(30)
@@ -203,13 +211,14 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
             let next = try DirectoryMarks.current(connection)
             let keys = try connection.run(
                 """
-                SELECT key_id, account_id, label, digest, revoked_at IS NOT NULL FROM api_key
+                SELECT key_id, account_id, label, requests_per_minute, tokens_per_minute, streams_max, digest,
+                       revoked_at IS NOT NULL FROM api_key
                 WHERE changed_by >= $1::xid8 AND changed_by < pg_snapshot_xmax(pg_current_snapshot())
                 """, [.text(marks.changedBy)]
             ).rows.map { try Self.keyRow($0) }
             let accounts = try connection.run(
                 """
-                SELECT account_id, user_id, status, row_version FROM account
+                SELECT \(Self.accountColumns) FROM account a
                 WHERE changed_by >= $1::xid8 AND changed_by < pg_snapshot_xmax(pg_current_snapshot())
                 """, [.text(marks.changedBy)]
             ).rows.map { try Self.accountRow($0) }
@@ -227,24 +236,29 @@ public final class LedgerDirectory: AccountDirectory, Sendable {
 
     // MARK: Rows
 
+    private static let accountColumns =
+        "a.account_id, a.user_id, a.status, a.row_version, a.requests_per_minute, a.tokens_per_minute, a.streams_max, a.hold_policy"
+
     private static func keyRecord(_ row: PostgresRow) throws -> KeyRecord {
         try KeyRecord(
-            keyID: row.int(0), holder: row.optionalInt(1).map { .account($0) } ?? .service, label: row.text(2)
-        )
+            keyID: row.int(0), holder: row.optionalInt(1).map { .account($0) } ?? .service,
+            label: row.text(2), limits: RequestLimitOverrides(row, at: 3))
     }
 
     private static func keyRow(_ row: PostgresRow) throws -> DirectoryIndex.KeyRow {
-        guard let digest = KeyDigest(bytes: try row.bytes(3)) else {
+        guard let digest = KeyDigest(bytes: try row.bytes(6)) else {
             throw PostgresError.unexpectedResult("a digest of another length")
         }
         return DirectoryIndex.KeyRow(
-            digest: digest, record: try self.keyRecord(row), revoked: try row.bool(4))
+            digest: digest, record: try self.keyRecord(row), revoked: try row.bool(7))
     }
 
     private static func accountRow(_ row: PostgresRow) throws -> DirectoryIndex.AccountRow {
         let record = try AccountRecord(
             account: row.int(0), userID: row.text(1),
-            suspended: row.text(2) != AccountBook.Status.active.rawValue)
+            suspended: row.text(2) != AccountBook.Status.active.rawValue,
+            limits: RequestLimitOverrides(row, at: 4),
+            holds: row.optionalText(7).flatMap { HoldPolicy(rawValue: $0) })
         return DirectoryIndex.AccountRow(record: record, version: try row.int(3))
     }
 }

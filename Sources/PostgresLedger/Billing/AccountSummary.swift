@@ -37,7 +37,7 @@ extension PostgresLedger: BillingReading {
                     account: account, version: try row.int(4), floor: try row.millicredits(5),
                     blocked: try row.bool(6)),
                 recentLedger: try Self.recentLedger(of: account, limit: 10, on: connection),
-                recentUsage: try Self.recentUsage(of: account, limit: 10, on: connection))
+                recentUsage: try Self.usage(UsageQuery(account: account, limit: 10), on: connection))
         }
     }
 
@@ -56,27 +56,6 @@ extension PostgresLedger: BillingReading {
                 version: row.int(0), type: row.text(1), amount: row.millicredits(2),
                 balanceAfter: row.millicredits(3),
                 referenceType: row.text(4), referenceID: row.text(5), createdAt: row.int(6))
-        }
-    }
-
-    private static func recentUsage(
-        of account: AccountID, limit: Int64, on connection: PostgresConnection
-    ) throws -> [UsageLine] {
-        try connection.run(
-            """
-            SELECT hold_id, kind, model, model_served, endpoint, input_tokens, cached_input_tokens,
-                output_tokens,
-                   reasoning_tokens, price_id, charged_millicredits, estimated,
-                   (extract(epoch FROM occurred_at) * 1000)::bigint
-            FROM usage_effective WHERE account_id = $1 ORDER BY hold_id DESC LIMIT $2
-            """, [.int(account), .int(limit)]
-        ).rows.map { row in
-            try UsageLine(
-                hold: row.uuid(0), kind: row.text(1), model: row.text(2), modelServed: row.optionalText(3),
-                endpoint: row.text(4), inputTokens: row.int(5), cachedInputTokens: row.int(6),
-                outputTokens: row.int(7),
-                reasoningTokens: row.int(8), priceID: row.text(9), charged: row.millicredits(10),
-                estimated: row.bool(11), occurredAt: row.int(12))
         }
     }
 }

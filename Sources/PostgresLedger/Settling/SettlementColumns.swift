@@ -24,6 +24,7 @@ struct SettlementColumns {
     private var digest = PostgresArray()
     private var boot = PostgresArray()
     private var occurred = PostgresArray()
+    private var parts = PostgresArray()
 
     init(_ batch: some Sequence<Settlement>) {
         for settlement in batch { self.append(settlement) }
@@ -52,9 +53,10 @@ struct SettlementColumns {
         self.digest.append(row.digest)
         self.boot.append(row.owner)
         self.occurred.append(row.occurredAtMilliseconds)
+        self.parts.append(row.usage.rarePartsJSON)
     }
 
-    /// What `settle` and `settle_in_parts` take, in the order of `types`.
+    /// What `settle` takes, in the order of `types`.
     var arrays: [PostgresArray] {
         [
             self.account, self.hold, self.kind, self.authority, self.model, self.served, self.endpoint,
@@ -62,27 +64,30 @@ struct SettlementColumns {
             self.input, self.cached, self.written, self.output, self.reasoning, self.price, self.charged,
             self.shadow,
             self.cost, self.request, self.reason, self.digest, self.boot, self.occurred,
+            self.parts,
         ]
     }
 
     static let statement = """
         SELECT o_account, o_balance, o_version, o_generation, o_conflicts
-        FROM settle($1::uuid, $2::uuid, \(casts(from: 3)))
+        FROM settle($1::uuid, $2::uuid, \(casts(of: types[...], from: 3)))
         """
 
-    /// Its last parameter is the payload of each row, for quarantine.
+    /// Its last parameter is the payload of each row, for quarantine; the function takes it before the parts.
     static let statementInParts = """
         SELECT o_account, o_balance, o_version, o_generation, o_conflicts, o_refused::text
-        FROM settle_in_parts(\(casts(from: 1)), $\(types.count + 1)::text[])
+        FROM settle_in_parts(\(casts(of: types.dropLast(), from: 1)), $\(types.count + 1)::text[],
+            $\(types.count)::jsonb[])
         """
 
-    private static func casts(from first: Int) -> String {
-        self.types.enumerated().map { "$\($0.offset + first)::\($0.element)[]" }.joined(separator: ", ")
+    private static func casts(of types: ArraySlice<String>, from first: Int) -> String {
+        types.enumerated().map { "$\($0.offset + first)::\($0.element)[]" }.joined(separator: ", ")
     }
 
     /// Of the arrays, in their order.
     private static let types = [
         "bigint", "uuid", "text", "smallint", "text", "text", "text", "text", "bigint", "bigint", "bigint",
         "bigint", "bigint", "text", "bigint", "bigint", "bigint", "text", "text", "bigint", "uuid", "bigint",
+        "jsonb",
     ]
 }

@@ -26,6 +26,8 @@ extension ClientConnection {
 
     private func bodyLimit(_ plane: Plane) -> Int {
         switch plane {
+        case .data(.metered(let endpoint)) where endpoint.takesForm:
+            self.loop.configuration.limits.formBodyBytesMax
         case .data: self.loop.configuration.limits.jsonBodyBytesMax
         case .control, .invalid: self.loop.configuration.limits.controlBodyBytesMax
         }

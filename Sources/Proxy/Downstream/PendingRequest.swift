@@ -115,7 +115,7 @@ final class PendingRequest {
     /// The raw path, without the query.
     var path: String {
         switch self.plane {
-        case .data(.chatCompletions): "/v1/chat/completions"
+        case .data(.metered(.chat)): "/v1/chat/completions"
         case .data(.aiChat): "/api/ai/chat"
         case .data, .control, .invalid:
             self.text(self.head.targetRange).map { String($0.prefix { $0 != "?" }) } ?? ""

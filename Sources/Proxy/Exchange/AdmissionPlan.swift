@@ -3,18 +3,21 @@ import Metering
 /// What is to be held for one request, and on what terms it may go upstream. Pure: made from the inspected
 /// request and the active prices, before any store is asked.
 struct AdmissionPlan: Sendable {
+    let endpoint: InspectedEndpoint
     let price: ModelPrice
     let mode: RoundingMode
     let bounds: RequestBounds
-    /// The cap that the client set per choice; never lowered.
-    let clientCap: Int64?
-    /// Worst case at the client's cap, or at the model's maximum.
+    /// A cap per choice may be added: the client set none, and upstream takes one.
+    let isClampable: Bool
+    /// Worst case at the cap of the request, or at the model's maximum.
     let want: Millicredits
-    /// The smallest hold that is of use: `want` when the client set a cap.
+    /// The smallest hold that is of use: `want` when no cap can be added.
     let least: Millicredits
-    /// Estimated input tokens, charged when no usage is reported: text bytes / 5.
+    /// Estimated input tokens, charged when no usage is reported.
     let inputEstimateTokens: Int64
-    /// The charge of that estimate alone: what is settled when nothing else is known.
+    /// That estimate as a usage, with what is known to be heard or spoken.
+    let inputUsage: Usage
+    /// The charge of it alone: what is settled when nothing else is known.
     let inputCharge: Charge
     let stream: Bool
     /// The usage chunk is asked for although the client did not, and taken out again.
@@ -22,49 +25,131 @@ struct AdmissionPlan: Sendable {
     /// `service_tier` is absent or `auto`: it is sent as `default`, so that it is served at a price that was
     /// held.
     let pinsTier: Bool
+    /// The hold grows with the stream; nil: all of it is set aside at once.
+    let rolling: RollingHold.Terms?
+    /// `max_tool_calls` that is sent because the request declares hosted tools without one.
+    let imposedToolCalls: Int64?
+    /// The reply tells nothing of its usage, whatever comes.
+    let replyIsOpaque: Bool
+    private let writesForTwelveHours: Bool
 
     init(
-        _ request: ChatRequest, bodyBytes: Int, prices: PriceTable, leastOutputTokens: Int64
+        _ request: InspectedRequest, bodyBytes: Int, counted: CountedInput = CountedInput(),
+        prices: PriceTable, leastOutputTokens: Int64, rollingStep: Int64 = 256,
+        accountHolds: HoldPolicy = .full
     ) throws(Refusal) {
         guard let price = prices.row(for: request.model) else { throw .notPriced(request.model) }
-        guard price.endpoints.contains(.chat) else {
-            throw .notMetered("The model '\(request.model)' on chat completions")
+        guard price.endpoints.contains(request.endpoint.metered) else {
+            throw .notMetered("The model '\(request.model)' on \(request.endpoint.metered.rawValue)")
         }
-        var tiers: [ServiceTier] = [.default]
-        if case .named(let tier) = request.serviceTier, tier != .default {
-            guard price.tiers[tier] != nil else { throw .tierNotPriced(tier, request.model) }
-            tiers.append(tier)
-        }
+        try Self.checkPrices(of: request, price)
+        try Self.checkUnits(of: request, price)
+        if let reference = request.references.first { throw .notYourObject(reference) }
+        self.endpoint = request.endpoint
         self.price = price
         self.mode = prices.mode
-        self.bounds = RequestBounds(
-            inputTokensMax: request.unboundedInput ? price.context : Int64(bodyBytes),
-            choices: request.choices, permittedTiers: tiers)
-        self.clientCap = request.outputCap
+        let tiers = try Self.tiers(request, price)
+        self.bounds = request.bounds(bodyBytes: bodyBytes, counted: counted, permittedTiers: tiers)
+        let full = request.outputCap ?? price.outputMax
+        let rolls = Self.canRoll(request, price, self.bounds) && (price.holds ?? accountHolds) == .rolling
+        self.rolling =
+            rolls
+            ? RollingHold.Terms(
+                price: price, bounds: self.bounds, mode: prices.mode, step: rollingStep, outputMax: full,
+                knownInput: request.documentedInput(counted))
+            : nil
+        // A stream that runs out of credits is ended, so no cap need be added to it.
+        self.isClampable = request.isClampable && !rolls
         do {
-            let full = request.outputCap ?? price.outputMax
-            self.want = try price.worstCase(self.bounds, outputCap: full, mode: prices.mode)
+            self.want = try price.worstCase(
+                self.bounds, outputCap: rolls ? min(rollingStep, full) : full, mode: prices.mode)
             self.least =
-                request.outputCap != nil
-                ? self.want
-                : try price.worstCase(self.bounds, outputCap: min(leastOutputTokens, full), mode: prices.mode)
+                request.isClampable || rolls
+                ? try price.worstCase(self.bounds, outputCap: min(leastOutputTokens, full), mode: prices.mode)
+                : self.want
             self.inputEstimateTokens = min(
-                TokenEstimate.tokens(textBytes: request.textBytes), self.bounds.inputTokensMax)
-            self.inputCharge = try price.charge(
-                for: Usage(input: self.inputEstimateTokens, output: 0), served: .default, mode: prices.mode)
+                request.inputEstimate(counted) + request.audioTokensEstimate, self.bounds.inputTokensMax)
+            var usage = Usage(input: self.inputEstimateTokens, output: 0)
+            usage.inputMilliseconds = request.inputMilliseconds
+            usage.characters = request.characters
+            self.inputUsage = usage
+            self.inputCharge = try price.charge(for: usage, served: .default, mode: prices.mode)
         } catch {
             throw Refusal(
                 .invalidRequest, "The request is too large to be priced.",
                 param: request.outputCap == nil ? "messages" : "max_completion_tokens")
         }
         self.stream = request.stream
-        self.injectsUsage = request.stream && !request.includeUsage
-        self.pinsTier = request.serviceTier == .absent || request.serviceTier == .auto
+        self.injectsUsage = request.stream && !request.includeUsage && request.endpoint.hasUsageOption
+        self.pinsTier = request.endpoint.hasServiceTier && request.serviceTier.isUndecided
+        self.imposedToolCalls = request.needsToolCallLimit ? InspectedRequest.toolCallsDefault : nil
+        self.replyIsOpaque = request.replyIsOpaque
+        self.writesForTwelveHours = request.media.contains(.longWrites)
+    }
+
+    /// Everything that it bills passes as visible text.
+    private static func canRoll(
+        _ request: InspectedRequest, _ price: ModelPrice, _ bounds: RequestBounds
+    ) -> Bool {
+        request.stream && !price.hidesReasoning && bounds.turns == 1 && bounds.extraOutputTokens == 0
+            && bounds.tools.isZero && request.media.isDisjoint(with: [.audioOutput, .imageOutput])
+    }
+
+    private static func tiers(
+        _ request: InspectedRequest, _ price: ModelPrice
+    ) throws(Refusal) -> [ServiceTier] {
+        guard case .named(let tier) = request.serviceTier, tier != .default else { return [.default] }
+        guard price.tiers[tier] != nil else { throw .tierNotPriced(tier, request.model) }
+        return [.default, tier]
+    }
+
+    /// What the request asks for besides text must have a price of its own.
+    private static func checkPrices(
+        of request: InspectedRequest, _ price: ModelPrice
+    ) throws(Refusal) {
+        // Of uploads time may be priced instead, which `checkUnits` sees to.
+        if !request.endpoint.takesForm, !request.media.isDisjoint(with: [.audioInput, .audioOutput]),
+            !price.prices(.audio)
+        {
+            throw .kindNotPriced("Audio", request.model, param: "modalities")
+        }
+        if request.media.contains(.longWrites), !price.prices(.longWrites) {
+            throw .kindNotPriced("A cache for 12 hours", request.model, param: "prompt_cache_options.ttl")
+        }
+        for kind in ToolKind.allCases
+        where request.hostedTools.contains(kind) && price.units.price.tools[kind] == nil {
+            throw .kindNotPriced("The tool '\(kind.rawValue)'", request.model, param: "tools")
+        }
+    }
+
+    /// What has no tokens, or none that the reply tells of, must have a price by time or by characters.
+    private static func checkUnits(of request: InspectedRequest, _ price: ModelPrice) throws(Refusal) {
+        switch request.endpoint {
+        case .transcriptions, .translations:
+            guard price.units.price.millisecond == nil else { return }
+            guard price.prices(.audio) else {
+                throw .kindNotPriced("Audio", request.model, param: "model")
+            }
+            guard !request.replyIsOpaque else {
+                throw .silent(request.model, param: "response_format", "json")
+            }
+            // Translations never tell of tokens.
+            guard request.endpoint == .transcriptions else {
+                throw .notMetered("The model '\(request.model)' on translations")
+            }
+        case .speech where price.units.price.character == nil:
+            guard request.usageOnlyInEvents else {
+                throw .kindNotPriced("Speech", request.model, param: "model")
+            }
+            guard !request.replyIsOpaque else { throw .silent(request.model, param: "stream_format", "sse") }
+        default:
+            break
+        }
     }
 
     /// The cap to send upstream under a grant; nil when the request goes as it is.
     func cap(under grant: Millicredits) -> Int64? {
-        guard self.clientCap == nil, grant < self.want else { return nil }
+        guard self.isClampable, grant < self.want else { return nil }
         return self.price.affordableOutputCap(self.bounds, within: grant, mode: self.mode)
     }
 
@@ -73,13 +158,65 @@ struct AdmissionPlan: Sendable {
         self.price.affordableOutputCap(self.bounds, within: available, mode: self.mode) ?? 0
     }
 
-    /// Bounds within which a usage report is believed (MONEY_PATH C14).
-    var usageBounds: (inputMax: Int64, outputMax: Int64) {
-        (self.price.context, self.bounds.choices * self.price.outputMax)
+    /// Within these a usage report is believed (MONEY_PATH C14): what the model can read and write, however short the
+    /// body was.
+    var usageLimits: UsageLimits {
+        let reads = self.bounds.turns + self.bounds.inputs - 1
+        let (input, tooMuch) = self.price.context.multipliedReportingOverflow(by: reads)
+        let (output, overflow) = self.bounds.choices.multipliedReportingOverflow(by: self.price.outputMax)
+        var limits = UsageLimits(
+            inputMax: tooMuch ? .max : input,
+            outputMax: overflow ? .max : output + self.bounds.extraOutputTokens)
+        limits.outputIsOptional = self.endpoint == .embeddings
+        if self.price.units.price.millisecond != nil, self.inputUsage.inputMilliseconds > 0 {
+            // Beyond that the report is of something else than what was sent.
+            let measured = self.inputUsage.inputMilliseconds
+            limits.millisecondsMax = max(2 * measured, measured + 60_000)
+        }
+        limits.writesForTwelveHours = self.writesForTwelveHours
+        limits.audioIsPriced = self.price.prices(.audio)
+        limits.longWritesArePriced = self.price.prices(.longWrites)
+        return limits
+    }
+
+    /// What a reply without usage consumed, where that is known: characters that were sent, seconds that were measured;
+    /// or where it costs nothing.
+    var silentUsage: Usage? {
+        var usage = Usage(input: 0, output: 0)
+        switch self.endpoint {
+        case .moderations:
+            return self.inputUsage
+        case .transcriptions, .translations:
+            guard self.price.units.price.millisecond != nil else { return nil }
+            usage.inputMilliseconds = self.inputUsage.inputMilliseconds
+        case .speech:
+            guard self.price.units.price.character != nil else { return nil }
+            usage.characters = self.inputUsage.characters
+        case .chat, .responses, .completions, .embeddings, .images:
+            return nil
+        }
+        return usage
+    }
+
+    /// Calls of hosted tools, by the names under which they were declared: a reply does not tell a search from a preview
+    /// one, and a chat completion does not tell of searches at all, of which it makes one.
+    func calls(of seen: ToolCalls) -> ToolCalls {
+        let declared = self.bounds.tools
+        if self.endpoint == .chat { return declared }
+        var calls = seen
+        if declared[.webSearch] == 0, declared[.webSearchPreview] > 0 {
+            calls[.webSearchPreview] = seen[.webSearch]
+            calls[.webSearch] = 0
+        }
+        return calls
     }
 
     func onDisconnect(_ processWide: DisconnectPolicy) -> DisconnectPolicy {
         // A whole reply tells its cost only at its end.
         self.stream ? (self.price.onDisconnect ?? processWide) : .drain
     }
+}
+
+extension InspectedRequest.RequestedTier {
+    fileprivate var isUndecided: Bool { self == .absent || self == .auto }
 }

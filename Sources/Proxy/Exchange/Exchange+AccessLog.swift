@@ -13,8 +13,8 @@ extension Exchange {
             responseBytes: self.responseBytes, duration: now - self.startedAt)
         record.hold = self.hold
         record.user = self.account?.userID
-        record.model = self.chat?.model
-        record.stream = self.chat?.stream
+        record.model = self.inspected?.model
+        record.stream = self.inspected?.stream
         record.firstByte = self.firstByteAt.map { $0 - self.startedAt }
         record.retried = self.retried
         guard let plan = self.plan else { return record }

@@ -45,6 +45,7 @@ extension Exchange {
 
     private func authenticated(_ key: KeyRecord) {
         guard !self.isOver else { return }
+        self.key = key
         let named = self.request.text(self.request.head.tollgateUser)
         switch key.holder {
         case .account(let account):
@@ -109,7 +110,7 @@ extension Exchange {
         }
         self.account = account
         switch self.route {
-        case .chatCompletions, .aiChat:
+        case .metered, .aiChat:
             guard self.request.head.method == .post else {
                 self.refuse(Refusal(.methodNotAllowed, "Use POST."))
                 return
@@ -135,22 +136,46 @@ extension Exchange {
 
     /// The whole body is there.
     func admit() {
-        let inspected = self.request.body.withUnsafeReadableBytes { ChatRequestInspector.inspect($0) }
+        guard let endpoint = self.route.inspected else {
+            preconditionFailure("identified() collects a body for these routes only")
+        }
+        let inspected = self.request.body.withUnsafeReadableBytes {
+            endpoint.takesForm
+                ? self.inspectUpload($0, as: endpoint) : RequestInspector.inspect($0, as: endpoint)
+        }
         switch inspected {
         case .failure(let rejection):
             self.refuse(Refusal(rejection))
-        case .success(let chat):
-            do throws(Refusal) {
-                let plan = try AdmissionPlan(
-                    chat, bodyBytes: self.request.body.readableBytes,
-                    prices: self.loop.dependencies.prices.current,
-                    leastOutputTokens: self.loop.configuration.limits.leastOutputTokens)
-                self.chat = chat
-                self.plan = plan
-                self.place(plan)
-            } catch {
-                self.refuse(error)
-            }
+        case .success(let request):
+            self.loop.inputCounter.count(request, of: self)
+        }
+    }
+
+    /// The texts of the body are counted, as far as they are to be.
+    func admit(_ request: InspectedRequest, _ counted: CountedInput) {
+        do throws(Refusal) {
+            let plan = try AdmissionPlan(
+                request, bodyBytes: self.request.body.readableBytes, counted: counted,
+                prices: self.loop.dependencies.prices.current,
+                leastOutputTokens: self.loop.configuration.limits.leastOutputTokens,
+                rollingStep: self.loop.configuration.limits.rollingStepTokens,
+                accountHolds: self.account?.holds ?? self.loop.configuration.holds)
+            self.inspected = request
+            self.plan = plan
+            self.place(plan)
+        } catch {
+            self.refuse(error)
+        }
+    }
+
+    private func inspectUpload(
+        _ body: UnsafeRawBufferPointer, as endpoint: InspectedEndpoint
+    ) -> Result<InspectedRequest, RequestRejection> {
+        self.request.headBytes.withUnsafeReadableBytes { head in
+            // A head with two of them was refused.
+            let field = self.request.head.fields.first { Characters.equal(head, $0.name, "content-type") }
+            let type = field.map { UnsafeRawBufferPointer(rebasing: head[$0.value]) }
+            return UploadInspector.inspect(body, contentType: type, as: endpoint)
         }
     }
 
@@ -174,15 +199,16 @@ extension Exchange {
         let request = PlaceRequest(
             account: account.account, hold: self.hold, want: plan.want, least: plan.least,
             inputEstimate: min(plan.inputCharge.amount, plan.least), priceID: plan.price.priceID,
-            endpoint: .chat,
-            caps: self.loop.configuration.caps)
+            endpoint: plan.endpoint.metered,
+            caps: self.loop.configuration.caps, limits: self.limits(of: account, plan))
         self.isPlacing = true
         self.loop.holds.place(request) { answer in self.placed(answer, plan) }
     }
 
     private func placed(_ answer: PlaceAnswer, _ plan: AdmissionPlan) {
         self.isPlacing = false
-        if case .granted(let amount, let balance) = answer {
+        if case .granted(let amount, let balance, let notes) = answer {
+            self.notes = notes
             self.granted(amount, balance: balance, plan)
             return
         }
@@ -203,6 +229,7 @@ extension Exchange {
             self.grant = amount
             self.balance = balance
             self.sentCap = plan.cap(under: amount)
+            self.rolling = plan.rolling.map { RollingHold($0, granted: amount, wanted: plan.want) }
             // Nothing was sent yet: a reaper that reads this charges nothing.
             self.loop.holds.progressed(self.hold, charge: .zero)
             self.awaitUpstream(fresh: false)
@@ -216,18 +243,25 @@ extension Exchange {
         }
     }
 
+    /// Where the client's user buys credits.
+    var creditsPage: String {
+        let path = "/billing?tab=credits"
+        return self.shape == .api ? path : self.loop.configuration.publicURL + path
+    }
+
     private func refusal(for answer: PlaceAnswer, _ plan: AdmissionPlan) -> Refusal {
         switch answer {
         case .granted:
             preconditionFailure("placed() handles a grant")
         case .short(let available):
-            let path = "/billing?tab=credits"
             return .insufficientCredits(
                 required: plan.least, available: available,
                 affordableOutputTokens: plan.affordableOutputTokens(max(available, .zero)),
-                redirectTo: self.shape == .api ? path : self.loop.configuration.publicURL + path)
+                redirectTo: self.creditsPage)
         case .capReached(let cap, let limit, let resetsAt):
             return .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
+        case .limited(let refusal):
+            return .limited(refusal, tokens: self.limitTokens(plan))
         case .blocked:
             return .suspended
         case .unavailable(let why):

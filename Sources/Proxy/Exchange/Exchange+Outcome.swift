@@ -15,7 +15,9 @@ extension Exchange {
         // A successful, complete message proves that upstream had the whole request, whatever the socket said
         // last.
         if complete, let status = self.relay?.head.status, status < 300 { self.evidence.written = .fully }
-        self.relay?.evidence(complete: complete, usageBounds: plan.usageBounds, into: &self.evidence)
+        self.evidence.inputMilliseconds = plan.inputUsage.inputMilliseconds
+        self.evidence.characters = plan.inputUsage.characters
+        self.relay?.evidence(complete: complete, plan: plan, into: &self.evidence)
         switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
         case .ignoreDuplicate:
             return
@@ -87,9 +89,9 @@ extension Exchange {
             self.tellProgress(output: 0, charge: charge)
             return true
         }
-        let usage = Usage(input: plan.inputEstimateTokens, output: 0)
         self.isOpened = self.loop.dependencies.settlements.opened(
-            self.settlement(plan, account, .orphan, usage, charge, .proxyDied, authority: .recovery))
+            self.settlement(plan, account, .orphan, plan.inputUsage, charge, .proxyDied, authority: .recovery)
+        )
         if self.isOpened { self.loop.holds.progressed(self.hold, charge: charge.amount) }
         return self.isOpened
     }
@@ -102,8 +104,10 @@ extension Exchange {
         let output = relay.visibleOutput
         guard output > self.outputTold else { return }
         self.outputTold = output
+        var usage = plan.inputUsage
+        usage.output = output
         let charge = plan.price.settledCharge(
-            for: Usage(input: plan.inputEstimateTokens, output: output), estimatedBecause: .proxyDied,
+            for: usage, estimatedBecause: .proxyDied,
             served: relay.servedTier, permitted: plan.bounds.permittedTiers, hold: self.grant, mode: plan.mode
         ).charge
         self.tellProgress(output: output, charge: charge)
@@ -121,7 +125,8 @@ extension Exchange {
     ) -> Settlement {
         Settlement(
             account: account.account, hold: self.hold, owner: self.loop.configuration.boot, kind: kind,
-            authority: authority, endpoint: .chat, modelRequested: self.chat?.model ?? plan.price.model,
+            authority: authority, endpoint: plan.endpoint.metered,
+            modelRequested: self.inspected?.model ?? plan.price.model,
             modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
             priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
             upstreamRequestID: self.relay?.upstreamRequestID,

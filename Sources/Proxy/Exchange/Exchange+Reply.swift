@@ -8,6 +8,8 @@ extension Exchange {
         case complete
         /// It did not, and the client is told so as well as its reply still allows.
         case failed(Refusal.Code)
+        /// A stream ends before upstream's: no more credits could be set aside.
+        case refused(Refusal)
     }
 
     /// Sends the head of a reply that is passed on while it comes.
@@ -37,7 +39,9 @@ extension Exchange {
         case .write(.complete):
             self.endComplete(on: connection)
         case .write(.failed(let code)):
-            self.endFailed(code, on: connection)
+            self.endFailed(Refusal(code, Self.message(code)), Self.end(code), on: connection)
+        case .write(.refused(let refusal)):
+            self.endFailed(refusal, .refused, on: connection)
         }
     }
 
@@ -64,21 +68,21 @@ extension Exchange {
         connection.replyEnded()
     }
 
-    private func endFailed(_ code: Refusal.Code, on connection: ClientConnection) {
+    private func endFailed(_ refusal: Refusal, _ end: AccessRecord.End, on connection: ClientConnection) {
         guard let relay = self.relay, relay.replyStarted else {
-            self.refuse(Refusal(code, Self.message(code)), Self.end(code))
+            self.refuse(refusal, end)
             return
         }
         guard case .stream = relay.mode else {
             // A length was promised: only a broken connection says that it will not come.
-            self.finish(status: code.status, Self.end(code))
+            self.finish(status: refusal.code.status, end)
             connection.abort()
             return
         }
         // A stream ends with an error frame that SDKs raise, never with a silent cut (CONTRACT §4).
         // A line that the cut left open is closed first.
         let opening = relay.isInsideReleasedLine ? "\n\n" : ""
-        let frame = opening + "data: " + Refusal(code, Self.message(code)).body(.openAI) + "\n\n"
+        let frame = opening + refusal.frame(self.plan?.endpoint.replyShape)
         connection.write { out in
             ReplyWriter.beginChunk(frame.utf8.count, chunked: relay.chunked, into: &out)
             out.writeString(frame)
@@ -86,7 +90,7 @@ extension Exchange {
         }
         self.writeReceipt(relay, on: connection)
         connection.write { ReplyWriter.endBody(chunked: relay.chunked, into: &$0) }
-        self.finish(status: code.status, Self.end(code))
+        self.finish(status: refusal.code.status, end)
         connection.replyEnded()
     }
 
@@ -142,7 +146,11 @@ extension Exchange {
         var facts = ReplyWriter.Facts(hold: self.hold)
         facts.priceID = plan.price.priceID
         facts.held = self.grant
+        facts.limits = self.notes.limits
+        facts.nearCaps = self.notes.nearCaps
         facts.maxOutputTokens = self.sentCap
+        facts.maxToolCalls = plan.imposedToolCalls
+        facts.onDisconnect = plan.stream ? plan.onDisconnect(self.loop.configuration.onDisconnect) : nil
         facts.charged = relay.charged
         facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
         let date = self.loop.now()

@@ -7,7 +7,7 @@ extension Exchange: UpstreamBorrower {
 
     func upstreamReady(_ connection: UpstreamConnection, reused: Bool) {
         self.waitsForUpstream = false
-        guard let chat = self.chat, let plan = self.plan, case .held = self.machine.state else {
+        guard let request = self.inspected, let plan = self.plan, case .held = self.machine.state else {
             connection.release()
             return
         }
@@ -20,10 +20,10 @@ extension Exchange: UpstreamBorrower {
         }
         self.upstream = connection
         self.upstreamReused = reused
-        let edits = chat.edits(
+        let edits = request.edits(
             injectUsage: plan.injectsUsage, outputCap: self.sentCap, pinTier: plan.pinsTier)
         let bytes = UpstreamRequest.bytes(
-            self.request, edits: edits, origin: self.loop.configuration.upstream,
+            self.request, to: plan.endpoint, edits: edits, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
         let now = NIODeadline.now()
         self.enterUpstream(at: now)
@@ -69,14 +69,18 @@ extension Exchange: UpstreamBorrower {
         self.request.slim()
         self.connection?.forgetBody()
         self.relay = Relay(
-            head: head, headBytes: bytes, wantsStream: plan.stream, stripUsage: plan.injectsUsage)
+            head: head, headBytes: bytes, wantsStream: plan.stream, shape: plan.endpoint.replyShape,
+            stripUsage: plan.injectsUsage)
         guard let relay = self.relay else { return }
         switch relay.mode {
         case .stream:
             self.startReply(length: nil)
             relay.slim()
         case .gathering:
-            if let length = head.contentLength,
+            if plan.replyIsOpaque {
+                // Sound is for those who do not want to wait for its end, and its charge is known.
+                self.startPassing(length: head.contentLength)
+            } else if let length = head.contentLength,
                 length > self.loop.configuration.limits.gatheredReplyBytesMax
             {
                 self.startPassing(length: length)
@@ -92,23 +96,20 @@ extension Exchange: UpstreamBorrower {
     func upstreamBody(_ bytes: ByteBuffer) {
         self.touch()
         switch self.relay?.mode {
-        case .stream(var tap):
-            // The tap leaves the enum while it changes, so that its bytes are not copied.
-            self.relay?.mode = .error
-            let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
-            self.relay?.mode = .stream(tap)
-            // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
-            if tap.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
-            self.forward(released, of: bytes)
+        case .stream:
+            self.streamed(bytes)
         case .gathering(var scanner):
             self.relay?.mode = .error
             bytes.withUnsafeReadableBytes { scanner.feed($0) }
             self.relay?.mode = .gathering(scanner)
             self.gather(bytes)
         case .passing(var scanner):
-            self.relay?.mode = .error
-            bytes.withUnsafeReadableBytes { scanner.feed($0) }
-            self.relay?.mode = .passing(scanner)
+            // What is spoken or transcribed in an opaque reply is content, even if it looks like a document.
+            if self.plan?.replyIsOpaque != true {
+                self.relay?.mode = .error
+                bytes.withUnsafeReadableBytes { scanner.feed($0) }
+                self.relay?.mode = .passing(scanner)
+            }
             self.passOn(bytes)
         case .error:
             self.relay?.body.writeImmutableBuffer(bytes)
@@ -122,16 +123,31 @@ extension Exchange: UpstreamBorrower {
         }
     }
 
+    /// The next bytes of a stream. Returns how many of them were looked at: the others wait for credits.
+    @discardableResult
+    func relayStream(_ bytes: ByteBuffer) -> Int {
+        guard case .stream(var tap) = self.relay?.mode else { return bytes.readableBytes }
+        // The tap leaves the enum while it changes, so that its bytes are not copied.
+        self.relay?.mode = .error
+        tap.visibleDeltasMax = self.rolling.map { $0.coversAll ? .max : Int($0.allowance) }
+        let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
+        self.relay?.mode = .stream(tap)
+        // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
+        if tap.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
+        self.forward(released, of: bytes)
+        return released.consumed
+    }
+
     func upstreamReadComplete() {
         guard let connection = self.connection else { return }
         connection.flush()
         // The client may have been found gone in that call, and its response be read on for the charge.
         guard self.connection === connection else { return }
-        if !connection.isWritable || self.holdsMuch { self.pauseUpstream() }
+        if !connection.isWritable || self.holdsMuch || self.waiting.isWaiting { self.pauseUpstream() }
     }
 
     func downstreamWritabilityChanged(_ writable: Bool) {
-        guard writable, !self.holdsMuch else {
+        guard writable, !self.holdsMuch, !self.waiting.isWaiting else {
             self.pauseUpstream()
             return
         }
@@ -147,7 +163,7 @@ extension Exchange: UpstreamBorrower {
 
     /// The client is slower than upstream. While it is, upstream's silence is our doing, and it is the client
     /// that runs out of time (`CLIENT_WRITE_TIMEOUT_SECONDS`).
-    private func pauseUpstream() {
+    func pauseUpstream() {
         guard let upstream = self.upstream, !self.isUpstreamPaused else { return }
         self.isUpstreamPaused = true
         if self.relay != nil { self.deadline = .distantFuture }
@@ -237,6 +253,10 @@ extension Exchange: UpstreamBorrower {
     // MARK: End
 
     func upstreamEnd() {
+        guard !self.waiting.isWaiting else {
+            self.waiting.end = .complete
+            return
+        }
         self.upstreamEndedAt = .now()
         var tail = SSEUsageTap.Released()
         switch self.relay?.mode {
@@ -261,6 +281,10 @@ extension Exchange: UpstreamBorrower {
     }
 
     func upstreamClosed(_ failure: UpstreamFailure) {
+        guard !self.waiting.isWaiting else {
+            if self.waiting.end == nil { self.waiting.end = .cut(failure) }
+            return
+        }
         if failure == .notAccepted, !self.retried, self.relay == nil, self.connection != nil {
             self.tryAgain()
             return

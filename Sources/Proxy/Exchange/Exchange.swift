@@ -20,8 +20,9 @@ final class Exchange {
     private(set) var connection: ClientConnection?
 
     // Admission, in the order in which it becomes known.
+    var key: KeyRecord?
     var account: AccountRecord?
-    var chat: ChatRequest?
+    var inspected: InspectedRequest?
     var plan: AdmissionPlan?
     var machine = HoldMachine()
     /// Room in the settlement sink was reserved and is neither used nor given back.
@@ -30,6 +31,12 @@ final class Exchange {
     /// Posted − captured when the hold was placed.
     var balance: Millicredits = .zero
     var sentCap: Int64?
+    /// The hold grows with the stream.
+    var rolling: RollingHold?
+    /// What came of upstream while the stream waits for credits.
+    var waiting = WaitingStream()
+    /// What the grant said of limits and caps.
+    var notes: GrantNotes = .none
 
     // Upstream and relay.
     var upstream: UpstreamConnection?
@@ -113,6 +120,8 @@ final class Exchange {
         connection.abandonBody()
         let headOnly = self.request.head.method == .head
         let date = self.loop.now()
+        var refusal = refusal
+        if refusal.code == .upstreamRateLimited { refusal.limits = self.notes.limits }
         connection.write { out in
             ReplyWriter.refusal(
                 refusal, shape: self.shape, hold: self.hold,
@@ -202,6 +211,8 @@ final class Exchange {
             self.deadline = min(self.deadline, .now() + self.loop.configuration.timeouts.drain)
             // Without a client it is not sent again, so nothing of it is kept.
             self.request.slim()
+            // Who waits for credits goes on when they come.
+            guard !self.waiting.isWaiting else { return }
             self.isUpstreamPaused = false
             self.upstream?.resumeReads()
             return

@@ -14,6 +14,7 @@ struct Refusal: Error, Sendable, Equatable {
         case endpointNotMetered = "endpoint_not_metered"
         case modelNotPriced = "model_not_priced"
         case methodNotAllowed = "method_not_allowed"
+        case rateLimited = "rate_limited"
         case upstreamRateLimited = "upstream_rate_limited"
         case upstreamError = "upstream_error"
         case upstreamTimeout = "upstream_timeout"
@@ -39,7 +40,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .headTooLarge: 431
             case .bodyTooLarge: 413
             case .unsupportedEncoding: 415
-            case .upstreamRateLimited: 429
+            case .rateLimited, .upstreamRateLimited: 429
             case .upstreamError: 502
             case .upstreamTimeout: 504
             case .holdsUnavailable, .draining, .overloaded: 503
@@ -53,7 +54,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .spendCapReached: "spend_cap_reached"
             case .invalidAPIKey: "authentication_error"
             case .accountSuspended, .notYourAccount: "permission_error"
-            case .upstreamRateLimited: "rate_limit_error"
+            case .rateLimited, .upstreamRateLimited: "rate_limit_error"
             case .upstreamError, .upstreamTimeout: "upstream_error"
             case .holdsUnavailable, .draining, .overloaded: "server_error"
             default: "invalid_request_error"
@@ -67,6 +68,8 @@ struct Refusal: Error, Sendable, Equatable {
     var retryAfterSeconds: Int?
     /// Further members at the top level of the body, in order; values are JSON text already.
     var facts: [Fact] = []
+    /// Told in headers, of a 429.
+    var limits: LimitReading = .none
     /// `x-should-retry: false`: the official SDKs then do not try again.
     var mustNotRetry = false
 
@@ -128,6 +131,35 @@ extension Refusal {
             param: "service_tier")
     }
 
+    static func kindNotPriced(_ what: String, _ model: String, param: String) -> Refusal {
+        Refusal(.invalidRequest, "\(what) has no price for the model '\(model)'.", param: param)
+    }
+
+    /// A reply from which its cost could not be told.
+    static func silent(_ model: String, param: String, _ wanted: String) -> Refusal {
+        Refusal(
+            .invalidRequest,
+            "The model '\(model)' is charged by its usage, which is reported only with '\(param)' \(wanted).",
+            param: param)
+    }
+
+    /// Stored objects belong to the operator's account at OpenAI; nothing here knows yet whose they are.
+    static func notYourObject(_ reference: StoredReference) -> Refusal {
+        let param =
+            switch reference.kind {
+            case .response: "previous_response_id"
+            case .item: "input"
+            case .file: "file_id"
+            case .vectorStore: "vector_store_ids"
+            case .prompt: "prompt"
+            case .audio: "messages.audio"
+            case .voice: "voice"
+            }
+        return Refusal(
+            .invalidRequest, "Objects stored by earlier requests cannot be used through this gateway yet.",
+            param: param)
+    }
+
     static func unavailable(_ why: HoldsUnavailable) -> Refusal {
         Refusal(
             .holdsUnavailable, "Credits cannot be checked right now (\(why.rawValue)); try again.",
@@ -155,6 +187,17 @@ extension Refusal {
             Fact(name: "redirectTo", json: JSONLiteral.string(redirectTo)),
         ]
         refusal.mustNotRetry = true
+        return refusal
+    }
+
+    /// The last frame of a stream whose hold could not be raised.
+    static func creditsEnded(available: Millicredits, redirectTo: String) -> Refusal {
+        var refusal = Refusal(
+            .insufficientCredits, "Insufficient credits: they ended while this reply was being written.")
+        refusal.facts = [
+            Fact(name: "currentCredits", json: available.creditsText),
+            Fact(name: "redirectTo", json: JSONLiteral.string(redirectTo)),
+        ]
         return refusal
     }
 
@@ -198,6 +241,17 @@ extension Refusal {
             text += ",\(JSONLiteral.string(fact.name)):\(fact.json)"
         }
         return text + "}"
+    }
+}
+
+extension Refusal {
+    /// The last frame of a stream that fails, as SDKs raise it: an object with `error` in a chat, an event of that name in
+    /// a response.
+    func frame(_ shape: ReplyShape?) -> String {
+        guard shape == .responses else { return "data: " + self.body(.openAI) + "\n\n" }
+        return "event: error\ndata: {\"type\":\"error\",\"code\":\(JSONLiteral.string(self.code.rawValue)),"
+            + "\"message\":\(JSONLiteral.string(self.message)),"
+            + "\"param\":\(self.param.map(JSONLiteral.string) ?? "null")}\n\n"
     }
 }
 

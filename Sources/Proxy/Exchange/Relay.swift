@@ -31,7 +31,9 @@ final class Relay {
     var chunked = false
     var charged: Millicredits?
 
-    init(head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, stripUsage: Bool) {
+    init(
+        head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, shape: ReplyShape, stripUsage: Bool
+    ) {
         self.head = head
         self.headBytes = headBytes
         self.upstreamRequestID = Self.text(head.requestID, headBytes)
@@ -40,9 +42,9 @@ final class Relay {
         } else if head.status == 204 || !Self.isIdentity(head, headBytes) {
             self.mode = .unreadable
         } else if wantsStream && Self.isEventStream(head, headBytes) {
-            self.mode = .stream(SSEUsageTap(stripUsage: stripUsage))
+            self.mode = .stream(SSEUsageTap(shape: shape, stripUsage: stripUsage))
         } else {
-            self.mode = .gathering(JSONUsageScanner())
+            self.mode = .gathering(JSONUsageScanner(shape: shape))
         }
     }
 
@@ -105,37 +107,48 @@ final class Relay {
 
     /// What this response proves, as far as it came.
     ///
-    /// - Parameters:
-    ///   - complete: its message ended as framed.
-    ///   - usageBounds: reports beyond them are not believed.
-    func evidence(
-        complete: Bool, usageBounds: (inputMax: Int64, outputMax: Int64),
-        into evidence: inout ExchangeEvidence
-    ) {
-        func usage(_ report: ReportedUsage?, malformed: Bool) -> ExchangeEvidence.UsageSeen {
-            if malformed { return .distrusted(.malformed) }
-            guard let report else { return .absent }
-            do {
-                return .reported(
-                    try Usage(report, inputMax: usageBounds.inputMax, outputMax: usageBounds.outputMax))
-            } catch {
-                return .distrusted(error)
-            }
-        }
+    /// - Parameter complete: its message ended as framed.
+    func evidence(complete: Bool, plan: AdmissionPlan, into evidence: inout ExchangeEvidence) {
         switch self.mode {
         case .stream(let tap):
             evidence.response = .success(complete: complete)
-            evidence.usage = usage(tap.report, malformed: tap.malformedUsage)
+            evidence.tools = plan.calls(of: tap.tools)
+            evidence.usage = Self.usage(tap.report, malformed: tap.malformedUsage, plan, evidence.tools)
+            if complete, evidence.usage == .absent, !tap.sawErrorFrame, let silent = plan.silentUsage {
+                evidence.usage = .reported(silent)
+            }
             evidence.visibleOutput = self.visibleOutput
             evidence.streamError = tap.sawErrorFrame
         case .gathering(let scanner), .passing(let scanner):
             evidence.response = .success(complete: complete)
-            evidence.usage = usage(scanner.report, malformed: scanner.malformedUsage)
+            evidence.tools = plan.calls(of: scanner.tools)
+            // Bytes that are no JSON document can neither tell a usage nor garble one.
+            evidence.usage =
+                plan.replyIsOpaque
+                ? .absent
+                : Self.usage(scanner.report, malformed: scanner.malformedUsage, plan, evidence.tools)
+            if complete, evidence.usage == .absent, let silent = plan.silentUsage {
+                evidence.usage = .reported(silent)
+            }
             evidence.visibleOutput = self.visibleOutput
         case .error:
             evidence.response = .error(complete: complete)
         case .unreadable:
             evidence.response = .success(complete: complete)
+        }
+    }
+
+    private static func usage(
+        _ report: ReportedUsage?, malformed: Bool, _ plan: AdmissionPlan, _ tools: ToolCalls
+    ) -> ExchangeEvidence.UsageSeen {
+        if malformed { return .distrusted(.malformed) }
+        guard let report else { return .absent }
+        do {
+            var usage = try Usage(report, within: plan.usageLimits)
+            usage.tools = tools
+            return .reported(usage)
+        } catch {
+            return .distrusted(error)
         }
     }
 

@@ -1,3 +1,5 @@
+import Metering
+
 /// Where the upstream is: scheme, host, port and the path that goes before an endpoint's own.
 public struct UpstreamOrigin: Sendable, Hashable {
     public let isTLS: Bool
@@ -5,8 +7,8 @@ public struct UpstreamOrigin: Sendable, Hashable {
     public let port: Int
     /// Without a trailing slash, such as `/v1`.
     public let basePath: String
-    /// Target of a chat completion.
-    let chatPath: [UInt8]
+    /// Targets, by endpoint.
+    private let paths: [InspectedEndpoint: [UInt8]]
     /// Value of `Host` with its line end, such as `api.openai.com\r\n`.
     let hostField: [UInt8]
 
@@ -70,9 +72,32 @@ public struct UpstreamOrigin: Sendable, Hashable {
         self.host = host
         self.port = port
         self.basePath = basePath
-        self.chatPath = Array((basePath + "/chat/completions").utf8)
+        self.paths = Dictionary(
+            uniqueKeysWithValues: InspectedEndpoint.allCases.map { endpoint in
+                (endpoint, Array((basePath + Self.path(endpoint)).utf8))
+            })
         let name = host.contains(":") ? "[\(host)]" : host
         let isDefault = port == (isTLS ? 443 : 80)
         self.hostField = Array((isDefault ? "\(name)\r\n" : "\(name):\(port)\r\n").utf8)
+    }
+
+    /// The target of a request to this endpoint.
+    func target(of endpoint: InspectedEndpoint) -> [UInt8] {
+        guard let path = self.paths[endpoint] else { preconditionFailure("init makes one for each") }
+        return path
+    }
+
+    private static func path(_ endpoint: InspectedEndpoint) -> String {
+        switch endpoint {
+        case .chat: "/chat/completions"
+        case .responses: "/responses"
+        case .completions: "/completions"
+        case .embeddings: "/embeddings"
+        case .moderations: "/moderations"
+        case .images: "/images/generations"
+        case .speech: "/audio/speech"
+        case .transcriptions: "/audio/transcriptions"
+        case .translations: "/audio/translations"
+        }
     }
 }

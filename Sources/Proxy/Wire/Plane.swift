@@ -1,3 +1,5 @@
+import Metering
+
 /// Whose request it is. Decided in one place, on the validated raw target (DESIGN §3.1).
 enum Plane: Sendable, Equatable {
     case data(DataRoute)
@@ -8,8 +10,8 @@ enum Plane: Sendable, Equatable {
 
 /// What the data plane knows of its targets.
 enum DataRoute: Sendable, Equatable {
-    /// `/v1/chat/completions`
-    case chatCompletions
+    /// `/v1/chat/completions`, `/v1/responses` and so on: a body that is inspected, held for and relayed.
+    case metered(InspectedEndpoint)
     /// `/api/ai/chat`
     case aiChat
     /// `/v1/models`
@@ -21,14 +23,39 @@ enum DataRoute: Sendable, Equatable {
 
     /// Bounded label of `proxy_requests_total`.
     enum Label: String, Sendable, Hashable {
-        case chat, models, unmetered, control, invalid
+        case chat, responses, completions, embeddings, moderations, images, audio, models, unmetered, control,
+            invalid
+    }
+
+    /// What is inspected, and relayed to which endpoint; nil: nothing is.
+    var inspected: InspectedEndpoint? {
+        switch self {
+        case .metered(let endpoint): endpoint
+        case .aiChat: .chat
+        case .models, .model, .unmetered: nil
+        }
     }
 
     var label: Label {
         switch self {
-        case .chatCompletions, .aiChat: .chat
+        case .metered(let endpoint): Label(endpoint)
+        case .aiChat: .chat
         case .models, .model: .models
         case .unmetered: .unmetered
+        }
+    }
+}
+
+extension DataRoute.Label {
+    init(_ endpoint: InspectedEndpoint) {
+        switch endpoint {
+        case .chat: self = .chat
+        case .responses: self = .responses
+        case .completions: self = .completions
+        case .embeddings: self = .embeddings
+        case .moderations: self = .moderations
+        case .images: self = .images
+        case .speech, .transcriptions, .translations: self = .audio
         }
     }
 }
@@ -49,7 +76,15 @@ extension Plane {
             let count = wanted.utf8CodeUnitCount
             return path.count >= count && (0..<count).allSatisfy { path[$0] == wanted.utf8Start[$0] }
         }
-        if isPath("/v1/chat/completions") { return .data(.chatCompletions) }
+        if isPath("/v1/chat/completions") { return .data(.metered(.chat)) }
+        if isPath("/v1/responses") { return .data(.metered(.responses)) }
+        if isPath("/v1/completions") { return .data(.metered(.completions)) }
+        if isPath("/v1/embeddings") { return .data(.metered(.embeddings)) }
+        if isPath("/v1/moderations") { return .data(.metered(.moderations)) }
+        if isPath("/v1/images/generations") { return .data(.metered(.images)) }
+        if isPath("/v1/audio/speech") { return .data(.metered(.speech)) }
+        if isPath("/v1/audio/transcriptions") { return .data(.metered(.transcriptions)) }
+        if isPath("/v1/audio/translations") { return .data(.metered(.translations)) }
         if isPath("/api/ai/chat") { return .data(.aiChat) }
         if isPath("/v1/models") { return .data(.models) }
         if starts("/v1/models/"), path.count > 11 { return .data(.model(11..<path.count)) }

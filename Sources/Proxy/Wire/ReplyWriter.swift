@@ -24,8 +24,14 @@ enum ReplyWriter {
         var priceID: String?
         var held: Millicredits?
         var maxOutputTokens: Int64?
+        /// The limit that was imposed on a request that declares hosted tools without one.
+        var maxToolCalls: Int64?
+        /// Of a stream: what happens upstream when its client goes away.
+        var onDisconnect: DisconnectPolicy?
         var charged: Millicredits?
         var balance: Millicredits?
+        var limits: LimitReading = .none
+        var nearCaps: [SpendCap] = []
     }
 
     /// The head of an upstream response: its status, the few fields that pass, and ours.
@@ -52,7 +58,11 @@ enum ReplyWriter {
         let body = refusal.body(shape)
         self.statusLine(refusal.code.status, into: &out)
         out.writeStaticString("content-type: application/json\r\n")
-        if let hold { self.facts(Facts(hold: hold), into: &out) }
+        if let hold {
+            var facts = Facts(hold: hold)
+            facts.limits = refusal.limits
+            self.facts(facts, into: &out)
+        }
         if let seconds = refusal.retryAfterSeconds {
             out.writeStaticString("retry-after: ")
             out.writeDecimal(seconds)
@@ -151,8 +161,17 @@ enum ReplyWriter {
             out.writeStaticString("\r\nx-tollgate-max-output-tokens: ")
             out.writeDecimal(Int(tokens))
         }
+        if let calls = facts.maxToolCalls {
+            out.writeStaticString("\r\nx-tollgate-max-tool-calls: ")
+            out.writeDecimal(Int(calls))
+        }
+        if let policy = facts.onDisconnect {
+            out.writeStaticString("\r\nx-tollgate-on-disconnect: ")
+            out.writeString(policy.rawValue)
+        }
         amount("\r\nx-tollgate-charged-millicredits: ", facts.charged)
         amount("\r\nx-tollgate-balance-millicredits: ", facts.balance)
+        self.limits(facts.limits, facts.nearCaps, into: &out)
         out.writeStaticString("\r\n")
     }
 

@@ -5,14 +5,15 @@ import NIOCore
 /// only what is end-to-end and safe (CONTRACT §4).
 enum UpstreamRequest {
     static func bytes(
-        _ request: PendingRequest, edits: [BodyEdit], origin: UpstreamOrigin, authorization: [UInt8],
+        _ request: PendingRequest, to endpoint: InspectedEndpoint, edits: [BodyEdit], origin: UpstreamOrigin,
+        authorization: [UInt8],
         allocator: ByteBufferAllocator
     ) -> ByteBuffer {
         let grown = edits.reduce(0) { $0 + $1.replacement.count - $1.range.count }
         let bodyBytes = request.body.readableBytes + grown
         var out = allocator.buffer(capacity: request.head.byteCount + bodyBytes + 512)
         out.writeStaticString("POST ")
-        out.writeBytes(origin.chatPath)
+        out.writeBytes(origin.target(of: endpoint))
         out.writeStaticString(" HTTP/1.1\r\nHost: ")
         out.writeBytes(origin.hostField)
         out.writeBytes(authorization)

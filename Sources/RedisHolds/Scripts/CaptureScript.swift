@@ -1,12 +1,12 @@
 extension HoldScript {
-    /// CAPTURE (R4). Arguments: loop, generation, raise, force, id, amount, payload.
+    /// CAPTURE (R4). Arguments: loop, generation, raise, force, id, amount, payload, tokens used.
     ///
     /// Answers 0 moved · 1 captured already · 2 no such hold, nothing written (POSTED came first, or Redis
     /// lost it) · 3 written without a hold because of `force`, only in the epoch protocol · -5 fenced.
     static let capture = HoldScript(
         index: 1, name: "CAPTURE",
         body: """
-            local loop, generation, raise, force, id, amount, payload = unpack(ARGV)
+            local loop, generation, raise, force, id, amount, payload, used = unpack(ARGV)
             if fenced(loop, generation) then return -5 end
             local v = redis.call('HMGET', k, 'h:' .. id, 'u:' .. id)
             if v[2] or not (v[1] or force == '1') then
@@ -20,6 +20,7 @@ extension HoldScript {
             redis.call('HSET', k, 'u:' .. id, amount .. '|' .. payload)
             add('U', amount)
             spend(amount)
+            if v[1] and used then correct_tokens(v[1], used) end
             raise_fence(loop, generation, raise)
             return v[1] and 0 or 3
             """)

@@ -1,17 +1,21 @@
 extension HoldScript {
     /// PLACE (R3). Arguments: epoch, loop, generation, id, want, least, ttl ms, owner boot,
-    /// meta (input estimate|price id|endpoint|progress), caps of request, session, day ('' = none).
+    /// meta (input estimate|price id|endpoint|progress), caps of request, session, day ('' = none); when there are
+    /// request limits also key, tokens, then requests and tokens per minute and streams of the key, and of the
+    /// account ('' = none).
     ///
     /// Answers integers:
     /// - {0, granted, p − U} and, for an id that is held already, {1, held, p − U}
+    /// - {0, granted, p − U, requests used, tokens used, near caps} where there are limits or caps
     /// - {2} captured already · {-1} cold · {-5} fenced
     /// - {-2, available, lg, s, gs} short · {-3, available, lg, s, gs} blocked
     /// - {-4, which cap, ms at which it has room again}
+    /// - {-6, which limit, ms until the request fits (-1 = never), requests used, tokens used}
     ///
     /// There is no `raise`: a PLACE is never sent again because of an unknown, it is released.
     static let place = HoldScript(
         index: 0, name: "PLACE",
-        body: """
+        body: placeLimits + """
             local epoch, loop, generation, id, want, least, ttl, owner, meta = unpack(ARGV)
             local cap_request, cap_session, cap_day = ARGV[10], ARGV[11], ARGV[12]
             if fenced(loop, generation) then return {-5} end
@@ -29,6 +33,13 @@ extension HoldScript {
 
             want, least = tonumber(want), tonumber(least)
             local ms = now()
+            local limits
+            if ARGV[13] then
+              limits = check_limits(ms)
+              if limits.which > 0 then
+                return {-6, limits.which, limits.wait, limits.now_used[1], limits.now_used[2]}
+              end
+            end
             local room, cap, M, D, minute = cap_room(cap_request, cap_session, cap_day, H, ms)
             if room then
               if room < least then
@@ -49,6 +60,14 @@ extension HoldScript {
               amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta,
               't', text(math.floor(ms / 1000)))
             add('H', amount)
-            return {0, grant, p - U}
+            if not limits and not room then return {0, grant, p - U} end
+            local used = {0, 0}
+            if limits then
+              used = limits.then_used
+              if limits.is_new then forget_drained(ms) end
+              if #limits.writes > 0 then redis.call('HSET', k, unpack(limits.writes)) end
+            end
+            local near = near_caps(cap_request, cap_session, cap_day, grant, H, M, D)
+            return {0, grant, p - U, used[1], used[2], near}
             """)
 }

@@ -32,8 +32,11 @@ extension RedisHoldSession {
     private func send(_ request: PlaceRequest, _ slot: HoldSlot) {
         let bytes =
             self.placePrefix.count + self.leaseArguments.count + request.priceID.utf8.count
-            + request.endpoint.rawValue.utf8.count + 36 + 7 * CommandCursor.integerBytesMax
-        self.link.send(slot, .place, of: request.account, arguments: 12, argumentBytes: bytes) { cursor in
+            + request.endpoint.rawValue.utf8.count + 36 + 17 * CommandCursor.integerBytesMax
+        let limits = request.limits.areNone ? nil : request.limits
+        let arguments = limits == nil ? 12 : 20
+        self.link.send(slot, .place, of: request.account, arguments: arguments, argumentBytes: bytes) {
+            cursor in
             cursor.prepared(self.placePrefix)
             cursor.argument(request.hold)
             cursor.argument(request.want.value)
@@ -43,6 +46,11 @@ extension RedisHoldSession {
             cursor.argument(request.caps.request)
             cursor.argument(request.caps.session)
             cursor.argument(request.caps.day)
+            guard let limits else { return }
+            cursor.argument(limits.keyID)
+            cursor.argument(limits.tokens)
+            cursor.argument(limits.key)
+            cursor.argument(limits.account)
         }
     }
 
@@ -81,7 +89,7 @@ extension RedisHoldSession {
         let prefix = raise ? self.raisingPrefix : self.fencePrefix
         let bytes =
             prefix.count + self.leaseArguments.count + request.priceID.utf8.count
-            + request.endpoint.rawValue.utf8.count + 36 + 3 * CommandCursor.integerBytesMax
+            + request.endpoint.rawValue.utf8.count + 36 + 5 * CommandCursor.integerBytesMax
         self.link.send(slot, .reassert, of: request.account, arguments: 8, argumentBytes: bytes) { cursor in
             cursor.prepared(prefix)
             cursor.argument(request.hold)
@@ -123,13 +131,14 @@ extension RedisLink {
     /// - Parameter fence: loop, generation, raise as prepared arguments.
     func send(_ settlement: Settlement, force: Bool, _ slot: Owner.Slot, _ fence: [UInt8]) {
         let payload = settlement.encode()
-        let bytes = fence.count + payload.count + 80
-        self.send(slot, .capture, of: settlement.account, arguments: 7, argumentBytes: bytes) { cursor in
+        let bytes = fence.count + payload.count + 100
+        self.send(slot, .capture, of: settlement.account, arguments: 8, argumentBytes: bytes) { cursor in
             cursor.prepared(fence)
             cursor.argument(force ? 1 : 0)
             cursor.argument(settlement.hold)
             cursor.argument(settlement.charge.amount.value)
             cursor.argument(payload)
+            cursor.argument(settlement.limitedTokens)
         }
     }
 

@@ -4,14 +4,16 @@ import MoneyPath
 extension StoredHold {
     /// Reads the value of `h:<hold>`; nil when no script writes it like that.
     ///
-    /// A price id may contain `|`: the first five fields are read from the left, the last two from the right.
+    /// A price id may contain `|`: the first five fields are read from the left, the last two from the right. Behind
+    /// the input estimate may stand the key and its tokens, which only scripts need.
     init?(_ hold: HoldID, value: String) {
         let fields = value.split(separator: "|", omittingEmptySubsequences: false)
         guard fields.count >= 8,
             let amount = Int64(fields[0]).flatMap(Millicredits.init(exactly:)), amount >= .zero,
             let deadline = Int64(fields[1]), let owner = HoldOwner(text: fields[2]),
             let placed = Int64(fields[3]),
-            let estimate = Int64(fields[4]).flatMap(Millicredits.init(exactly:)), estimate >= .zero,
+            let estimate = Int64(fields[4].prefix { $0 != "," }).flatMap(Millicredits.init(exactly:)),
+            estimate >= .zero,
             let endpoint = Endpoint(rawValue: String(fields[fields.count - 2])),
             let last = fields.last
         else { return nil }

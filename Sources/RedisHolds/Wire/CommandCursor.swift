@@ -53,6 +53,13 @@ struct CommandCursor {
         if let amount { self.argument(amount.value) } else { self.emptyArgument() }
     }
 
+    /// Requests and tokens per minute, streams; nil is the empty text.
+    mutating func argument(_ limits: RequestLimits) {
+        for kind in RequestLimit.Kind.allCases {
+            if let limit = limits[kind] { self.argument(limit) } else { self.emptyArgument() }
+        }
+    }
+
     @inline(__always)
     mutating func argument(_ bytes: [UInt8]) {
         self.length(bytes.count)
@@ -72,15 +79,25 @@ struct CommandCursor {
         self.lineEnd()
     }
 
-    /// `<input estimate>|<price id>|<endpoint>|`  and the progress: the tail of an `h:` value; nil progress is empty.
+    /// `<input estimate>[,<key>,<tokens>]|<price id>|<endpoint>|` and the progress: the tail of an `h:` value; nil
+    /// progress is empty.
     @inline(__always)
     mutating func meta(of request: PlaceRequest, progress: Millicredits?) {
         let estimate = request.inputEstimate.value
         let endpoint = request.endpoint.rawValue
+        let (key, tokens) = (request.limits.keyID, request.limits.countedTokens)
+        let keyBytes =
+            key == 0 ? 0 : Self.digitCount(key) + 2 + (tokens.map { Self.digitCount($0) } ?? 0)
         self.length(
-            Self.digitCount(estimate) + request.priceID.utf8.count + endpoint.utf8.count + 3
+            Self.digitCount(estimate) + keyBytes + request.priceID.utf8.count + endpoint.utf8.count + 3
                 + (progress.map { Self.digitCount($0.value) } ?? 0))
         self.digits(estimate)
+        if key != 0 {
+            self.put(UInt8(ascii: ","))
+            self.digits(key)
+            self.put(UInt8(ascii: ","))
+            if let tokens { self.digits(tokens) }
+        }
         self.put(UInt8(ascii: "|"))
         self.put(request.priceID)
         self.put(UInt8(ascii: "|"))

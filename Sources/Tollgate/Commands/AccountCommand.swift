@@ -4,8 +4,8 @@ import PostgresLedger
 
 struct AccountCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "account", abstract: "Who pays: create, list, show, adjust.",
-        subcommands: [Create.self, List.self, Show.self, Adjust.self])
+        commandName: "account", abstract: "Who pays: create, list, show, limit, adjust.",
+        subcommands: [Create.self, List.self, Show.self, Limits.self, Holds.self, Adjust.self])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -63,7 +63,7 @@ struct AccountCommand: AsyncParsableCommand {
     }
 
     struct Show: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "One account.")
+        static let configuration = CommandConfiguration(abstract: "One account, with its newest exchanges.")
 
         @Option(help: "External user id.")
         var user: String
@@ -80,6 +80,68 @@ struct AccountCommand: AsyncParsableCommand {
                     )
                     print("floor    \(account.gate.floor) millicredits")
                     print("blocked  \(account.gate.blocked ? "yes" : "no")")
+                    for line in try await store.ledger.usage(.init(account: account.account, limit: 10)) {
+                        print("usage    \(line.text)")
+                    }
+                }
+            }
+        }
+    }
+
+    struct Limits: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show or change the limits of an account; every instance knows them within a second.")
+
+        @Option(help: "External user id.")
+        var user: String
+        @OptionGroup var limits: LimitOptions
+
+        func run() async throws {
+            try await reporting {
+                try await StoreSession.with { store in
+                    let book = store.accounts()
+                    guard let account = try await book.account(userID: user) else {
+                        throw UsageError("no account of user '\(user)'")
+                    }
+                    let now = try await book.changeLimits(of: account.account, limits.changes)
+                    print("user\t\(RequestLimitOverrides.heading)\n\(user)\t\(now.line)")
+                }
+            }
+        }
+    }
+
+    struct Holds: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show or change what is set aside for the streams of an account.",
+            discussion: """
+                full: the worst case at once. rolling: a step at a time while the stream goes on, so that a small
+                balance serves several; the stream ends when the credits have. Rolling is used where every billed
+                token is visible: models without hidden reasoning, no hosted tools, no audio. A row of the rate card
+                that says `holds` comes first. Every instance knows a change within a second.
+                """)
+
+        @Option(help: "External user id.")
+        var user: String
+        @Argument(help: "full, rolling, or default for what is configured (BILLING_HOLDS).")
+        var policy: String?
+
+        func validate() throws {
+            guard let policy, policy != "default", HoldPolicy(rawValue: policy) == nil else { return }
+            throw ValidationError("the policy must be full, rolling or default")
+        }
+
+        func run() async throws {
+            try await reporting {
+                try await StoreSession.with { store in
+                    let book = store.accounts()
+                    guard let account = try await book.account(userID: user) else {
+                        throw UsageError("no account of user '\(user)'")
+                    }
+                    if let policy {
+                        try await book.setHolds(HoldPolicy(rawValue: policy), of: account.account)
+                    }
+                    let now = try await book.holds(of: account.account)
+                    print("user\tholds\n\(user)\t\(now?.rawValue ?? "default")")
                 }
             }
         }
@@ -128,5 +190,15 @@ struct AccountCommand: AsyncParsableCommand {
 extension AccountBook.Account {
     fileprivate var line: String {
         "\(self.account)\t\(self.userID)\t\(self.status.rawValue)\t\(self.balance.balance.creditsText)"
+    }
+}
+
+extension UsageLine {
+    fileprivate var text: String {
+        let parts = self.parts.map { " \($0.name) \($0.count)" }.joined()
+        return
+            "\(self.hold) \(self.kind) \(self.model) input \(self.inputTokens) cached \(self.cachedInputTokens) "
+            + "output \(self.outputTokens)\(parts): \(self.charged) millicredits"
+            + (self.estimated ? " (estimated)" : "")
     }
 }

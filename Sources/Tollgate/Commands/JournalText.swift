@@ -91,13 +91,16 @@ enum JournalText {
         }
     }
 
-    private static func facts(_ settlement: Settlement?) -> String {
+    /// Tokens are totals, as the API reports them; parts that most exchanges do not have follow when there are any.
+    static func facts(_ settlement: Settlement?) -> String {
         guard let settlement else { return "this release cannot read it" }
+        let usage = settlement.usage
+        let parts = usage.parts.map { " \($0.name)=\($0.count)" }.joined()
         let estimate = settlement.estimatedBecause.map { " estimated=\($0)" } ?? ""
         return
             "account=\(settlement.account) authority=\(settlement.authority) charge=\(settlement.charge.amount) "
             + "shadow=\(settlement.shadow) price=\(settlement.priceID) model=\(settlement.modelRequested) "
-            + "input=\(settlement.usage.input) output=\(settlement.usage.output)\(estimate)"
+            + "input=\(usage.inputTotal) output=\(usage.outputTotal)\(parts)\(estimate)"
     }
 
     /// UTC, to the second.

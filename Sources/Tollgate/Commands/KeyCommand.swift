@@ -4,8 +4,8 @@ import PostgresLedger
 
 struct KeyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "API keys: create, list, revoke.",
-        subcommands: [Create.self, List.self, Revoke.self])
+        commandName: "key", abstract: "API keys: create, list, limit, revoke.",
+        subcommands: [Create.self, List.self, Limits.self, Revoke.self])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -15,6 +15,7 @@ struct KeyCommand: AsyncParsableCommand {
         var user: String
         @Flag(help: "A service key: bills whichever user a request names in X-Tollgate-User.")
         var service = false
+        @OptionGroup var limits: LimitOptions
 
         func run() async throws {
             try await reporting {
@@ -24,6 +25,9 @@ struct KeyCommand: AsyncParsableCommand {
                         service
                         ? try await book.createServiceKey(label: user)
                         : try await book.createKey(userID: user)
+                    if !limits.changes.isEmpty {
+                        try await book.changeLimits(ofKey: made.keyID, limits.changes)
+                    }
                     print(made.secret.text)
                     complain("key \(made.keyID) created; the secret is not stored and cannot be shown again")
                 }
@@ -40,12 +44,32 @@ struct KeyCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    print("key\tprefix\tholder\tname\tstate")
+                    print("key\tprefix\tholder\tname\tstate\t\(RequestLimitOverrides.heading)")
                     for key in try await store.book().keys(userID: user) {
                         let holder = key.holder == .service ? "service" : "account"
                         let state = key.revokedAt == nil ? "active" : "revoked"
-                        print("\(key.keyID)\t\(key.prefix)…\t\(holder)\t\(key.label)\t\(state)")
+                        print(
+                            "\(key.keyID)\t\(key.prefix)…\t\(holder)\t\(key.label)\t\(state)\t\(key.limits.line)"
+                        )
                     }
+                }
+            }
+        }
+    }
+
+    struct Limits: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show or change the limits of a key; every instance knows them within a second.")
+
+        @Argument(help: "Number of the key, as `key list` shows it.")
+        var key: Int64
+        @OptionGroup var limits: LimitOptions
+
+        func run() async throws {
+            try await reporting {
+                try await StoreSession.with { store in
+                    let now = try await store.accounts().changeLimits(ofKey: key, limits.changes)
+                    print("key\t\(RequestLimitOverrides.heading)\n\(key)\t\(now.line)")
                 }
             }
         }

@@ -6,50 +6,46 @@ import RateCards
 
 struct RateCardCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ratecard", abstract: "Rate cards: validate, diff, apply, list, import.",
-        subcommands: [Validate.self, Diff.self, Apply.self, List.self, Import.self])
+        commandName: "ratecard", abstract: "Rate cards: validate, diff, simulate, apply, list, import.",
+        subcommands: [
+            Validate.self, RateCardDiffCommand.self, RateCardSimulateCommand.self, Apply.self, List.self,
+            Import.self,
+        ])
 
     struct Validate: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Check a file; every problem is reported at once.")
-        @Argument(help: "The YAML file.") var file: String
-
-        func run() async throws {
-            try await reporting {
-                let card = try RateCard(parsing: try RateCardFiles.read(file))
-                let diff = RateCardDiff(from: nil, to: card, nowMilliseconds: 0)
-                for problem in diff.problems { print(problem) }
-                print("\(card.identity) is valid: \(card.models.count) models")
-            }
-        }
-    }
-
-    struct Diff: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "What a file would change of the active card, or of another file.")
+            abstract: "Check a file as publishing would; every problem is reported at once.",
+            discussion: """
+                Compares with the active card of DATABASE_URL, or with --against. Without either the file alone is \
+                checked, which is said. Exit 1 when the card cannot be applied.
+                """)
         @Argument(help: "The YAML file.") var file: String
         @Option(help: "Compare with this file instead of the active card.") var against: String?
 
         func run() async throws {
             try await reporting {
-                let card = try RateCard(parsing: try RateCardFiles.read(file))
-                if let against {
-                    try show(RateCard(parsing: try RateCardFiles.read(against)), card)
-                } else {
-                    try await StoreSession.with { store in
-                        let active = try await store.ledger.activeRateCard()
-                        try show(try active.map { try RateCard(parsing: $0.body) }, card)
-                    }
-                }
+                let body = try RateCardFiles.read(file)
+                let card = try RateCard(parsing: body)
+                let diff = try await publishing().diff(of: card, body: body)
+                if !diff.problems.isEmpty { print(RateCardReport.describe(problems: diff.problems)) }
+                guard !diff.isRefused else { throw Exit.checkFailed }
+                print("\(card.identity) is valid: \(card.models.count) models")
             }
         }
 
-        private func show(_ old: RateCard?, _ new: RateCard) throws {
-            let diff = RateCardDiff(from: old, to: new, nowMilliseconds: Clock.wallMilliseconds())
-            print("from \(old?.identity ?? "nothing") to \(new.identity)")
-            print(RateCardReport.renderDiff(diff))
-            print(RateCardReport.renderMargins(diff))
-            if diff.problems.contains(where: { $0.severity == .error }) { throw Exit.checkFailed }
+        private func publishing() async throws -> RateCardPublishing {
+            if let against {
+                return RateCardPublishing(against: try RateCard(parsing: try RateCardFiles.read(against)))
+            }
+            guard
+                ["DATABASE_URL", "DATABASE_URL_FILE"].contains(where: {
+                    !(System.environment($0) ?? "").isEmpty
+                })
+            else {
+                complain("not compared with any card: neither DATABASE_URL nor --against is given")
+                return RateCardPublishing(against: nil)
+            }
+            return try await StoreSession.with { try await RateCardPublishing($0.ledger) }
         }
     }
 
@@ -63,11 +59,9 @@ struct RateCardCommand: AsyncParsableCommand {
                 let body = try RateCardFiles.read(file)
                 let card = try RateCard(parsing: body)
                 try await StoreSession.with { store in
-                    let active = try await store.ledger.activeRateCard()
-                    let old = try active.map { try RateCard(parsing: $0.body) }
-                    let diff = RateCardDiff(from: old, to: card, nowMilliseconds: Clock.wallMilliseconds())
+                    let diff = try await RateCardPublishing(store.ledger).diff(of: card, body: body)
                     for problem in diff.problems { complain("\(problem)") }
-                    if diff.problems.contains(where: { $0.severity == .error }) { throw Exit.checkFailed }
+                    guard !diff.isRefused else { throw Exit.checkFailed }
                     let result = try await store.ledger.applyRateCard(
                         card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds,
                         body: body, by: "cli")

@@ -14,13 +14,16 @@ struct ServeCommand: AsyncParsableCommand {
             Optional, with defaults: OPENAI_BASE_URL (https://api.openai.com/v1), LISTEN (127.0.0.1:8080), \
             OPS_LISTEN (127.0.0.1:9090), PUBLIC_URL, CORS_ORIGINS, DATABASE_DIRECT_URL, OPENAI_CA_FILE, \
             BILLING_ROUNDING_MODE (exact), BILLING_SINGLE_REQUEST_CAP, BILLING_SESSION_CAP, BILLING_DAILY_CAP, \
-            BILLING_ON_DISCONNECT (cancel), TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, \
-            chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
+            BILLING_ON_DISCONNECT (cancel), BILLING_HOLDS (full), BILLING_HOLD_STEP_TOKENS (256), \
+            TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
             HTTPS_PROXY, HTTP_PROXY, NO_PROXY. Secrets can be given as NAME_FILE.
 
             Journal: JOURNAL_DIR (var/journal; local disk, one per host, kept over restarts), JOURNAL_SYNC (group: on \
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
+
+            Tokenizer: TOKENIZER_DIR (var/tokenizer; o200k_base.tiktoken and cl100k_base.tiktoken, and the tables that \
+            are made of them; without them holds are made of bytes, and are larger).
 
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
             MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), MAX_CONNECTIONS (from the \

@@ -19,6 +19,7 @@ struct VerifyCommand: AsyncParsableCommand {
               I6  every paid purchase has exactly one grant and one lot
               I7  clawed-back and frozen credits equal their target state (once purchases exist)
               I8  deferred revenue is the sum of unrecognised lots (once purchases exist)
+              C1  amount and cost are what usage with its parts, tier and rate card say, where it can be computed again
             Journals:
               I9  every outcome of every boot has its row in the ledger, or one of higher authority
             Hold store:
@@ -45,6 +46,7 @@ struct VerifyCommand: AsyncParsableCommand {
                 for finding in try await LedgerVerifier(pool: store.pool).verify() {
                     findings.add(VerifyFinding(finding))
                 }
+                try await ChargeCheck.run(store, &findings)
                 // The journals before the hold store: outcomes that are on their way have arrived by then.
                 try await JournalCheck(store, root: JournalCommand.configuredDirectory()).run(&findings)
                 try await HoldStoreCheck.run(store, &findings)

@@ -22,8 +22,9 @@ struct VerifyFinding: Encodable {
     /// The first of them, at most `rowsMax`.
     var rows: [String]
 
-    init(_ severity: Severity, _ check: String, _ rows: [String]) {
-        (self.check, self.severity, self.total) = (check, severity, Int64(rows.count))
+    /// - Parameter total: how many there are when `rows` are only the first.
+    init(_ severity: Severity, _ check: String, _ rows: [String], total: Int64? = nil) {
+        (self.check, self.severity, self.total) = (check, severity, total ?? Int64(rows.count))
         self.rows = Array(rows.prefix(Self.rowsMax))
     }
 

@@ -17,7 +17,11 @@ struct ServeConfiguration: Sendable {
     var corsOrigins: [String]
     var roundingMode: RoundingMode
     var caps: SpendCaps
+    var requestLimits: RequestLimitSettings
     var onDisconnect: DisconnectPolicy
+    var holds: HoldPolicy
+    /// Output tokens.
+    var holdStepTokens: Int64
     var limits: DataPlaneConfiguration.Limits
     var timeouts: DataPlaneConfiguration.Timeouts
     /// Empty: the listener is plain.
@@ -29,6 +33,8 @@ struct ServeConfiguration: Sendable {
     /// Event loops of the data plane.
     var threads: Int
     var moneyPath: MoneyPathSettings
+    /// Vocabularies, and the tables that are made of them.
+    var tokenizerDirectory: String
 
     static let defaultOpenAIBaseURL = "https://api.openai.com/v1"
 
@@ -54,9 +60,12 @@ struct ServeConfiguration: Sendable {
         self.corsOrigins = Self.origins(&reader)
         self.roundingMode = reader.choice("BILLING_ROUNDING_MODE", default: .exact)
         self.onDisconnect = reader.choice("BILLING_ON_DISCONNECT", default: .cancel)
+        self.holds = reader.choice("BILLING_HOLDS", default: .full)
+        self.holdStepTokens = reader.integer("BILLING_HOLD_STEP_TOKENS", in: 16...100_000) ?? 256
         self.caps = SpendCaps(
             request: Self.cap(&reader, "BILLING_SINGLE_REQUEST_CAP"),
             session: Self.cap(&reader, "BILLING_SESSION_CAP"), day: Self.cap(&reader, "BILLING_DAILY_CAP"))
+        self.requestLimits = RequestLimitSettings(&reader)
         self.limits = DataPlaneSettings.limits(&reader, descriptors: descriptors)
         self.timeouts = DataPlaneSettings.timeouts(&reader)
         self.trustedPeers = DataPlaneSettings.trustedPeers(&reader)
@@ -65,8 +74,13 @@ struct ServeConfiguration: Sendable {
         self.upstreamProxy = DataPlaneSettings.upstreamProxy(&reader, to: self.upstream)
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         self.moneyPath = MoneyPathSettings(&reader)
+        self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
+    }
+
+    static func tokenizerDirectory(_ reader: inout SettingsReader) -> String {
+        reader.text("TOKENIZER_DIR") ?? "var/tokenizer"
     }
 
     static var defaultThreads: Int { System.coreCount }

@@ -6,6 +6,7 @@ import NIOCore
 import NIOPosix
 import PostgresLedger
 import Proxy
+import RateCards
 import RedisHolds
 import ServiceLifecycle
 import Settlement
@@ -29,6 +30,7 @@ final class Deployment: Sendable {
     private let control: ReloadableControlPlane
     private let accessLog: AccessLog
     private let clock = LedgerClock()
+    private let encodings: EncodingTables
     private let boot: BootID
     private let rereadSecrets: @Sendable () throws -> RotatingSecrets
     /// Ends when the listener has ended: then the rest may.
@@ -52,6 +54,7 @@ final class Deployment: Sendable {
         (self.starting, self.started) = AsyncStream.makeStream()
         (self.running, self.ran) = AsyncStream.makeStream()
         self.accessLog = try AccessLog(configuration.accessLog)
+        self.encodings = Encodings.open(configuration.tokenizerDirectory, logger)
         self.boot = Self.makeBootID()
         let url = try PostgresConfiguration(url: configuration.databaseURL.value)
         // The settler has connections of its own, so that no look-up queues in front of a settlement.
@@ -63,7 +66,8 @@ final class Deployment: Sendable {
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
         try await self.directory.load()
         self.prices = try await PriceBook(
-            ledger: self.ledger, mode: configuration.roundingMode, logger: logger)
+            ledger: self.ledger, mode: configuration.roundingMode,
+            region: Region(upstreamHost: configuration.upstream.host), logger: logger)
         let directory = self.directory
         self.feed = ChangeFeed(
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
@@ -104,7 +108,8 @@ final class Deployment: Sendable {
                 directory: self.directory, prices: self.prices, settlements: self.settler,
                 keyHasher: configuration.secrets.keyHasher,
                 makeHolds: { [holds] in try await holds.session(on: $0) },
-                control: self.control, accessLog: self.accessLog, clock: self.clock),
+                control: self.control, accessLog: self.accessLog, clock: self.clock,
+                encodings: self.encodings),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
     }
@@ -186,7 +191,8 @@ final class Deployment: Sendable {
                 corsOrigins: self.configuration.corsOrigins),
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
-                billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness))
+                billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness,
+                encodings: self.encodings))
     }
 
     private static func dataPlane(
@@ -203,8 +209,12 @@ final class Deployment: Sendable {
         dataPlane.certificates = configuration.certificates
         dataPlane.trustedPeers = configuration.trustedPeers
         dataPlane.caps = configuration.caps
+        dataPlane.keyLimits = configuration.requestLimits.key
+        dataPlane.accountLimits = configuration.requestLimits.account
         dataPlane.onDisconnect = configuration.onDisconnect
+        dataPlane.holds = configuration.holds
         dataPlane.limits = configuration.limits
+        dataPlane.limits.rollingStepTokens = configuration.holdStepTokens
         dataPlane.timeouts = configuration.timeouts
         return dataPlane
     }

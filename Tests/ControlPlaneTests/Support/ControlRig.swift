@@ -17,7 +17,10 @@ struct ControlRig: Sendable {
     private let settings: ControlPlane.Settings
     private let dependencies: ControlPlane.Dependencies
 
-    init(mode: RoundingMode = .exact, readiness: [Readiness] = [Readiness("ledger", isReady: true)]) {
+    init(
+        mode: RoundingMode = .exact, readiness: [Readiness] = [Readiness("ledger", isReady: true)],
+        encodings: EncodingTables = EncodingTables()
+    ) {
         let hasher = KeyHasher(peppers: [[UInt8](repeating: 7, count: 32), [UInt8](repeating: 8, count: 32)])
         let ledger = FakeLedger(hasher: hasher)
         self.ledger = ledger
@@ -25,7 +28,7 @@ struct ControlRig: Sendable {
             version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin])
         self.dependencies = .init(
             directory: ledger, keyHasher: hasher, prices: FixedPrices(mode), billing: ledger, held: ledger,
-            readiness: { readiness })
+            readiness: { readiness }, encodings: encodings)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }

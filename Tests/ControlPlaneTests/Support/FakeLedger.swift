@@ -117,6 +117,19 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
         }
     }
 
+    func usage(_ query: UsageQuery) async throws -> [UsageLine] {
+        try self.state.withLock { state in
+            guard !state.isDown else { throw Down() }
+            let lines = (state.usageLines[query.account] ?? []).filter { line in
+                (query.model.map { $0 == line.model } ?? true)
+                    && (query.from.map { line.occurredAt >= $0 } ?? true)
+                    && (query.to.map { line.occurredAt < $0 } ?? true)
+                    && (query.before.map { line.hold < $0 } ?? true)
+            }
+            return Array(lines.sorted { $0.hold > $1.hold }.prefix(Int(query.limit)))
+        }
+    }
+
     func packages() async throws -> [CreditPackage] {
         if self.state.withLock({ $0.isDown }) { throw Down() }
         return [

@@ -26,6 +26,11 @@ extension StoreGuard {
         case .placeKnownHold, .placeKnownCapture, .epochStamp, .placeNeedsOpenGate, .placeCaps,
             .placeTakesHalf, .placeNeedsLeast, .placeNeedsFunds:
             self.placeScenario(a)
+        case .placeLimits, .placeTakesOfLimits, .limitRefusesBeyond, .limitKnowsWhatNeverFits, .limitDrains,
+            .limitNeverGoesBack, .limitShrinksWhatIsUsed, .limitOfKeyStreams, .limitOfAccountStreams,
+            .limitKnowsWhoseStream, .limitForgetsReapedStreams, .limitForgetsDrained, .captureCorrectsTokens,
+            .releaseFreesTokens:
+            self.limitScenario(a)
         case .captureKnownCapture, .captureNeedsHold, .releaseNeedsOwner, .reassertKnowsHold,
             .reassertKnowsCapture, .postedDropsHold, .postedSpends, .postedComparesAmount, .postedNeedsHash,
             .postedForgetsGate, .gateNeedsHash, .gateComparesVersion:

@@ -18,23 +18,39 @@ struct StepMaker: Sendable {
 
     // MARK: Holds
 
-    func request(_ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none)
-        -> PlaceRequest
-    {
+    func request(
+        _ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none,
+        limits: PlaceLimits = .none
+    ) -> PlaceRequest {
         PlaceRequest(
             account: self.account, hold: self.hold(number), want: Millicredits(want),
             least: Millicredits(least ?? want), inputEstimate: Millicredits(5), priceID: self.priceID,
-            endpoint: .chat, caps: caps)
+            endpoint: .chat, caps: caps, limits: limits)
     }
 
-    func place(_ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none) -> StoreStep {
-        self.step(.place(self.request(number, want, least: least, caps: caps)))
+    func place(
+        _ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none,
+        limits: PlaceLimits = .none
+    ) -> StoreStep {
+        self.step(.place(self.request(number, want, least: least, caps: caps, limits: limits)))
     }
 
-    func reassert(_ number: UInt64, _ amount: Int64, progress: Int64? = nil) -> StoreStep {
+    /// PLACE of 10 by a key, under limits of requests and tokens per minute and streams.
+    func place(
+        _ number: UInt64, key: Int64 = 7, tokens: Int64 = 0, of limits: RequestLimits = .none,
+        account: RequestLimits = .none
+    ) -> StoreStep {
+        self.place(
+            number, 10,
+            limits: PlaceLimits(keyID: key, key: limits, account: account, tokens: tokens))
+    }
+
+    func reassert(
+        _ number: UInt64, _ amount: Int64, progress: Int64? = nil, limits: PlaceLimits = .none
+    ) -> StoreStep {
         self.step(
             .reassert(
-                self.request(number, amount), amount: Millicredits(amount),
+                self.request(number, amount, limits: limits), amount: Millicredits(amount),
                 progress: progress.map { Millicredits($0) }))
     }
 

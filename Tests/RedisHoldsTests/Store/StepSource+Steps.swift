@@ -64,11 +64,31 @@ extension StepSource {
         return caps
     }
 
+    /// Small enough to be reached, and now and then larger than any use of them.
+    private mutating func limits() -> PlaceLimits {
+        guard self.random.oneIn(2) else { return .none }
+        func one(_ most: Int64) -> Int64? { self.random.oneIn(2) ? nil : self.random.between(1, most) }
+        if self.clock == .real {
+            // How much drains between two commands is nobody's to say.
+            return PlaceLimits(
+                keyID: self.random.between(1, 3), key: RequestLimits(streams: one(60)),
+                account: RequestLimits(streams: one(60)), tokens: 0)
+        }
+        func some() -> RequestLimits {
+            RequestLimits(
+                requestsPerMinute: one(12), tokensPerMinute: one(self.random.oneIn(4) ? 1_000_000_000 : 900),
+                streams: one(60))
+        }
+        return PlaceLimits(
+            keyID: self.random.between(1, 3), key: some(), account: some(),
+            tokens: self.random.oneIn(8) ? self.random.between(0, 4_000_000) : self.random.between(0, 300))
+    }
+
     private mutating func place(_ player: inout Player) -> StoreStep {
         let number = self.random.oneIn(6) ? self.old(&player) : self.fresh(&player)
         let want = self.random.oneIn(10) ? self.random.between(0, 20_000) : self.amount()
         let least = self.random.oneIn(2) ? want : self.random.between(0, want)
-        return player.maker.place(number, want, least: least, caps: self.caps())
+        return player.maker.place(number, want, least: least, caps: self.caps(), limits: self.limits())
     }
 
     private mutating func capture(_ player: inout Player) -> StoreStep {
@@ -90,7 +110,8 @@ extension StepSource {
     private mutating func reassert(_ player: inout Player) -> StoreStep {
         let number = self.random.oneIn(4) ? self.fresh(&player) : self.old(&player)
         return player.maker.reassert(
-            number, self.amount(), progress: self.random.oneIn(2) ? nil : self.amount())
+            number, self.amount(), progress: self.random.oneIn(2) ? nil : self.amount(), limits: self.limits()
+        )
     }
 
     // MARK: Ledger

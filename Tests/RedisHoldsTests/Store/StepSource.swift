@@ -11,7 +11,7 @@ struct StepSource {
     private(set) var node = StoreNode(name: "m")
     var random: SimRandom
     private var now = StoreStep.noon
-    private let clock: Clock
+    let clock: Clock
     private var players: [Player]
     /// What most senders believe.
     private(set) var epoch = 1

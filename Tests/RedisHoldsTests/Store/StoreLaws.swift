@@ -22,13 +22,31 @@ extension AccountHash {
         let amount = self.holds[request.hold]?.amount ?? request.want
         let hour = (self.hour?.spent ?? 0) + held
         let day = (self.day?.spent ?? 0) + held
-        let laws: [(String, Bool)] = [
+        var laws: [(String, Bool)] = [
             ("a grant is available", self.available >= 0),
             ("a grant is between least and want", amount >= request.least && amount <= request.want),
             ("a grant is within the cap of the request", request.caps.request.map { amount <= $0 } ?? true),
             ("a grant is within the cap of the hour", request.caps.session.map { hour <= $0.value } ?? true),
             ("a grant is within the cap of the day", request.caps.day.map { day <= $0.value } ?? true),
         ]
+        for (limits, holds) in [
+            (request.limits.account, self.openHolds),
+            (request.limits.key, self.openHolds.filter { $0.key == request.limits.keyID }),
+        ] {
+            laws.append(("a grant is within its limit of streams", limits.streams ?? .max >= holds.count))
+        }
+        for (name, limit) in [
+            ("l:r:\(request.limits.keyID)", request.limits.key.requestsPerMinute),
+            ("l:t:\(request.limits.keyID)", request.limits.key.tokensPerMinute),
+            ("l:r", request.limits.account.requestsPerMinute),
+            ("l:t", request.limits.account.tokensPerMinute),
+        ] {
+            guard let limit else { continue }
+            let used = self.buckets[name]?.used ?? .max
+            laws.append(("a grant is within \(name)", used <= limit * LimitLevel.unit))
+        }
         return laws.filter { !$0.1 }.map(\.0)
     }
+
+    private var openHolds: [HoldEntry] { self.holds.values.filter { $0.owner.reaper == nil } }
 }

@@ -115,7 +115,7 @@ extension ReapedHold {
     fileprivate init?(_ texts: [String]) {
         guard texts.count == 3, let amount = Int64(texts[0]), let placed = Int64(texts[1]) else { return nil }
         let meta = texts[2].split(separator: "|", omittingEmptySubsequences: false)
-        guard meta.count >= 4, let estimate = Int64(meta[0]),
+        guard meta.count >= 4, let estimate = Int64(meta[0].prefix { $0 != "," }),
             let endpoint = Endpoint(rawValue: String(meta[meta.count - 2]))
         else { return nil }
         let progress = Int64(meta[meta.count - 1])

@@ -32,7 +32,7 @@ extension StoreStep {
                 .place,
                 [self.epoch, self.fence.loop, "\(self.fence.generation)", "\(request.hold)"]
                     + ["\(request.want)", "\(request.least)"] + self.leaseWords
-                    + [request.meta(progress: nil)] + request.caps.words
+                    + [request.meta(progress: nil)] + request.caps.words + request.limits.words
             )
         case .capture(let settlement, let force):
             (
@@ -40,7 +40,7 @@ extension StoreStep {
                 self.fenceWords(raise: self.fence.raise)
                     + [
                         force ? "1" : "0", "\(settlement.hold)", "\(settlement.charge.amount)",
-                        settlement.text,
+                        settlement.text, "\(settlement.limitedTokens)",
                     ]
             )
         case .release(let hold, _):
@@ -86,6 +86,23 @@ extension SpendCaps {
     fileprivate var words: [String] { [self.request.word, self.session.word, self.day.word] }
 }
 
+extension PlaceLimits {
+    fileprivate var words: [String] {
+        self.areNone ? [] : ["\(self.keyID)", "\(self.tokens)"] + self.key.words + self.account.words
+    }
+
+    /// Behind the input estimate.
+    fileprivate var tag: String { limitTag(self.keyID, self.countedTokens) }
+}
+
+private func limitTag(_ key: Int64, _ tokens: Int64?) -> String {
+    key == 0 ? "" : ",\(key),\(tokens.map { "\($0)" } ?? "")"
+}
+
+extension RequestLimits {
+    fileprivate var words: [String] { RequestLimit.Kind.allCases.map { self[$0].map { "\($0)" } ?? "" } }
+}
+
 extension SettledHold {
     fileprivate var words: [String] { ["\(self.hold)", "\(self.amount)"] }
 }
@@ -107,7 +124,7 @@ extension AccountSnapshot {
 
 extension PlaceRequest {
     fileprivate func meta(progress: Millicredits?) -> String {
-        "\(self.inputEstimate)|\(self.priceID)|\(self.endpoint.rawValue)|\(progress.word)"
+        "\(self.inputEstimate)\(self.limits.tag)|\(self.priceID)|\(self.endpoint.rawValue)|\(progress.word)"
     }
 }
 
@@ -116,9 +133,12 @@ extension Settlement {
 }
 
 extension HoldEntry {
+    private var tag: String { limitTag(self.key, self.countedTokens) }
+
     /// The value of `h:<hold>`.
     var text: String {
-        "\(self.amount)|\(self.deadline)|\(self.owner)|\(self.placed)|\(self.inputEstimate)|\(self.priceID)|"
+        "\(self.amount)|\(self.deadline)|\(self.owner)|\(self.placed)|\(self.inputEstimate)\(self.tag)|"
+            + "\(self.priceID)|"
             + "\(self.endpoint.rawValue)|\(self.progress.word)"
     }
 }
@@ -143,6 +163,7 @@ extension AccountHash {
         fields["di"] = self.day.map { "\($0.reached)" }
         fields["D"] = self.day.map { "\($0.spent)" }
         for (slot, spent) in self.minutes { fields["m\(slot)"] = "\(spent)" }
+        for (name, bucket) in self.buckets { fields[name] = "\(bucket.at)|\(bucket.used)|\(bucket.limit)" }
         for (hold, entry) in self.holds { fields["h:\(hold)"] = entry.text }
         for (hold, settlement) in self.captures {
             fields["u:\(hold)"] = "\(settlement.charge.amount)|\(settlement.text)"

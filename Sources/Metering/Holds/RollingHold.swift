@@ -1,0 +1,161 @@
+/// How much is set aside for a request.
+public enum HoldPolicy: String, Sendable, Hashable, CaseIterable {
+    /// The worst case at once.
+    case full
+    /// The input and the first tokens; more while a stream goes on. Only for streams that show every token they bill.
+    case rolling
+}
+
+/// A hold that grows with its stream: decides when more is to be set aside, and when the money has ended. Pure.
+///
+/// More is asked for while at least half a step of what was granted is still unused, so that a stream waits for the
+/// hold store only when that is slower than the model. What is not granted is not sent: the stream stops before its
+/// hold is used up (MONEY_PATH A11).
+public struct RollingHold: Sendable {
+    /// Why a stream cannot go on.
+    public enum Refusal: Sendable, Hashable {
+        case short(available: Millicredits)
+        case capReached(SpendCap, limit: Millicredits, resetsAtMilliseconds: Int64)
+        case blocked
+        /// A reaper has the hold.
+        case takenOver
+        /// The hold store did not answer, several times in a row.
+        case unavailable
+    }
+
+    /// What a request is held for, as `AdmissionPlan` has it.
+    public struct Terms: Sendable {
+        public var price: ModelPrice
+        public var bounds: RequestBounds
+        public var mode: RoundingMode
+        /// Output tokens per choice that are set aside at a time.
+        public var step: Int64
+        /// Output tokens per choice that the request can have at most.
+        public var outputMax: Int64
+        /// Input tokens that will be charged, where they are known: the last credits then pay for output instead of for
+        /// what the input might have been. nil: only its bound is.
+        public var knownInput: Int64?
+
+        public init(
+            price: ModelPrice, bounds: RequestBounds, mode: RoundingMode, step: Int64, outputMax: Int64,
+            knownInput: Int64? = nil
+        ) {
+            precondition(step > 0, "configuration refuses an empty step")
+            self.price = price
+            self.bounds = bounds
+            self.mode = mode
+            self.step = step
+            self.outputMax = outputMax
+            self.knownInput = knownInput
+        }
+    }
+
+    /// So many answers in a row that grant nothing are final.
+    private static let fruitlessMax = 3
+
+    /// What is set aside.
+    public private(set) var granted: Millicredits
+    /// Output tokens, over all choices, that it pays for.
+    public private(set) var allowance: Int64 = 0
+    /// An EXTEND is on its way; `answered` comes next.
+    public private(set) var isAsking = false
+    /// No more will be granted; what was granted may be used.
+    public private(set) var refusal: Refusal?
+
+    private let terms: Terms
+    private var fruitless = 0
+    /// What is granted is all that there was: asked again only when it is used up, since something may have come.
+    private var tookTheRest: Bool
+    private var output: Int64 = 0
+
+    /// - Parameters:
+    ///   - granted: by PLACE.
+    ///   - wanted: what PLACE asked for.
+    public init(_ terms: Terms, granted: Millicredits, wanted: Millicredits) {
+        self.terms = terms
+        self.granted = granted
+        self.tookTheRest = granted < wanted
+        self.measure()
+    }
+
+    /// Whether nothing more needs to be set aside, whatever comes.
+    public var coversAll: Bool { self.allowance >= self.most }
+
+    /// `output` tokens passed so far. Returns the total to EXTEND the hold to; then `answered` comes.
+    public mutating func passed(_ output: Int64) -> Millicredits? {
+        self.output = max(self.output, output)
+        let reserve = self.tookTheRest ? 0 : self.terms.step * self.terms.bounds.choices / 2
+        guard !self.isAsking, self.refusal == nil, !self.coversAll, self.allowance - self.output <= reserve
+        else { return nil }
+        return self.ask(for: self.target())
+    }
+
+    /// Returns the total to EXTEND to instead: the rest that there is.
+    public mutating func answered(_ answer: ExtendAnswer) -> Millicredits? {
+        self.isAsking = false
+        switch answer {
+        case .granted(let total):
+            self.fruitless = 0
+            self.granted = max(self.granted, total)
+            self.measure()
+        case .short(let available):
+            return self.wasShort(available)
+        case .capReached(let cap, let limit, let resetsAt):
+            self.refusal = .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
+        case .blocked:
+            self.refusal = .blocked
+        case .takenOver:
+            self.refusal = .takenOver
+        case .unknown:
+            // Asked again with the next `passed`.
+            self.fruitless += 1
+            if self.fruitless >= Self.fruitlessMax { self.refusal = .unavailable }
+        }
+        return nil
+    }
+
+    private var most: Int64 { self.terms.outputMax * self.terms.bounds.choices }
+
+    /// One step more than what passed and what is granted.
+    private func target() -> Millicredits? {
+        let choices = self.terms.bounds.choices
+        let perChoice = max(self.allowance, self.output) / choices + self.terms.step
+        return try? self.terms.price.worstCase(
+            self.terms.bounds, outputCap: min(perChoice, self.terms.outputMax), mode: self.terms.mode)
+    }
+
+    private mutating func ask(for total: Millicredits?) -> Millicredits? {
+        guard let total, total > self.granted else {
+            // Priced in full at admission, so this is a card that cannot be: what was granted is all there is.
+            self.refusal = .short(available: .zero)
+            return nil
+        }
+        self.isAsking = true
+        return total
+    }
+
+    private mutating func wasShort(_ available: Millicredits) -> Millicredits? {
+        self.fruitless += 1
+        if !self.tookTheRest {
+            self.tookTheRest = true
+            self.measure()
+        }
+        if available > .zero, self.fruitless < Self.fruitlessMax,
+            let rest = Millicredits(exactly: self.granted.value + available.value)
+        {
+            return self.ask(for: rest)
+        }
+        if self.output >= self.allowance { self.refusal = .short(available: max(available, .zero)) }
+        return nil
+    }
+
+    private mutating func measure() {
+        var bounds = self.terms.bounds
+        if self.tookTheRest, let known = self.terms.knownInput {
+            bounds.inputTokensMax = min(bounds.inputTokensMax, known)
+        }
+        let perChoice =
+            self.terms.price.affordableOutputCap(bounds, within: self.granted, mode: self.terms.mode) ?? 0
+        self.allowance = min(perChoice, self.terms.outputMax) * self.terms.bounds.choices
+    }
+}

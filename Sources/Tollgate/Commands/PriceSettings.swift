@@ -1,0 +1,25 @@
+import Metering
+import Proxy
+import RateCards
+
+/// The settings of `serve` that decide a price, for commands that name one.
+enum PriceSettings {
+    /// - Parameter option: replaces `BILLING_ROUNDING_MODE`.
+    static func rounding(_ option: String?) throws -> RoundingMode {
+        var reader = SettingsReader(
+            get: { name in option ?? System.environment(name) }, readFile: { _ in "" })
+        let mode: RoundingMode = reader.choice("BILLING_ROUNDING_MODE", default: .exact)
+        guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
+        return mode
+    }
+
+    /// Of the upstream that `serve` would use, so that both name the same price.
+    static func region() throws -> Region? {
+        guard let url = System.environment("OPENAI_BASE_URL"), !url.isEmpty else { return nil }
+        do throws(UpstreamOrigin.ParseFailure) {
+            return Region(upstreamHost: try UpstreamOrigin.parse(url).host)
+        } catch {
+            throw UsageError("OPENAI_BASE_URL \(error)")
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+
+@testable import Metering
+
+/// Files of `Tests/Fixtures/audio`, made by libsndfile and FFmpeg; what they hold is told by the table of the tests.
+enum AudioFiles {
+    static func bytes(_ name: String) throws -> [UInt8] {
+        let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        return [UInt8](try Data(contentsOf: tests.appending(path: "Fixtures/audio/\(name)")))
+    }
+
+    static func measure(_ bytes: [UInt8], pieces: Int = .max) -> Result<Int64, AudioFault> {
+        var meter = AudioMeter()
+        var at = 0
+        while at < bytes.count {
+            let end = at + min(pieces, bytes.count - at)
+            bytes[at..<end].withUnsafeBytes { meter.feed($0) }
+            at = end
+        }
+        return meter.finish()
+    }
+
+    /// Mono, 16 bits, 8,000 samples per second.
+    static func wav(
+        milliseconds: Int, declared: UInt32? = nil, riff: UInt32? = nil, behind: [UInt8] = []
+    ) -> [UInt8] {
+        let sound = [UInt8](repeating: 7, count: milliseconds * 16)
+        var bytes = Array("RIFF".utf8) + self.little(riff ?? UInt32(36 + sound.count))
+        bytes += Array("WAVEfmt ".utf8) + self.little(16) + [1, 0, 1, 0] + self.little(8000)
+        bytes += self.little(16000) + [2, 0, 16, 0] + Array("data".utf8)
+        return bytes + self.little(declared ?? UInt32(sound.count)) + sound + behind
+    }
+
+    static func find(_ text: String, in bytes: [UInt8]) -> Int? { self.find(Array(text.utf8), in: bytes) }
+
+    static func find(_ mark: [UInt8], in bytes: [UInt8]) -> Int? {
+        (0...max(0, bytes.count - mark.count)).first { bytes[$0...].starts(with: mark) }
+    }
+
+    static func little(_ value: UInt32) -> [UInt8] {
+        (0..<4).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+    }
+    static func big(_ value: UInt32) -> [UInt8] { self.little(value).reversed() }
+
+    /// An OGG page; `pieces` are whole packets of fewer than 255 bytes.
+    static func page(_ packets: [[UInt8]], serial: UInt32, first: Bool = false, granule: UInt32) -> [UInt8] {
+        var bytes = Array("OggS".utf8) + [0, first ? 2 : 0] + self.little(granule) + self.little(0)
+        bytes += self.little(serial) + self.little(0) + self.little(0) + [UInt8(packets.count)]
+        return bytes + packets.map { UInt8($0.count) } + packets.flatMap { $0 }
+    }
+
+    /// Packets of 20 ms behind the two headers.
+    static func opus(packets: Int, preSkip: UInt16 = 0, serial: UInt32 = 1, granule: UInt32) -> [UInt8] {
+        let head =
+            Array("OpusHead".utf8) + [1, 1] + self.little(UInt32(preSkip))[..<2] + self.little(48000) + [
+                0, 0, 0,
+            ]
+        let sound = [[UInt8]](repeating: [0x08, 1, 2, 3], count: packets)
+        return self.page([head], serial: serial, first: true, granule: 0)
+            + self.page([Array("OpusTags".utf8)], serial: serial, granule: 0)
+            + self.page(sound, serial: serial, granule: granule)
+    }
+}
