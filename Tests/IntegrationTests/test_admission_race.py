@@ -16,7 +16,8 @@ REQUESTS, AFFORDED = 200, 10
 def arena(dev, tmp_path_factory):
     """Two proxies on the same stores and one mock that can withhold its replies."""
     with running(Mock(tmp_path_factory.mktemp("race"))) as mock:
-        env = {"OPENAI_BASE_URL": mock.url + "/v1"}
+        # Without a tokenizer the hold is one token for each byte, which the mock can report.
+        env = {"OPENAI_BASE_URL": mock.url + "/v1", "TOKENIZER_DIR": "/nonexistent"}
         with running(Serve(dev, **env), Serve(dev, **env)) as proxies:
             yield mock, proxies
 

@@ -124,7 +124,7 @@ def test_every_bad_setting_is_reported_at_once(dev):
 
 @pytest.mark.parametrize("command", [
     [], ["serve"], ["dev"], ["migrate"], ["seed"], ["account"], ["account", "adjust"], ["key"], ["ratecard"],
-    ["ratecard", "import"], ["estimate"], ["verify"],
+    ["ratecard", "import"], ["ratecard", "diff"], ["ratecard", "simulate"], ["estimate"], ["verify"],
     ["journal"], ["journal", "list"], ["journal", "check"], ["journal", "show"], ["journal", "salvage"]])
 def test_help_is_everywhere(command):
     done = subprocess.run([str(BIN / "tollgate"), *command, "--help"], capture_output=True, text=True, timeout=60)

@@ -206,7 +206,7 @@ def test_no_line_of_the_access_log_has_a_secret(dev, serve, authority):
         (chat_path, [*bearer, "-H", "content-encoding: gzip", *json_body, good], 415),
         (chat_path, [*bearer, *json_body, "hidden-prompt" * 2_000_000], 413),
         (chat_path, [*bearer, "-X", "GET"], 405),
-        ("/v1/embeddings?key=hidden-query", [*bearer, *json_body, good], 404),
+        ("/v1/assistants?key=hidden-query", [*bearer, *json_body, good], 404),
         ("/v1/models/nothing?key=hidden-query", bearer, 404),
         ("/v1//models?key=hidden-query", [*bearer, *odd], 400),
         ("/v1/models?key=hidden-query", ["-H", f"X-Large: {key * 1000}"], 431),

@@ -176,7 +176,8 @@ class Cluster:
         env.update(
             DATABASE_URL=self.postgres.url(), REDIS_URL=self.redis.url(self.redis.port), KEY_PEPPER=self.pepper,
             ADMIN_TOKEN=self.admin, SESSION_SECRET=self.session, OPENAI_API_KEY="sk-operator",
-            OPENAI_BASE_URL=self.mock.url + "/v1", TOLLGATE_TEST_LEASE_SECONDS=str(LEASE_SECONDS),
+            OPENAI_BASE_URL=self.mock.url + "/v1", TOKENIZER_DIR="/nonexistent",
+            TOLLGATE_TEST_LEASE_SECONDS=str(LEASE_SECONDS),
             TOLLGATE_TEST_GRACE_SECONDS=str(GRACE_SECONDS), TOLLGATE_TEST_SWEEP_SECONDS=str(SWEEP_SECONDS),
             TOLLGATE_TEST_HEARTBEAT_MILLISECONDS=str(HEARTBEAT_MILLISECONDS))
         env.update(more)

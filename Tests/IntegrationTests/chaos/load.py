@@ -8,7 +8,7 @@ import time
 
 MODEL = "gpt-4o-mini"
 PATIENCE_SECONDS = 40
-# Nearly one token for each byte of a request, which is what is held for it.
+# Nearly one token for each byte of a request, which is what is held for it by proxies without a tokenizer.
 PROMPT_OF_POOR = 300
 # An outcome may wait this long for its settlement while nothing is wrong.
 POSTING_SECONDS = 2
