@@ -9,8 +9,8 @@ import Testing
     @Test func nobodyThereIsConnectFailedAndThenBackingOff() async throws {
         let configuration = try PostgresConfiguration(url: "postgresql://x@/x?host=/nonexistent")
         var limits = PostgresPool.Limits()
-        limits.backOffMin = .seconds(60)
-        limits.backOffMax = .seconds(60)
+        limits.backOffMin = .seconds(86_400)
+        limits.backOffMax = .seconds(86_400)
         let pool = PostgresPool(configuration, size: 1, limits: limits, logger: TestDatabase.logger)
         await #expect(throws: PostgresError.unreachable(.connectFailed)) { try await pool.run { $0.isOpen } }
         await #expect(throws: PostgresError.unreachable(.backingOff)) { try await pool.run { $0.isOpen } }
