@@ -48,10 +48,12 @@ if [ "$part" != integration ]; then
   if [ $# -gt 0 ]; then
     swift_test "$@"
   else
-    # What only computes keeps two cores busy for minutes; the hold store and its neighbours have deadlines of 100 ms;
-    # the data plane has both.
+    # What only computes keeps two cores busy for minutes, and whatever shares its process waits; the hold store and
+    # its neighbours have deadlines of 100 ms; the data plane has both.
+    computing="MeteringTests|MoneyPathTests|LedgerSimTests|RateCardsTests|TokenTablesTests"
     timed="RedisHoldsTests|SettlementTests|MockOpenAITests"
-    swift_test --skip ProxyTests --skip "$timed"
+    swift_test --filter "$computing"
+    swift_test --skip ProxyTests --skip "$computing" --skip "$timed"
     swift_test --filter "$timed"
     swift_test --filter ProxyTests
   fi
