@@ -209,3 +209,15 @@ def processes_below(directory):
         if str(directory) in line or cwd.startswith(str(directory)):
             found.append((entry.name, line))
     return found
+
+
+def test_a_ledger_with_another_card_of_the_same_version_starts_and_keeps_it(dev, sql, tmp_path):
+    """As after an upgrade that brings a corrected card: what was applied never changes, and nothing stops for it."""
+    card = tmp_path / "card.yaml"
+    card.write_text((ROOT / "ratecards/openai-2026-11-12.yaml").read_text().replace("markup:", "markup:  ", 1))
+    before = sql("SELECT version, sha256 FROM rate_card ORDER BY 1")
+    said = dev.cli("seed", "--card", card).stdout
+    assert "kept as it was applied before" in said and "tollgate ratecard apply" in said
+    assert sql("SELECT version, sha256 FROM rate_card ORDER BY 1") == before
+    refused = dev.cli("ratecard", "apply", card, check=False)
+    assert refused.returncode == 1 and "applied already, with other content" in refused.stderr

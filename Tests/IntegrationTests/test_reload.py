@@ -163,7 +163,7 @@ def test_a_hang_up_before_the_ledger_was_read_is_followed(dev, tmp_path):
         with watcher.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid <> pg_backend_pid() "
-                "AND query LIKE '%%digest, false FROM api_key WHERE revoked_at IS NULL%%'")
+                "AND query LIKE '%%digest, false%%FROM api_key WHERE revoked_at IS NULL%%'")
             return cursor.fetchone()[0] > 0
 
     with locker.cursor() as cursor:

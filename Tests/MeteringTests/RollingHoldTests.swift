@@ -72,6 +72,17 @@ import Testing
         #expect(Self.hold(110, of: 210, terms).allowance == 53, "granted less than was wanted")
     }
 
+    /// A frame of two tokens does not fit into an allowance of one more: somebody has to ask, and to give up.
+    @Test func whatDoesNotFitAnyMoreIsAskedFor() {
+        var hold = Self.hold(42, of: 210)
+        #expect(hold.allowance == 16 && hold.passed(15) == nil)
+        #expect(hold.passed(15, isExhausted: true) == Millicredits(242))
+        #expect(hold.answered(.short(available: Millicredits(1))) == Millicredits(43))
+        #expect(hold.answered(.granted(total: Millicredits(43))) == nil && hold.allowance == 16)
+        #expect(hold.passed(15, isExhausted: true) == Millicredits(242))
+        #expect(hold.answered(.short(available: .zero)) == nil && hold.refusal == .short(available: .zero))
+    }
+
     @Test func creditsThatCameMeanwhileAreUsed() {
         var hold = Self.hold(42, of: 210)
         #expect(hold.allowance == 16 && hold.passed(15) == nil, "the grant was all that there was")

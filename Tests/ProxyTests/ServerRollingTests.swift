@@ -59,6 +59,34 @@ import Testing
         }
     }
 
+    /// Two choices in one frame, and one token left.
+    @Test func aFrameThatDoesNotFitEndsTheStream() async throws {
+        try await Self.with { rig in
+            let body =
+                String(F.streamBody.dropLast()).replacing("gpt-test", with: "gpt-rolling") + ",\"n\":2}"
+            let client = try await rig.send(F.post(body))
+            let call = try await rig.upstream.call()
+            let first = try #require(rig.store.watched.state.open.values.first)
+            rig.store.watched.update { $0.balance = first }
+            let both = F.frame("x").replacing(
+                "\"choices\":[", with: "\"choices\":[{\"index\":1,\"delta\":{\"content\":\"y\"}},")
+            call.reply(F.streamHead + F.chunk(F.frame("one")))
+            for _ in 0..<30 { call.send(F.chunk(both)) }
+            let reply = try await client.reply()
+            #expect(reply.text.holds("insufficient_credits"))
+            #expect(rig.settlements.watched.state.settlements.first?.usage.output == 39)
+        }
+    }
+
+    @Test func whatIsNoStreamIsNotRelayed() async throws {
+        try await Self.with { rig in
+            let client = try await rig.send(Self.stream)
+            try await rig.upstream.call().reply(F.reply)
+            #expect(try await client.reply().status == 502)
+            #expect(rig.settlements.watched.state.settlements.first?.usage.output == 0)
+        }
+    }
+
     /// Upstream's whole message is there before the hold store answered: it waits, and nothing of it is lost.
     @Test func theEndWaitsForTheAnswer() async throws {
         try await Self.with { rig in

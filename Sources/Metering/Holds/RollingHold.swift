@@ -67,6 +67,8 @@ public struct RollingHold: Sendable {
     /// What is granted is all that there was: asked again only when it is used up, since something may have come.
     private var tookTheRest: Bool
     private var output: Int64 = 0
+    /// The allowance at which the stream stood still: what comes next does not fit into what is left of it.
+    private var exhaustedAt: Int64?
 
     /// - Parameters:
     ///   - granted: by PLACE.
@@ -82,10 +84,14 @@ public struct RollingHold: Sendable {
     public var coversAll: Bool { self.allowance >= self.most }
 
     /// `output` tokens passed so far. Returns the total to EXTEND the hold to; then `answered` comes.
-    public mutating func passed(_ output: Int64) -> Millicredits? {
+    ///
+    /// - Parameter isExhausted: the stream stands still: a frame may have several tokens, and they do not fit any more.
+    public mutating func passed(_ output: Int64, isExhausted: Bool = false) -> Millicredits? {
         self.output = max(self.output, output)
+        self.exhaustedAt = isExhausted ? self.allowance : nil
         let reserve = self.tookTheRest ? 0 : self.terms.step * self.terms.bounds.choices / 2
-        guard !self.isAsking, self.refusal == nil, !self.coversAll, self.allowance - self.output <= reserve
+        guard !self.isAsking, self.refusal == nil, !self.coversAll,
+            isExhausted || self.allowance - self.output <= reserve
         else { return nil }
         return self.ask(for: self.target())
     }
@@ -145,7 +151,9 @@ public struct RollingHold: Sendable {
         {
             return self.ask(for: rest)
         }
-        if self.output >= self.allowance { self.refusal = .short(available: max(available, .zero)) }
+        if self.output >= self.allowance || self.exhaustedAt == self.allowance {
+            self.refusal = .short(available: max(available, .zero))
+        }
         return nil
     }
 

@@ -21,9 +21,13 @@ public enum RateCardApplied: Sendable, Hashable {
     case unchanged
 }
 
-public enum RateCardFailure: Error, Sendable, Hashable {
+public enum RateCardFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// This version was applied with another body.
     case versionTaken
+
+    public var description: String {
+        "this version of the card was applied with other content, and cards never change: give the file a new version"
+    }
 }
 
 extension PostgresLedger {

@@ -58,6 +58,8 @@ extension PostgresLedger {
         try await self.pool.run(timeout: .seconds(7200)) { connection in
             try connection.transaction(.readSnapshot) { connection in
                 var state = initial
+                // On the server as well: the pool's own limit is for statements of the money path.
+                try connection.run("SELECT set_config('statement_timeout', '900s', true)")
                 guard let (first, last) = try UsageHistory.extent(on: connection) else { return state }
                 let (start, end) = (max(from ?? first, first), min(to ?? .max, last + 1))
                 var day = start

@@ -7,6 +7,8 @@ struct WaitingStream {
 
     /// The stream stands still until an EXTEND is answered.
     var isWaiting = false
+    /// Output tokens that were paid for when it came to stand.
+    var allowance: Int64 = 0
     /// At most what one read brought: reads pause meanwhile.
     var bytes = ByteBuffer()
     /// How upstream's message ended meanwhile.
@@ -24,6 +26,7 @@ extension Exchange {
         guard self.rolling != nil, !self.machine.isSettled else { return }
         if self.isExhausted {
             self.waiting.isWaiting = true
+            self.waiting.allowance = self.rolling?.allowance ?? 0
             self.waiting.bytes.writeImmutableBuffer(
                 bytes.getSlice(at: bytes.readerIndex + looked, length: bytes.readableBytes - looked)
                     ?? ByteBuffer())
@@ -40,7 +43,7 @@ extension Exchange {
     /// Asks for more when it is time to; ends a stream that waits in vain.
     private func growHold() {
         guard !self.machine.isSettled, let output = self.relay?.visibleOutput else { return }
-        if let total = self.rolling?.passed(output) {
+        if let total = self.rolling?.passed(output, isExhausted: self.waiting.isWaiting) {
             self.extend(to: total)
         } else if self.waiting.isWaiting, let refusal = self.rolling?.refusal {
             self.creditsEnded(refusal)
@@ -59,7 +62,7 @@ extension Exchange {
         }
         if let rest = self.rolling?.answered(answer) { return self.extend(to: rest) }
         guard self.waiting.isWaiting, let rolling = self.rolling else { return }
-        if rolling.coversAll || rolling.allowance > (self.relay?.visibleOutput ?? 0) {
+        if rolling.coversAll || rolling.allowance > self.waiting.allowance {
             self.goOn()
         } else {
             self.growHold()

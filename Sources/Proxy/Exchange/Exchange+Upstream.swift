@@ -72,6 +72,8 @@ extension Exchange: UpstreamBorrower {
             head: head, headBytes: bytes, wantsStream: plan.stream, shape: plan.endpoint.replyShape,
             stripUsage: plan.injectsUsage)
         guard let relay = self.relay else { return }
+        // Only what passes as a stream can be stopped where its hold ends.
+        if case .gathering = relay.mode, plan.rolling != nil { relay.mode = .unreadable }
         switch relay.mode {
         case .stream:
             self.startReply(length: nil)
@@ -166,7 +168,8 @@ extension Exchange: UpstreamBorrower {
     func pauseUpstream() {
         guard let upstream = self.upstream, !self.isUpstreamPaused else { return }
         self.isUpstreamPaused = true
-        if self.relay != nil { self.deadline = .distantFuture }
+        // For nobody it is read on within the time of a drain.
+        if self.relay != nil, self.connection != nil { self.deadline = .distantFuture }
         upstream.pauseReads()
     }
 

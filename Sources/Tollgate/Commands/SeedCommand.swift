@@ -31,10 +31,18 @@ enum Seeding {
         var lines: [String] = []
         let body = try RateCardFiles.read(cardPath)
         let card = try RateCard(parsing: body)
-        let applied = try await store.ledger.applyRateCard(
-            card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds, body: body,
-            by: "seed")
-        lines.append("rate card \(card.identity): " + (applied == .applied ? "applied" : "already applied"))
+        do {
+            let applied = try await store.ledger.applyRateCard(
+                card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds,
+                body: body, by: "seed")
+            lines.append(
+                "rate card \(card.identity): " + (applied == .applied ? "applied" : "already applied"))
+        } catch RateCardFailure.versionTaken {
+            // A ledger of an earlier release: what it was told stays in force, and it starts.
+            lines.append(
+                "rate card \(card.identity): kept as it was applied before, \(cardPath) has other content; "
+                    + "to publish that, give it a new version and use 'tollgate ratecard apply'")
+        }
         let admin = try await store.accounts().findOrCreate(userID: ControlPlane.adminUserID)
         lines.append(
             "internal account '\(ControlPlane.adminUserID)': " + (admin.created ? "created" : "exists"))

@@ -18,6 +18,9 @@ struct ServeCommand: AsyncParsableCommand {
             TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
             HTTPS_PROXY, HTTP_PROXY, NO_PROXY. Secrets can be given as NAME_FILE.
 
+            Request limits, none unless set, 1 to 1000000000: RATE_LIMIT_KEY_RPM, RATE_LIMIT_KEY_TPM, \
+            RATE_LIMIT_KEY_STREAMS, and the same with ACCOUNT in place of KEY.
+
             Journal: JOURNAL_DIR (var/journal; local disk, one per host, kept over restarts), JOURNAL_SYNC (group: on \
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
