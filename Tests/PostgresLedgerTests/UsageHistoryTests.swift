@@ -56,6 +56,27 @@ import Testing
         #expect(try await amounts(nil, now - 30 * Self.day) == [])
     }
 
+    /// What has no partition is history, too, and is found without a look at every row.
+    @Test func rowsOutsideThePartitionsAreRead() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1000)
+        let old = outcomes.final(account, 5, hold: Outcomes.hold(at: Outcomes.now - 20 * Self.day))
+        let today = outcomes.final(account, 6)
+        _ = try await database.ledger.settle([old, today])
+        #expect(try await database.integer("SELECT count(*) FROM usage_events_default") == 1)
+        let amounts = try await database.ledger.foldUsage(into: [Int64]()) { $0 += $1.map(\.charged.value) }
+        #expect(amounts == [5, 6])
+    }
+
+    @Test func anUnknownPartIsTold() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1000)
+        _ = try await database.ledger.settle([outcomes.final(account, 5)])
+        try await database.execute("UPDATE usage_events SET usage_parts = '{\"smells\": 3}'")
+        let records = try await database.ledger.foldUsage(into: [UsageRecord]()) { $0 += $1 }
+        #expect(records.map(\.hasUnknownParts) == [true] && records[0].usage == nil)
+    }
+
     @Test func anEmptyLedgerHasNoHistory() async throws {
         let database = try await TestDatabase.migrated()
         #expect(try await database.ledger.foldUsage(into: 0) { count, page in count += page.count } == 0)

@@ -67,7 +67,9 @@ import Testing
         cut.kind = .orphan
         other.servedTier = "scale"
         void.kind = .void
-        for var record in [estimate, unknown, cut, other, void] {
+        var later = right
+        (later.usage, later.hasUnknownParts) = (nil, true)
+        for var record in [estimate, unknown, cut, other, void, later] {
             record.charged = Millicredits(1)
             let audit = try self.audit(record)
             #expect(audit.offendersTotal == 0 && audit.notRecomputable == 1 && audit.recomputed == 0)

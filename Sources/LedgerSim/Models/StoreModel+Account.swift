@@ -31,6 +31,10 @@ public struct AccountHash: Sendable, Hashable {
     public var minutes: [Int64: Int64] = [:]
     /// `l:…`: by the name of the field
     public var buckets: [String: Bucket] = [:]
+    /// `lf`: milliseconds since 1970 on the node's clock
+    public var forgotAt: Int64?
+    /// `c`, and `c:` by the number of the key: counted as the scripts count, like `held`; none is 0.
+    public var streams = StreamCounts()
 
     public struct LedgerReading: Sendable, Hashable {
         public var generation: Int64
@@ -71,7 +75,7 @@ public struct AccountHash: Sendable, Hashable {
         self.held == nil && self.incarnation == nil && self.holds.isEmpty && self.captures.isEmpty
             && self.captured == nil && self.fences.isEmpty && self.ledger == nil && self.gate == nil
             && self.epoch == nil && self.usedSecond == nil && self.hour == nil && self.day == nil
-            && self.minutes.isEmpty && self.buckets.isEmpty
+            && self.minutes.isEmpty && self.buckets.isEmpty && self.forgotAt == nil && self.streams.areNone
     }
 
     /// p − H − U − f, as PLACE sees it.
@@ -126,7 +130,7 @@ public struct HoldEntry: Sendable, Hashable {
     public var endpoint: Endpoint
     /// Charge of what was consumed so far; nil: nothing was said yet.
     public var progress: Millicredits?
-    /// 0: no key.
+    /// 0: it came under no limits.
     public var key: Int64
     /// What limits of tokens counted; nil: there was none.
     public var countedTokens: Int64?
@@ -136,7 +140,7 @@ public struct HoldEntry: Sendable, Hashable {
         (self.deadline, self.owner, self.placed) = (call.deadline, HoldOwner(call.owner), call.now)
         (self.inputEstimate, self.priceID) = (request.inputEstimate, request.priceID)
         self.endpoint = request.endpoint
-        self.key = request.limits.keyID
+        self.key = request.limits.areNone ? 0 : request.limits.keyID
         self.countedTokens = self.key == 0 ? nil : request.limits.countedTokens
     }
 }

@@ -18,6 +18,7 @@ extension AccountHash {
         if let hold {
             self.holds[id] = nil
             try Self.subtract(hold.amount.value, from: &self.held, call)
+            if call.has(.captureEndsStream) { self.streams.count(hold, -1) }
         }
         self.captures[id] = settlement
         Self.add(amount, to: &self.captured)
@@ -36,6 +37,7 @@ extension AccountHash {
             if hold.owner == HoldOwner(call.owner) || !call.has(.releaseNeedsOwner) {
                 self.holds[id] = nil
                 try Self.subtract(hold.amount.value, from: &self.held, call)
+                if call.has(.releaseEndsStream) { self.streams.count(hold, -1) }
                 if call.has(.releaseFreesTokens) { self.correctTokens(of: hold, used: 0, call) }
                 answer = 0
             } else {
@@ -54,6 +56,7 @@ extension AccountHash {
             if let hold = self.holds[id], call.has(.postedDropsHold) {
                 self.holds[id] = nil
                 try Self.subtract(hold.amount.value, from: &self.held, call)
+                if call.has(.postedEndsStream) { self.streams.count(hold, -1) }
                 if call.has(.postedSpends) { self.spend(amount, call) }
                 gone += 1
             }

@@ -1,9 +1,9 @@
 /// One line of the scripts that keeps money or admission right. `StoreGuardTests` takes each out of the Lua on a
 /// real Redis and shows what it is good for.
 ///
-/// Four conditions are no guards: an account without a balance has no epoch either, so PLACE's look at `p` adds
-/// nothing to its look at `e`; PLACE's look at HLEN only saves it from counting holds; EVICT's look at H and U is a
-/// shortcut of its look at the entries; `spend` skips zero only to save time.
+/// Three conditions are no guards: an account without a balance has no epoch either, so PLACE's look at `p` adds
+/// nothing to its look at `e`; EVICT's look at H and U is a shortcut of its look at the entries; `spend` skips zero only
+/// to save time.
 public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     // MARK: Every script
 
@@ -46,10 +46,18 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case limitOfKeyStreams
     case limitOfAccountStreams
     case limitKnowsWhoseStream
+    case placeCountsStream
+    case captureEndsStream
+    case releaseEndsStream
+    case postedEndsStream
+    case reassertCountsStream
     /// The process of a stream whose hold a reaper has is dead.
-    case limitForgetsReapedStreams
+    case reapEndsStream
+    case initRecountsStreams
     /// An account whose keys change does not grow for ever.
     case limitForgetsDrained
+    /// To look for them takes time, and nobody else is served meanwhile.
+    case limitForgetsSeldom
     case captureCorrectsTokens
     case releaseFreesTokens
 

@@ -112,8 +112,10 @@ extension AccountHash {
         let isCaptured = self.captures[request.hold] != nil && call.has(.reassertKnowsCapture)
         let isKnown = isHeld || isCaptured
         if !isKnown {
-            self.holds[request.hold] = HoldEntry(request, amount: amount, progress: progress, call)
+            let hold = HoldEntry(request, amount: amount, progress: progress, call)
+            self.holds[request.hold] = hold
             Self.add(amount.value, to: &self.held)
+            if call.has(.reassertCountsStream) { self.streams.count(hold, 1) }
         }
         self.raiseFence(call.fence.raise, call)
         return isKnown ? 1 : 0

@@ -19,6 +19,8 @@ extension AccountHash {
         var before: [Int64] = [0, 0]
         var after: [Int64] = [0, 0]
         var room: [Int64] = [.max, .max]
+        /// Streams of the account and of the key, without this one.
+        var streams: (all: Int64, mine: Int64) = (0, 0)
 
         /// The longest wait is told; −1 is for ever.
         mutating func refuse(_ number: Int64, _ wait: Int64) {
@@ -40,8 +42,9 @@ extension AccountHash {
             guard let limit = rate.limit else { continue }
             self.check(rate.number, rate.name, limit, need: rate.need, &found, call)
         }
-        let all = self.streams(of: nil, call)
-        let mine = self.streams(of: limits.keyID, call)
+        let all = self.streams.all
+        let mine = call.has(.limitKnowsWhoseStream) ? self.streams.ofKey[limits.keyID] ?? 0 : all
+        found.streams = (all, mine)
         if let most = limits.key.streams, mine >= most, call.has(.limitOfKeyStreams) { found.refuse(5, 1000) }
         if let most = limits.account.streams, all >= most, call.has(.limitOfAccountStreams) {
             found.refuse(6, 1000)
@@ -53,12 +56,18 @@ extension AccountHash {
         let isNew = ["l:r:\(key)", "l:t:\(key)"].contains {
             found.buckets[$0] != nil && self.buckets[$0] == nil
         }
-        if isNew, call.has(.limitForgetsDrained) {
+        let isDue = self.forgotAt.map { call.now - $0 >= 600_000 } ?? true
+        if isNew, isDue || !call.has(.limitForgetsSeldom), call.has(.limitForgetsDrained) {
+            self.forgotAt = call.now
             self.buckets = self.buckets.filter { name, bucket in
                 name == "l:r" || name == "l:t" || call.now - bucket.at < 60_000
             }
         }
-        if call.has(.placeTakesOfLimits) { self.buckets.merge(found.buckets) { $1 } }
+        guard call.has(.placeTakesOfLimits) else { return }
+        self.buckets.merge(found.buckets) { $1 }
+        guard key != 0, call.has(.placeCountsStream) else { return }
+        self.streams.all = found.streams.all + 1
+        self.streams.ofKey[key] = found.streams.mine + 1
     }
 
     private func check(
@@ -94,13 +103,26 @@ extension AccountHash {
         return Bucket(at: at, used: max(0, min(bucket.used, most) - passed * limit), limit: limit)
     }
 
-    /// Open holds; a reaper's stream ended with its process.
-    private func streams(of key: Int64?, _ call: StoreCall) -> Int64 {
-        let open = self.holds.values.filter { hold in
-            let isOver = hold.owner.reaper != nil && call.has(.limitForgetsReapedStreams)
-            return !isOver && (key == nil || hold.key == key || !call.has(.limitKnowsWhoseStream))
+    /// Open holds that came under limits.
+    public struct StreamCounts: Sendable, Hashable {
+        public internal(set) var all: Int64 = 0
+        public internal(set) var ofKey: [Int64: Int64] = [:]
+
+        public init() {}
+
+        public init(of holds: some Sequence<HoldEntry>) {
+            for hold in holds { self.count(hold, 1) }
         }
-        return Int64(open.count)
+
+        public var areNone: Bool { self.all == 0 && self.ofKey.isEmpty }
+
+        /// A reaper's stream ended with its process.
+        mutating func count(_ hold: HoldEntry, _ by: Int64) {
+            guard hold.key != 0, hold.owner.reaper == nil else { return }
+            self.all += by
+            let ofKey = (self.ofKey[hold.key] ?? 0) + by
+            self.ofKey[hold.key] = ofKey == 0 ? nil : ofKey
+        }
     }
 
     mutating func correctTokens(of hold: HoldEntry, used: Int64, _ call: StoreCall) {

@@ -32,6 +32,7 @@ extension AccountHash {
         self.epoch = epoch
         self.usedSecond = call.second
         if call.has(.initRecomputes) { (self.held, self.captured) = (held, captured) }
+        if call.has(.initRecountsStreams) { self.streams = StreamCounts(of: self.holds.values) }
         return 0
     }
 
@@ -135,6 +136,7 @@ extension StoreNode {
             self.accounts[account]?.holds[id]?.owner = HoldOwner(dead.boot, reaper: reaper)
             self.accounts[account]?.holds[id]?.deadline = nowMilliseconds + lease.milliseconds
         }
+        if !self.takenOut.contains(.reapEndsStream) { self.accounts[account]?.streams.count(hold, -1) }
         return .taken(
             ReapedHold(
                 amount: hold.amount, placed: hold.placed, inputEstimate: hold.inputEstimate,

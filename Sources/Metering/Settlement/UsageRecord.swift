@@ -16,6 +16,8 @@ public struct UsageRecord: Sendable, Hashable {
     public var priceID: String
     /// nil: the columns contradict each other, or a newer release wrote parts that this one does not know.
     public var usage: Usage?
+    /// A newer release wrote parts that this one does not know.
+    public var hasUnknownParts: Bool
     public var charged: Millicredits
     /// What would have been charged; differs from `charged` only for `.waived`.
     public var shadow: Millicredits
@@ -24,8 +26,7 @@ public struct UsageRecord: Sendable, Hashable {
     public init(
         account: AccountID, user: String, hold: HoldID, kind: Settlement.Kind, isEstimated: Bool = false,
         endpoint: Endpoint?, model: String, servedTier: String?, priceID: String, usage: Usage?,
-        charged: Millicredits,
-        shadow: Millicredits, cost: PicoUSD
+        hasUnknownParts: Bool = false, charged: Millicredits, shadow: Millicredits, cost: PicoUSD
     ) {
         self.account = account
         self.user = user
@@ -37,6 +38,7 @@ public struct UsageRecord: Sendable, Hashable {
         self.servedTier = servedTier
         self.priceID = priceID
         self.usage = usage
+        self.hasUnknownParts = hasUnknownParts
         self.charged = charged
         self.shadow = shadow
         self.cost = cost

@@ -8,6 +8,9 @@ public struct UsagePart: Sendable, Hashable {
         self.count = count
     }
 
+    /// This release knows what it counts.
+    public var isKnown: Bool { Usage.rareParts.contains { $0.name == self.name } }
+
     /// Reads a flat JSON object of whole numbers, as PostgreSQL prints `usage_parts`; nil: it is something else.
     public static func parse(json text: String) -> [UsagePart]? {
         guard text.first == "{", text.last == "}", text.utf8.count > 2 else { return nil }

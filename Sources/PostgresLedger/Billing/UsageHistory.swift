@@ -78,14 +78,23 @@ extension PostgresLedger {
 private enum UsageHistory {
     static let dayMilliseconds: Int64 = 86_400_000
 
-    /// Milliseconds of the first and of the last hold; nil: there is none.
+    /// Milliseconds between which every hold is, of the days that have a partition and of the rows that have none: no
+    /// index has the holds of all accounts in order. nil: there is nothing.
     static func extent(on connection: PostgresConnection) throws -> (first: Int64, last: Int64)? {
-        func hold(_ order: String) throws -> HoldID? {
-            try connection.run(
-                "SELECT hold_id FROM usage_events ORDER BY hold_id \(order) LIMIT 1", timeout: .seconds(900)
-            ).first?.uuid(0)
-        }
-        guard let first = try hold("ASC"), let last = try hold("DESC") else { return nil }
+        let row = try connection.run(
+            """
+            WITH days AS (
+                SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS day
+                FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'usage_events'::regclass AND c.relname ~ '^usage_events_[0-9]{8}$'),
+            bounds AS (
+                SELECT hold_id_at(min(day)) AS first, hold_id_at(max(day) + interval '1 day') AS last FROM days
+                UNION ALL SELECT hold_id, hold_id FROM usage_events_default)
+            SELECT (SELECT first FROM bounds ORDER BY first LIMIT 1), (SELECT last FROM bounds ORDER BY last DESC LIMIT 1)
+            """, timeout: .seconds(900)
+        ).one()
+        guard try row.optionalText(0) != nil else { return nil }
+        let (first, last) = (try row.uuid(0), try row.uuid(1))
         return (Int64(first.millisecondsSinceEpoch), Int64(last.millisecondsSinceEpoch))
     }
 
@@ -124,14 +133,16 @@ extension UsageRecord {
         guard let kind = Settlement.Kind.allCases.first(where: { $0.name == kind }) else {
             throw .unexpectedResult("a kind that this release does not know")
         }
+        let parts = try row.usageParts(14)
         self.init(
             account: try row.int(0), user: try row.text(1), hold: try row.uuid(2), kind: kind,
             isEstimated: try row.bool(4), endpoint: Endpoint(rawValue: try row.text(5)),
             model: try row.text(6), servedTier: try row.optionalText(7), priceID: try row.text(8),
             usage: Usage(
                 inputTotal: try row.int(9), cachedInput: try row.int(10), cacheWrite: try row.int(11),
-                outputTotal: try row.int(12), reasoning: try row.int(13), parts: try row.usageParts(14)),
-            charged: try row.millicredits(15), shadow: try row.millicredits(16),
+                outputTotal: try row.int(12), reasoning: try row.int(13), parts: parts),
+            hasUnknownParts: !parts.allSatisfy(\.isKnown), charged: try row.millicredits(15),
+            shadow: try row.millicredits(16),
             cost: PicoUSD(try row.int(17)))
     }
 }

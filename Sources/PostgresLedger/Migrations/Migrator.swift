@@ -21,11 +21,22 @@ public struct Migrator: Sendable {
         public var partitions: PartitionReport
     }
 
+    /// How a migration waits for the locks of tables that are in use.
+    struct Patience: Sendable {
+        var lockWait: Duration = .seconds(2)
+        var pause: Duration = .seconds(3)
+        /// Five minutes of attempts.
+        var attempts = 60
+    }
+
     private let migrations: [Migration]
+    private let patience: Patience
 
     public init() { self.init(Migration.all) }
 
-    init(_ migrations: [Migration]) { self.migrations = migrations }
+    init(_ migrations: [Migration], patience: Patience = Patience()) {
+        (self.migrations, self.patience) = (migrations, patience)
+    }
 
     private var latest: Int64 { self.migrations.last?.version ?? 0 }
 
@@ -33,7 +44,7 @@ public struct Migrator: Sendable {
     public func migrate(_ connection: PostgresConnection) throws -> Report {
         try self.createGuard(connection)
         var applied: [Int64] = []
-        while let version = try self.applyNext(connection) { applied.append(version) }
+        while let version = try self.applyPatiently(connection) { applied.append(version) }
         let partitions = try UsagePartitions.ensure(connection)
         return Report(applied: applied, version: self.latest, partitions: partitions)
     }
@@ -54,12 +65,28 @@ public struct Migrator: Sendable {
         try await pool.run { try self.check($0) }
     }
 
+    /// Settlement waits behind a migration that waits for a table, and tables are read for minutes (backups, `verify`):
+    /// so it gives way soon and tries again.
+    private func applyPatiently(_ connection: PostgresConnection) throws -> Int64? {
+        for attempt in 1... {
+            do {
+                return try self.applyNext(connection)
+            } catch let error as PostgresError {
+                guard error.isConcurrency, attempt < self.patience.attempts else { throw error }
+                sleepThread(self.patience.pause)
+            }
+        }
+        return nil
+    }
+
     /// The version applied in the same transaction; nil when nothing is missing.
     private func applyNext(_ connection: PostgresConnection) throws -> Int64? {
         try connection.transaction { connection in
             try connection.run("SELECT set_config('lock_timeout', '60s', true)")
             try connection.run("SELECT set_config('statement_timeout', '600s', true)")
             try connection.run("SELECT only_row FROM schema_guard FOR UPDATE", timeout: .seconds(70))
+            let wait = "\(self.patience.lockWait.wholeMilliseconds)"
+            try connection.run("SELECT set_config('lock_timeout', $1, true)", [.text(wait)])
             let current = try self.verified(connection)
             guard let next = self.migrations.first(where: { $0.version > current }) else { return nil }
             try connection.runScript(next.sql, timeout: .seconds(600))

@@ -16,6 +16,7 @@ extension HoldScript {
             if v[1] then
               redis.call('HDEL', k, 'h:' .. id)
               subtract('H', amount_of(v[1]))
+              count_stream(v[1], -1)
             end
             redis.call('HSET', k, 'u:' .. id, amount .. '|' .. payload)
             add('U', amount)

@@ -2,7 +2,8 @@
 ///
 /// A bucket, `l:…` = ms|used|limit, holds what is used of a limit per minute in 1/60000 of a request or token. So a
 /// limit of n per minute drains n of them per millisecond: the refill is continuous, and all figures are integers
-/// below 2^53 (`RequestLimits.range`). Streams have no counter that could leak: they are the holds that are there.
+/// below 2^53 (`RequestLimits.range`). Streams are the open holds that came under limits: `c` and `c:<key>` count them, so
+/// that PLACE need not look at each hold; INIT counts them again.
 extension HoldScript {
     /// Local functions that come before every script.
     static let limitLibrary = """
@@ -30,25 +31,25 @@ extension HoldScript {
           end
         end
 
-        -- Open holds of the account and of one key. A reaper's do not count: their streams ended with their process.
-        local function open_holds(key)
-          local all, of_key, cursor = 0, 0, '0'
-          repeat
-            local page = redis.call('HSCAN', k, cursor, 'MATCH', 'h:*', 'COUNT', 1000)
-            cursor = page[1]
-            for j = 2, #page[2], 2 do
-              local owner, whose = string.match(page[2][j], '^%d+|%d+|([^|]*)|%d+|%d+,?(%d*)')
-              if owner and not string.find(owner, '~', 1, true) then
-                all = all + 1
-                if whose == key then of_key = of_key + 1 end
-              end
-            end
-          until cursor == '0'
-          return all, of_key
+        -- The key whose stream this hold is, or nil. A reaper's is none: its stream ended with its process.
+        local function stream_of(hold)
+          local owner, key = string.match(hold, '^%d+|%d+|([^|]*)|%d+|%d+,(%d+),')
+          if owner and not string.find(owner, '~', 1, true) then return key end
+        end
+        local function count_stream(hold, by)
+          local key = stream_of(hold)
+          if not key then return end
+          for _, name in ipairs({'c', 'c:' .. key}) do
+            if redis.call('HINCRBY', k, name, by) == 0 then redis.call('HDEL', k, name) end
+          end
         end
 
         -- After a minute nothing is left in a bucket. Without this an account whose keys change would grow for ever.
+        -- It reads every field, and there are as many as holds and captures: so every ten minutes.
         local function forget_drained(ms)
+          local last = redis.call('HGET', k, 'lf')
+          if last and ms - tonumber(last) < 600000 then return end
+          redis.call('HSET', k, 'lf', text(ms))
           local gone, cursor = {}, '0'
           repeat
             local page = redis.call('HSCAN', k, cursor, 'MATCH', 'l:[rt]:*', 'COUNT', 1000)
@@ -81,11 +82,11 @@ extension HoldScript {
         -- `which` limit has to be waited for longest, and how many ms (-1 = for ever): 1 requests of the key, 2 tokens
         -- of the key, 3 and 4 of the account, 5 streams of the key, 6 of the account; 0 = all fit.
         -- `now_used`, `then_used`: requests and tokens used of the tightest of key and account, before and after;
-        -- of the account as -1 - used. `is_new`: a bucket of this key is made.
+        -- of the account as -1 - used. `is_new`: a bucket of this key is made. `writes`: what a grant sets.
         local function check_limits(ms)
           local key, tokens = ARGV[13], tonumber(ARGV[14])
           local limits = {ARGV[15], ARGV[16], ARGV[18], ARGV[19]}
-          local names = {'l:r:' .. key, 'l:t:' .. key, 'l:r', 'l:t'}
+          local names = {'l:r:' .. key, 'l:t:' .. key, 'l:r', 'l:t', 'c', 'c:' .. key}
           local stored = redis.call('HMGET', k, unpack(names))
           local found = {which = 0, wait = 0, writes = {}, now_used = {0, 0}, then_used = {0, 0}}
           local room = {math.huge, math.huge}
@@ -114,12 +115,15 @@ extension HoldScript {
             end
           end
           local of_key, of_account = tonumber(ARGV[17]), tonumber(ARGV[20])
-          local least = math.min(of_key or math.huge, of_account or math.huge)
-          -- There are no more holds than fields.
-          if least < math.huge and redis.call('HLEN', k) >= least then
-            local all, mine = open_holds(key)
-            if of_key and mine >= of_key then refuse(5, 1000) end
-            if of_account and all >= of_account then refuse(6, 1000) end
+          local all, mine = tonumber(stored[5] or '0'), tonumber(stored[6] or '0')
+          if of_key and mine >= of_key then refuse(5, 1000) end
+          if of_account and all >= of_account then refuse(6, 1000) end
+          -- A hold without a key bears no mark by which its end would know that it was counted.
+          if key ~= '0' then
+            for j, count in ipairs({all, mine}) do
+              found.writes[#found.writes + 1] = names[4 + j]
+              found.writes[#found.writes + 1] = text(count + 1)
+            end
           end
           return found
         end

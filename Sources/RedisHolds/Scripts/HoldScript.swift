@@ -8,11 +8,13 @@
 /// - `H`, `U` Σ of the open holds, Σ of the captures that are not yet posted
 /// - `h:<hold>` amount|deadline ms|owner (`boot`, or `reaper~boot`)|placed ms|input estimate|price id|endpoint|progress
 ///   (a price id may contain `|`: read the first five from the left, the last two from the right); the estimate of
-///   a hold that a key asked for is `estimate,key,tokens`, tokens empty when no limit counts them
+///   a hold that came under limits is `estimate,key,tokens`, tokens empty when no limit counts them
 /// - `u:<hold>` amount|`Settlement.encode()`
 /// - `g:<loop>` connection generation|second it was raised in: commands of older generations do nothing
 /// - `mi`, `m0`…`m60`, `M` spend per minute and its rolling sum, `di`, `D` spend of the UTC day
-/// - `l:r`, `l:t`, `l:r:<key>`, `l:t:<key>` requests and tokens of the account and of its keys: ms|used|limit
+/// - `l:r`, `l:t`, `l:r:<key>`, `l:t:<key>` requests and tokens of the account and of its keys: ms|used|limit; `lf` ms
+///   at which drained ones were last looked for
+/// - `c`, `c:<key>` open holds that came under limits, without those that a reaper has; none is written as 0
 ///
 /// Laws of every script (R10): amounts are strings of digits, `-0` is never written, nothing that can fail
 /// comes after a write, and where memory is to be freed under OOM the first write is HDEL.

@@ -19,12 +19,17 @@ extension HoldScript {
             local ms = now()
             local M, D, minute = roll(ms)
             local H, U, minutes = 0, 0, {}
+            local streams, counted = {}, {}
             local all = redis.call('HGETALL', k)
             for j = 1, #all, 2 do
               local kind = string.sub(all[j], 1, 2)
-              if kind == 'h:' then H = H + tonumber(amount_of(all[j + 1]))
+              if kind == 'h:' then
+                H = H + tonumber(amount_of(all[j + 1]))
+                local key = stream_of(all[j + 1])
+                for _, name in ipairs(key and {'c', 'c:' .. key} or {}) do streams[name] = (streams[name] or 0) + 1 end
               elseif kind == 'u:' then U = U + tonumber(amount_of(all[j + 1]))
-              elseif string.match(all[j], '^m%d+$') then minutes[#minutes + 1] = all[j] end
+              elseif string.match(all[j], '^m%d+$') then minutes[#minutes + 1] = all[j]
+              elseif all[j] == 'c' or kind == 'c:' then counted[#counted + 1] = all[j] end
             end
             local hour, day = tonumber(ARGV[9]) + U, tonumber(ARGV[10]) + U
             local known = redis.call('HMGET', k, 'lg', 's')
@@ -36,6 +41,8 @@ extension HoldScript {
               redis.call('HSET', k, 'lg', ARGV[3], 's', ARGV[4], 'p', ARGV[5])
             end
             for _, name in ipairs(minutes) do redis.call('HDEL', k, name) end
+            for _, name in ipairs(counted) do redis.call('HDEL', k, name) end
+            for name, count in pairs(streams) do redis.call('HSET', k, name, text(count)) end
             redis.call('HSET', k, 'm' .. text(minute % 61), text(hour), 'M', text(hour), 'D', text(day))
             local gs = redis.call('HGET', k, 'gs')
             local restored = tonumber(ARGV[3]) > tonumber(known[1] or '0')

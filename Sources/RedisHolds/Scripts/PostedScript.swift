@@ -17,6 +17,7 @@ extension HoldScript {
               if v[1] then
                 redis.call('HDEL', k, 'h:' .. id)
                 subtract('H', amount_of(v[1]))
+                count_stream(v[1], -1)
                 spend(amount)
                 gone = gone + 1
               end

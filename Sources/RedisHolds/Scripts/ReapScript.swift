@@ -15,6 +15,7 @@ extension HoldScript {
             if owner ~= dead or tonumber(deadline) > ms then return nil end
             redis.call('HSET', k, 'h:' .. id,
               amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. me .. '|' .. placed .. '|' .. meta)
+            count_stream(h, -1)
             return {amount, placed, meta}
             """)
 }

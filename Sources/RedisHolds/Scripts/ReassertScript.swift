@@ -12,9 +12,10 @@ extension HoldScript {
             local known = v[1] or v[2]
             if not known then
               local ms = now()
-              redis.call('HSET', k, 'h:' .. id,
-                amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta)
+              local hold = amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta
+              redis.call('HSET', k, 'h:' .. id, hold)
               add('H', amount)
+              count_stream(hold, 1)
             end
             raise_fence(loop, generation, raise)
             return known and 1 or 0

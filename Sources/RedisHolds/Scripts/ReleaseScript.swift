@@ -14,6 +14,7 @@ extension HoldScript {
               if string.match(v[1], '^%d+|%d+|([^|]*)|') == owner then
                 redis.call('HDEL', k, 'h:' .. id)
                 subtract('H', amount_of(v[1]))
+                count_stream(v[1], -1)
                 correct_tokens(v[1], '0')
                 answer = 0
               else

@@ -85,7 +85,8 @@ struct CommandCursor {
     mutating func meta(of request: PlaceRequest, progress: Millicredits?) {
         let estimate = request.inputEstimate.value
         let endpoint = request.endpoint.rawValue
-        let (key, tokens) = (request.limits.keyID, request.limits.countedTokens)
+        let key = request.limits.areNone ? 0 : request.limits.keyID
+        let tokens = request.limits.countedTokens
         let keyBytes =
             key == 0 ? 0 : Self.digitCount(key) + 2 + (tokens.map { Self.digitCount($0) } ?? 0)
         self.length(

@@ -71,9 +71,7 @@ struct AccountCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    guard let account = try await store.accounts().account(userID: user) else {
-                        throw UsageError("no account of user '\(user)'")
-                    }
+                    let account = try await store.accounts().existing(user)
                     print(account.line)
                     print(
                         "balance  \(account.balance.balance) millicredits, version \(account.balance.version)"
@@ -100,9 +98,7 @@ struct AccountCommand: AsyncParsableCommand {
             try await reporting {
                 try await StoreSession.with { store in
                     let book = store.accounts()
-                    guard let account = try await book.account(userID: user) else {
-                        throw UsageError("no account of user '\(user)'")
-                    }
+                    let account = try await book.existing(user)
                     let now = try await book.changeLimits(of: account.account, limits.changes)
                     print("user\t\(RequestLimitOverrides.heading)\n\(user)\t\(now.line)")
                 }
@@ -134,9 +130,7 @@ struct AccountCommand: AsyncParsableCommand {
             try await reporting {
                 try await StoreSession.with { store in
                     let book = store.accounts()
-                    guard let account = try await book.account(userID: user) else {
-                        throw UsageError("no account of user '\(user)'")
-                    }
+                    let account = try await book.existing(user)
                     if let policy {
                         try await book.setHolds(HoldPolicy(rawValue: policy), of: account.account)
                     }
@@ -171,9 +165,10 @@ struct AccountCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    guard let account = try await store.accounts().account(userID: user),
-                        let amount = Millicredits(exactly: millicredits)
-                    else { throw UsageError("no account of user '\(user)'") }
+                    let account = try await store.accounts().existing(user)
+                    guard let amount = Millicredits(exactly: millicredits) else {
+                        preconditionFailure("validate() looked at it")
+                    }
                     let receipt = try await store.ledger.grant(
                         Grant(
                             account: account.account, amount: amount, kind: .adjustment,
@@ -184,6 +179,16 @@ struct AccountCommand: AsyncParsableCommand {
                 }
             }
         }
+    }
+}
+
+extension AccountBook {
+    /// - Throws: `UsageError` that names the user.
+    fileprivate func existing(_ user: String) async throws -> Account {
+        guard let account = try await self.account(userID: user) else {
+            throw UsageError("no account of user '\(user)'")
+        }
+        return account
     }
 }
 

@@ -6,8 +6,14 @@ import RateCards
 enum PriceSettings {
     /// - Parameter option: replaces `BILLING_ROUNDING_MODE`.
     static func rounding(_ option: String?) throws -> RoundingMode {
-        var reader = SettingsReader(
-            get: { name in option ?? System.environment(name) }, readFile: { _ in "" })
+        if let option {
+            guard let mode = RoundingMode(rawValue: option) else {
+                let known = RoundingMode.allCases.map(\.rawValue).joined(separator: " or ")
+                throw UsageError("--rounding must be \(known), not '\(option)'")
+            }
+            return mode
+        }
+        var reader = SettingsReader(get: System.environment, readFile: { _ in "" })
         let mode: RoundingMode = reader.choice("BILLING_ROUNDING_MODE", default: .exact)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
         return mode

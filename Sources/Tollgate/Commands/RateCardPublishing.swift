@@ -11,7 +11,15 @@ struct RateCardPublishing {
     init(against card: RateCard?) { self.active = card }
 
     init(_ ledger: PostgresLedger) async throws {
-        self.active = try await ledger.activeRateCard().map { try RateCard(parsing: $0.body) }
+        if let active = try await ledger.activeRateCard() {
+            do {
+                self.active = try RateCard(parsing: active.body)
+            } catch is RateCardInvalid {
+                // It came from a release that had other rules. To publish another one is the way out.
+                progress(
+                    "\(active.card)@\(active.version), in force, is not valid here: nothing to compare with")
+            }
+        }
         self.applied = try await ledger.rateCards()
     }
 

@@ -28,8 +28,10 @@ extension StoreGuard {
             self.placeScenario(a)
         case .placeLimits, .placeTakesOfLimits, .limitRefusesBeyond, .limitKnowsWhatNeverFits, .limitDrains,
             .limitNeverGoesBack, .limitShrinksWhatIsUsed, .limitOfKeyStreams, .limitOfAccountStreams,
-            .limitKnowsWhoseStream, .limitForgetsReapedStreams, .limitForgetsDrained, .captureCorrectsTokens,
-            .releaseFreesTokens:
+            .limitKnowsWhoseStream, .placeCountsStream, .captureEndsStream, .releaseEndsStream,
+            .postedEndsStream,
+            .reassertCountsStream, .reapEndsStream, .initRecountsStreams, .limitForgetsDrained,
+            .limitForgetsSeldom, .captureCorrectsTokens, .releaseFreesTokens:
             self.limitScenario(a)
         case .captureKnownCapture, .captureNeedsHold, .releaseNeedsOwner, .reassertKnowsHold,
             .reassertKnowsCapture, .postedDropsHold, .postedSpends, .postedComparesAmount, .postedNeedsHash,

@@ -60,7 +60,7 @@ import Testing
         await client.close()
     }
 
-    /// What ends a hold, or takes it from its dead owner, frees its stream: there is no counter beside the holds.
+    /// What ends a hold, or takes it from its dead owner, frees its stream.
     @Test func everyEndOfAHoldFreesItsStream() async throws {
         let client = try await ScriptClient()
         let scripts = try await ClockedScripts(client)

@@ -11,6 +11,7 @@ extension AccountHash {
             ("R1: H is the sum of the holds", self.held ?? 0 == sumOfHolds),
             ("R2: U is the sum of the captures", self.captured ?? 0 == sumOfCaptures),
             ("R4: no hold is captured", Set(self.holds.keys).isDisjoint(with: self.captures.keys)),
+            ("c counts the streams", self.streams == StreamCounts(of: self.holds.values)),
             ("M is the sum of its minutes", self.hour?.spent ?? 0 == self.minutes.values.reduce(0, +)),
         ]
         return laws.filter { !$0.1 }.map(\.0)
@@ -48,5 +49,8 @@ extension AccountHash {
         return laws.filter { !$0.1 }.map(\.0)
     }
 
-    private var openHolds: [HoldEntry] { self.holds.values.filter { $0.owner.reaper == nil } }
+    /// That came under limits.
+    private var openHolds: [HoldEntry] {
+        self.holds.values.filter { $0.owner.reaper == nil && $0.key != 0 }
+    }
 }

@@ -92,7 +92,7 @@ extension PlaceLimits {
     }
 
     /// Behind the input estimate.
-    fileprivate var tag: String { limitTag(self.keyID, self.countedTokens) }
+    fileprivate var tag: String { limitTag(self.areNone ? 0 : self.keyID, self.countedTokens) }
 }
 
 private func limitTag(_ key: Int64, _ tokens: Int64?) -> String {
@@ -164,6 +164,9 @@ extension AccountHash {
         fields["D"] = self.day.map { "\($0.spent)" }
         for (slot, spent) in self.minutes { fields["m\(slot)"] = "\(spent)" }
         for (name, bucket) in self.buckets { fields[name] = "\(bucket.at)|\(bucket.used)|\(bucket.limit)" }
+        fields["lf"] = self.forgotAt.map { "\($0)" }
+        if self.streams.all != 0 { fields["c"] = "\(self.streams.all)" }
+        for (key, count) in self.streams.ofKey { fields["c:\(key)"] = "\(count)" }
         for (hold, entry) in self.holds { fields["h:\(hold)"] = entry.text }
         for (hold, settlement) in self.captures {
             fields["u:\(hold)"] = "\(settlement.charge.amount)|\(settlement.text)"
