@@ -13,6 +13,7 @@ public final class ProxyMetrics: MetricSource, Sendable {
     let acceptPauses = Atomic(0)
     let insufficientCredits = Atomic(0)
     let overHold = Atomic(0)
+    let zeroUsage = Atomic(0)
     let upstream = UpstreamCounters()
     private let requests = Mutex<[RequestLabel: Int]>([:])
     private let overhead = Mutex(OverheadHistogram())
@@ -59,6 +60,9 @@ public final class ProxyMetrics: MetricSource, Sendable {
             MetricSample(
                 "over_hold_total", help: "Charges above their hold, posted in full.", kind: .counter,
                 count: self.overHold.load(ordering: .relaxed)),
+            MetricSample(
+                "usage_zero_total", help: "Replies with visible output whose report said zero, charged as reported.",
+                kind: .counter, count: self.zeroUsage.load(ordering: .relaxed)),
         ]
         for (label, count) in self.requests.withLock({ $0 }) {
             samples.append(

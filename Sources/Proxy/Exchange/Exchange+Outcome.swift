@@ -32,6 +32,9 @@ extension Exchange {
             if charge.amount > hold {
                 self.loop.metrics.overHold.wrappingAdd(1, ordering: .relaxed)
             }
+            if reason == nil, usage == .zero, self.evidence.visibleOutput > 0 {
+                self.loop.metrics.zeroUsage.wrappingAdd(1, ordering: .relaxed)
+            }
             let settlement = self.settlement(plan, account, .final, usage, charge, because)
             self.record(settlement)
             self.loop.holds.capture(settlement)
