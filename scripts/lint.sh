@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formatting, marks of unfinished work, and the dependencies between targets. Reports all it finds, then fails.
+# Formatting, marks of unfinished work, the dependencies between targets, and the tests that a document names. Reports
+# all it finds, then fails.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 failed=0
@@ -17,6 +18,9 @@ fi
 
 echo "==> dependencies and arrows"
 python3 scripts/check_dependencies.py || failed=1
+
+echo "==> known failures and their tests"
+python3 scripts/known_failures.py || failed=1
 
 if [ "$failed" != 0 ]; then
   echo "lint: failed" >&2
