@@ -147,12 +147,14 @@ public struct DataPlaneDependencies: Sendable {
     public var clock: LedgerClock
     /// By which the texts of requests are counted.
     public var encodings: EncodingTables
+    /// Whose the responses are that upstream keeps.
+    public var responses: any ResponseOwners
 
     public init(
         directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
         control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock(),
-        encodings: EncodingTables = EncodingTables()
+        encodings: EncodingTables = EncodingTables(), responses: any ResponseOwners
     ) {
         self.directory = directory
         self.prices = prices
@@ -163,5 +165,6 @@ public struct DataPlaneDependencies: Sendable {
         self.accessLog = accessLog
         self.clock = clock
         self.encodings = encodings
+        self.responses = responses
     }
 }

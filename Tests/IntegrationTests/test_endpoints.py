@@ -230,10 +230,12 @@ def test_a_tool_whose_fee_has_no_bound_is_refused_before_upstream(tenant, tool):
     assert tenant.mock.log() == [] and tenant.rows(0) == []
 
 
-@pytest.mark.parametrize("background", [{"background": True}, {"previous_response_id": "resp_1"}])
-def test_what_upstream_has_stored_is_refused_before_upstream(tenant, background):
-    with pytest.raises(openai.BadRequestError):
-        tenant.client.responses.create(model="gpt-4o", input="x", **background)
+@pytest.mark.parametrize("members,error", [
+    ({"background": True}, openai.BadRequestError), ({"conversation": "conv_1"}, openai.BadRequestError),
+    ({"prompt": {"id": "pmpt_1"}}, openai.BadRequestError), ({"previous_response_id": "resp_1"}, openai.NotFoundError)])
+def test_what_upstream_has_stored_is_refused_before_upstream(tenant, members, error):
+    with pytest.raises(error):
+        tenant.client.responses.create(model="gpt-4o", input="x", **members)
     assert tenant.mock.log() == [] and tenant.rows(0) == []
 
 
@@ -265,7 +267,7 @@ def test_the_tier_is_pinned_and_the_cap_follows_the_balance(dev, proxy, mock, se
 
 
 @pytest.mark.parametrize("method, path", [
-    ("POST", "/responses/compact"), ("POST", "/responses/input_tokens"), ("GET", "/responses/resp_1"),
+    ("POST", "/responses/compact"), ("POST", "/responses/input_tokens"), ("DELETE", "/responses/resp_1"),
     ("POST", "/responses/resp_1/cancel"), ("POST", "/batches"), ("POST", "/fine_tuning/jobs"), ("POST", "/videos"),
     ("POST", "/realtime/client_secrets"), ("POST", "/assistants"), ("POST", "/decisions"), ("POST", "/containers"),
     ("POST", "/images/variations"), ("POST", "/nobody-knows-this")])

@@ -8,6 +8,8 @@ struct Bill {
     var characters: Int64 = 0
     var tools = ToolCalls()
     var media: RequestMedia = []
+    /// What the request goes on from.
+    var earlier: StoredResponse?
 }
 
 struct BillDice {
@@ -143,7 +145,7 @@ struct BillDice {
         if self.flip(4) {
             members.append(("previous_response_id", "\"resp_1\""))
             bill.media.formUnion([.imageInput, .audioInput])
-            bill.input = row.context
+            bill.input = self.goesOn(in: &bill, row)
         }
         bill.input = min(bill.input, row.context)
         if self.flip() {
@@ -166,6 +168,19 @@ struct BillDice {
         members.append(("input", "[" + items.joined(separator: ",") + "]"))
         bill.body = self.body.object(members)
         return bill
+    }
+
+    /// A response of the same model is read again as it was billed; of any other the context may be full.
+    private mutating func goesOn(in bill: inout Bill, _ row: ModelPrice) -> Int64 {
+        guard let id = ResponseID("resp_1") else { return row.context }
+        let context = ContextTokens(
+            input: self.number(1...row.context), output: self.number(0...row.outputMax))
+        let isKnown = self.flip()
+        bill.earlier = StoredResponse(
+            id: id, account: 1, model: self.pick(["m", "m", "other"]), context: isKnown ? context : nil)
+        guard isKnown, bill.earlier?.model == "m", let context else { return row.context }
+        // Each message that was written has a frame of its own when it is read.
+        return bill.input + context.input + context.output + min(context.output, 40)
     }
 
     private mutating func completion(_ row: ModelPrice) -> Bill {

@@ -14,10 +14,11 @@ import Testing
             let row = dice.row(endpoint)
             let bill = dice.bill(endpoint, row)
             let note = "seed \(seed) round \(round): \(bill.body)"
-            guard case .success(let request) = Inspection.inspect(bill.body, as: endpoint) else {
+            guard case .success(var request) = Inspection.inspect(bill.body, as: endpoint) else {
                 Issue.record("refused: \(note)")
                 return
             }
+            if let earlier = bill.earlier { request.follow(earlier) }
             let tiers: [ServiceTier] = dice.flip() ? [.default] : [.default, .priority]
             let bounds = request.bounds(bodyBytes: bill.body.utf8.count, permittedTiers: tiers)
             let hold = try row.worstCase(bounds, outputCap: request.outputCap ?? row.outputMax, mode: .exact)

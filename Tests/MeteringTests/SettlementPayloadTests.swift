@@ -99,6 +99,7 @@ import Testing
         expectNew { $0.estimatedBecause = .proxyDied }
         expectNew { $0.upstreamRequestID = nil }
         expectNew { $0.occurredAtMilliseconds += 1 }
+        for stored in StoredReplyTests.replies { expectNew { $0.stored = stored } }
     }
 
     /// A text that an upstream made too long is cut between characters, and what was cut stays so.
@@ -124,7 +125,7 @@ import Testing
             } catch { return error }
         }
         #expect(failure { _ in } == nil)
-        #expect(failure { $0[0] = "3" } == .unknownVersion)
+        #expect(failure { $0[0] = "4" } == .unknownVersion)
         #expect(failure { $0 = [""] } == .unknownVersion)
         #expect(failure { $0.append("1") } == .wrongFieldCount)
         #expect(failure { $0[1] = "+42" } == .malformed(field: 1))
@@ -179,7 +180,16 @@ import Testing
             charge: kind == .void ? .zero : Charge(amount: money(), cost: PicoUSD(number())), shadow: money(),
             estimatedBecause: Bool.random(using: &random)
                 ? EstimateReason.allCases.randomElement(using: &random) : nil,
-            upstreamRequestID: Bool.random(using: &random) ? text() : nil, occurredAtMilliseconds: number())
+            upstreamRequestID: Bool.random(using: &random) ? text() : nil, occurredAtMilliseconds: number(),
+            stored: Bool.random(using: &random) ? Self.stored(&random) : nil)
+    }
+
+    private static func stored(_ random: inout SplitMix) -> StoredReply? {
+        func count() -> Int64 { Int64.random(in: 0 ... .max, using: &random) }
+        let length = [1, 53, 128].randomElement(using: &random) ?? 1
+        guard let id = ResponseID(String(repeating: "r", count: length)) else { return nil }
+        let isKnown = Bool.random(using: &random)
+        return StoredReply(id: id, context: isKnown ? ContextTokens(input: count(), output: count()) : nil)
     }
 
     /// Of half of them some parts are rare ones.

@@ -10,6 +10,7 @@ enum MediaPrices {
         row("gpt-4o-transcribe", .audio, .tokens),
         row("tts-1", .audio, .free, character: AttoUSD.perMillicredit * Int128(characterRate)),
         row("gpt-4o-mini-tts", .audio, .tokens), row("gpt-image-1.5", .images, .tokens),
+        row("gpt-responses", .responses, .tokens), row("gpt-other", .responses, .tokens),
     ]
 
     private enum Tokens { case free, tokens }

@@ -20,6 +20,7 @@ final class ServerRig: Sendable {
     let directory: FakeDirectory
     let control: FakeControlPlane
     let clock: LedgerClock
+    let owners: FakeOwners
     private let group: MultiThreadedEventLoopGroup
     private let log: LoggedLines
     private let clients = Mutex<[WireClient]>([])
@@ -29,7 +30,7 @@ final class ServerRig: Sendable {
     private init(
         server: ProxyServer, port: Int, upstream: ServerUpstream, store: FakeHoldStore,
         settlements: RecordingSettlements, directory: FakeDirectory, control: FakeControlPlane,
-        clock: LedgerClock, group: MultiThreadedEventLoopGroup, log: LoggedLines
+        clock: LedgerClock, owners: FakeOwners, group: MultiThreadedEventLoopGroup, log: LoggedLines
     ) {
         self.server = server
         self.port = port
@@ -39,6 +40,7 @@ final class ServerRig: Sendable {
         self.directory = directory
         self.control = control
         self.clock = clock
+        self.owners = owners
         self.group = group
         self.log = log
     }
@@ -76,7 +78,7 @@ final class ServerRig: Sendable {
         configuration.timeouts.shutdown = .minutes(2)
         try configure(&configuration)
         let (store, settlements) = (FakeHoldStore(), RecordingSettlements())
-        let (directory, control) = (FakeDirectory(), FakeControlPlane())
+        let (directory, control, owners) = (FakeDirectory(), FakeControlPlane(), FakeOwners())
         let log = try LoggedLines()
         let server = ProxyServer(
             configuration: configuration,
@@ -84,12 +86,12 @@ final class ServerRig: Sendable {
                 directory: directory, prices: FakePrices(onDisconnect: onDisconnect, model: model),
                 settlements: settlements,
                 keyHasher: FakeDirectory.hasher, makeHolds: { store.makeSession(on: $0) }, control: control,
-                accessLog: log.log, clock: clock, encodings: encodings),
+                accessLog: log.log, clock: clock, encodings: encodings, responses: owners),
             group: group, logger: Logger(label: "test"))
         try await server.start()
         let rig = ServerRig(
             server: server, port: server.port ?? 0, upstream: upstream, store: store,
-            settlements: settlements, directory: directory, control: control, clock: clock,
+            settlements: settlements, directory: directory, control: control, clock: clock, owners: owners,
             group: group, log: log)
         do {
             try await body(rig)

@@ -65,7 +65,7 @@ extension InspectedRequest {
     public func inputEstimate(_ counted: CountedInput) -> Int64 {
         let other = TokenEstimate.tokens(textBytes: self.textBytes - counted.bodyBytes)
         let template = self.endpoint == .chat && counted.bodyBytes > 0 ? 3 + 3 * self.messages : 0
-        return counted.tokens + other + template
+        return counted.tokens + other + template + (self.earlier?.tokens ?? 0)
     }
 
     /// Input tokens of a chat that is nothing but counted texts, as the documented template makes them: what
@@ -94,12 +94,14 @@ extension InspectedRequest {
     ///   bytes stay.
     /// - Of the Responses API see `hiddenTokens`.
     private func inputTokensMax(shownTokens bodyBytes: Int64) -> Int64 {
-        guard !self.unboundedInput else { return .max }
+        guard !self.unboundedInput, let earlierMax = self.earlier.map(\.tokensMax) ?? 0 else { return .max }
         switch self.endpoint {
         case .chat, .completions, .moderations, .speech:
             return bodyBytes
         case .responses:
-            return bodyBytes + Self.hiddenTokens + Self.hiddenTokensPerTool * self.declaredTools
+            let shown = bodyBytes + Self.hiddenTokens + Self.hiddenTokensPerTool * self.declaredTools
+            let (all, overflow) = shown.addingReportingOverflow(earlierMax)
+            return overflow ? .max : all
         case .embeddings:
             return min(bodyBytes, Self.embeddingTokensMax, Self.embeddingInputTokensMax * self.inputs)
         case .images:

@@ -53,6 +53,8 @@ public struct InspectedRequest: Sendable, Equatable {
     /// Objects that upstream has stored and this request makes use of; whether they are the client's is for
     /// the caller to check.
     public var references: [StoredReference] = []
+    /// The response that the request goes on from; see `follow`.
+    public internal(set) var earlier: EarlierInput?
     /// What the body does not show may be of any medium.
     var hidesMedia = false
     /// Upstream refuses an output cap in such a request.
@@ -77,7 +79,7 @@ public struct InspectedRequest: Sendable, Equatable {
 /// Something that upstream has stored and a request names by its id.
 public struct StoredReference: Sendable, Hashable {
     public enum Kind: Sendable, Hashable, CaseIterable {
-        /// `previous_response_id`, `prompt_cache_options.comparison_response_id`.
+        /// `prompt_cache_options.comparison_response_id`; not `previous_response_id`, which is `earlier`.
         case response
         /// An item of an earlier response.
         case item

@@ -21,7 +21,7 @@ extension RequestVisitor {
         case .fileID: try self.refer(to: .file, raw, slot)
         case .voiceID: try self.refer(to: .voice, raw, slot)
         case .comparedResponse: try self.refer(to: .response, raw, slot)
-        case .previousResponse: try self.hide(.response, raw, slot)
+        case .previousResponse: self.goOn(from: raw)
         case .promptID: try self.hide(.prompt, raw, slot)
         case .itemType, .itemRole, .itemID, .encryptedContent, .pieceType, .pieceMedia, .pieceFileID:
             try self.takeItemText(raw, slot)
@@ -144,6 +144,12 @@ extension RequestVisitor {
     ) throws(RequestRejection) {
         try self.refer(to: kind, raw, slot)
         self.request.unboundedInput = true
+        self.request.hidesMedia = true
+    }
+
+    /// A stored response; what it read and wrote becomes part of the input.
+    private mutating func goOn(from raw: RawText) {
+        self.request.earlier = EarlierInput(responseID: self.text(raw))
         self.request.hidesMedia = true
     }
 

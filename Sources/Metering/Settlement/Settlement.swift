@@ -48,12 +48,14 @@ public struct Settlement: Sendable, Hashable {
     public var upstreamRequestID: String?
     /// When the exchange was admitted, milliseconds since 1970.
     public var occurredAtMilliseconds: Int64
+    /// Upstream keeps the response: whose it is goes to the ledger with this.
+    public var stored: StoredReply?
 
     public init(
         account: AccountID, hold: HoldID, owner: BootID, kind: Kind, authority: Authority, endpoint: Endpoint,
         modelRequested: String, modelServed: String? = nil, servedTier: String? = nil, priceID: String,
         usage: Usage, charge: Charge, shadow: Millicredits? = nil, estimatedBecause: EstimateReason? = nil,
-        upstreamRequestID: String? = nil, occurredAtMilliseconds: Int64
+        upstreamRequestID: String? = nil, occurredAtMilliseconds: Int64, stored: StoredReply? = nil
     ) {
         precondition(kind != .void || charge == .zero, "a VOID is proved free; HoldMachine decides it so")
         precondition(charge.amount >= .zero, "charges come from ModelPrice.charge, which is never negative")
@@ -73,6 +75,7 @@ public struct Settlement: Sendable, Hashable {
         self.estimatedBecause = estimatedBecause
         self.upstreamRequestID = upstreamRequestID
         self.occurredAtMilliseconds = occurredAtMilliseconds
+        self.stored = stored
     }
 }
 

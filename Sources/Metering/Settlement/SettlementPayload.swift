@@ -7,17 +7,21 @@ import Crypto
 ///   id>;<occurred>
 ///
 /// on one line. An exchange with parts beyond these five has version 2, and `<parts>` (`name=count,…`) behind the
-/// reasoning; all others keep version 1, so that what was journaled by an earlier release keeps its digest. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~` stands for
-/// nil. Everything else, any UTF-8 included, stands as it is.
+/// reasoning. One whose response upstream keeps has version 3: with the parts, or `~`, and behind the request id
+/// `<response id>` or `<response id>:<input>:<output>`. All others keep version 1, so that what was journaled by an
+/// earlier release keeps its digest. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~`
+/// stands for nil. Everything else, any UTF-8 included, stands as it is.
 public enum SettlementPayload {
     public static let version = 1
     /// With a field of rare parts.
     public static let versionWithParts = 2
+    /// With a field of rare parts and one of the response that upstream keeps.
+    public static let versionWithStored = 3
     static let fieldCount = 22
     /// Longer texts (only an upstream can send one) are cut at a character's border when they are written, so
     /// a payload is bounded whatever a peer says.
     public static let textBytesMax = 256
-    /// No encoding is longer: five escaped texts, rare parts, and numbers.
+    /// No encoding is longer: five escaped texts, rare parts, and numbers with the id of a response, which are 500.
     public static let encodedBytesMax = 5 * 3 * textBytesMax + 640 + 512
 }
 
@@ -38,7 +42,7 @@ extension Settlement {
     public func encode() -> [UInt8] {
         var writer = PayloadWriter()
         let parts = self.usage.encodedRareParts
-        writer.put(Int64(parts == nil ? SettlementPayload.version : SettlementPayload.versionWithParts))
+        writer.put(Int64(self.payloadVersion(parts)))
         writer.put(self.account)
         writer.put(self.hold)
         writer.put(self.owner)
@@ -54,25 +58,31 @@ extension Settlement {
         writer.put(self.usage.cacheWrite)
         writer.put(self.usage.output)
         writer.put(self.usage.reasoning)
-        if let parts { writer.put(parts: parts) }
+        if parts != nil || self.stored != nil { writer.put(plain: parts ?? "~") }
         writer.put(self.charge.amount.value)
         writer.put(self.charge.cost.value)
         writer.put(self.shadow.value)
         writer.put(text: self.estimatedBecause?.rawValue)
         writer.put(text: self.upstreamRequestID)
+        if let stored = self.stored { writer.put(plain: stored.payloadText) }
         writer.put(self.occurredAtMilliseconds)
         return writer.bytes
+    }
+
+    private func payloadVersion(_ parts: String?) -> Int {
+        if self.stored != nil { return SettlementPayload.versionWithStored }
+        return parts == nil ? SettlementPayload.version : SettlementPayload.versionWithParts
     }
 
     /// Reads what `encode` wrote; anything else is refused by name.
     public init(decoding bytes: some Collection<UInt8>) throws(SettlementPayloadFailure) {
         guard bytes.count <= SettlementPayload.encodedBytesMax else { throw .tooLong }
         var reader = PayloadReader(bytes)
-        let hasParts = reader.isVersion(SettlementPayload.versionWithParts)
+        let isStored = reader.isVersion(SettlementPayload.versionWithStored)
+        let hasParts = isStored || reader.isVersion(SettlementPayload.versionWithParts)
         guard hasParts || reader.isVersion(SettlementPayload.version) else { throw .unknownVersion }
-        guard reader.fields.count == SettlementPayload.fieldCount + (hasParts ? 1 : 0) else {
-            throw .wrongFieldCount
-        }
+        let further = (hasParts ? 1 : 0) + (isStored ? 1 : 0)
+        guard reader.fields.count == SettlementPayload.fieldCount + further else { throw .wrongFieldCount }
         let account = try reader.integer()
         let (hold, owner) = (try reader.identifier(), try reader.identifier())
         let kind = try reader.value { Int16(exactly: $0).flatMap(Kind.init(rawValue:)) }
@@ -84,12 +94,13 @@ extension Settlement {
         var usage = Usage(
             input: try reader.integer(), cachedInput: try reader.integer(), cacheWrite: try reader.integer(),
             output: try reader.integer(), reasoning: try reader.integer())
-        if hasParts { try reader.parts(into: &usage) }
+        if hasParts { try reader.parts(into: &usage, orNone: isStored) }
         let amount = try reader.value(Millicredits.init(exactly:))
         let cost = PicoUSD(try reader.integer())
         let shadow = try reader.value(Millicredits.init(exactly:))
         let reason = try reader.optionalNamed(EstimateReason.init(rawValue:))
         let requestID = try reader.optionalText()
+        let stored = isStored ? try reader.named(StoredReply.init(payloadText:)) : nil
         let occurredAt = try reader.integer()
         let charge = Charge(amount: amount, cost: cost)
         guard amount >= .zero, kind != .void || charge == .zero else { throw .contradictory }
@@ -98,7 +109,7 @@ extension Settlement {
             modelRequested: modelRequested, modelServed: modelServed, servedTier: servedTier,
             priceID: priceID,
             usage: usage, charge: charge, shadow: shadow, estimatedBecause: reason,
-            upstreamRequestID: requestID, occurredAtMilliseconds: occurredAt)
+            upstreamRequestID: requestID, occurredAtMilliseconds: occurredAt, stored: stored)
     }
 
     /// First 8 bytes of SHA-256 of `encode()`, big-endian: two outcomes of one hold are the same when amount
@@ -133,9 +144,9 @@ private struct PayloadWriter {
     }
 
     /// Names and numbers, which need no escapes.
-    mutating func put(parts: String) {
+    mutating func put(plain text: String) {
         self.separate()
-        self.bytes.append(contentsOf: parts.utf8)
+        self.bytes.append(contentsOf: text.utf8)
     }
 
     mutating func put(text: String?) {
@@ -198,8 +209,9 @@ private struct PayloadReader {
 
     mutating func integer() throws(SettlementPayloadFailure) -> Int64 { try self.value { $0 } }
 
-    mutating func parts(into usage: inout Usage) throws(SettlementPayloadFailure) {
+    mutating func parts(into usage: inout Usage, orNone: Bool) throws(SettlementPayloadFailure) {
         let (bytes, field) = self.take()
+        if orNone, bytes == [UInt8(ascii: "~")] { return }
         guard usage.decodeRareParts(String(decoding: bytes, as: UTF8.self)) else {
             throw .malformed(field: field)
         }

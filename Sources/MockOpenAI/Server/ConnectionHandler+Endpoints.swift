@@ -55,7 +55,8 @@ extension ConnectionHandler {
             guard let tokens = shared.responses.tokens(of: previous) else {
                 fail(
                     ErrorBody(
-                        400, "Previous response not found.", parameter: "previous_response_id",
+                        400, parts: Self.notFound("Previous response", previous),
+                        parameter: "previous_response_id",
                         code: "previous_response_not_found"))
                 return nil
             }
@@ -70,9 +71,18 @@ extension ConnectionHandler {
 
     /// `GET /v1/responses/{id}`.
     func storedResponse(_ identifier: some Collection<UInt8>) {
-        guard let body = shared.responses.body(of: String(decoding: identifier, as: UTF8.self)) else {
-            return fail(ErrorBody(404, "Response not found.", parameter: "id"))
+        let identifier = String(decoding: identifier, as: UTF8.self)
+        guard let body = shared.responses.body(of: identifier) else {
+            return fail(ErrorBody(404, parts: Self.notFound("Response", identifier)))
         }
         reply(200, body)
+    }
+
+    /// In OpenAI's words; of the id only what need not be escaped.
+    private static func notFound(_ what: StaticString, _ identifier: String) -> [ErrorBody.Part] {
+        let plain = identifier.filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-") }
+        return [
+            .text(what), .text(" with id '"), .raw(ByteBuffer(string: plain)), .text("' not found."),
+        ]
     }
 }

@@ -19,7 +19,7 @@ public struct Migration: Sendable {
     /// All of them, in order.
     public static let all: [Migration] = [
         .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages, .generationsAndEstimates,
-        .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy,
+        .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .storedResponses,
     ]
 }
 

@@ -27,14 +27,14 @@ private struct SettlementRun {
 
     /// All rows, or none: throws what the ledger has against any of them.
     func whole() throws -> SettlementReceipt {
-        let arrays = SettlementColumns(self.batch).arrays
+        let (arrays, stored) = (SettlementColumns(self.batch).arrays, StoredReplyColumns(self.batch))
         let rows = try self.connection.retryingConcurrency {
             // A fresh name per attempt: exactly-once rests on the hold ids, never on the batch (P4).
             var parameters: PostgresParameters = [
                 .uuid(PostgresLedger.freshID()), .uuid(PostgresLedger.freshID()),
             ]
             for array in arrays { parameters.append(.array(array)) }
-            return try self.connection.run(SettlementColumns.statement, parameters).rows
+            return try self.run(SettlementColumns.statement, parameters, stored)
         }
         var receipt = SettlementReceipt(balances: try rows.map(Self.balance).sorted(by: Self.byAccount))
         receipt.conflicts = try Int(rows.first?.int(4) ?? 0)
@@ -48,8 +48,9 @@ private struct SettlementRun {
         var payloads = PostgresArray()
         for row in self.batch { payloads.append(String(decoding: row.encode(), as: UTF8.self)) }
         parameters.append(.array(payloads))
+        let stored = StoredReplyColumns(self.batch)
         let rows = try self.connection.retryingConcurrency {
-            try self.connection.run(SettlementColumns.statementInParts, parameters).rows
+            try self.run(SettlementColumns.statementInParts, parameters, stored)
         }
         // Without any account that is known there is one row, and no balance in it.
         let known = try rows.filter { try $0.optionalInt(0) != nil }
@@ -60,6 +61,17 @@ private struct SettlementRun {
         receipt.conflicts = Int(try first.int(4))
         receipt.quarantined = try self.holds(at: first.text(5))
         return receipt
+    }
+
+    private func run(
+        _ statement: String, _ parameters: PostgresParameters, _ stored: StoredReplyColumns
+    ) throws(PostgresError) -> [PostgresRow] {
+        guard !stored.isEmpty else { return try self.connection.run(statement, parameters).rows }
+        var parameters = parameters
+        let first = parameters.offsets.count + 1
+        for array in stored.arrays { parameters.append(.array(array)) }
+        let whole = StoredReplyColumns.clause(before: statement, parametersFrom: first)
+        return try self.connection.run(whole, parameters).rows
     }
 
     /// - Parameter places: `{1,17}`, from 1.

@@ -42,9 +42,11 @@ struct AdmissionPlan: Sendable {
         guard price.endpoints.contains(request.endpoint.metered) else {
             throw .notMetered("The model '\(request.model)' on \(request.endpoint.metered.rawValue)")
         }
+        if let reference = request.references.first { throw .notYourObject(reference) }
         try Self.checkPrices(of: request, price)
         try Self.checkUnits(of: request, price)
-        if let reference = request.references.first { throw .notYourObject(reference) }
+        precondition(
+            !request.awaitsOwner, "admit() asks whose the earlier response is before anything is planned")
         self.endpoint = request.endpoint
         self.price = price
         self.mode = prices.mode

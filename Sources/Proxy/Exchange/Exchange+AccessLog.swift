@@ -17,12 +17,12 @@ extension Exchange {
         record.stream = self.inspected?.stream
         record.firstByte = self.firstByteAt.map { $0 - self.startedAt }
         record.retried = self.retried
-        guard let plan = self.plan else { return record }
-        record.priceID = plan.price.priceID
-        if self.grant > .zero { record.held = self.grant }
         record.upstream = self.sentUpstreamAt.map { (self.upstreamEndedAt ?? now) - $0 }
         record.upstreamRequestID = self.relay?.upstreamRequestID
         record.upstreamReused = self.upstreamReused
+        guard let plan = self.plan else { return record }
+        record.priceID = plan.price.priceID
+        if self.grant > .zero { record.held = self.grant }
         if let posted = self.posted {
             record.charged = posted.charge.amount
             record.inputTokens = posted.usage.inputTotal

@@ -127,6 +127,8 @@ extension Exchange {
             let start = self.request.head.targetRange.lowerBound
             self.answerModel(
                 named: self.request.text(start + range.lowerBound..<start + range.upperBound) ?? "")
+        case .storedResponse(let id):
+            self.retrieve(id)
         case .unmetered:
             self.refuse(.notMetered("This endpoint"))
         }
@@ -147,7 +149,7 @@ extension Exchange {
         case .failure(let rejection):
             self.refuse(Refusal(rejection))
         case .success(let request):
-            self.loop.inputCounter.count(request, of: self)
+            self.findEarlier(of: request) { self.loop.inputCounter.count($0, of: self) }
         }
     }
 

@@ -46,6 +46,7 @@ extension Exchange {
         precondition(
             self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
         self.posted = settlement
+        if let stored = settlement.stored { self.tellOwner(of: stored) }
         self.hasReservation = false
         let settlements = self.loop.dependencies.settlements
         guard settlements.isStrict, self.connection != nil else {
@@ -133,6 +134,8 @@ extension Exchange {
             modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
             priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
             upstreamRequestID: self.relay?.upstreamRequestID,
-            occurredAtMilliseconds: self.startedAtMilliseconds)
+            occurredAtMilliseconds: self.startedAtMilliseconds,
+            stored: self.storedReply(
+                usage: kind == .final && because == nil ? usage : nil))
     }
 }

@@ -141,16 +141,19 @@ extension Exchange {
     // MARK: Parts
 
     private func writeHead(_ framing: ReplyWriter.Framing, on connection: ClientConnection) {
-        guard let relay = self.relay, let plan = self.plan else { return }
+        guard let relay = self.relay else { return }
         self.firstByteAt = .now()
         var facts = ReplyWriter.Facts(hold: self.hold)
-        facts.priceID = plan.price.priceID
-        facts.held = self.grant
+        // Of what is free there is nothing to tell.
+        if let plan = self.plan {
+            facts.priceID = plan.price.priceID
+            facts.held = self.grant
+            facts.maxToolCalls = plan.imposedToolCalls
+            facts.onDisconnect = plan.stream ? plan.onDisconnect(self.loop.configuration.onDisconnect) : nil
+        }
         facts.limits = self.notes.limits
         facts.nearCaps = self.notes.nearCaps
         facts.maxOutputTokens = self.sentCap
-        facts.maxToolCalls = plan.imposedToolCalls
-        facts.onDisconnect = plan.stream ? plan.onDisconnect(self.loop.configuration.onDisconnect) : nil
         facts.charged = relay.charged
         facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
         let date = self.loop.now()

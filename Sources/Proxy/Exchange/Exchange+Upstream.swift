@@ -7,6 +7,10 @@ extension Exchange: UpstreamBorrower {
 
     func upstreamReady(_ connection: UpstreamConnection, reused: Bool) {
         self.waitsForUpstream = false
+        if let retrieval = self.retrieval {
+            self.send(retrieval, on: connection, reused: reused)
+            return
+        }
         guard let request = self.inspected, let plan = self.plan, case .held = self.machine.state else {
             connection.release()
             return
@@ -49,7 +53,7 @@ extension Exchange: UpstreamBorrower {
         self.upstream = nil
         self.evidence = ExchangeEvidence()
         // Again nothing was sent: whoever finds us dead now charges nothing.
-        self.tellProgress(output: 0, charge: .zero)
+        if self.plan != nil { self.tellProgress(output: 0, charge: .zero) }
         self.loop.metrics.retries.wrappingAdd(1, ordering: .relaxed)
         self.awaitUpstream(fresh: true)
     }
@@ -63,23 +67,23 @@ extension Exchange: UpstreamBorrower {
     // MARK: Relay
 
     func upstreamHead(_ head: ResponseHead, bytes: ByteBuffer) {
-        guard let plan = self.plan else { return }
+        let plan = self.plan
         self.touch()
         // From here on the request is never sent again.
         self.request.slim()
         self.connection?.forgetBody()
         self.relay = Relay(
-            head: head, headBytes: bytes, wantsStream: plan.stream, shape: plan.endpoint.replyShape,
-            stripUsage: plan.injectsUsage)
+            head: head, headBytes: bytes, wantsStream: plan?.stream ?? false,
+            shape: plan?.endpoint.replyShape ?? .responses, stripUsage: plan?.injectsUsage ?? false)
         guard let relay = self.relay else { return }
         // Only what passes as a stream can be stopped where its hold ends.
-        if case .gathering = relay.mode, plan.rolling != nil { relay.mode = .unreadable }
+        if case .gathering = relay.mode, plan?.rolling != nil { relay.mode = .unreadable }
         switch relay.mode {
         case .stream:
             self.startReply(length: nil)
             relay.slim()
         case .gathering:
-            if plan.replyIsOpaque {
+            if plan?.replyIsOpaque == true {
                 // Sound is for those who do not want to wait for its end, and its charge is known.
                 self.startPassing(length: head.contentLength)
             } else if let length = head.contentLength,
@@ -134,6 +138,7 @@ extension Exchange: UpstreamBorrower {
         tap.visibleDeltasMax = self.rolling.map { $0.coversAll ? .max : Int($0.allowance) }
         let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
         self.relay?.mode = .stream(tap)
+        self.tellOwner()
         // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
         if tap.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
         self.forward(released, of: bytes)

@@ -37,6 +37,10 @@ final class Exchange {
     var waiting = WaitingStream()
     /// What the grant said of limits and caps.
     var notes: GrantNotes = .none
+    /// Instead of all that: a stored response is fetched, which costs nothing.
+    var retrieval: Retrieval?
+    /// The stores were told whose the response is.
+    var isOwnerTold = false
 
     // Upstream and relay.
     var upstream: UpstreamConnection?
@@ -190,6 +194,7 @@ final class Exchange {
         self.connection = nil
         switch self.machine.clientGone() {
         case .waitForGrant:
+            if self.retrieval != nil { self.loop.pool.cancel(self) }
             // Whoever answers a look-up sees that nobody waits; only a grant must be given back.
             if !self.isPlacing { self.finish(status: Status.clientClosed, .clientGone) }
         case .end:
@@ -241,7 +246,7 @@ final class Exchange {
     /// Called a few times per second.
     func checkDeadline(_ now: NIODeadline) {
         guard now >= min(self.deadline, self.endsBy) else { return }
-        guard self.plan != nil else {
+        guard self.plan != nil || self.retrieval != nil else {
             self.refuse(Refusal(.requestTimeout, "The request did not arrive in time."))
             return
         }

@@ -13,6 +13,8 @@ struct Refusal: Error, Sendable, Equatable {
         case notYourAccount = "not_your_account"
         case endpointNotMetered = "endpoint_not_metered"
         case modelNotPriced = "model_not_priced"
+        case responseNotFound = "response_not_found"
+        case previousResponseNotFound = "previous_response_not_found"
         case methodNotAllowed = "method_not_allowed"
         case rateLimited = "rate_limited"
         case upstreamRateLimited = "upstream_rate_limited"
@@ -29,11 +31,12 @@ struct Refusal: Error, Sendable, Equatable {
 
         var status: Int {
             switch self {
-            case .invalidJSON, .invalidRequest: 400
+            // OpenAI answers an unknown response with 404, and a turn that goes on from one with 400.
+            case .invalidJSON, .invalidRequest, .previousResponseNotFound: 400
             case .invalidAPIKey: 401
             case .insufficientCredits, .spendCapReached: 402
             case .accountSuspended, .notYourAccount: 403
-            case .endpointNotMetered, .modelNotPriced: 404
+            case .endpointNotMetered, .modelNotPriced, .responseNotFound: 404
             case .methodNotAllowed: 405
             case .requestTimeout: 408
             case .expectationFailed: 417
@@ -147,7 +150,7 @@ extension Refusal {
     static func notYourObject(_ reference: StoredReference) -> Refusal {
         let param =
             switch reference.kind {
-            case .response: "previous_response_id"
+            case .response: "prompt_cache_options.comparison_response_id"
             case .item: "input"
             case .file: "file_id"
             case .vectorStore: "vector_store_ids"

@@ -89,6 +89,15 @@ final class Relay {
         }
     }
 
+    /// The id under which upstream may keep the response; nil as long as it was not read.
+    var responseID: ResponseID? {
+        switch self.mode {
+        case .stream(let tap): tap.identifier.flatMap { ResponseID($0) }
+        case .gathering(let scanner), .passing(let scanner): scanner.identifier.flatMap { ResponseID($0) }
+        case .error, .unreadable: nil
+        }
+    }
+
     /// The tier as the response names it.
     var servedTierLiteral: String? {
         switch self.mode {

@@ -18,6 +18,9 @@ enum DataRoute: Sendable, Equatable {
     case models
     /// `/v1/models/{id}`; the range of the id in the target.
     case model(Range<Int>)
+    /// `/v1/responses/{id}`; the range of the id in the target. Anything that no id can be, and anything below it, is
+    /// not metered.
+    case storedResponse(Range<Int>)
     /// Any other `/v1/…`: never relayed.
     case unmetered
 
@@ -25,6 +28,7 @@ enum DataRoute: Sendable, Equatable {
     enum Label: String, Sendable, Hashable {
         case chat, responses, completions, embeddings, moderations, images, audio, models, unmetered, control,
             invalid
+        case storedResponses = "stored_responses"
     }
 
     /// What is inspected, and relayed to which endpoint; nil: nothing is.
@@ -32,7 +36,7 @@ enum DataRoute: Sendable, Equatable {
         switch self {
         case .metered(let endpoint): endpoint
         case .aiChat: .chat
-        case .models, .model, .unmetered: nil
+        case .models, .model, .storedResponse, .unmetered: nil
         }
     }
 
@@ -41,6 +45,7 @@ enum DataRoute: Sendable, Equatable {
         case .metered(let endpoint): Label(endpoint)
         case .aiChat: .chat
         case .models, .model: .models
+        case .storedResponse: .storedResponses
         case .unmetered: .unmetered
         }
     }
@@ -88,8 +93,15 @@ extension Plane {
         if isPath("/api/ai/chat") { return .data(.aiChat) }
         if isPath("/v1/models") { return .data(.models) }
         if starts("/v1/models/"), path.count > 11 { return .data(.model(11..<path.count)) }
+        if starts("/v1/responses/"), isResponseID(path[14...]) {
+            return .data(.storedResponse(14..<path.count))
+        }
         if starts("/v1/") || isPath("/v1") { return .data(.unmetered) }
         return .control
+    }
+
+    private static func isResponseID(_ segment: Slice<UnsafeRawBufferPointer>) -> Bool {
+        (1...ResponseID.bytesMax).contains(segment.count) && segment.allSatisfy(ResponseID.isPlain)
     }
 
     /// Origin form, without anything by which two programs could read two paths: no empty or dot segments, no

@@ -28,7 +28,7 @@ enum UpstreamRequest {
         return out
     }
 
-    private static func copyFields(
+    static func copyFields(
         _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, into out: inout ByteBuffer
     ) {
         // Runs of kept lines are copied at once.

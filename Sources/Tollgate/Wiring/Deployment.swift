@@ -26,6 +26,7 @@ final class Deployment: Sendable {
     private let moneyPath: MoneyPathParts
     private let ledger: PostgresLedger
     private let heldReader: RedisAccountReader
+    private let recentResponses: RedisStoredResponses
     private let proxy: ProxyServer
     private let control: ReloadableControlPlane
     private let accessLog: AccessLog
@@ -96,6 +97,8 @@ final class Deployment: Sendable {
             try await self.moneyPath.begin(after: first)
             self.heldReader = try RedisAccountReader(
                 url: configuration.redisURL.value, group: self.group, logger: logger)
+            self.recentResponses = try RedisStoredResponses(
+                url: configuration.redisURL.value, group: self.group, logger: logger)
         } catch {
             // A process that is started again and again must not leave its segments each time.
             await MoneyPathParts.close(journal)
@@ -109,7 +112,8 @@ final class Deployment: Sendable {
                 keyHasher: configuration.secrets.keyHasher,
                 makeHolds: { [holds] in try await holds.session(on: $0) },
                 control: self.control, accessLog: self.accessLog, clock: self.clock,
-                encodings: self.encodings),
+                encodings: self.encodings,
+                responses: StoresOfResponses(recent: self.recentResponses, ledger: self.ledger)),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
     }
@@ -236,6 +240,7 @@ final class Deployment: Sendable {
         await self.moneyPath.close()
         await self.holds.shutdown()
         await self.heldReader.shutdown()
+        await self.recentResponses.shutdown()
         self.readingPool.shutDownAndWait()
         self.settlementPool.shutDownAndWait()
         try? await self.group.shutdownGracefully()
@@ -265,7 +270,7 @@ final class Deployment: Sendable {
         }
     }
 
-    /// Partitions for the days to come.
+    /// Partitions for the days to come, and stored responses of days long past.
     private func keepHouse() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(3600))
@@ -275,6 +280,20 @@ final class Deployment: Sendable {
             } catch {
                 self.logger.warning("partitions not made", metadata: ["error": "\(error)"])
             }
+            do {
+                try await self.forgetResponses()
+            } catch {
+                self.logger.warning("old responses not forgotten", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// In small transactions, with a pause after each; the rest waits for the next hour.
+    private func forgetResponses() async throws {
+        let limit = 5_000
+        for _ in 0..<200 {
+            guard try await self.ledger.forgetStoredResponses(limit: limit) == limit else { return }
+            try await Task.sleep(for: .milliseconds(200))
         }
     }
 
