@@ -67,6 +67,8 @@ public struct DataPlaneConfiguration: Sendable {
         /// A whole reply up to this size is held until its charge is known, so that it can be told in a
         /// header.
         public var gatheredReplyBytesMax = 1 << 20
+        /// `IDEMPOTENCY_REPLY_BYTES_MAX`: a larger body is not kept for retries with its `Idempotency-Key`.
+        public var keptReplyBytesMax = 1 << 20
         /// Of an upstream error no more than this is read.
         public var errorReplyBytesMax = 64 << 10
         /// Fewer affordable output tokens than this per choice are of no use: 402 (CONTRACT §4).
@@ -104,6 +106,8 @@ public struct DataPlaneConfiguration: Sendable {
         public var exchange: TimeAmount = .seconds(3600)
         /// `DRAIN_TIMEOUT_SECONDS`: how long a response is read on after the client has gone.
         public var drain: TimeAmount = .seconds(300)
+        /// How often the lease of an `Idempotency-Key` is renewed; a third of the lease.
+        public var idempotencyRenewal: TimeAmount = .seconds(20)
         /// `SHUTDOWN_DELAY_SECONDS`: how long everything is still served, not ready, before the listener closes.
         public var shutdownDelay: TimeAmount = .zero
         /// For how long connections that are open when the listener closes may bring one last request.
@@ -149,12 +153,15 @@ public struct DataPlaneDependencies: Sendable {
     public var encodings: EncodingTables
     /// Whose the responses are that upstream keeps.
     public var responses: any ResponseOwners
+    /// Replies to requests with an `Idempotency-Key`.
+    public var replies: any ReplyKeeping
 
     public init(
         directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
         control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock(),
-        encodings: EncodingTables = EncodingTables(), responses: any ResponseOwners
+        encodings: EncodingTables = EncodingTables(), responses: any ResponseOwners,
+        replies: any ReplyKeeping = NoReplyKeeping()
     ) {
         self.directory = directory
         self.prices = prices
@@ -166,5 +173,6 @@ public struct DataPlaneDependencies: Sendable {
         self.clock = clock
         self.encodings = encodings
         self.responses = responses
+        self.replies = replies
     }
 }

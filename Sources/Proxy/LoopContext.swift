@@ -15,6 +15,7 @@ final class LoopContext {
     /// What all loops hold in memory together.
     let budget: ByteBudget
     let inputCounter: InputCounter
+    let runEnds: RunEnds
     private var accessLog: AccessLogBuffer
     let headLimits: HeadLimits
     /// The field line that authenticates the operator upstream.
@@ -54,6 +55,7 @@ final class LoopContext {
         self.keyHasher = dependencies.keyHasher
         self.budget = budget
         self.inputCounter = InputCounter(eventLoop, dependencies.encodings)
+        self.runEnds = RunEnds(eventLoop, dependencies.replies, budget: budget)
         self.accessLog = AccessLogBuffer(accessLog)
         self.headLimits = HeadLimits(
             bytesMax: configuration.limits.headBytesMax, fieldsMax: configuration.limits.headFieldsMax)
@@ -110,6 +112,7 @@ final class LoopContext {
             if isFullSecond { exchange.tellProgress() }
             exchange.checkDeadline(now)
         }
+        if isFullSecond { self.runEnds.tellAgain() }
         for connection in Array(self.connections.values) { connection.checkDeadline(now) }
         self.accessLog.flush()
     }
@@ -184,9 +187,10 @@ final class LoopContext {
 
     var connectionCount: Int { self.connections.count + self.sessions.count }
 
-    /// Exchanges, and replies whose last bytes are on their way.
+    /// Exchanges, replies whose last bytes are on their way, and ends that the ledger has not heard of.
     var unfinishedCount: Int {
-        self.exchanges.count + self.connections.values.count { $0.isAnswering && $0.exchange == nil }
+        self.exchanges.count + self.runEnds.count
+            + self.connections.values.count { $0.isAnswering && $0.exchange == nil }
     }
 
     // MARK: Shutting down, in this order

@@ -56,7 +56,7 @@ final class ServerRig: Sendable {
     static func with(
         readsRequests: Bool = true, threads: Int = 1, onDisconnect: DisconnectPolicy? = nil,
         earlyReply: String? = nil, clock: LedgerClock = LedgerClock(), model: String = "gpt-test",
-        encodings: EncodingTables = EncodingTables(),
+        encodings: EncodingTables = EncodingTables(), replies: any ReplyKeeping = NoReplyKeeping(),
         onCall: (@Sendable (UpstreamCall) -> Void)? = nil,
         configure: (inout DataPlaneConfiguration) throws -> Void = { _ in },
         _ body: (ServerRig) async throws -> Void
@@ -86,7 +86,7 @@ final class ServerRig: Sendable {
                 directory: directory, prices: FakePrices(onDisconnect: onDisconnect, model: model),
                 settlements: settlements,
                 keyHasher: FakeDirectory.hasher, makeHolds: { store.makeSession(on: $0) }, control: control,
-                accessLog: log.log, clock: clock, encodings: encodings, responses: owners),
+                accessLog: log.log, clock: clock, encodings: encodings, responses: owners, replies: replies),
             group: group, logger: Logger(label: "test"))
         try await server.start()
         let rig = ServerRig(

@@ -40,7 +40,7 @@ public struct KeyDigest: Sendable, Hashable {
 
 /// Hashes API keys under one pepper. Several peppers are valid while rotating: the first signs, all verify.
 public struct KeyHasher: Sendable {
-    private let peppers: [SymmetricKey]
+    let peppers: [SymmetricKey]
 
     /// - Precondition: configuration guarantees at least one pepper of ≥ 32 bytes.
     public init(peppers: [[UInt8]]) {

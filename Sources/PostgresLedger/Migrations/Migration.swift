@@ -19,7 +19,8 @@ public struct Migration: Sendable {
     /// All of them, in order.
     public static let all: [Migration] = [
         .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages, .generationsAndEstimates,
-        .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .storedResponses,
+        .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
+        .storedResponses,
     ]
 }
 

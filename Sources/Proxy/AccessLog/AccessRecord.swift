@@ -7,6 +7,8 @@ struct AccessRecord {
     /// How an exchange ended. Bounded.
     enum End: String, Sendable, CaseIterable {
         case complete
+        /// The reply of an earlier exchange with the same `Idempotency-Key`.
+        case replayed
         case refused
         /// Upstream's own refusal of the request, passed on.
         case upstreamRefused = "upstream_refused"

@@ -119,6 +119,10 @@ extension Exchange {
                 self.refuse(.compressedBody)
                 return
             }
+            if let refusal = self.refusalOfKey {
+                self.refuse(refusal)
+                return
+            }
             // Only now is the body of any use; `admit` follows when it is there.
             self.connection?.collectBody()
         case .models:
@@ -149,7 +153,7 @@ extension Exchange {
         case .failure(let rejection):
             self.refuse(Refusal(rejection))
         case .success(let request):
-            self.findEarlier(of: request) { self.loop.inputCounter.count($0, of: self) }
+            self.claimKey(request)
         }
     }
 

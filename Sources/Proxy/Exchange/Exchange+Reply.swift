@@ -27,6 +27,7 @@ extension Exchange {
 
     /// Tells the client the end of its reply, when its outcome is safe, and lets the connection go on.
     func endReply(_ end: ReplyEnd) {
+        if end == .complete { self.keyed?.hasEnded = true }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed, .clientGone)
             return
@@ -143,19 +144,7 @@ extension Exchange {
     private func writeHead(_ framing: ReplyWriter.Framing, on connection: ClientConnection) {
         guard let relay = self.relay else { return }
         self.firstByteAt = .now()
-        var facts = ReplyWriter.Facts(hold: self.hold)
-        // Of what is free there is nothing to tell.
-        if let plan = self.plan {
-            facts.priceID = plan.price.priceID
-            facts.held = self.grant
-            facts.maxToolCalls = plan.imposedToolCalls
-            facts.onDisconnect = plan.stream ? plan.onDisconnect(self.loop.configuration.onDisconnect) : nil
-        }
-        facts.limits = self.notes.limits
-        facts.nearCaps = self.notes.nearCaps
-        facts.maxOutputTokens = self.sentCap
-        facts.charged = relay.charged
-        facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
+        let facts = self.facts(relay, self.plan)
         let date = self.loop.now()
         // Only the end of the connection tells the end of such a reply.
         if framing == .closeDelimited {
@@ -170,11 +159,30 @@ extension Exchange {
         }
     }
 
+    /// What is told of the exchange, as far as it is known.
+    func facts(_ relay: Relay, _ plan: AdmissionPlan?) -> ReplyWriter.Facts {
+        var facts = ReplyWriter.Facts(hold: self.hold)
+        // Of what is free there is nothing to tell.
+        if let plan {
+            facts.priceID = plan.price.priceID
+            facts.held = self.grant
+            facts.maxToolCalls = plan.imposedToolCalls
+            facts.onDisconnect = plan.stream ? self.onDisconnect(plan) : nil
+        }
+        facts.limits = self.notes.limits
+        facts.nearCaps = self.notes.nearCaps
+        facts.maxOutputTokens = self.sentCap
+        facts.charged = relay.charged
+        facts.balance = relay.charged.flatMap { self.balance.subtracting($0) }
+        return facts
+    }
+
     /// One comment line for clients that asked for it, before the end of the stream.
     private func writeReceipt(_ relay: Relay, on connection: ClientConnection) {
         guard let charged = relay.charged, self.request.wantsReceipt else { return }
         let balance = self.balance.subtracting(charged) ?? self.balance
         let line = ": tollgate charged=\(charged) balance=\(balance)\n\n"
+        self.keyed?.passed(line.utf8.count) { $0.writeString(line) }
         connection.write { out in
             ReplyWriter.beginChunk(line.utf8.count, chunked: relay.chunked, into: &out)
             out.writeString(line)

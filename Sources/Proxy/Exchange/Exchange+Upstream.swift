@@ -76,6 +76,7 @@ extension Exchange: UpstreamBorrower {
             head: head, headBytes: bytes, wantsStream: plan?.stream ?? false,
             shape: plan?.endpoint.replyShape ?? .responses, stripUsage: plan?.injectsUsage ?? false)
         guard let relay = self.relay else { return }
+        self.copyFields(of: relay)
         // Only what passes as a stream can be stopped where its hold ends.
         if case .gathering = relay.mode, plan?.rolling != nil { relay.mode = .unreadable }
         switch relay.mode {
@@ -186,8 +187,9 @@ extension Exchange: UpstreamBorrower {
     }
 
     private func forward(_ released: SSEUsageTap.Released, of bytes: ByteBuffer) {
-        guard let connection = self.connection, let relay = self.relay else { return }
         guard released.byteCount > 0 else { return }
+        self.keyed?.passed(released.byteCount) { Self.write(released, of: bytes, chunked: false, into: &$0) }
+        guard let connection = self.connection, let relay = self.relay else { return }
         if self.endGate.isClosed {
             Self.write(released, of: bytes, chunked: relay.chunked, into: &self.heldTail)
         } else {
@@ -244,6 +246,7 @@ extension Exchange: UpstreamBorrower {
     /// to be recorded.
     private func passOn(_ bytes: ByteBuffer) {
         guard let relay = self.relay, bytes.readableBytes > 0 else { return }
+        self.keyed?.passed(bytes.readableBytes) { $0.writeImmutableBuffer(bytes) }
         let previous = relay.body
         relay.body = bytes
         self.writePayload(previous)

@@ -41,6 +41,8 @@ final class Exchange {
     var retrieval: Retrieval?
     /// The stores were told whose the response is.
     var isOwnerTold = false
+    /// The request has an `Idempotency-Key`.
+    var keyed: KeyedRun?
 
     // Upstream and relay.
     var upstream: UpstreamConnection?
@@ -141,6 +143,7 @@ final class Exchange {
     func finish(status: Int, _ end: AccessRecord.End) {
         guard !self.isOver else { return }
         self.isOver = true
+        self.endRun()
         self.loop.log(self.record(status: status, end))
         self.loop.unregister(self)
         self.deadline = .distantFuture
@@ -184,7 +187,7 @@ final class Exchange {
     var outlivesInput: Bool {
         guard !self.machine.isSettled else { return true }
         guard self.sentUpstreamAt != nil, let plan = self.plan else { return false }
-        return plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain
+        return self.onDisconnect(plan) == .drain
     }
 
     /// The client's connection closed. Called by the connection, which has let go of us already.
@@ -212,7 +215,7 @@ final class Exchange {
             self.finish(status: Status.clientClosed, .clientGone)
             return
         }
-        if plan.onDisconnect(self.loop.configuration.onDisconnect) == .drain {
+        if self.onDisconnect(plan) == .drain {
             self.deadline = min(self.deadline, .now() + self.loop.configuration.timeouts.drain)
             // Without a client it is not sent again, so nothing of it is kept.
             self.request.slim()
@@ -245,6 +248,7 @@ final class Exchange {
 
     /// Called a few times per second.
     func checkDeadline(_ now: NIODeadline) {
+        self.renewClaim(now)
         guard now >= min(self.deadline, self.endsBy) else { return }
         guard self.plan != nil || self.retrieval != nil else {
             self.refuse(Refusal(.requestTimeout, "The request did not arrive in time."))

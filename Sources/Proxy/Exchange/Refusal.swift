@@ -23,6 +23,9 @@ struct Refusal: Error, Sendable, Equatable {
         case bodyTooLarge = "body_too_large"
         case headTooLarge = "head_too_large"
         case requestTimeout = "request_timeout"
+        case idempotencyConflict = "idempotency_conflict"
+        case idempotencyInProgress = "idempotency_in_progress"
+        case idempotentReplyNotKept = "idempotent_reply_not_kept"
         case expectationFailed = "expectation_failed"
         case unsupportedEncoding = "unsupported_encoding"
         case holdsUnavailable = "holds_unavailable"
@@ -39,6 +42,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .endpointNotMetered, .modelNotPriced, .responseNotFound: 404
             case .methodNotAllowed: 405
             case .requestTimeout: 408
+            case .idempotencyConflict, .idempotencyInProgress, .idempotentReplyNotKept: 409
             case .expectationFailed: 417
             case .headTooLarge: 431
             case .bodyTooLarge: 413

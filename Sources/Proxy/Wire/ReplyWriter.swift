@@ -117,7 +117,7 @@ enum ReplyWriter {
         out.writeStaticString("\r\n")
     }
 
-    private static func common(
+    static func common(
         _ framing: Framing, persistence: Persistence, date: HTTPDate, into out: inout ByteBuffer
     ) {
         out.writeBytes(date.field)
@@ -143,7 +143,7 @@ enum ReplyWriter {
         }
     }
 
-    private static func facts(_ facts: Facts, into out: inout ByteBuffer) {
+    static func facts(_ facts: Facts, into out: inout ByteBuffer) {
         out.writeStaticString("x-tollgate-request-id: ")
         facts.hold.withTextBytes { _ = out.writeBytes($0) }
         if let priceID = facts.priceID {
@@ -176,7 +176,7 @@ enum ReplyWriter {
     }
 
     /// Of upstream's fields only these: no organisation, project, cookie, or rate limit of the operator's.
-    private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>) -> Bool {
+    static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>) -> Bool {
         func named(_ wanted: StaticString) -> Bool { Characters.equal(bytes, name, wanted) }
         switch name.count {
         case 11: return named("retry-after")

@@ -20,6 +20,7 @@ struct RequestHead: Sendable {
     let contentEncoding: Range<Int>?
     let tollgateUser: Range<Int>?
     let tollgateReceipt: Range<Int>?
+    let idempotencyKey: Range<Int>?
 }
 
 /// Finds and checks a request head at the start of a connection's bytes.
@@ -71,7 +72,7 @@ enum RequestHeadParser {
                 fields: scan.fields,
                 connectionOptions: scan.connectionOptions, authorization: noted.authorization,
                 contentEncoding: noted.contentEncoding, tollgateUser: noted.tollgateUser,
-                tollgateReceipt: noted.tollgateReceipt))
+                tollgateReceipt: noted.tollgateReceipt, idempotencyKey: noted.idempotencyKey))
     }
 }
 
@@ -146,6 +147,7 @@ private struct NotedFields {
     var contentEncoding: Range<Int>?
     var tollgateUser: Range<Int>?
     var tollgateReceipt: Range<Int>?
+    var idempotencyKey: Range<Int>?
     var expect: Range<Int>?
 
     mutating func note(_ bytes: UnsafeRawBufferPointer, _ field: FieldLine) -> HeadFault? {
@@ -162,7 +164,9 @@ private struct NotedFields {
         case 6: return once(&self.expect, "expect")
         case 12: return once(&self.contentType, "content-type")
         case 13: return once(&self.authorization, "authorization")
-        case 15: return once(&self.tollgateUser, "x-tollgate-user")
+        case 15:
+            return once(&self.tollgateUser, "x-tollgate-user")
+                ?? once(&self.idempotencyKey, "idempotency-key")
         case 16: return once(&self.contentEncoding, "content-encoding")
         case 18: return once(&self.tollgateReceipt, "x-tollgate-receipt")
         default: return nil

@@ -46,6 +46,7 @@ enum UpstreamRequest {
 
     /// Of the client's fields only these: what a field that nobody thought of means to the upstream, or to a proxy
     /// on the way (whose key it is, what path, what part of a reply), is not known.
+    /// `Idempotency-Key` ends here: upstream all accounts are one, and two of them may use the same key.
     private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
         -> Bool
     {
@@ -61,7 +62,7 @@ enum UpstreamRequest {
         case 10: return named("user-agent") || named("tracestate")
         case 11: return named("openai-beta") || named("traceparent")
         case 12 where named("content-type"): return true
-        case 15: return named("accept-language") || named("idempotency-key") || self.isStainless(bytes, name)
+        case 15: return named("accept-language") || self.isStainless(bytes, name)
         case 19 where named("x-client-request-id"): return true
         default: return self.isStainless(bytes, name)
         }

@@ -33,6 +33,7 @@ struct ServeConfiguration: Sendable {
     /// Event loops of the data plane.
     var threads: Int
     var moneyPath: MoneyPathSettings
+    var idempotency: IdempotencySettings
     /// Vocabularies, and the tables that are made of them.
     var tokenizerDirectory: String
 
@@ -74,6 +75,7 @@ struct ServeConfiguration: Sendable {
         self.upstreamProxy = DataPlaneSettings.upstreamProxy(&reader, to: self.upstream)
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         self.moneyPath = MoneyPathSettings(&reader)
+        self.idempotency = IdempotencySettings(&reader)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }

@@ -19,6 +19,7 @@ final class Deployment: Sendable {
     private let settlementPool: PostgresPool
     private let readingPool: PostgresPool
     private let directory: LedgerDirectory
+    private let replies: KeptReplies
     private let feed: ChangeFeed
     private let prices: PriceBook
     private let settler: Settler
@@ -65,6 +66,8 @@ final class Deployment: Sendable {
         self.ledger = PostgresLedger(pool: self.readingPool, logger: logger)
         _ = try await self.ledger.ensurePartitions()
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
+        self.replies = KeptReplies(
+            pool: self.readingPool, settings: configuration.idempotency.replies, logger: logger)
         try await self.directory.load()
         self.prices = try await PriceBook(
             ledger: self.ledger, mode: configuration.roundingMode,
@@ -113,7 +116,8 @@ final class Deployment: Sendable {
                 makeHolds: { [holds] in try await holds.session(on: $0) },
                 control: self.control, accessLog: self.accessLog, clock: self.clock,
                 encodings: self.encodings,
-                responses: StoresOfResponses(recent: self.recentResponses, ledger: self.ledger)),
+                responses: StoresOfResponses(recent: self.recentResponses, ledger: self.ledger),
+                replies: self.replies),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
     }
@@ -220,6 +224,8 @@ final class Deployment: Sendable {
         dataPlane.limits = configuration.limits
         dataPlane.limits.rollingStepTokens = configuration.holdStepTokens
         dataPlane.timeouts = configuration.timeouts
+        dataPlane.limits.keptReplyBytesMax = configuration.idempotency.replyBytesMax
+        dataPlane.timeouts.idempotencyRenewal = .milliseconds(configuration.idempotency.renewalMilliseconds)
         return dataPlane
     }
 
@@ -270,7 +276,7 @@ final class Deployment: Sendable {
         }
     }
 
-    /// Partitions for the days to come, and stored responses of days long past.
+    /// Partitions for the days to come, stored responses of days long past, and replies whose day is over.
     private func keepHouse() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(3600))
@@ -279,6 +285,11 @@ final class Deployment: Sendable {
                 _ = try await self.ledger.ensurePartitions()
             } catch {
                 self.logger.warning("partitions not made", metadata: ["error": "\(error)"])
+            }
+            do {
+                try await self.replies.deleteExpired()
+            } catch {
+                self.logger.warning("expired replies not deleted", metadata: ["error": "\(error)"])
             }
             do {
                 try await self.forgetResponses()
