@@ -42,6 +42,9 @@ final class InputCounter {
         if self.jobs.count == 1 { self.scheduleTurn() }
     }
 
+    /// For the text of replies; nil: the model has no encoding that is known here.
+    func tokenizer(model: String) -> Tokenizer? { TokenEncoding(model: model).flatMap { self.tokenizer($0) } }
+
     /// Made by the first request of its kind, since each takes 170 KB.
     private func tokenizer(_ encoding: TokenEncoding) -> Tokenizer? {
         if let known = self.tokenizers[encoding] { return known }

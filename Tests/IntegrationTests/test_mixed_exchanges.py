@@ -77,9 +77,6 @@ def plan(number, dice):
         words.append("fault=" + dice.choice(["500", "503"]))
     text = f"{number} " + "word " * dice.randrange(1, 60) + f"[[mock {' '.join(words)}]]"
     path, body = MAKERS[endpoint](dice, text)
-    if how == "break":
-        # An echoed prompt passes for a token of output in an estimate.
-        body.pop("echo", None)
     if stream:
         body["stream"] = True
         if endpoint != "responses" and dice.random() < 0.5:

@@ -88,6 +88,16 @@ import Testing
                 visibleOutput: 4),
             expected: .final(HoldMachineTests.usage, estimatedBecause: nil)),
         OutcomeCase(
+            testDescription: "a usage of more than the hold paid for", cause: .creditsEnded,
+            evidence: {
+                var evidence = ExchangeEvidence(
+                    written: .fully, response: .success(complete: false),
+                    usage: .reported(HoldMachineTests.usage), visibleOutput: 4)
+                evidence.stoodStill = true
+                return evidence
+            }(),
+            expected: .final(HoldMachineTests.usage, estimatedBecause: .creditsEnded)),
+        OutcomeCase(
             testDescription: "explicit zero is not a missing usage", cause: .upstreamEnded,
             evidence: .init(
                 written: .fully, response: .success(complete: true), usage: .reported(.zero), visibleOutput: 4

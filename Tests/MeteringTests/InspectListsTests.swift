@@ -18,6 +18,16 @@ import Testing
 
     // MARK: Completions
 
+    /// What the reply repeats is no output.
+    @Test func anEchoIsKnown() throws {
+        #expect(try Self.completion(#""prompt":"a","echo":true"#).echoesPrompt)
+        for members in [#""prompt":"a","echo":false"#, #""prompt":"a","echo":null"#, #""prompt":"a""#] {
+            #expect(try !Self.completion(members).echoesPrompt)
+        }
+        Inspection.expectRefusal(
+            #"{"model":"m","prompt":"a","echo":"yes"}"#, as: .completions, naming: "echo")
+    }
+
     @Test func everythingThatMeteringNeedsOfACompletionIsRead() throws {
         let request = try Self.completion(
             #""prompt":"hello","max_tokens":7,"n":2,"best_of":3,"stream":true,"suffix":"abc","echo":true,"#

@@ -101,6 +101,66 @@ import Testing
         #expect(tap.tools[.webSearch] == 1 && tap.report == nil && !tap.malformedUsage)
     }
 
+    /// A failed response lists nothing of what it did; each kind counts as often as it was seen.
+    @Test(
+        arguments: [
+            (#"{"output":[],"usage":null}"#, 1, 0), (#"{"usage":null}"#, 1, 0),
+            (#"{"output":[{"type":"file_search_call"}]}"#, 1, 1),
+            (#"{"output":[{"type":"web_search_call"},{"type":"web_search_call"}]}"#, 2, 0),
+            // What is billed, says `tool_usage`: here that nothing is.
+            (#"{"output":[],"tool_usage":{"web_search":{"num_requests":0}}}"#, 0, 0),
+            (#"{"output":[],"tool_usage":{"web_search":{"num_requests":-3}}}"#, 1, 0),
+        ] as [(String, Int64, Int64)])
+    func callsThatEndedAreNotForgotten(response: String, searches: Int64, fileSearches: Int64) {
+        let last = #"{"type":"response.failed","response":\#(response)}"#
+        let (tap, _) = Self.tap(Self.stream(Self.events + [("response.failed", last)]), .responses)
+        #expect(tap.tools[.webSearch] == searches && tap.tools[.fileSearch] == fileSearches)
+    }
+
+    /// A number that cannot be is not believed, and the usage beside it is.
+    @Test(
+        arguments: [
+            ("2147483647", 2_147_483_647), ("2147483648", 2), ("99999999999999999999", 2), ("-1", 2),
+            ("1.5", 2),
+            ("null", 2),
+        ] as [(String, Int64)])
+    func aNonsenseCountOfSearchesIsNoCount(number: String, searches: Int64) {
+        let reply = Self.response.replacing(
+            #""service_tier""#,
+            with: #""tool_usage":{"web_search":{"num_requests":\#(number)}},"service_tier""#)
+        let scanner = Self.scan(reply, .responses)
+        #expect(scanner.tools[.webSearch] == searches)
+        #expect(scanner.report == Self.reported && !scanner.malformedUsage)
+    }
+
+    @Test func theNumberOfTheLastEventIsKnown() {
+        #expect(Self.tap(Self.stream(Self.events), .responses).0.sequenceNumber == nil)
+        let numbered = Self.events.enumerated().map { index, event in
+            (event.name, event.data.dropLast() + #","sequence_number":\#(index + 4)}"#)
+        }.map { (name: $0.0, data: String($0.1)) }
+        let text = Self.stream(numbered)
+        for cut in 0...text.utf8.count {
+            #expect(Self.tap(text, .responses, cut: cut).0.sequenceNumber == 10, "cut at \(cut)")
+        }
+    }
+
+    /// Some servers write one, and it must not hide what the reply cost.
+    @Test func aByteOrderMarkBeforeAReplyIsPassedOver() {
+        let marked = "\u{feff}" + Self.response
+        for cut in 0...10 {
+            let scanner = Self.scan(marked, .responses, cut: cut)
+            #expect(scanner.report == Self.reported && !scanner.malformedUsage, "cut at \(cut)")
+        }
+        #expect(Self.scan("\u{feff}" + marked, .responses).malformedUsage, "one is enough")
+        let half = [[0xef, 0xbb], Array(Self.response.utf8)].reduce([], +) as [UInt8]
+        var scanner = JSONUsageScanner(shape: .responses)
+        half.withUnsafeBytes { scanner.feed($0) }
+        scanner.finish()
+        #expect(scanner.malformedUsage && scanner.report == nil)
+        let usage = #"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#
+        #expect(Self.tap("\u{feff}data: \(usage)\n\n", .completions).0.report?.outputTokens == 2)
+    }
+
     @Test func anErrorEventIsSeenInEitherForm() {
         for data in [
             #"{"type":"error","code":"x","message":"y","param":null,"sequence_number":3}"#,

@@ -91,25 +91,77 @@ import Testing
         #expect(hold.allowance == 116 && hold.refusal == nil)
     }
 
-    @Test func anAnswerThatIsNotKnownIsAskedForAgainThreeTimes() {
+    /// While the granted part lasts nothing is lost by asking again, less and less often.
+    @Test func anAnswerThatIsNotKnownIsNoEnd() {
         var hold = Self.hold(210, of: 210)
-        for _ in 0..<2 {
-            #expect(hold.passed(80) == Millicredits(410))
+        var asked: [Int64] = []
+        for output in 0..<Int64(100) where hold.passed(output) != nil {
+            asked.append(output)
             #expect(hold.answered(.unknown) == nil && hold.refusal == nil)
         }
-        _ = hold.passed(80)
-        _ = hold.answered(.unknown)
-        #expect(hold.refusal == .unavailable && hold.passed(100) == nil)
+        #expect(asked == [50, 75, 88, 94, 97, 99])
+        #expect(hold.passed(100) != nil, "the hold store is back")
+        #expect(hold.answered(.granted(total: Millicredits(410))) == nil && hold.allowance == 200)
+        #expect(hold.refusal == nil && hold.passed(150) != nil)
+    }
+
+    /// A stream that stands still is not kept waiting for ever.
+    @Test func whoStandsStillIsToldAfterThreeTimes() {
+        var hold = Self.hold(210, of: 210)
+        for time in 1...3 {
+            #expect(hold.refusal == nil)
+            #expect(hold.passed(99, isExhausted: true) == Millicredits(410), "\(time)")
+            #expect(hold.answered(.unknown) == nil)
+        }
+        #expect(hold.refusal == .unavailable && hold.passed(99, isExhausted: true) == nil)
+    }
+
+    /// An upstream that sends much at once needs more than a step at a time.
+    @Test func whatIsNeededIsAskedForAtOnce() {
+        var hold = Self.hold(210, of: 210)
+        #expect(hold.passed(90, isExhausted: true, needed: 700) == Millicredits(10 + 2 * 800))
+        _ = hold.answered(.granted(total: Millicredits(1610)))
+        #expect(hold.allowance == 800)
+        #expect(hold.passed(700, isExhausted: true, needed: .max) == Millicredits(10 + 2 * 2000))
+    }
+
+    /// A cap that has room for a part of a step only is used up to it.
+    @Test func theRoomUnderACapOfARequestIsUsed() {
+        var hold = Self.hold(210, of: 210)
+        #expect(hold.passed(60) == Millicredits(410))
+        let capped = ExtendAnswer.capReached(.request, limit: Millicredits(250), resetsAtMilliseconds: 0)
+        #expect(hold.answered(capped) == Millicredits(250))
+        #expect(hold.answered(.granted(total: Millicredits(250))) == nil && hold.allowance == 120)
+        #expect(hold.passed(119) == nil && hold.refusal == nil)
+        #expect(hold.passed(120) == Millicredits(450))
+        #expect(hold.answered(capped) == nil)
+        #expect(
+            hold.refusal == .capReached(.request, limit: Millicredits(250), resetsAtMilliseconds: 0))
+    }
+
+    /// Of the other caps nobody knows what is left: halves are tried, until a half is no token.
+    @Test func theRoomUnderASharedCapIsFound() {
+        let capped = ExtendAnswer.capReached(.day, limit: Millicredits(9000), resetsAtMilliseconds: 7)
+        for room in [Int64(0), 1, 2, 7, 100, 199] {
+            var hold = Self.hold(210, of: 210)
+            var (output, asks) = (Int64(0), 0)
+            while hold.refusal == nil {
+                var asked = hold.passed(output)
+                while let total = asked {
+                    asks += 1
+                    let fits = total.value <= 210 + room
+                    asked = hold.answered(fits ? .granted(total: total) : capped)
+                }
+                if output < hold.allowance { output += 1 }
+            }
+            #expect(hold.refusal == .capReached(.day, limit: Millicredits(9000), resetsAtMilliseconds: 7))
+            #expect(output == 100 + room / 2 && hold.granted.value <= 210 + room, "room \(room)")
+            #expect(asks < 50, "\(asks) for \(room)")
+        }
     }
 
     @Test func whatIsFinalIsFinal() {
-        let answers: [(ExtendAnswer, RollingHold.Refusal)] = [
-            (.blocked, .blocked), (.takenOver, .takenOver),
-            (
-                .capReached(.day, limit: Millicredits(7), resetsAtMilliseconds: 9),
-                .capReached(.day, limit: Millicredits(7), resetsAtMilliseconds: 9)
-            ),
-        ]
+        let answers: [(ExtendAnswer, RollingHold.Refusal)] = [(.blocked, .blocked), (.takenOver, .takenOver)]
         for (answer, refusal) in answers {
             var hold = Self.hold(210, of: 210)
             _ = hold.passed(80)

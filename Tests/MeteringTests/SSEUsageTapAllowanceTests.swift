@@ -1,7 +1,7 @@
 import Metering
 import Testing
 
-/// A tap that lets only so many deltas go on: exactly those, whatever the split; and with more allowed, all of it.
+/// A tap that lets only so many tokens go on: exactly those, whatever the split; and with more allowed, all of it.
 @Suite struct SSEUsageTapAllowanceTests {
     static let frames = (0..<12).map { StreamFixture.chunk("w\($0)") }
     static let role = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n"
@@ -18,7 +18,7 @@ import Testing
         _ bytes: [UInt8], pieces: [Range<Int>], allowed: Int, raise: (Int) -> Int?
     ) -> (out: [UInt8], tap: SSEUsageTap) {
         var tap = SSEUsageTap(stripUsage: true)
-        tap.visibleDeltasMax = allowed
+        tap.visibleTokensMax = Int64(allowed)
         var out: [UInt8] = []
         for piece in pieces {
             var rest = Array(bytes[piece])
@@ -32,7 +32,7 @@ import Testing
                 rest.removeFirst(consumed)
                 guard tap.isExhausted else { break }
                 guard let more = raise(tap.visibleDeltas) else { return (out, tap) }
-                tap.visibleDeltasMax = more
+                tap.visibleTokensMax = Int64(more)
             }
         }
         out += tap.finish().carried
@@ -88,7 +88,7 @@ import Testing
 
     @Test func aResponseStopsBetweenItsEvents() {
         var tap = SSEUsageTap(shape: .responses, stripUsage: false)
-        tap.visibleDeltasMax = 1
+        tap.visibleTokensMax = 1
         let event =
             "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n"
         let out = Array((event + event).utf8).withUnsafeBytes { raw in

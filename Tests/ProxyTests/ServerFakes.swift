@@ -118,7 +118,7 @@ struct FakePrices: PriceSource {
                     priceID: "test@1/\(model)", model: model, endpoints: [.chat], context: 128_000,
                     outputMax: 1000, tiers: [.default: tier], longContext: nil, onDisconnect: onDisconnect,
                     holds: holds)
-            } + MediaPrices.rows)
+            } + MediaPrices.rows + TextPrices.rows)
     }
 }
 
@@ -237,6 +237,8 @@ final class FakeHoldStore: Sendable {
         var progress: [HoldID: [Millicredits]] = [:]
         var placed = 0
         var extended = 0
+        /// Every EXTEND gets this answer.
+        var extendsWith: ExtendAnswer?
         var isClosed = false
         var waiting = 0
         /// Every PLACE gets this answer.
@@ -291,6 +293,7 @@ final class FakeHoldStore: Sendable {
         self.watched.update { state in
             // Nothing is answered behind the end of a hold.
             guard let amount = state.open[hold] else { return nil }
+            if let answer = state.extendsWith { return answer }
             let available = state.balance.value - state.held
             guard total.value - amount.value <= available else {
                 return .short(available: Millicredits(max(0, available)))

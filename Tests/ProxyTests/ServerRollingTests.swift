@@ -144,4 +144,128 @@ import Testing
             call.reply(F.reply)
         }
     }
+
+    /// An upstream that puts many tokens into one delta is limited by their text.
+    @Test func largeDeltasCountByTheirText() async throws {
+        try await Self.with { rig in
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            let first = try #require(rig.store.watched.state.open.values.first)
+            // 100 tokens more than the first 20; each frame has 60.
+            rig.store.watched.update { $0.balance = Millicredits(first.value + 100 * FakePrices.outputRate) }
+            let large = F.frame(String(repeating: "x", count: 300))
+            call.reply(F.streamHead)
+            for _ in 0..<4 { call.send(F.chunk(large)) }
+            let reply = try await client.reply()
+            #expect(reply.text.hasPrefix(large + large + "data: {\"error\""), "\(reply.text.utf8.count)")
+            let settled = try #require(rig.settlements.watched.state.settlements.first)
+            #expect(settled.usage.output == 120 && settled.estimatedBecause == .creditsEnded)
+        }
+    }
+
+    /// The report had come when the credits ended: it is charged, and not above what was set aside.
+    @Test(arguments: [5, 500]) func theUsageThatCameIsCharged(tokens: Int64) async throws {
+        try await Self.with { rig in
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            let first = try #require(rig.store.watched.state.open.values.first)
+            rig.store.watched.update { $0.balance = first }
+            let usage =
+                "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":\(tokens),\"total_tokens\":\(tokens + 9)}"
+            call.reply(
+                F.streamHead
+                    + F.chunk(
+                        // 20 tokens, of which 15 are paid for.
+                        Self.frames(0..<5) + F.frame(String(repeating: "x", count: 100))
+                            + "data: {\"choices\":[],\(usage)}\n\ndata: [DONE]\n\n")
+                    + "0\r\n\r\n")
+            let reply = try await client.reply()
+            #expect(
+                reply.text.hasPrefix(Self.frames(0..<5) + "data: {\"error\"") && !reply.text.holds("[DONE]"))
+            let settled = try #require(rig.settlements.watched.state.settlements.first)
+            #expect(settled.usage.output == tokens && settled.usage.input == 9)
+            #expect(settled.estimatedBecause == .creditsEnded)
+            let charge = 9 * FakePrices.inputRate + tokens * FakePrices.outputRate
+            #expect(settled.charge.amount.value == min(charge, first.value))
+        }
+    }
+
+    /// It is not upstream that is late.
+    @Test func whoWaitsForCreditsUntilItsTimeIsOverIsToldSo() async throws {
+        try await ServerRig.with(configure: {
+            $0.limits.rollingStepTokens = 20
+            $0.timeouts.exchange = .seconds(3)
+        }) { rig in
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            rig.store.watched.update { $0.isClosed = true }
+            call.reply(F.streamHead + F.chunk(Self.frames(0..<50)))
+            let reply = try await client.reply()
+            #expect(reply.text.hasPrefix(Self.frames(0..<20)) && !reply.text.holds("w20\""))
+            #expect(reply.text.holds("holds_unavailable") && !reply.text.holds("upstream_timeout"))
+            let settled = try #require(rig.settlements.watched.state.settlements.first)
+            #expect(settled.usage.output == 20 && settled.estimatedBecause == .creditsEnded)
+            try await rig.store.openGate()
+        }
+    }
+
+    /// A hold store that is away for a while ends no stream whose hold still lasts.
+    @Test func answersThatAreNotKnownEndNothingWhileTheHoldLasts() async throws {
+        try await Self.with { rig in
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            rig.store.watched.update { $0.extendsWith = .unknown }
+            call.reply(F.streamHead)
+            for index in 0..<20 {
+                call.send(F.chunk(Self.frames(index..<index + 1)))
+                try await client.received("w\(index)\"")
+            }
+            rig.store.watched.update { $0.extendsWith = nil }
+            call.send(F.chunk(Self.frames(20..<60)) + F.streamEnd)
+            #expect(try await client.reply().text == Self.frames(0..<60) + "data: [DONE]\n\n")
+        }
+    }
+
+    /// Strict: what goes on after a wait, and in it the end, waits for the disk as any other end, half a line included.
+    @Test(arguments: [0, 30]) func whatGoesOnAfterAWaitIsSafeBeforeItsEnd(heldBytes: Int) async throws {
+        try await Self.with { rig in
+            rig.settlements.watched.update { $0.isStrict = true }
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            rig.store.watched.update { $0.isClosed = true }
+            let last = Self.frames(50..<51)
+            call.reply(F.streamHead + F.chunk(Self.frames(0..<50) + last.prefix(heldBytes)))
+            try await client.received("w19\"")
+            #expect(await rig.store.watched.until { $0.waiting == 1 })
+            try await rig.store.openGate()
+            try await client.received("w49\"")
+            call.send(F.chunk(last.dropFirst(heldBytes)) + F.streamEnd)
+            _ = try await rig.settled(1)
+            try await rig.loopsAreThrough()
+            try await client.looksAgain()
+            #expect(!String(decoding: client.state.bytes, as: UTF8.self).holds("[DONE]"))
+            rig.settlements.becameSafe()
+            #expect(try await client.reply().text == Self.frames(0..<51) + "data: [DONE]\n\n")
+        }
+    }
+
+    /// The same with everything there when the wait ends.
+    @Test func aWholeStreamThatWaitedIsSafeBeforeItsEnd() async throws {
+        try await Self.with { rig in
+            rig.settlements.watched.update { $0.isStrict = true }
+            let client = try await rig.send(Self.stream)
+            let call = try await rig.upstream.call()
+            rig.store.watched.update { $0.isClosed = true }
+            call.reply(F.streamHead + F.chunk(Self.frames(0..<50)) + F.streamEnd)
+            try await client.received("w19\"")
+            #expect(await rig.store.watched.until { $0.waiting == 1 })
+            try await rig.store.openGate()
+            _ = try await rig.settled(1)
+            try await rig.loopsAreThrough()
+            try await client.looksAgain()
+            #expect(!String(decoding: client.state.bytes, as: UTF8.self).holds("[DONE]"))
+            rig.settlements.becameSafe()
+            #expect(try await client.reply().text == Self.frames(0..<50) + "data: [DONE]\n\n")
+        }
+    }
 }

@@ -24,10 +24,13 @@ public struct ExchangeEvidence: Sendable, Hashable {
     public var written: RequestWritten
     public var response: Response
     public var usage: UsageSeen
-    /// Non-empty output deltas (streams) or choices with content (whole replies) that were seen.
+    /// Output that was seen, in tokens: see `VisibleOutput`.
     public var visibleOutput: Int64
     /// The stream carried a frame with an `error` object.
     public var streamError: Bool
+    /// A stream stood still at the end of its hold: what came behind was not passed on, so that nobody agreed to pay more
+    /// than the hold, whatever upstream reports.
+    public var stoodStill = false
     /// Calls of hosted tools that were seen.
     public var tools = ToolCalls()
     /// What was sent to be heard, or spoken: known before there is a reply, and charged when that tells nothing.
@@ -63,13 +66,14 @@ public enum EndCause: Sendable, Hashable {
 public enum Outcome: Sendable, Hashable {
     /// Proved free: the request was not fully written, or a complete error came before any output.
     case void
-    /// `estimatedBecause` nil: the usage was reported, and is charged in full even above the hold.
+    /// `estimatedBecause` nil: the usage was reported, and is charged in full even above the hold. Otherwise at most the
+    /// hold is: the usage is an estimate, or was reported of a stream that its hold did not pay to the end.
     case final(Usage, estimatedBecause: EstimateReason?)
 
     /// - Parameter inputEstimate: estimated input tokens of the request, for when no usage was reported.
     public init(_ cause: EndCause, _ evidence: ExchangeEvidence, inputEstimate: Int64) {
         if case .reported(let usage) = evidence.usage {
-            self = .final(usage, estimatedBecause: nil)
+            self = .final(usage, estimatedBecause: evidence.stoodStill ? evidence.estimateReason(cause) : nil)
             return
         }
         if evidence.isProvedFree {

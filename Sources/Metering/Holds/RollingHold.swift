@@ -10,7 +10,8 @@ public enum HoldPolicy: String, Sendable, Hashable, CaseIterable {
 ///
 /// More is asked for while at least half a step of what was granted is still unused, so that a stream waits for the
 /// hold store only when that is slower than the model. What is not granted is not sent: the stream stops before its
-/// hold is used up (MONEY_PATH A11).
+/// hold is used up (MONEY_PATH A11). What is final is said only then: while the granted part lasts, the store may answer
+/// again, caps may move on, and credits may come.
 public struct RollingHold: Sendable {
     /// Why a stream cannot go on.
     public enum Refusal: Sendable, Hashable {
@@ -19,7 +20,7 @@ public struct RollingHold: Sendable {
         case blocked
         /// A reaper has the hold.
         case takenOver
-        /// The hold store did not answer, several times in a row.
+        /// The hold store did not answer, several times in a row, while the stream stood still.
         case unavailable
     }
 
@@ -50,7 +51,7 @@ public struct RollingHold: Sendable {
         }
     }
 
-    /// So many answers in a row that grant nothing are final.
+    /// So many answers in a row that grant nothing are enough.
     private static let fruitlessMax = 3
 
     /// What is set aside.
@@ -63,7 +64,13 @@ public struct RollingHold: Sendable {
     public private(set) var refusal: Refusal?
 
     private let terms: Terms
+    /// Short answers in a row; and unknown ones, while the stream stands still.
     private var fruitless = 0
+    private var unknown = 0
+    /// After an unknown answer nobody is asked before so much has passed.
+    private var quietUntil: Int64 = 0
+    /// The total that the EXTEND on its way is for.
+    private var asked = Millicredits.zero
     /// What is granted is all that there was: asked again only when it is used up, since something may have come.
     private var tookTheRest: Bool
     private var output: Int64 = 0
@@ -85,15 +92,20 @@ public struct RollingHold: Sendable {
 
     /// `output` tokens passed so far. Returns the total to EXTEND the hold to; then `answered` comes.
     ///
-    /// - Parameter isExhausted: the stream stands still: a frame may have several tokens, and they do not fit any more.
-    public mutating func passed(_ output: Int64, isExhausted: Bool = false) -> Millicredits? {
+    /// - Parameters:
+    ///   - isExhausted: the stream stands still: a frame may have several tokens, and they do not fit any more.
+    ///   - needed: what has to be allowed for it to go on, if that is known.
+    public mutating func passed(
+        _ output: Int64, isExhausted: Bool = false, needed: Int64 = 0
+    ) -> Millicredits? {
         self.output = max(self.output, output)
         self.exhaustedAt = isExhausted ? self.allowance : nil
+        if !isExhausted { self.unknown = 0 }
         let reserve = self.tookTheRest ? 0 : self.terms.step * self.terms.bounds.choices / 2
         guard !self.isAsking, self.refusal == nil, !self.coversAll,
-            isExhausted || self.allowance - self.output <= reserve
+            isExhausted || (self.allowance - self.output <= reserve && self.output >= self.quietUntil)
         else { return nil }
-        return self.ask(for: self.target())
+        return self.ask(for: self.target(needed))
     }
 
     /// Returns the total to EXTEND to instead: the rest that there is.
@@ -101,31 +113,33 @@ public struct RollingHold: Sendable {
         self.isAsking = false
         switch answer {
         case .granted(let total):
-            self.fruitless = 0
+            (self.fruitless, self.unknown, self.quietUntil) = (0, 0, 0)
             self.granted = max(self.granted, total)
             self.measure()
         case .short(let available):
             return self.wasShort(available)
         case .capReached(let cap, let limit, let resetsAt):
-            self.refusal = .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
+            return self.wasCapped(cap, limit, resetsAt)
         case .blocked:
             self.refusal = .blocked
         case .takenOver:
             self.refusal = .takenOver
         case .unknown:
-            // Asked again with the next `passed`.
-            self.fruitless += 1
-            if self.fruitless >= Self.fruitlessMax { self.refusal = .unavailable }
+            self.wasUnknown()
         }
         return nil
     }
 
     private var most: Int64 { self.terms.outputMax * self.terms.bounds.choices }
 
-    /// One step more than what passed and what is granted.
-    private func target() -> Millicredits? {
+    /// The granted part is used up, or what comes next does not fit into it.
+    private var isUsedUp: Bool { self.output >= self.allowance || self.exhaustedAt == self.allowance }
+
+    /// One step more than what passed, what is granted, and what is needed.
+    private func target(_ needed: Int64) -> Millicredits? {
         let choices = self.terms.bounds.choices
-        let perChoice = max(self.allowance, self.output) / choices + self.terms.step
+        let shown = max(self.allowance, self.output, min(needed, self.most))
+        let perChoice = shown / choices + self.terms.step
         return try? self.terms.price.worstCase(
             self.terms.bounds, outputCap: min(perChoice, self.terms.outputMax), mode: self.terms.mode)
     }
@@ -137,33 +151,77 @@ public struct RollingHold: Sendable {
             return nil
         }
         self.isAsking = true
+        self.asked = total
         return total
+    }
+
+    /// Asked again when half of what is left has passed, and at once where nothing is left.
+    private mutating func wasUnknown() {
+        guard self.isUsedUp else {
+            self.quietUntil = self.output + (self.allowance - self.output + 1) / 2
+            return
+        }
+        self.unknown += 1
+        if self.unknown >= Self.fruitlessMax { self.refusal = .unavailable }
+    }
+
+    /// A whole step is above a cap; a part of it may not be. Of a cap per request the limit tells how large a part; the
+    /// others count what other requests hold, so the half is tried, and its half, down to one token.
+    private mutating func wasCapped(
+        _ cap: SpendCap, _ limit: Millicredits, _ resetsAt: Int64
+    ) -> Millicredits? {
+        self.takeTheRest()
+        let half = Millicredits(self.granted.value + (self.asked.value - self.granted.value) / 2)
+        let part = cap == .request && limit < self.asked ? limit : max(half, self.oneMore ?? half)
+        if part > self.granted, part < self.asked, self.affordable(part) > self.allowance {
+            return self.ask(for: part)
+        }
+        if self.isUsedUp {
+            self.refusal = .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
+        }
+        return nil
+    }
+
+    /// What one more token of each choice costs altogether.
+    private var oneMore: Millicredits? {
+        try? self.terms.price.worstCase(
+            self.bounds, outputCap: self.allowance / self.terms.bounds.choices + 1, mode: self.terms.mode)
+    }
+
+    private mutating func takeTheRest() {
+        guard !self.tookTheRest else { return }
+        self.tookTheRest = true
+        self.measure()
     }
 
     private mutating func wasShort(_ available: Millicredits) -> Millicredits? {
         self.fruitless += 1
-        if !self.tookTheRest {
-            self.tookTheRest = true
-            self.measure()
-        }
+        self.takeTheRest()
         if available > .zero, self.fruitless < Self.fruitlessMax,
             let rest = Millicredits(exactly: self.granted.value + available.value)
         {
             return self.ask(for: rest)
         }
-        if self.output >= self.allowance || self.exhaustedAt == self.allowance {
+        if self.isUsedUp {
             self.refusal = .short(available: max(available, .zero))
         }
         return nil
     }
 
-    private mutating func measure() {
+    private mutating func measure() { self.allowance = self.affordable(self.granted) }
+
+    /// Output tokens, over all choices, that a hold of `total` pays for.
+    private func affordable(_ total: Millicredits) -> Int64 {
+        let perChoice =
+            self.terms.price.affordableOutputCap(self.bounds, within: total, mode: self.terms.mode) ?? 0
+        return min(perChoice, self.terms.outputMax) * self.terms.bounds.choices
+    }
+
+    private var bounds: RequestBounds {
         var bounds = self.terms.bounds
         if self.tookTheRest, let known = self.terms.knownInput {
             bounds.inputTokensMax = min(bounds.inputTokensMax, known)
         }
-        let perChoice =
-            self.terms.price.affordableOutputCap(bounds, within: self.granted, mode: self.terms.mode) ?? 0
-        self.allowance = min(perChoice, self.terms.outputMax) * self.terms.bounds.choices
+        return bounds
     }
 }

@@ -149,6 +149,7 @@ extension InspectSlot {
         if name("best_of") { return .bestOf }
         if name("stream") { return .stream }
         if name("stream_options") { return .streamOptions }
+        if name("echo") { return .echo }
         return name("suffix") ? .suffix : self.common(name)
     }
 

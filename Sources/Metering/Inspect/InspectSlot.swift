@@ -54,7 +54,7 @@ enum InspectSlot: String {
     case vectorStores = "tools.vector_store_ids"
     // Completions.
     case bestOf = "best_of"
-    case suffix
+    case suffix, echo
     // Images.
     case quality, size, svg, complexity
     case partialImages = "partial_images"
@@ -71,7 +71,7 @@ enum InspectSlot: String {
         switch self {
         case .messages, .tools, .itemTools: "an array of objects"
         case .modalities, .vectorStores: "an array of strings"
-        case .stream, .store, .includeUsage, .background, .cachePrewarm: "a boolean"
+        case .stream, .store, .includeUsage, .background, .cachePrewarm, .echo: "a boolean"
         case .streamOptions, .cacheOptions, .breakpoint, .audio, .webSearch, .prediction, .inputAudio,
             .earlierAudio,
             .pieceAudio, .environment:

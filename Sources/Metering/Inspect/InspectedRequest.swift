@@ -21,6 +21,8 @@ public struct InspectedRequest: Sendable, Equatable {
     public var textBytes = 0
     /// Of that text, what the model reads as it is: see `InputCounting`.
     public var texts = RequestTexts()
+    /// The reply repeats the prompt in front of each choice: it is shown, and is no output (`echo` of completions).
+    public var echoesPrompt = false
     /// Messages of a chat.
     public var messages: Int64 = 0
     /// Input whose tokens its bytes do not bound (images, files, stored objects, hosted tools): the model's

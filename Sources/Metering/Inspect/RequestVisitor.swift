@@ -142,6 +142,7 @@ struct RequestVisitor: JSONVisitor {
         case .none: try self.refuseElement("a boolean")
         case .stream: self.request.stream = value
         case .store: self.said.store = value
+        case .echo: self.request.echoesPrompt = value
         case .includeUsage:
             self.request.includeUsage = value
             self.request.anchors.streamOptions = .includeUsage(offset..<offset + (value ? 4 : 5))

@@ -71,14 +71,13 @@ enum ReplySlot: UInt8, Sendable {
     case inputDetails, outputDetails, cachedDetails, writeDetails
     case delta, visibleText, visibleStructure, finishReason
     case type, status, identifier, response, items, item, itemType, action, actionType
-    case toolUsage, searchUsage
+    case toolUsage, searchUsage, searches, sequence
     /// `seconds`, which may have a fraction.
     case seconds
     // Whole counts from here on.
     case input, outputCount, total, cached, cacheWrite, cacheWrite30Minutes, cacheWrite12Hours
     case inputAudio, inputImage, inputText, cachedAudio, cachedImage
     case reasoning, outputAudio, outputImage, outputText
-    case searches
 
     @inline(__always)
     var isCount: Bool { self.rawValue >= Self.input.rawValue }
@@ -138,6 +137,7 @@ enum ReplySlot: UInt8, Sendable {
         // Text, or base64 of audio or of an image; which, says the type.
         case 5: equal(key, "delta") ? .visibleText : ofResponse(key)
         case 8: shape == .responses && equal(key, "response") ? .response : ofResponse(key)
+        case 15: shape == .responses && equal(key, "sequence_number") ? .sequence : .none
         default: ofResponse(key)
         }
     }

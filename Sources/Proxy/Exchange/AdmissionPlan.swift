@@ -31,6 +31,8 @@ struct AdmissionPlan: Sendable {
     let imposedToolCalls: Int64?
     /// The reply tells nothing of its usage, whatever comes.
     let replyIsOpaque: Bool
+    /// The part of the reply that is the client's own prompt.
+    let echo: EchoedPrompt
     private let writesForTwelveHours: Bool
 
     init(
@@ -86,6 +88,7 @@ struct AdmissionPlan: Sendable {
         self.pinsTier = request.endpoint.hasServiceTier && request.serviceTier.isUndecided
         self.imposedToolCalls = request.needsToolCallLimit ? InspectedRequest.toolCallsDefault : nil
         self.replyIsOpaque = request.replyIsOpaque
+        self.echo = Self.echo(request, self.inputEstimateTokens)
         self.writesForTwelveHours = request.media.contains(.longWrites)
     }
 
@@ -95,6 +98,12 @@ struct AdmissionPlan: Sendable {
     ) -> Bool {
         request.stream && !price.hidesReasoning && bounds.turns == 1 && bounds.extraOutputTokens == 0
             && bounds.tools.isZero && request.media.isDisjoint(with: [.audioOutput, .imageOutput])
+    }
+
+    /// Each prompt stands in front of each of its choices.
+    private static func echo(_ request: InspectedRequest, _ inputTokens: Int64) -> EchoedPrompt {
+        guard request.echoesPrompt else { return .none }
+        return EchoedPrompt(deltas: request.choices, tokens: inputTokens * (request.choices / request.inputs))
     }
 
     private static func tiers(
@@ -201,16 +210,22 @@ struct AdmissionPlan: Sendable {
     }
 
     /// Calls of hosted tools, by the names under which they were declared: a reply does not tell a search from a preview
-    /// one, and a chat completion does not tell of searches at all, of which it makes one.
+    /// one, and a chat completion does not tell of searches at all, of which it makes one. Where both were declared, the
+    /// dearer one was made: each was held for.
     func calls(of seen: ToolCalls) -> ToolCalls {
         let declared = self.bounds.tools
         if self.endpoint == .chat { return declared }
         var calls = seen
-        if declared[.webSearch] == 0, declared[.webSearchPreview] > 0 {
+        if declared[.webSearchPreview] > 0, declared[.webSearch] == 0 || self.previewIsDearer {
             calls[.webSearchPreview] = seen[.webSearch]
             calls[.webSearch] = 0
         }
         return calls
+    }
+
+    private var previewIsDearer: Bool {
+        let fees = self.price.units.price.tools
+        return fees[.webSearchPreview] ?? 0 > fees[.webSearch] ?? 0
     }
 
     func onDisconnect(_ processWide: DisconnectPolicy) -> DisconnectPolicy {

@@ -17,7 +17,8 @@ extension Exchange {
         if complete, let status = self.relay?.head.status, status < 300 { self.evidence.written = .fully }
         self.evidence.inputMilliseconds = plan.inputUsage.inputMilliseconds
         self.evidence.characters = plan.inputUsage.characters
-        self.relay?.evidence(complete: complete, plan: plan, into: &self.evidence)
+        self.relay?.evidence(
+            complete: complete, plan: plan, unseen: self.waiting.bytes, into: &self.evidence)
         switch self.machine.end(cause, self.evidence, inputEstimate: plan.inputEstimateTokens) {
         case .ignoreDuplicate:
             return

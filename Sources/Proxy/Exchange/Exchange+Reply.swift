@@ -83,7 +83,8 @@ extension Exchange {
         // A stream ends with an error frame that SDKs raise, never with a silent cut (CONTRACT §4).
         // A line that the cut left open is closed first.
         let opening = relay.isInsideReleasedLine ? "\n\n" : ""
-        let frame = opening + refusal.frame(self.plan?.endpoint.replyShape)
+        let frame =
+            opening + refusal.frame(self.plan?.endpoint.replyShape, sequenceNumber: relay.nextSequenceNumber)
         connection.write { out in
             ReplyWriter.beginChunk(frame.utf8.count, chunked: relay.chunked, into: &out)
             out.writeString(frame)

@@ -43,7 +43,8 @@ extension Exchange {
     /// Asks for more when it is time to; ends a stream that waits in vain.
     private func growHold() {
         guard !self.machine.isSettled, let output = self.relay?.visibleOutput else { return }
-        if let total = self.rolling?.passed(output, isExhausted: self.waiting.isWaiting) {
+        let needed = self.relay?.neededOutput ?? 0
+        if let total = self.rolling?.passed(output, isExhausted: self.waiting.isWaiting, needed: needed) {
             self.extend(to: total)
         } else if self.waiting.isWaiting, let refusal = self.rolling?.refusal {
             self.creditsEnded(refusal)
@@ -94,9 +95,9 @@ extension Exchange {
     }
 
     /// The stream ends here, with what was paid for; its client is told why.
-    private func creditsEnded(_ refusal: RollingHold.Refusal) {
-        self.waiting = WaitingStream()
+    func creditsEnded(_ refusal: RollingHold.Refusal) {
         self.settle(.creditsEnded)
+        self.waiting = WaitingStream()
         self.dropUpstream()
         self.endReply(.refused(self.refusal(for: refusal)))
         self.connection?.flush()

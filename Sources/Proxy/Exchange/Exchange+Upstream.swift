@@ -74,7 +74,9 @@ extension Exchange: UpstreamBorrower {
         self.connection?.forgetBody()
         self.relay = Relay(
             head: head, headBytes: bytes, wantsStream: plan?.stream ?? false,
-            shape: plan?.endpoint.replyShape ?? .responses, stripUsage: plan?.injectsUsage ?? false)
+            shape: plan?.endpoint.replyShape ?? .responses, stripUsage: plan?.injectsUsage ?? false,
+            echo: plan?.echo ?? .none,
+            tokenizer: plan.flatMap { self.loop.inputCounter.tokenizer(model: $0.price.model) })
         guard let relay = self.relay else { return }
         self.copyFields(of: relay)
         // Only what passes as a stream can be stopped where its hold ends.
@@ -105,18 +107,12 @@ extension Exchange: UpstreamBorrower {
         switch self.relay?.mode {
         case .stream:
             self.streamed(bytes)
-        case .gathering(var scanner):
-            self.relay?.mode = .error
-            bytes.withUnsafeReadableBytes { scanner.feed($0) }
-            self.relay?.mode = .gathering(scanner)
+        case .gathering:
+            self.relay?.feedWhole(bytes)
             self.gather(bytes)
-        case .passing(var scanner):
+        case .passing:
             // What is spoken or transcribed in an opaque reply is content, even if it looks like a document.
-            if self.plan?.replyIsOpaque != true {
-                self.relay?.mode = .error
-                bytes.withUnsafeReadableBytes { scanner.feed($0) }
-                self.relay?.mode = .passing(scanner)
-            }
+            if self.plan?.replyIsOpaque != true { self.relay?.feedWhole(bytes) }
             self.passOn(bytes)
         case .error:
             self.relay?.body.writeImmutableBuffer(bytes)
@@ -133,15 +129,13 @@ extension Exchange: UpstreamBorrower {
     /// The next bytes of a stream. Returns how many of them were looked at: the others wait for credits.
     @discardableResult
     func relayStream(_ bytes: ByteBuffer) -> Int {
-        guard case .stream(var tap) = self.relay?.mode else { return bytes.readableBytes }
-        // The tap leaves the enum while it changes, so that its bytes are not copied.
-        self.relay?.mode = .error
-        tap.visibleDeltasMax = self.rolling.map { $0.coversAll ? .max : Int($0.allowance) }
-        let released = bytes.withUnsafeReadableBytes { tap.feed($0) }
-        self.relay?.mode = .stream(tap)
+        let most = self.rolling.map { $0.coversAll ? .max : $0.allowance }
+        guard let relay = self.relay, let released = relay.feedStream(bytes, tokensMax: most) else {
+            return bytes.readableBytes
+        }
         self.tellOwner()
         // A client takes `[DONE]` for the end: the outcome is recorded before it goes on (DESIGN §3.8).
-        if tap.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
+        if relay.sawDone, !self.machine.isSettled { self.settle(.upstreamEnded, complete: true) }
         self.forward(released, of: bytes)
         return released.consumed
     }
@@ -269,20 +263,7 @@ extension Exchange: UpstreamBorrower {
             return
         }
         self.upstreamEndedAt = .now()
-        var tail = SSEUsageTap.Released()
-        switch self.relay?.mode {
-        case .stream(var tap):
-            tail = tap.finish()
-            self.relay?.mode = .stream(tap)
-        case .gathering(var scanner):
-            scanner.finish()
-            self.relay?.mode = .gathering(scanner)
-        case .passing(var scanner):
-            scanner.finish()
-            self.relay?.mode = .passing(scanner)
-        case .error, .unreadable, nil:
-            break
-        }
+        let tail = self.relay?.finish() ?? SSEUsageTap.Released()
         // The outcome is recorded before the last byte goes to the client (DESIGN §3.8).
         self.settle(.upstreamEnded, complete: true)
         self.upstream?.release()

@@ -260,6 +260,11 @@ final class Exchange {
             self.cut()
             return
         }
+        guard !self.waiting.isWaiting else {
+            // Upstream is not late: it is the hold store that does not say whether the stream may go on.
+            self.creditsEnded(self.rolling?.refusal ?? .unavailable)
+            return
+        }
         self.loop.pool.cancel(self)
         self.settle(.upstreamTimeout)
         self.loseUpstream(.upstreamTimeout)

@@ -254,11 +254,14 @@ extension Refusal {
 extension Refusal {
     /// The last frame of a stream that fails, as SDKs raise it: an object with `error` in a chat, an event of that name in
     /// a response.
-    func frame(_ shape: ReplyShape?) -> String {
+    ///
+    /// - Parameter sequenceNumber: of the event, which only a response has: behind that of the last one.
+    func frame(_ shape: ReplyShape?, sequenceNumber: Int64) -> String {
         guard shape == .responses else { return "data: " + self.body(.openAI) + "\n\n" }
         return "event: error\ndata: {\"type\":\"error\",\"code\":\(JSONLiteral.string(self.code.rawValue)),"
             + "\"message\":\(JSONLiteral.string(self.message)),"
-            + "\"param\":\(self.param.map(JSONLiteral.string) ?? "null")}\n\n"
+            + "\"param\":\(self.param.map(JSONLiteral.string) ?? "null"),"
+            + "\"sequence_number\":\(sequenceNumber)}\n\n"
     }
 }
 

@@ -31,10 +31,15 @@ final class Relay {
     var chunked = false
     var charged: Millicredits?
 
+    /// Counts visible text; nil: the encoding of the model is not known.
+    private let tokenizer: Tokenizer?
+
     init(
-        head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, shape: ReplyShape, stripUsage: Bool
+        head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, shape: ReplyShape, stripUsage: Bool,
+        echo: EchoedPrompt = .none, tokenizer: Tokenizer? = nil
     ) {
         self.head = head
+        self.tokenizer = tokenizer
         self.headBytes = headBytes
         self.upstreamRequestID = Self.text(head.requestID, headBytes)
         if head.status >= 300 {
@@ -42,10 +47,59 @@ final class Relay {
         } else if head.status == 204 || !Self.isIdentity(head, headBytes) {
             self.mode = .unreadable
         } else if wantsStream && Self.isEventStream(head, headBytes) {
-            self.mode = .stream(SSEUsageTap(shape: shape, stripUsage: stripUsage))
+            self.mode = .stream(SSEUsageTap(shape: shape, stripUsage: stripUsage, echo: echo))
         } else {
-            self.mode = .gathering(JSONUsageScanner(shape: shape))
+            self.mode = .gathering(JSONUsageScanner(shape: shape, echo: echo))
         }
+    }
+
+    /// The next bytes of a stream.
+    ///
+    /// - Parameter tokensMax: visible output that may go on; nil: all of it.
+    /// - Returns: what goes on; nil when this is no stream.
+    func feedStream(_ bytes: ByteBuffer, tokensMax: Int64?) -> SSEUsageTap.Released? {
+        guard case .stream(var tap) = self.mode else { return nil }
+        // The tap leaves the enum while it changes, so that its bytes are not copied.
+        self.mode = .error
+        tap.visibleTokensMax = tokensMax
+        let released = bytes.withUnsafeReadableBytes { tap.feed($0, self.tokenizer) }
+        self.mode = .stream(tap)
+        return released
+    }
+
+    /// The next bytes of a whole reply.
+    func feedWhole(_ bytes: ByteBuffer) {
+        switch self.mode {
+        case .gathering(var scanner):
+            self.mode = .error
+            bytes.withUnsafeReadableBytes { scanner.feed($0, self.tokenizer) }
+            self.mode = .gathering(scanner)
+        case .passing(var scanner):
+            self.mode = .error
+            bytes.withUnsafeReadableBytes { scanner.feed($0, self.tokenizer) }
+            self.mode = .passing(scanner)
+        case .stream, .error, .unreadable:
+            break
+        }
+    }
+
+    /// Upstream's message ended. Returns what a stream had held back.
+    func finish() -> SSEUsageTap.Released {
+        switch self.mode {
+        case .stream(var tap):
+            let tail = tap.finish(self.tokenizer)
+            self.mode = .stream(tap)
+            return tail
+        case .gathering(var scanner):
+            scanner.finish()
+            self.mode = .gathering(scanner)
+        case .passing(var scanner):
+            scanner.finish()
+            self.mode = .passing(scanner)
+        case .error, .unreadable:
+            break
+        }
+        return SSEUsageTap.Released()
     }
 
     /// The head went to the client and is not looked at again.
@@ -66,14 +120,25 @@ final class Relay {
         return false
     }
 
-    /// Visible output so far, in estimated tokens.
+    /// Visible output so far, in tokens.
     var visibleOutput: Int64 {
         switch self.mode {
-        case .stream(let tap): Int64(tap.visibleDeltas)
-        case .gathering(let scanner), .passing(let scanner):
-            TokenEstimate.tokens(textBytes: scanner.visibleBytes)
+        case .stream(let tap): tap.visibleTokens
+        case .gathering(let scanner), .passing(let scanner): scanner.output.tokens
         case .error, .unreadable: 0
         }
+    }
+
+    /// Tokens that must be paid for before a stream that stands still can go on; 0: it does not stand still.
+    var neededOutput: Int64 {
+        if case .stream(let tap) = self.mode, tap.isExhausted { return tap.neededTokens }
+        return 0
+    }
+
+    /// The number that the next event of a response must have.
+    var nextSequenceNumber: Int64 {
+        guard case .stream(let tap) = self.mode, let last = tap.sequenceNumber else { return 0 }
+        return last < .max ? last + 1 : last
     }
 
     var retryAfterSeconds: Int? {
@@ -116,13 +181,24 @@ final class Relay {
 
     /// What this response proves, as far as it came.
     ///
-    /// - Parameter complete: its message ended as framed.
-    func evidence(complete: Bool, plan: AdmissionPlan, into evidence: inout ExchangeEvidence) {
+    /// - Parameters:
+    ///   - complete: its message ended as framed.
+    ///   - unseen: what came of a stream while it stood still: it is not passed on any more, but may tell the usage.
+    func evidence(
+        complete: Bool, plan: AdmissionPlan, unseen: ByteBuffer = ByteBuffer(),
+        into evidence: inout ExchangeEvidence
+    ) {
         switch self.mode {
         case .stream(let tap):
             evidence.response = .success(complete: complete)
             evidence.tools = plan.calls(of: tap.tools)
-            evidence.usage = Self.usage(tap.report, malformed: tap.malformedUsage, plan, evidence.tools)
+            var ahead = tap
+            if tap.isExhausted {
+                ahead.visibleTokensMax = nil
+                _ = unseen.withUnsafeReadableBytes { ahead.feed($0, self.tokenizer) }
+                evidence.stoodStill = true
+            }
+            evidence.usage = Self.usage(ahead.report, malformed: ahead.malformedUsage, plan, evidence.tools)
             if complete, evidence.usage == .absent, !tap.sawErrorFrame, let silent = plan.silentUsage {
                 evidence.usage = .reported(silent)
             }

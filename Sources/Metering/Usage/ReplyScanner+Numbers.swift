@@ -1,0 +1,93 @@
+/// Numbers, and the three words of JSON.
+extension ReplyScanner {
+    /// false: the byte belongs to what follows.
+    mutating func takeDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"):
+            if self.fraction.isOpen { self.fraction.digits &+= 1 }
+            let (scaled, overflow) = self.number.multipliedReportingOverflow(by: 10)
+            let (next, carry) = scaled.addingReportingOverflow(Int64(byte &- 0x30))
+            self.numberIsBad = self.numberIsBad || overflow || carry
+            self.number = overflow || carry ? 0 : next
+            return true
+        case UInt8(ascii: ".") where self.slot == .seconds && !self.fraction.isOpen:
+            self.fraction.isOpen = true
+            return true
+        case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"), UInt8(ascii: "-"):
+            self.numberIsBad = true
+            return true
+        default:
+            self.endNumber()
+            self.endScalar()
+            return false
+        }
+    }
+
+    mutating func endNumber() {
+        let whole = self.numberIsBad ? nil : self.number
+        switch self.slot {
+        case .sequence: self.sequenceNumber = whole
+        // It is no part of the usage object, which is believed whatever stands here.
+        case .searches: self.toolCalls.reported(searches: whole)
+        default: self.takeCount()
+        }
+    }
+
+    private mutating func takeCount() {
+        guard self.slot.isCount || self.slot == .seconds else { return }
+        guard !self.numberIsBad else {
+            self.isUsageMalformed = true
+            return
+        }
+        let number = self.number
+        switch self.slot {
+        case .input: self.usage.inputTokens = number
+        case .outputCount: self.usage.outputTokens = number
+        case .total: self.usage.totalTokens = number
+        case .cached: self.usage.cachedTokens = number
+        case .cacheWrite: self.usage.cacheWriteTokens = number
+        case .cacheWrite30Minutes: self.usage.cacheWrite30MinuteTokens = number
+        case .cacheWrite12Hours: self.usage.cacheWrite12HourTokens = number
+        case .inputAudio: self.usage.inputAudioTokens = number
+        case .inputImage: self.usage.inputImageTokens = number
+        case .inputText: self.usage.inputTextTokens = number
+        case .cachedAudio: self.usage.cachedAudioTokens = number
+        case .cachedImage: self.usage.cachedImageTokens = number
+        case .reasoning: self.usage.reasoningTokens = number
+        case .outputAudio: self.usage.outputAudioTokens = number
+        case .outputImage: self.usage.outputImageTokens = number
+        case .outputText: self.usage.outputTextTokens = number
+        case .seconds: self.takeSeconds(number)
+        default: break
+        }
+    }
+
+    /// Seconds to milliseconds, up: a fraction of a millisecond is charged as one.
+    private mutating func takeSeconds(_ digits: Int64) {
+        var (value, missing) = (Int128(digits), 3 - self.fraction.digits)
+        var isExact = true
+        while missing > 0 {
+            value *= 10
+            missing -= 1
+        }
+        while missing < 0 {
+            isExact = isExact && value % 10 == 0
+            value /= 10
+            missing += 1
+        }
+        self.usage.milliseconds = Int64(exactly: value + (isExact ? 0 : 1)) ?? .max
+    }
+
+    mutating func beginLiteral(_ literal: StaticString, _ kind: Kind) {
+        guard self.beginValue(kind) else { return }
+        self.literal = literal
+        self.literalMatched = 1
+        self.state = .literal
+    }
+
+    mutating func takeLiteral(_ byte: UInt8) {
+        guard byte == self.literal.utf8Start[self.literalMatched] else { return self.breakOff() }
+        self.literalMatched &+= 1
+        if self.literalMatched == self.literal.utf8CodeUnitCount { self.endScalar() }
+    }
+}
