@@ -24,6 +24,9 @@ struct EstimateRequest: Sendable {
         var maxOutputTokens: Count?
     }
 
+    /// What stands beside, or in place of, a chat request.
+    private static let members = ["inputTokens", "cachedInputTokens", "outputTokens", "maxOutputTokens"]
+
     /// nil: something else than a whole number that fits. The decoder's own error would not name the field.
     private struct Count: Decodable {
         var value: Int64?
@@ -46,7 +49,10 @@ struct EstimateRequest: Sendable {
     init(parsing body: ByteBuffer, _ encodings: EncodingTables = EncodingTables()) throws {
         // A complete chat request, or nil when it only lacks messages.
         let chat: InspectedRequest?
-        switch body.withUnsafeReadableBytes({ RequestInspector.inspect($0, as: .chat) }) {
+        let inspected = body.withUnsafeReadableBytes {
+            RequestInspector.inspect($0, as: .chat, alsoKnown: Self.members)
+        }
+        switch inspected {
         case .success(let request): chat = request
         case .failure(let rejection) where rejection == Self.withoutMessages: chat = nil
         case .failure(let rejection): throw Self.refusal(rejection)

@@ -43,7 +43,7 @@ public struct DataPlaneConfiguration: Sendable {
         public var headFieldsMax = 128
         /// `MAX_JSON_BODY_BYTES`: JSON bodies of the data plane (CONTRACT §4).
         public var jsonBodyBytesMax = 20 << 20
-        /// Forms of the data plane: a file of 25 MiB, which is OpenAI's limit, and its fields.
+        /// `MAX_FORM_BODY_BYTES`: forms of the data plane: a file of 25 MiB, which is OpenAI's limit, and its fields.
         public var formBodyBytesMax = (25 << 20) + (64 << 10)
         /// `MAX_CONTROL_BODY_BYTES`: bodies of the control plane.
         public var controlBodyBytesMax = 1 << 20

@@ -61,7 +61,8 @@ public final class ProxyMetrics: MetricSource, Sendable {
                 "over_hold_total", help: "Charges above their hold, posted in full.", kind: .counter,
                 count: self.overHold.load(ordering: .relaxed)),
             MetricSample(
-                "usage_zero_total", help: "Replies with visible output whose report said zero, charged as reported.",
+                "usage_zero_total",
+                help: "Replies of priced models that reported a usage of nothing, and were charged nothing.",
                 kind: .counter, count: self.zeroUsage.load(ordering: .relaxed)),
         ]
         for (label, count) in self.requests.withLock({ $0 }) {

@@ -51,7 +51,9 @@ import Testing
             #"{"model":"gpt-4o","messages":[{"role":"user","content":"\#(text)"}],"maxOutputTokens":10}"#
         let reply = try await ControlRig().estimate(body)
         let chat = try body.utf8.withContiguousStorageIfAvailable {
-            try RequestInspector.inspect(UnsafeRawBufferPointer($0), as: .chat).get()
+            try RequestInspector.inspect(
+                UnsafeRawBufferPointer($0), as: .chat, alsoKnown: ["maxOutputTokens"]
+            ).get()
         }
         #expect(chat?.textBytes == 100)
         #expect(reply.text.contains(#""inputTokens":20,"cachedInputTokens":0,"outputTokens":10"#))

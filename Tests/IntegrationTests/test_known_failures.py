@@ -143,20 +143,26 @@ def test_replies_with_the_same_id_are_charged_each(dev, proxy, upstream, settled
     assert all(row["charged"] == expected(CARD, upstream.log()[0]) > 0 for row in rows)
 
 
-@pytest.mark.parametrize(("asked", "served"), [("priority", "default"), ("priority", "priority"), ("flex", "default"), ("flex", "flex")])
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_tier_that_served_is_the_tier_that_is_charged(dev, proxy, upstream, settled, asked, served, stream):
-    """Row 36: held at the dearest that may come, charged at what came."""
+@pytest.mark.parametrize("asked, served", [
+    ("priority", "default"), ("priority", "priority"), ("default", "priority"), (None, "priority"),
+    ("flex", "default")])
+def test_the_tier_that_was_served_is_charged(dev, proxy, upstream, settled, asked, served, stream):
+    """Row 36: what was asked for decides the hold, what was served the charge."""
     user = f"known-tier-{asked}-{served}-{stream}"
-    key = dev.account(user, credits=1000)
-    body = {
-        "model": "gpt-5-mini", "input": f"Hi [[mock tokens=50 tier={served}]]", "max_output_tokens": 60,
-        "service_tier": asked, "stream": stream}
-    status, headers, _ = post(proxy, key, "/responses", body)
+    key = dev.account(user, credits=10_000)
+    more = {"service_tier": asked} if asked else {}
+    text = f"Hi [[mock tokens=20 reasoning=9 tier={served}]]"
+    body = {**chat(text, stream=stream, max_completion_tokens=50, **more), "model": "gpt-5.6"}
+    status, headers, _ = post(proxy, key, "/chat/completions", body)
     assert status == 200
-    (row,) = settled(user, 1)
-    assert row["tier"] == served and row["charged"] == expected(CARD, upstream.log()[0])
-    assert row["charged"] <= int(headers["x-tollgate-held-millicredits"])
+    row, line = settled(user, 1)[0], upstream.log()[-1]
+    assert line["service_tier"] == row["tier"] == served and line["requested_tier"] == (asked or "default")
+    assert row["charged"] == CARD.charge("gpt-5.6", line["usage"], served) and not row["estimated"]
+    others = {CARD.charge("gpt-5.6", line["usage"], tier) for tier in ("default", "flex", "priority")}
+    assert len(others) == 3, "the figures would not tell one tier from another"
+    if asked == served or (asked, served) == ("priority", "default"):
+        assert row["charged"] <= int(headers["x-tollgate-held-millicredits"])
 
 
 def test_a_stream_that_only_stops_is_told_and_charged_by_what_came(dev, proxy, upstream, settled):
@@ -199,3 +205,18 @@ def test_redis_away_at_the_start_is_found_when_it_comes(dev, mock, tmp_path, set
         serve.stop()
         if store:
             store.stop()
+
+
+def test_an_unknown_member_is_refused_by_its_name(dev, proxy, upstream):
+    """What is not known cannot be bounded."""
+    key = dev.account("known-member", credits=1000)
+    message = {"role": "user", "content": "Hi"}
+    for path, body, name in [
+        ("/chat/completions", {"model": "gpt-4o", "messages": [message], "deep_think": True}, "deep_think"),
+        ("/responses", {"model": "gpt-5.6", "input": "Hi", "reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ("/responses", {"model": "gpt-5.6", "input": "Hi", "background_options": {"completion_window": "2h"}},
+         "background_options"),
+    ]:
+        status, _, reply = post(proxy, key, path, body)
+        assert status == 400 and f'"param":"{name}"' in reply.decode().replace(" ", ""), reply
+    assert upstream.log() == []

@@ -31,6 +31,15 @@ enum AudioFiles {
         return bytes + self.little(declared ?? UInt32(sound.count)) + sound + behind
     }
 
+    static func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
+
+    /// A frame of MPEG 2.5 layer III at 8 kbit/s: the most time for a byte. 8,000 samples per second make 72 ms of 72 bytes,
+    /// 11,025 make 52.2 ms of 52.
+    static func slowFrame(rate: Int = 8000) -> [UInt8] {
+        let (code, size): (UInt8, Int) = rate == 8000 ? (0x18, 72) : (0x10, 52)
+        return [0xff, 0xe3, code, 0xc0] + [UInt8](repeating: 0x55, count: size - 4)
+    }
+
     static func find(_ text: String, in bytes: [UInt8]) -> Int? { self.find(Array(text.utf8), in: bytes) }
 
     static func find(_ mark: [UInt8], in bytes: [UInt8]) -> Int? {

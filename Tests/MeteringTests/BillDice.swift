@@ -84,10 +84,18 @@ struct BillDice {
         let choices = self.number(1...4)
         var members = [("model", "\"m\""), ("n", String(choices))]
         if self.flip(3) {
-            let data = self.number(0...2_000)
-            parts.append(#"{"type":"input_audio","input_audio":{"data":"\#(self.text(data))"}}"#)
             bill.media.insert(.audioInput)
-            bill.input = min(bill.input + data, row.context)
+            if self.flip(4) {
+                // Nobody can tell how long it is.
+                parts.append(#"{"type":"input_audio","input_audio":{"data":"\#(self.text(99))"}}"#)
+                bill.input = row.context
+            } else {
+                let seconds = self.number(1...200)
+                let sound = AudioFiles.base64(InspectSoundTests.stretched(seconds: Int(seconds)))
+                parts.append(#"{"type":"input_audio","input_audio":{"data":"\#(sound)"}}"#)
+                // The documented ten tokens for each second.
+                bill.input = min(bill.input + 10 * seconds, row.context)
+            }
         }
         if self.flip(4) {
             parts.append(#"{"type":"image_url","image_url":{"url":"https://x"}}"#)
@@ -148,6 +156,7 @@ struct BillDice {
             bill.input = self.goesOn(in: &bill, row)
         }
         bill.input = min(bill.input, row.context)
+        var turns: Int64 = 1
         if self.flip() {
             let tool = self.pick([ToolKind.webSearch, .webSearchPreview, .fileSearch])
             tools.append(#"{"type":"\#(tool.rawValue)","vector_store_ids":["v"]}"#)
@@ -157,12 +166,14 @@ struct BillDice {
                 members.append(("max_tool_calls", String(calls)))
             }
             bill.tools[tool] = calls
-            bill.input = row.context * (calls + 1)
+            turns = calls + 1
+            bill.input = row.context * turns
         }
         if self.flip() {
             let cap = self.number(1...3_000)
             members.append(("max_output_tokens", String(cap)))
-            bill.output = min(cap, row.outputMax)
+            // In each turn the model can write as much as it ever does.
+            bill.output = min(cap, row.outputMax * turns)
         }
         members.append(("tools", "[" + tools.joined(separator: ",") + "]"))
         members.append(("input", "[" + items.joined(separator: ",") + "]"))
@@ -236,7 +247,7 @@ struct BillDice {
         ]
         return Bill(
             body: self.body.object(members + size), input: count * min(prompt, 300),
-            output: count * (tokens + 100 * partial), media: .imageOutput)
+            output: count * (tokens + 100 * partial + self.number(0...1024)), media: .imageOutput)
     }
 
     private mutating func speech(_ row: ModelPrice) -> Bill {

@@ -32,13 +32,6 @@ import Testing
                 == [StoredReference(kind: .voice, id: "voice_1")])
     }
 
-    /// Ten tokens a second: no encoding needs fewer bytes than that.
-    @Test func spokenInputIsBoundedByItsBytes() throws {
-        let request = try Self.accepted(
-            part: #"{"type":"input_audio","input_audio":{"data":"AAAAAAAA","format":"wav"}}"#)
-        #expect(request.media == .audioInput && !request.unboundedInput && request.textBytes == 6)
-    }
-
     @Test func anEarlierReplyIsNotBoundedByItsID() throws {
         let body =
             #"{"model":"m","messages":[{"role":"assistant","audio":{"id":"aud\u0069o_7"}},{"role":"user","content":"x"}]}"#

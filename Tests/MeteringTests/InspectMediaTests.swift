@@ -20,12 +20,15 @@ import Testing
 
     @Test func everythingThatMeteringNeedsOfAnImageIsRead() throws {
         let request = try Self.image(
-            #""n":3,"size":"1024x1536","quality":"medium","partial_images":2,"stream":true,"background":"opaque","#
+            #""n":3,"size":"1024x1536","quality":"medium","partial_images":2,"background":"opaque","#
                 + #""output_format":"webp","output_compression":50,"moderation":"low","user":"u","svg":null"#)
         #expect(
-            request.stream && request.choices == 3 && request.inputs == 3 && request.media == .imageOutput)
+            !request.stream && request.choices == 3 && request.inputs == 3 && request.media == .imageOutput)
         #expect(request.outputCap == 1584 + 200 && !request.isClampable && request.textBytes == 5)
         #expect(request.endpoint.replyShape == .media)
+        #expect(try Self.image(#""n":1,"stream":true,"partial_images":2"#).stream)
+        #expect(request.extraOutputTokens == 3 * 1024, "gpt-image-1.5 writes text as well")
+        #expect(try Self.image(model: "gpt-image-2").extraOutputTokens == 0)
         let bounds = request.bounds(bodyBytes: 200, permittedTiers: [.default])
         #expect(bounds.inputTokensMax == 600, "every image is billed for its prompt")
         #expect(request.edits(injectUsage: true, outputCap: 5, pinTier: true).isEmpty)
@@ -34,7 +37,8 @@ import Testing
     /// (model, quality, size, tokens); the numbers of OpenAI's guide and calculator.
     @Test(arguments: [
         ("gpt-image-1", "low", "1024x1024", 272), ("gpt-image-1", "high", "1024x1536", 6240),
-        ("gpt-image-1.5", "high", "1536x1024", 6208), ("chatgpt-image-latest", "medium", "1024x1024", 1056),
+        ("gpt-image-1.5", "high", "1536x1024", 6208),
+        ("gpt-image-1.5-2025-12-16", "medium", "1024x1024", 1056),
         ("gpt-image-1-mini", "low", "1024x1024", 688), ("gpt-image-2", "high", "1024x1024", 7024),
         ("gpt-image-2", "high", "1536x1024", 5488), ("gpt-image-2", "high", "1792x1024", 5063),
         ("gpt-image-2", "high", "3584x2048", 12_329), ("gpt-image-2", "high", "2048x3584", 12_329),
@@ -69,6 +73,7 @@ import Testing
     /// (members, name of the field at fault)
     @Test(arguments: [
         (#""n":0"#, "n"), (#""n":11"#, "n"), (#""n":"2""#, "n"), (#""partial_images":4"#, "partial_images"),
+        (#""n":2,"stream":true"#, "n"), (#""frame_count":3"#, "frame_count"),
         (#""partial_images":true"#, "partial_images"), (#""quality":"hd""#, "quality"),
         (#""quality":"max""#, "quality"),
         (#""quality":1"#, "quality"), (#""size":"512x512""#, "size"), (#""size":"big""#, "size"),
@@ -83,7 +88,9 @@ import Testing
             "{\"prompt\":\"x\",\"model\":\"gpt-image-1.5\",\(members)}", as: .images, naming: field)
     }
 
-    @Test(arguments: ["gpt-image-2.5-flare", "gpt-image-2.6-sunburst", "dall-e-3", "gpt-image-1x"])
+    @Test(arguments: [
+        "chatgpt-image-latest", "gpt-image-2.5-flare", "gpt-image-2.6-sunburst", "dall-e-3", "gpt-image-1x",
+    ])
     func aModelWithoutPublishedNumbersIsRefused(_ model: String) {
         Inspection.expectRefusal("{\"prompt\":\"x\",\"model\":\"\(model)\"}", as: .images, naming: "model")
     }
@@ -144,7 +151,7 @@ import Testing
     /// (members, name of the field at fault)
     @Test(arguments: [
         (#""input":["x"]"#, "input"), (#""input":1"#, "input"), (#""input":null"#, "input"),
-        (#""n":1"#, "input"),
+        (#""speed":1"#, "input"),
         (#""input":"\#(String(repeating: "x", count: 4097))""#, "input"),
         (#""input":"x","stream_format":"ws""#, "stream_format"),
         (#""input":"x","stream_format":1"#, "stream_format"),

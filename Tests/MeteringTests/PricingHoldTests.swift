@@ -31,6 +31,19 @@ import Testing
         #expect(refused < 1000, "the cards are so dear that most holds are refused: nothing was tested")
     }
 
+    /// A report tells the sum over all turns, and that is what both compare with the threshold.
+    @Test func turnsThatAreShortOneByOneAreHeldForAsALongRequest() throws {
+        let long = LongContextPrice(threshold: 1000, tiers: [.default: RandomCard.tier(6_000_000_000_000)])
+        let row = RandomCard.row([.default: RandomCard.tier(3_000_000_000_000)], long: long)
+        var bounds = RequestBounds(inputTokensMax: 600, choices: 1, permittedTiers: [.default])
+        bounds.turns = 2
+        let usage = Usage(input: 1200, output: 5)
+        let charge = try row.charge(for: usage, served: .default, mode: .exact)
+        let short = try row.charge(for: Usage(input: 600, output: 5), served: .default, mode: .exact)
+        #expect(charge.amount.value > 2 * short.amount.value, "the rates of a long one")
+        #expect(try charge.amount <= row.worstCase(bounds, outputCap: 5, mode: .exact))
+    }
+
     /// `charge` falls back to the default tier when no permitted one has a price; the hold has to know.
     @Test func aHoldForTiersWithoutAPriceIsTheDefaultTiersHold() throws {
         let row = RandomCard.row([.default: RandomCard.tier(3_000_000_000_000)], long: nil)
@@ -254,7 +267,8 @@ private struct RandomRequest {
         self.bounds = bounds
         self.cap = .random(in: 0...200_000, using: &dice)
         let output = Self.upTo(
-            bounds.choices * min(self.cap, row.outputMax) + bounds.extraOutputTokens, using: &dice)
+            bounds.choices * min(self.cap, row.outputMax * bounds.turns) + bounds.extraOutputTokens,
+            using: &dice)
         self.usage = Self.usage(bounds, input: row.inputMax(bounds) ?? 0, output: output, using: &dice)
         self.served = Bool.random(using: &dice) ? permitted.randomElement(using: &dice) : nil
     }

@@ -47,10 +47,21 @@ struct TranscriptionFormTests {
         let form = FormBody.upload([
             ("language", "en"), ("temperature", "0"), ("timestamp_granularities[]", "word"),
             ("timestamp_granularities[]", "segment"), ("include[]", "logprobs"),
-            ("known_speaker_names[]", "a"),
-            ("service_tier", "default"), ("unheard_of", "x"),
+            ("languages[]", "en"), ("languages[]", "de"), ("service_tier", "default"), ("user", "u"),
         ])
-        #expect(try form.inspect().get().inputMilliseconds == 1000)
+        let request = try form.inspect().get()
+        #expect(request.inputMilliseconds == 1000 && request.textBytes == 0)
+    }
+
+    /// What the model reads beside the audio is input.
+    @Test func namesAndKeywordsAreText() throws {
+        let form = FormBody.upload([
+            ("known_speaker_names[]", "Ada"), ("known_speaker_names[]", "Grace"), ("keywords[]", "abacus"),
+            ("prompt", "12"),
+        ])
+        let request = try form.inspect().get()
+        #expect(request.textBytes == 3 + 5 + 6 + 2)
+        #expect(request.bounds(bodyBytes: 1, permittedTiers: [.default]).inputTokensMax == 20 + 16 + 64)
     }
 
     static let refused: [(field: String, parts: [(String, String)])] = [
@@ -59,7 +70,10 @@ struct TranscriptionFormTests {
         ("response_format", [("response_format", "xml")]),
         ("stream", [("stream", "true"), ("stream", "false")]),
         ("stream", [("stream", "perhaps")]), ("prompt", [("prompt", "a"), ("prompt", "b")]),
-        ("prompt", [("prompt", String(repeating: "x", count: 70_000))]), ("file", [("file", "RIFF")]),
+        ("prompt", [("prompt", String(repeating: "x", count: 70_000))]),
+        ("prompt", [("keywords[]", String(repeating: "x", count: 70_000))]),
+        ("unheard_of", [("unheard_of", "x")]),
+        ("file", [("file", "RIFF")]),
         ("known_speaker_references", [("known_speaker_references[]", "data:audio/wav;base64,AAAA")]),
         ("service_tier", [("service_tier", "priority")]),
         ("language", [("language", "a"), ("language", "b")]),

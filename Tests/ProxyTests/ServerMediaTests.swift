@@ -10,14 +10,17 @@ import Testing
 
     // MARK: Uploads
 
-    @Test func aTranscriptionIsChargedByTheSecondsThatItsReplyReports() async throws {
-        let body = #"{"text":"hi","usage":{"type":"duration","seconds":2}}"#
+    /// The hold was made of what was measured, so that is charged, whether a report says less or more.
+    @Test(arguments: [0, 2, 3, 4, 20])
+    func aTranscriptionIsChargedByTheSecondsThatWereMeasured(_ reported: Int) async throws {
+        let body = #"{"text":"hi","usage":{"type":"duration","seconds":\#(reported)}}"#
         try await ServerRig.with(onCall: { $0.reply(F.upstreamReply(body)) }) { rig in
-            let reply = try await Self.upload([], to: rig)
+            let reply = try await Self.upload([], milliseconds: 2500, to: rig)
             #expect(reply.status == 200 && reply.text == body)
             let settled = try await rig.settled(1)[0]
-            #expect(settled.usage.inputMilliseconds == 2000 && settled.estimatedBecause == nil)
-            #expect(settled.charge.amount == Millicredits(2 * MediaPrices.secondRate))
+            #expect(settled.usage.inputMilliseconds == 3000 && settled.estimatedBecause == nil)
+            #expect(settled.charge.amount == Millicredits(3 * MediaPrices.secondRate))
+            #expect(reply["x-tollgate-held-millicredits"] == "\(3 * MediaPrices.secondRate)")
             let call = try await rig.upstream.call()
             #expect(call.head.holds("POST /v1/audio/transcriptions "))
             #expect(call.head.holds("multipart/form-data; boundary=b0") && call.body.holds("name=\"model\""))
@@ -75,6 +78,18 @@ import Testing
         }
     }
 
+    /// Tokens of a model that is priced by time have no price: they would make it free.
+    @Test func aReportOfTokensDoesNotMakeTimeFree() async throws {
+        let body =
+            #"{"text":"hi","usage":{"type":"tokens","input_tokens":9,"output_tokens":1,"total_tokens":10}}"#
+        try await ServerRig.with(onCall: { $0.reply(F.upstreamReply(body)) }) { rig in
+            #expect(try await Self.upload([], milliseconds: 2500, to: rig).status == 200)
+            let settled = try await rig.settled(1)[0]
+            #expect(settled.usage.inputMilliseconds == 3000 && settled.estimatedBecause == .usageUnpriced)
+            #expect(settled.charge.amount == Millicredits(3 * MediaPrices.secondRate))
+        }
+    }
+
     @Test func aModelThatIsPricedByTokensIsChargedByThem() async throws {
         let usage =
             #"{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":4,"audio_tokens":10},"#
@@ -126,7 +141,7 @@ import Testing
             let file = Self.wav(milliseconds: (25 << 20) / 16 - 3)
             let reply = try await Self.upload([], file: file, to: rig)
             #expect(reply.status == 200)
-            #expect(try await rig.settled(1)[0].usage.inputMilliseconds == 1_600_000)
+            #expect(try await rig.settled(1)[0].usage.inputMilliseconds == 1_639_000)
         }
     }
 

@@ -6,6 +6,9 @@ enum ToolTreatment: Equatable {
     case freeWhenLocal
     /// Upstream runs it and reads the context again after each call.
     case loops
+    /// As `loops`, once for each call that the client approved: `max_tool_calls` counts built-in tools, and nothing
+    /// says that those of a server are among them.
+    case loopsWhenApproved
     /// As `loops`, and each call has a fee.
     case billed(ToolKind)
     /// Its fee cannot be bounded by the request.
@@ -21,7 +24,9 @@ enum ToolTreatment: Equatable {
             self = .freeWhenLocal
         // The client runs a computer, but facts A4 counts it among the loops; taking it for one can only hold
         // more. Nothing says that a search among tools costs more than its tokens.
-        case "mcp", "computer", "computer_use_preview", "tool_search":
+        case "mcp":
+            self = .loopsWhenApproved
+        case "computer", "computer_use_preview", "tool_search":
             self = .loops
         case "file_search":
             self = .billed(.fileSearch)

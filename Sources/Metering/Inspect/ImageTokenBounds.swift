@@ -11,12 +11,20 @@ struct ImageTokenBounds {
 
     enum Family: Equatable {
         case first, mini, second
+        /// As `first`, and it writes text besides.
+        case talking
+
+        /// Tokens of text that an image is held for on top. The price list has a price for them of gpt-image-1.5 only
+        /// (10 USD per million) and no document a number, so this is a margin: a long description of an image, held for
+        /// at the price of image tokens.
+        var textTokensMax: Int64 { self == .talking ? 1024 : 0 }
 
         /// nil: nothing is known of the model.
         init?(model: String) {
             switch model {
-            case "gpt-image-1", "gpt-image-1.5", "gpt-image-1.5-2025-12-16", "chatgpt-image-latest":
-                self = .first
+            // `chatgpt-image-latest` is whichever model is newest, so nothing is known of it.
+            case "gpt-image-1": self = .first
+            case "gpt-image-1.5", "gpt-image-1.5-2025-12-16": self = .talking
             case "gpt-image-1-mini": self = .mini
             case "gpt-image-2", "gpt-image-2-2026-04-21": self = .second
             default: return nil
@@ -26,7 +34,7 @@ struct ImageTokenBounds {
         /// Low, medium, high at 1024x1024, 1024x1536, 1536x1024.
         fileprivate var table: [[Int64]] {
             switch self {
-            case .first: [[272, 408, 400], [1056, 1584, 1568], [4160, 6240, 6208]]
+            case .first, .talking: [[272, 408, 400], [1056, 1584, 1568], [4160, 6240, 6208]]
             // 0.005 USD is anything below 0.0055 USD, which is 688 tokens; and so on.
             case .mini: [[688, 813, 813], [1438, 1938, 1938], [4563, 6563, 6563]]
             case .second: []

@@ -16,12 +16,16 @@ enum InspectScope: UInt8 {
     /// The array `input` of the Responses API, its elements, and everything in them.
     case items, item, piece
     case tools, tool, environment, vectorStores
+    /// `reasoning` and `moderation` at the top.
+    case reasoning, moderation
     /// `prompt` of the Responses API.
     case template
     case prompts, inputs
     /// Token ids in an array of arrays.
     case tokens
     case contextManagement
+    /// `input_audio`: a file in base64.
+    case sound
     /// Below an image or audio: its strings are not text.
     case media
     case other

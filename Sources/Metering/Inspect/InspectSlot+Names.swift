@@ -16,7 +16,14 @@ extension InspectSlot {
     /// The member called `name` in an object of `scope`.
     static func named(_ name: KeyName, in scope: InspectScope, of endpoint: InspectedEndpoint) -> Self {
         switch scope {
-        case .top: self.top(name, endpoint)
+        case .top:
+            switch self.top(name, endpoint) {
+            case .none: HarmlessMembers.contains(name, of: endpoint) ? .none : .unknown
+            case let slot: slot
+            }
+        case .reasoning: name("mode") ? .reasoningMode : .none
+        case .moderation: name("model") ? .moderationModel : .none
+        case .sound: name("data") ? .soundData : .none
         case .streamOptions: name("include_usage") ? .includeUsage : .none
         case .message:
             name("content")
@@ -82,6 +89,7 @@ extension InspectSlot {
         if name("tools") { return .tools }
         if name("environment") { return .environment }
         if name("prompt_cache_breakpoint") { return .breakpoint }
+        if name("require_approval") { return .requireApproval }
         return name("vector_store_ids") ? .vectorStores : .none
     }
 
@@ -111,7 +119,10 @@ extension InspectSlot {
         case 8: name("messages") ? .messages : .none
         case 10:
             name("max_tokens")
-                ? .maxTokens : name("modalities") ? .modalities : name("prediction") ? .prediction : .none
+                ? .maxTokens
+                : name("modalities")
+                    ? .modalities
+                    : name("prediction") ? .prediction : name("moderation") ? .moderation : .none
         case 12: name("service_tier") ? .serviceTier : .none
         case 14: name("stream_options") ? .streamOptions : .none
         case 18: name("web_search_options") ? .webSearch : .none
@@ -125,14 +136,24 @@ extension InspectSlot {
         switch name.count {
         case 5:
             name("input")
-                ? .input : name("model") ? .model : name("tools") ? .tools : name("store") ? .store : .none
+                ? .input
+                : name("model")
+                    ? .model
+                    : name("tools")
+                        ? .tools
+                        : name("store") ? .store : name("image") ? .imageOptions : .none
         case 6: name("stream") ? .stream : name("prompt") ? .prompt : .none
-        case 10: name("background") ? .background : name("modalities") ? .modalities : .none
+        case 9: name("reasoning") ? .reasoning : .none
+        case 10:
+            name("background")
+                ? .background
+                : name("modalities") ? .modalities : name("moderation") ? .moderation : .none
         case 12:
             name("service_tier")
                 ? .serviceTier
                 : name("instructions") ? .instructions : name("conversation") ? .conversation : .none
         case 14: name("max_tool_calls") ? .maxToolCalls : .none
+        case 15: name("access_programs") ? .accessPrograms : .none
         case 17: name("max_output_tokens") ? .maxOutputTokens : .none
         case 18: name("context_management") ? .contextManagement : .none
         case 20:

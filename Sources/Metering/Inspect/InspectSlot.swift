@@ -1,6 +1,8 @@
 /// Members that metering reads. The raw value is the member's name as errors tell it.
 enum InspectSlot: String {
     case none = ""
+    /// At the top, of no endpoint that is known here: it may cost something.
+    case unknown = "?"
     // At the top, of more than one endpoint.
     case model, stream, store, modalities, tools, prediction
     case serviceTier = "service_tier"
@@ -17,6 +19,8 @@ enum InspectSlot: String {
     case breakpoint = "prompt_cache_breakpoint"
     case breakpointTTL = "prompt_cache_breakpoint.ttl"
     case voiceID = "voice.id"
+    case moderation
+    case moderationModel = "moderation.model"
     /// Of Responses, embeddings, moderations and speech.
     case input
     /// A template of Responses, a text or texts of completions, a text of images.
@@ -29,11 +33,16 @@ enum InspectSlot: String {
     case image = "messages.content.image_url"
     case file = "messages.content.file"
     case inputAudio = "messages.content.input_audio"
+    case soundData = "input_audio.data"
     case earlierAudio = "messages.audio"
     case earlierAudioID = "messages.audio.id"
     case fileID = "messages.content.file.file_id"
     // Responses.
     case maxToolCalls = "max_tool_calls"
+    case reasoning
+    case reasoningMode = "reasoning.mode"
+    case accessPrograms = "access_programs"
+    case imageOptions = "image"
     case instructions
     case previousResponse = "previous_response_id"
     case conversation, background
@@ -52,6 +61,7 @@ enum InspectSlot: String {
     case environment = "tools.environment"
     case environmentType = "tools.environment.type"
     case vectorStores = "tools.vector_store_ids"
+    case requireApproval = "tools.require_approval"
     // Completions.
     case bestOf = "best_of"
     case suffix, echo
@@ -74,7 +84,7 @@ enum InspectSlot: String {
         case .stream, .store, .includeUsage, .background, .cachePrewarm, .echo: "a boolean"
         case .streamOptions, .cacheOptions, .breakpoint, .audio, .webSearch, .prediction, .inputAudio,
             .earlierAudio,
-            .pieceAudio, .environment:
+            .pieceAudio, .environment, .reasoning, .moderation:
             "an object"
         case .maxTokens, .maxCompletionTokens, .maxOutputTokens, .maxToolCalls, .choices, .bestOf,
             .partialImages:
@@ -84,7 +94,8 @@ enum InspectSlot: String {
         case .prompt:
             endpoint == .responses ? "an object" : endpoint == .images ? "a string" : "a string or an array"
         case .voice: "a string or an object"
-        case .conversation, .contextManagement, .svg, .complexity: nil
+        case .conversation, .contextManagement, .svg, .complexity, .accessPrograms, .imageOptions: nil
+        case .requireApproval: "a string or an object"
         default: "a string"
         }
     }

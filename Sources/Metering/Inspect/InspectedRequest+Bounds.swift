@@ -16,8 +16,10 @@ extension InspectedRequest {
     private static let audioTokensPerSecondMax: Int64 = 20
     private static let audioTokensPerSecond: Int64 = 10
 
-    /// Estimated tokens of the uploaded audio.
-    public var audioTokensEstimate: Int64 { self.inputMilliseconds / 1000 * Self.audioTokensPerSecond }
+    /// Estimated tokens of the audio that was sent.
+    public var audioTokensEstimate: Int64 {
+        (self.inputMilliseconds + self.soundMilliseconds) / 1000 * Self.audioTokensPerSecond
+    }
 
     /// Whether `max_tool_calls` has to be imposed for the request to be bounded.
     public var needsToolCallLimit: Bool { self.loops && self.maxToolCalls == nil }
@@ -26,7 +28,7 @@ extension InspectedRequest {
     ///
     /// - Parameter toolCalls: the limit that `edits` imposes.
     public func turns(toolCalls: Int64 = Self.toolCallsDefault) -> Int64 {
-        self.loops ? 1 + (self.maxToolCalls ?? toolCalls) : 1
+        self.loops ? 1 + (self.maxToolCalls ?? toolCalls) + self.approvedCalls : 1
     }
 
     /// The bounds from which the worst case is priced.
@@ -43,7 +45,8 @@ extension InspectedRequest {
     ) -> RequestBounds {
         var bounds = RequestBounds(
             inputTokensMax: self.inputTokensMax(
-                shownTokens: counted.tokensMax + Int64(bodyBytes - counted.bodyBytes)),
+                shownTokens: counted.tokensMax + Int64(bodyBytes - counted.bodyBytes - self.soundBytes)
+                    + self.soundMilliseconds / 1000 * Self.audioTokensPerSecondMax),
             choices: self.choices, permittedTiers: permittedTiers)
         bounds.inputs = self.inputs
         bounds.turns = self.turns(toolCalls: toolCalls)

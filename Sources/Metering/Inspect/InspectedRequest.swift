@@ -48,6 +48,12 @@ public struct InspectedRequest: Sendable, Equatable {
     public var usageOnlyInEvents = false
     /// Length of the uploaded audio in milliseconds, rounded up to whole seconds: OpenAI bills whole seconds, the nearest.
     public var inputMilliseconds: Int64 = 0
+    /// Length of the audio in messages, each part rounded up to whole seconds, and the bytes of its base64, which the model
+    /// does not read as text.
+    var soundMilliseconds: Int64 = 0
+    var soundBytes = 0
+    /// Calls of a server's tools that the client approved: each may read the context again, whatever `max_tool_calls`.
+    var approvedCalls: Int64 = 0
     /// The reply is not a JSON document and not a stream, so it tells nothing of its usage.
     public var replyIsOpaque = false
     /// Upstream keeps what was said, under an id that later requests can name.

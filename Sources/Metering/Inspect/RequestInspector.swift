@@ -2,11 +2,14 @@
 public enum RequestInspector {
     /// Validates the whole document (RFC 8259, UTF-8, no duplicate keys, at most 512 deep) and reads what
     /// metering needs of it. `body` is not kept.
+    ///
+    /// - Parameter alsoKnown: members at the top that the caller reads himself; all others that are not known are
+    ///   refused.
     public static func inspect(
-        _ body: UnsafeRawBufferPointer, as endpoint: InspectedEndpoint
+        _ body: UnsafeRawBufferPointer, as endpoint: InspectedEndpoint, alsoKnown: [String] = []
     ) -> Result<InspectedRequest, RequestRejection> {
         var walker = JSONWalker(body)
-        var visitor = RequestVisitor(body, endpoint)
+        var visitor = RequestVisitor(body, endpoint, alsoKnown: alsoKnown)
         do throws(JSONWalker.Ending<RequestRejection>) {
             try walker.walk(&visitor)
         } catch {

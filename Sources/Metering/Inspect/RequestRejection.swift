@@ -31,6 +31,24 @@ extension RequestRejection {
         self.invalid(name, "Missing required parameter: '\(name)'.")
     }
 
+    private static let nameBytesMax = 64
+
+    /// A member that is not known here. A name is told only when it looks like one: it is the client's content.
+    static func unknownMember(_ name: String) -> RequestRejection {
+        let isName =
+            1...Self.nameBytesMax ~= name.utf8.count
+            && name.utf8.allSatisfy {
+                0x30...0x39 ~= $0 || 0x41...0x5a ~= $0 || 0x61...0x7a ~= $0 || $0 == 0x5f || $0 == 0x2d
+            }
+        guard isName else {
+            return RequestRejection(
+                code: .invalidRequest, param: nil,
+                message: "The body has a member that this gateway does not know, so it cannot be metered.")
+        }
+        return self.invalid(
+            name, "Unknown parameter: '\(name)'. This gateway does not know what it costs; leave it out.")
+    }
+
     static func wrongType(_ slot: InspectSlot, _ expected: String, _ got: String) -> RequestRejection {
         self.invalid(
             slot.name, "Invalid type for '\(slot.name)': expected \(expected), but got \(got) instead.")

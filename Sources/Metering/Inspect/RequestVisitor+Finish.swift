@@ -5,10 +5,12 @@ extension RequestVisitor {
     private static let moderationModelDefault = "omni-moderation-latest"
 
     mutating func finish() throws(RequestRejection) -> InspectedRequest {
+        if let unknown = self.unknownMember { throw .unknownMember(self.text(unknown)) }
         if self.request.model.isEmpty, self.endpoint == .moderations {
             self.request.model = Self.moderationModelDefault
         }
         guard !self.request.model.isEmpty else { throw .missing("model") }
+        self.finishSounds()
         switch self.endpoint {
         case .chat: try self.finishChat()
         case .responses: self.request.stored = self.said.store ?? true
@@ -76,6 +78,11 @@ extension RequestVisitor {
         self.request.outputCap = tokens + self.said.partialImages * ImageTokenBounds.partialImageTokens
         self.request.inputs = self.request.choices
         self.request.media.insert(.imageOutput)
+        self.request.extraOutputTokens = self.request.choices * family.textTokensMax
+        // Each image ends with an event of its own, and no document says whether that tells of one or of all.
+        guard !self.request.stream || self.request.choices == 1 else {
+            throw .notMetered(.choices, "a stream of several images does not say whose usage it reports")
+        }
     }
 
     private func imageQuality() throws(RequestRejection) -> ImageTokenBounds.Quality? {

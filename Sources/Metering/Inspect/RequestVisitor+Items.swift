@@ -23,7 +23,7 @@ extension RequestVisitor {
     private mutating func takePieceType(_ type: String) {
         switch type {
         case "input_text": break
-        case "input_audio": self.request.media.insert(.audioInput)
+        case "input_audio": self.declareSound()
         case "image_url", "computer_screenshot": self.seeImage()
         // input_image, input_file, and kinds of input that do not exist yet.
         case _ where type.hasPrefix("input_"): self.seeFile()
@@ -33,6 +33,7 @@ extension RequestVisitor {
 
     mutating func endItem() throws(RequestRejection) {
         let item = self.item
+        if item.type == "mcp_approval_response" { self.request.approvedCalls += 1 }
         switch ItemTreatment(type: item.type, hasRole: item.hasRole) {
         case .whole: return
         case .wholeWhenEncrypted where item.isEncrypted: return
@@ -55,6 +56,9 @@ extension RequestVisitor {
         case .free: break
         case .freeWhenLocal: self.tool.needsLocalEnvironment = true
         case .loops: self.loop()
+        case .loopsWhenApproved:
+            self.loop()
+            self.tool.needsApproval = true
         case .billed(let kind):
             self.loop()
             self.request.hostedTools.insert(kind)
@@ -83,6 +87,11 @@ extension RequestVisitor {
         self.tool = ToolFacts()
         guard !tool.needsLocalEnvironment || tool.hasLocalEnvironment else {
             throw .notMetered(.environment, "a shell is free only in the client's own environment, 'local'")
+        }
+        guard !tool.needsApproval || !tool.runsUnasked else {
+            throw .notMetered(
+                .requireApproval,
+                "only 'always' bounds the calls of a server, which 'max_tool_calls' does not")
         }
     }
 

@@ -27,6 +27,10 @@ extension RequestVisitor {
             try self.takeItemText(raw, slot)
         case .toolType: try self.takeToolType(raw)
         case .environmentType: try self.takeEnvironment(self.text(raw))
+        case .requireApproval: self.tool.runsUnasked = self.text(raw) != "always"
+        case .reasoningMode: try self.takeReasoningMode(self.text(raw))
+        case .moderationModel: try self.takeModeration(self.text(raw))
+        case .soundData: self.takeSound(raw)
         case .input where self.endpoint == .speech: try self.takeSpoken(raw)
         case .input: self.takeSubject(raw)
         case .prompt where self.endpoint != .responses: self.takeSubject(raw)
@@ -81,7 +85,7 @@ extension RequestVisitor {
         case "text", "refusal": break
         case "image_url": self.seeImage()
         case "file": self.seeFile()
-        case "input_audio": self.request.media.insert(.audioInput)
+        case "input_audio": self.declareSound()
         default:
             throw .invalid("messages", "A part of 'messages' has a content type that cannot be metered yet.")
         }

@@ -16,7 +16,8 @@ extension RequestVisitor {
             self.takeText(raw)
         case .part, .item, .piece:
             if self.isReadAsItIs { self.takeText(raw) } else { self.request.textBytes += raw.range.count }
-        case .top, .media, .file, .voice, .voiceID, .earlierAudio, .streamOptions, .cacheOptions, .breakpoint:
+        case .top, .media, .sound, .file, .voice, .voiceID, .earlierAudio, .streamOptions, .cacheOptions,
+            .breakpoint:
             break
         default:
             self.request.textBytes += raw.range.count
@@ -117,7 +118,7 @@ extension RequestVisitor {
         case .inputs, .prompts, .tokens, .modalities, .vectorStores, .contextManagement:
             try self.refuseElement("an object")
             return .other
-        case .media, .file: return .media
+        case .media, .sound, .file: return .media
         default: return .other
         }
     }
@@ -135,7 +136,7 @@ extension RequestVisitor {
             return .file
         case .inputAudio, .pieceAudio:
             self.request.media.insert(.audioInput)
-            return .media
+            return .sound
         case .earlierAudio:
             // Its tokens are read again, and only upstream knows how many they are.
             self.request.unboundedInput = true
@@ -152,6 +153,12 @@ extension RequestVisitor {
             self.takeTemplate()
             return .template
         case .environment: return .environment
+        case .reasoning: return .reasoning
+        case .moderation: return .moderation
+        case .requireApproval:
+            // Lists of tools that need it, and of those that do not.
+            self.tool.runsUnasked = true
+            return .other
         default: throw self.refusal(slot, "an object")
         }
     }
@@ -165,7 +172,7 @@ extension RequestVisitor {
             self.said.subjects += 1
             return .tokens
         case .item, .piece, .template: return .piece
-        case .media, .file: return .media
+        case .media, .sound, .file: return .media
         default:
             try self.refuseElement("an array")
             return .other

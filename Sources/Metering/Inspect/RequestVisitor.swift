@@ -19,6 +19,9 @@ struct RequestVisitor: JSONVisitor {
     struct ToolFacts {
         var needsLocalEnvironment = false
         var hasLocalEnvironment = false
+        var needsApproval = false
+        /// Some of its calls are made without asking the client.
+        var runsUnasked = false
     }
 
     /// Members that mean something only together with others.
@@ -45,13 +48,20 @@ struct RequestVisitor: JSONVisitor {
     var item = ItemFacts()
     var tool = ToolFacts()
     var scopes = InspectScopes()
+    /// Parts that are audio, and those whose length was measured.
+    var sounds = (declared: 0, measured: 0)
     /// What the next value is.
     private var slot: InspectSlot = .none
     private(set) var lastKey: RawText?
     private var predictionStart = 0
+    /// Members at the top that the caller reads himself.
+    private let alsoKnown: [String]
+    /// The first one that nobody knows. The document is read to its end all the same: whether it is one comes first.
+    private(set) var unknownMember: RawText?
 
-    init(_ body: UnsafeRawBufferPointer, _ endpoint: InspectedEndpoint) {
+    init(_ body: UnsafeRawBufferPointer, _ endpoint: InspectedEndpoint, alsoKnown: [String] = []) {
         self.body = body
+        self.alsoKnown = alsoKnown
         self.endpoint = endpoint
         self.request = InspectedRequest(endpoint)
     }
@@ -62,7 +72,7 @@ struct RequestVisitor: JSONVisitor {
         if fault.reason == .duplicateKey, let key = self.lastKey, self.scopes.current == .top {
             // A name that metering knows may be told; any other is the client's content.
             let known = self.slot(of: key)
-            if known != .none {
+            if known != .none, known != .unknown {
                 param = known.name
                 message = "The body names '\(known.name)' twice."
             }
@@ -98,22 +108,27 @@ struct RequestVisitor: JSONVisitor {
     }
 
     private func slot(of key: RawText) -> InspectSlot {
-        guard key.escaped else {
-            return .named(
+        let slot: InspectSlot
+        if key.escaped {
+            var name = JSONText.unescape(self.body, key.range)
+            slot = name.withUTF8 {
+                .named(
+                    KeyName(bytes: UnsafeRawBufferPointer($0), range: 0..<$0.count), in: self.scopes.current,
+                    of: self.endpoint)
+            }
+        } else {
+            slot = .named(
                 KeyName(bytes: self.body, range: key.range), in: self.scopes.current, of: self.endpoint)
         }
-        var name = JSONText.unescape(self.body, key.range)
-        return name.withUTF8 {
-            .named(
-                KeyName(bytes: UnsafeRawBufferPointer($0), range: 0..<$0.count), in: self.scopes.current,
-                of: self.endpoint)
-        }
+        return slot == .unknown && self.alsoKnown.contains(self.text(key)) ? .none : slot
     }
 
     private mutating func takeSlot() -> InspectSlot {
         let slot = self.slot
         self.slot = .none
-        return slot
+        guard slot == .unknown else { return slot }
+        self.unknownMember = self.unknownMember ?? self.lastKey
+        return .none
     }
 
     // MARK: Values
@@ -160,6 +175,7 @@ struct RequestVisitor: JSONVisitor {
     /// null is absent, where absence is allowed.
     mutating func null(at offset: Int) throws(RequestRejection) {
         let range = offset..<offset + 4
+        if self.slot == .unknown { self.slot = .none }
         switch self.takeSlot() {
         case .none: try self.refuseElement("null")
         // `finish` decides whether the member is needed.

@@ -11,9 +11,15 @@ struct TranscriptionForm: MultipartVisitor {
         "file", "model", "response_format", "stream", "language", "prompt", "temperature", "service_tier",
         "chunking_strategy",
     ]
+    /// Lists that the model reads beside the audio.
+    private static let read: Set<String> = ["keywords", "known_speaker_names"]
+    /// Lists that cost nothing.
+    private static let free: Set<String> = ["include", "languages", "timestamp_granularities", "user"]
 
     fileprivate enum Field: Equatable {
         case file, model, responseFormat, stream, prompt, serviceTier
+        /// Text of a list.
+        case text
         /// Whatever it says, it costs nothing.
         case other
     }
@@ -21,7 +27,6 @@ struct TranscriptionForm: MultipartVisitor {
     private var request: InspectedRequest
     private var field = Field.other
     private var value: [UInt8] = []
-    private var valueBytes = 0
     private var seen: Set<String> = []
     private var meter = AudioMeter()
     private var isDivided = false
@@ -35,7 +40,6 @@ struct TranscriptionForm: MultipartVisitor {
 
     mutating func begin(_ part: MultipartPart) throws(RequestRejection) {
         self.value = []
-        self.valueBytes = 0
         self.field = try self.field(of: part.name)
         guard part.isFile == (self.field == .file) else {
             throw self.field == .file
@@ -54,7 +58,9 @@ struct TranscriptionForm: MultipartVisitor {
         if base == "known_speaker_references" {
             throw .invalid(base, "'\(base)' cannot be metered by this gateway: it is audio of its own.")
         }
-        guard Self.single.contains(base) else { return .other }
+        if Self.read.contains(base) { return .text }
+        if Self.free.contains(base) { return .other }
+        guard Self.single.contains(base) else { throw .unknownMember(base) }
         guard base == name || base == "chunking_strategy" else {
             throw .invalid(base, "'\(base)' must be one value, not a list or an object.")
         }
@@ -74,10 +80,11 @@ struct TranscriptionForm: MultipartVisitor {
         switch self.field {
         case .file:
             self.meter.feed(bytes)
-        case .prompt:
-            self.valueBytes += bytes.count
-            guard self.valueBytes <= Self.promptBytesMax else {
-                throw .invalid("prompt", "'prompt' must have at most \(Self.promptBytesMax) bytes.")
+        case .prompt, .text:
+            self.request.textBytes += bytes.count
+            guard self.request.textBytes <= Self.promptBytesMax else {
+                throw .invalid(
+                    "prompt", "The text beside 'file' must have at most \(Self.promptBytesMax) bytes.")
             }
         case .model, .responseFormat, .stream, .serviceTier:
             guard self.value.count + bytes.count <= Self.valueBytesMax else {
@@ -93,10 +100,7 @@ struct TranscriptionForm: MultipartVisitor {
     mutating func endPart() throws(RequestRejection) {
         let name = self.field.name
         switch self.field {
-        case .file, .other:
-            return
-        case .prompt:
-            self.request.textBytes = self.valueBytes
+        case .file, .prompt, .text, .other:
             return
         case .model, .responseFormat, .stream, .serviceTier:
             break
@@ -167,7 +171,7 @@ extension TranscriptionForm.Field {
         case .stream: "stream"
         case .prompt: "prompt"
         case .serviceTier: "service_tier"
-        case .other: ""
+        case .text, .other: ""
         }
     }
 }

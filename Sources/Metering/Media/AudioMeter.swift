@@ -190,8 +190,10 @@ public struct AudioMeter: Sendable {
     private mutating func recognise(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
         guard bytes.count >= 12 else { return .need(12) }
         if MediaBytes.starts(bytes, "ID3") {
-            // In front of MP3, and of some FLAC files; any decoder passes over it.
-            return .advance(MPEGAudioMeter.tagBytes(bytes))
+            // In front of MP3, and of some FLAC files; any decoder passes over it. What only looks like a tag some
+            // would pass over, and others search for frames.
+            guard let size = MPEGAudioMeter.tagBytes(bytes) else { throw .damaged }
+            return .advance(size)
         }
         if MediaBytes.starts(bytes, "RIFF") || MediaBytes.starts(bytes, "RF64") {
             guard MediaBytes.starts(bytes, "WAVE", at: 8) else { throw .unknownFormat }
@@ -204,7 +206,7 @@ public struct AudioMeter: Sendable {
             self.container = .mp4(MP4Meter())
         } else if MediaBytes.big32(bytes, 0) == WebMMeter.signature {
             self.container = .webm(WebMMeter())
-        } else if bytes[0] == 0 || MPEGFrameHeader(bytes) != nil {
+        } else if bytes[0] == 0 || MPEGFrameHeader(bytes)?.isFree == false {
             self.container = .mpeg(MPEGAudioMeter())
         } else {
             throw .unknownFormat

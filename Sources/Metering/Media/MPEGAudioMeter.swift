@@ -4,7 +4,7 @@ struct MPEGFrameHeader: Sendable, Equatable {
     var kind: UInt32
     var rate: Int64
     var samples: Int64
-    /// Bytes, the header included.
+    /// Bytes, the header included; 0 for a frame of free format, which does not say it.
     var size: Int
     /// Where a frame that only tells of others has its mark.
     var markOffset: Int
@@ -18,7 +18,10 @@ struct MPEGFrameHeader: Sendable, Equatable {
         [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
     ]
 
-    /// nil: not a header, or one of free format, whose frames have no size.
+    /// Where it ends only the next frame tells.
+    var isFree: Bool { self.size == 0 }
+
+    /// nil: not a header.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= 4, bytes[0] == 0xff, bytes[1] & 0xe0 == 0xe0 else { return nil }
         let word = MediaBytes.big32(bytes, 0)
@@ -27,17 +30,19 @@ struct MPEGFrameHeader: Sendable, Equatable {
         let bitrate = Int(word >> 12 & 15)
         let rateIndex = Int(word >> 10 & 3)
         // Of what is reserved there is nothing to be decoded.
-        guard version != 1, layer != 4, 1...14 ~= bitrate, rateIndex != 3, word & 3 != 2 else { return nil }
+        guard version != 1, layer != 4, bitrate != 15, rateIndex != 3, word & 3 != 2 else { return nil }
         let isFirst = version == 3
         let table = isFirst ? layer - 1 : layer == 1 ? 3 : 4
-        let bitsPerSecond = Self.kilobits[table][bitrate - 1] * 1000
+        let bitsPerSecond = bitrate == 0 ? 0 : Self.kilobits[table][bitrate - 1] * 1000
         let rate = [44100, 48000, 32000][rateIndex] >> (isFirst ? 0 : version == 2 ? 1 : 2)
         let padding = Int(word >> 9 & 1)
         self.samples = layer == 1 ? 384 : layer == 3 && !isFirst ? 576 : 1152
         self.size =
-            layer == 1
-            ? (12 * bitsPerSecond / rate + padding) * 4
-            : Int(self.samples) / 8 * bitsPerSecond / rate + padding
+            bitrate == 0
+            ? 0
+            : layer == 1
+                ? (12 * bitsPerSecond / rate + padding) * 4
+                : Int(self.samples) / 8 * bitsPerSecond / rate + padding
         self.rate = Int64(rate)
         self.kind = word & 0x001e_0c00
         let isMono = word >> 6 & 3 == 3
@@ -48,8 +53,10 @@ struct MPEGFrameHeader: Sendable, Equatable {
 /// MP3, and layers I and II: frame by frame. The number of frames that a Xing, Info or VBRI header declares is not read;
 /// such a header is itself no sound.
 ///
-/// What is no frame is passed over, in search of two frames in a row. More of it than `junkMax`, besides what tags
-/// say of their own size, is refused: some other program might find sound there.
+/// What is no frame is passed over, in search of two frames in a row. Decoders differ in what they take for a frame
+/// there, so every header among it counts as one, and the bytes behind it are searched as well: what any of them could
+/// play is measured. In ordinary data one of some 6,000 bytes is such an accident. More of it than `junkMax`, besides
+/// what tags say of their own size, is refused.
 struct MPEGAudioMeter: Sendable {
     static let junkMax: Int64 = 65_536
     /// An image in a tag can have some megabytes.
@@ -62,29 +69,56 @@ struct MPEGAudioMeter: Sendable {
     private var junk: Int64 = 0
     private var junkAllowed = Self.junkMax
 
-    /// Size of an ID3v2 tag. The first ten bytes are there.
-    static func tagBytes(_ bytes: UnsafeRawBufferPointer) -> Int64 {
-        let size = (6..<10).reduce(Int64(0)) { $0 << 7 | Int64(bytes[$1] & 0x7f) }
+    /// Size of an ID3v2 tag (id3.org, §3.1): versions 2 to 4, and four bytes of seven bits. The first ten bytes are
+    /// there. nil: it is none.
+    static func tagBytes(_ bytes: UnsafeRawBufferPointer) -> Int64? {
+        guard 2...4 ~= bytes[3], bytes[4] != 0xff, (6..<10).allSatisfy({ bytes[$0] < 0x80 }) else {
+            return nil
+        }
+        let size = (6..<10).reduce(Int64(0)) { $0 << 7 | Int64(bytes[$1]) }
         return 10 + size + (bytes[5] & 0x10 == 0 ? 0 : 10)
     }
 
     mutating func step(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
         guard bytes.count >= 4 else { return .need(4) }
         guard let header = MPEGFrameHeader(bytes) else { return try self.passJunk(bytes) }
+        guard !header.isFree else {
+            self.suspect(header)
+            return try self.skipJunk(1)
+        }
         if !self.isInStep || header.kind != self.kind || self.frames == 0 {
             // One header can be an accident. The first frame is also looked into.
             guard bytes.count >= header.size + 4 else { return .need(header.size + 4) }
             let next = MPEGFrameHeader(UnsafeRawBufferPointer(rebasing: bytes[header.size...]))
-            guard next?.kind == header.kind else { return try self.skipJunk(1) }
+            guard next?.kind == header.kind else {
+                self.suspect(header)
+                return try self.skipJunk(1)
+            }
         }
         self.count(header, bytes)
         return .advance(Int64(header.size))
     }
 
     mutating func finish(_ rest: UnsafeRawBufferPointer, missing: Int64) throws(AudioFault) -> Int64 {
-        // Too short to have a neighbour: the only frame of the file, or the last of a stretch.
-        if let header = MPEGFrameHeader(rest), rest.count >= header.size { self.count(header, rest) }
+        var at = 0
+        while at < rest.count {
+            let bytes = UnsafeRawBufferPointer(rebasing: rest[at...])
+            at += 1
+            guard let header = MPEGFrameHeader(bytes) else { continue }
+            if !header.isFree, bytes.count >= header.size {
+                // Too short to have a neighbour: the only frame of the file, or the last of a stretch.
+                self.count(header, bytes)
+                at += header.size - 1
+            } else {
+                self.suspect(header)
+            }
+        }
         return self.clock.milliseconds
+    }
+
+    /// A header without a neighbour. Its frame is not passed over, since others may begin in it.
+    private mutating func suspect(_ header: MPEGFrameHeader) {
+        self.clock.add(header.samples, at: header.rate)
     }
 
     private mutating func count(_ header: MPEGFrameHeader, _ bytes: UnsafeRawBufferPointer) {
@@ -104,11 +138,12 @@ struct MPEGAudioMeter: Sendable {
             || header.size >= 40 && MediaBytes.starts(bytes, "VBRI", at: 36)
     }
 
-    /// Goes to the next byte where a frame can begin. Tags are passed over like junk, so that no frame hides in them.
+    /// Goes to the next byte where a frame can begin. Tags are passed over like junk, so that no frame hides in them:
+    /// behind the first frame not every decoder knows them.
     private mutating func passJunk(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
         if MediaBytes.starts(bytes, "ID3") {
             guard bytes.count >= 10 else { return .need(10) }
-            self.allow(Self.tagBytes(bytes))
+            if let size = Self.tagBytes(bytes) { self.allow(size) }
         } else if MediaBytes.starts(bytes, "APET") {
             guard bytes.count >= 32 else { return .need(32) }
             self.allow(Int64(MediaBytes.little32(bytes, 12)) + 32)

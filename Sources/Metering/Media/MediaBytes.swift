@@ -47,6 +47,10 @@ enum MediaBytes {
 
 /// Adds up samples of one or more rates. All sums stop at the largest number instead of wrapping.
 struct SampleClock: Sendable, Equatable {
+    /// Samples per second that some decoder plays. Where a header says more, it may take another number of its own, and
+    /// hear longer than is measured here.
+    static let rates: ClosedRange<Int64> = 1...768_000
+
     /// Of the stretches at other rates before, each rounded up.
     private var microseconds: Int64 = 0
     private var samples: Int64 = 0

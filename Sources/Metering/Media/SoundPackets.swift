@@ -49,7 +49,9 @@ struct VorbisPackets: Sendable {
         }
         self.rate = Int64(MediaBytes.little32(bytes, 12))
         let (short, long) = (bytes[28] & 15, bytes[28] >> 4)
-        guard self.rate > 0, 6...13 ~= short, short <= long, long <= 13 else { throw .damaged }
+        guard SampleClock.rates ~= self.rate, 6...13 ~= short, short <= long, long <= 13 else {
+            throw .damaged
+        }
         self.blocks = (1 << Int64(short), 1 << Int64(long))
     }
 

@@ -99,7 +99,8 @@ struct WAVMeter: Sendable {
         let bytesPerFrame = Int64(MediaBytes.little16(bytes, 20))
         let bits = Int64(MediaBytes.little16(bytes, 22))
         // The size of a frame is said twice; a decoder may go by either.
-        guard rate > 0, channels > 0, bits > 0, bytesPerFrame == channels * ((bits + 7) / 8) else {
+        guard SampleClock.rates ~= rate, channels > 0, bits > 0, bytesPerFrame == channels * ((bits + 7) / 8)
+        else {
             throw .damaged
         }
         self.format = Format(rate: rate, bytesPerFrame: bytesPerFrame)

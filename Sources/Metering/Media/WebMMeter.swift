@@ -82,8 +82,8 @@ struct WebMMeter: Sendable {
         guard var track = self.open else { return .advance(Int64(end)) }
         let value = bytes[header..<end]
         switch id {
-        case 0xd7: track.number = value.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        case 0x83: track.isAudio = value.last == 2
+        case 0xd7: track.number = try Self.unsigned(value)
+        case 0x83: track.isAudio = try Self.unsigned(value) == 2
         case 0x86: track.codecName = Array(value.prefix(32))
         case 0x63a2: track.setup = Array(value)
         default: track.isEncoded = true
@@ -92,10 +92,20 @@ struct WebMMeter: Sendable {
         return .advance(Int64(end))
     }
 
+    /// An integer of an element: 0 to 8 bytes, where none stand for 0 (RFC 8794 §7.2).
+    private static func unsigned(_ value: Slice<UnsafeRawBufferPointer>) throws(AudioFault) -> UInt64 {
+        guard value.count <= 8 else { throw .damaged }
+        return value.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
     private mutating func closeTrack() throws(AudioFault) {
         guard let track = self.open else { return }
         self.open = nil
-        guard track.isAudio else { return }
+        guard track.isAudio else {
+            // Whatever its type says, a decoder of sound could play it.
+            guard !track.codecName.starts(with: "A_".utf8) else { throw .unmeasuredContent }
+            return
+        }
         guard self.codec == nil, !track.isEncoded, track.number > 0 else { throw .unmeasuredContent }
         switch String(decoding: track.codecName, as: UTF8.self) {
         case "A_OPUS": self.codec = .opus

@@ -108,12 +108,16 @@ extension ModelPrice {
     ///
     /// Property: for each usage within the bounds, with output ≤ choices × outputCap, at any permitted tier,
     /// `worstCase ≥ charge`.
+    ///
+    /// Several turns (hosted tools) report one usage, the sum over all of them, and that sum is compared with the threshold
+    /// of long context, here as in `charge`: a report does not say how long each turn was. So turns that are short one by
+    /// one can be charged, and are held for, at the rates of a long one, never the other way round.
     public func worstCase(
         _ bounds: RequestBounds, outputCap: Int64, mode: RoundingMode
     ) throws(PricingFailure) -> Millicredits {
         guard let input = self.inputMax(bounds) else { throw .amountTooLarge }
         let (capped, tooMany) = bounds.choices.multipliedReportingOverflow(
-            by: min(outputCap, self.outputMax))
+            by: min(outputCap, self.outputMax(bounds)))
         let (output, overflow) = capped.addingReportingOverflow(bounds.extraOutputTokens)
         guard !tooMany, !overflow else { throw .amountTooLarge }
         var worst: Int128 = 0
@@ -127,6 +131,12 @@ extension ModelPrice {
             worst = max(worst, sum.value)
         }
         return try Millicredits(roundingUp: AttoUSD(worst), mode: mode)
+    }
+
+    /// Most output tokens of one choice: in each turn the model can write as much as it ever does.
+    public func outputMax(_ bounds: RequestBounds) -> Int64 {
+        let (all, overflow) = self.outputMax.multipliedReportingOverflow(by: bounds.turns)
+        return overflow ? .max : all
     }
 
     /// Most input tokens of all turns together; nil on overflow.

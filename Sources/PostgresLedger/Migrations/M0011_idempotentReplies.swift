@@ -37,7 +37,7 @@ extension Migration {
         CREATE FUNCTION claim_idempotency_key(p_account bigint, p_digests bytea[], p_fingerprints bytea[],
             p_hold uuid, p_lease_milliseconds bigint,
             OUT o_answer text, OUT o_place integer, OUT o_hold uuid, OUT o_reply bytea)
-        LANGUAGE plpgsql AS $$
+        LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
         DECLARE v_row idempotent_replies;
         BEGIN
             -- Who has other peppers locks other names, but all of us in one order.
@@ -89,7 +89,7 @@ extension Migration {
     private static let keep = """
         CREATE FUNCTION keep_idempotent_reply(p_account bigint, p_digest bytea, p_hold uuid, p_reply bytea,
             p_account_bytes_max bigint)
-        RETURNS void LANGUAGE plpgsql AS $$
+        RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
         BEGIN
             PERFORM pg_advisory_xact_lock(hashtextextended('idempotent replies of ' || p_account, 11));
             UPDATE idempotent_replies SET state = 'finished', reply = p_reply,

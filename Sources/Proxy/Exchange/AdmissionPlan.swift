@@ -33,7 +33,7 @@ struct AdmissionPlan: Sendable {
     let replyIsOpaque: Bool
     /// The part of the reply that is the client's own prompt.
     let echo: EchoedPrompt
-    private let writesForTwelveHours: Bool
+    let writesForTwelveHours: Bool
 
     init(
         _ request: InspectedRequest, bodyBytes: Int, counted: CountedInput = CountedInput(),
@@ -159,54 +159,18 @@ struct AdmissionPlan: Sendable {
     }
 
     /// The cap to send upstream under a grant; nil when the request goes as it is.
+    ///
+    /// Hosted tools make a model answer several times, each time with as much output as it can write, and one cap holds for
+    /// all of it: without one of the client's own, what was held for is sent.
     func cap(under grant: Millicredits) -> Int64? {
-        guard self.isClampable, grant < self.want else { return nil }
+        guard self.isClampable else { return nil }
+        guard grant < self.want else { return self.bounds.turns > 1 ? self.price.outputMax : nil }
         return self.price.affordableOutputCap(self.bounds, within: grant, mode: self.mode)
     }
 
     /// Output tokens per choice that `available` would pay for; 0 when it does not even pay the input.
     func affordableOutputTokens(_ available: Millicredits) -> Int64 {
         self.price.affordableOutputCap(self.bounds, within: available, mode: self.mode) ?? 0
-    }
-
-    /// Within these a usage report is believed (MONEY_PATH C14): what the model can read and write, however short the
-    /// body was.
-    var usageLimits: UsageLimits {
-        let reads = self.bounds.turns + self.bounds.inputs - 1
-        let (input, tooMuch) = self.price.context.multipliedReportingOverflow(by: reads)
-        let (output, overflow) = self.bounds.choices.multipliedReportingOverflow(by: self.price.outputMax)
-        var limits = UsageLimits(
-            inputMax: tooMuch ? .max : input,
-            outputMax: overflow ? .max : output + self.bounds.extraOutputTokens)
-        limits.outputIsOptional = self.endpoint == .embeddings
-        if self.price.units.price.millisecond != nil, self.inputUsage.inputMilliseconds > 0 {
-            // Beyond that the report is of something else than what was sent.
-            let measured = self.inputUsage.inputMilliseconds
-            limits.millisecondsMax = max(2 * measured, measured + 60_000)
-        }
-        limits.writesForTwelveHours = self.writesForTwelveHours
-        limits.audioIsPriced = self.price.prices(.audio)
-        limits.longWritesArePriced = self.price.prices(.longWrites)
-        return limits
-    }
-
-    /// What a reply without usage consumed, where that is known: characters that were sent, seconds that were measured;
-    /// or where it costs nothing.
-    var silentUsage: Usage? {
-        var usage = Usage(input: 0, output: 0)
-        switch self.endpoint {
-        case .moderations:
-            return self.inputUsage
-        case .transcriptions, .translations:
-            guard self.price.units.price.millisecond != nil else { return nil }
-            usage.inputMilliseconds = self.inputUsage.inputMilliseconds
-        case .speech:
-            guard self.price.units.price.character != nil else { return nil }
-            usage.characters = self.inputUsage.characters
-        case .chat, .responses, .completions, .embeddings, .images:
-            return nil
-        }
-        return usage
     }
 
     /// Calls of hosted tools, by the names under which they were declared: a reply does not tell a search from a preview

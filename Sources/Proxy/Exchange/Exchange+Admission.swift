@@ -267,7 +267,8 @@ extension Exchange {
         case .capReached(let cap, let limit, let resetsAt):
             return .capReached(cap, limit: limit, resetsAtMilliseconds: resetsAt)
         case .limited(let refusal):
-            return .limited(refusal, tokens: self.limitTokens(plan))
+            guard let account = self.account else { preconditionFailure("place() has one") }
+            return .limited(refusal, tokens: self.limits(of: account, plan).tokens)
         case .blocked:
             return .suspended
         case .unavailable(let why):

@@ -6,15 +6,13 @@ extension Exchange {
     func limits(of account: AccountRecord, _ plan: AdmissionPlan) -> PlaceLimits {
         guard let key = self.key else { preconditionFailure("authenticated() comes before any account") }
         let configuration = self.loop.configuration
+        let ofKey = configuration.keyLimits.overridden(by: key.limits)
+        let ofAccount = configuration.accountLimits.overridden(by: account.limits)
+        let bucket = [ofKey.tokensPerMinute, ofAccount.tokensPerMinute].compactMap { $0 }.min()
         return PlaceLimits(
-            keyID: key.keyID, key: configuration.keyLimits.overridden(by: key.limits),
-            account: configuration.accountLimits.overridden(by: account.limits),
-            tokens: self.limitTokens(plan))
-    }
-
-    func limitTokens(_ plan: AdmissionPlan) -> Int64 {
-        plan.limitTokens(
-            outputCap: self.inspected?.outputCap,
-            leastOutputTokens: self.loop.configuration.limits.leastOutputTokens)
+            keyID: key.keyID, key: ofKey, account: ofAccount,
+            tokens: plan.limitTokens(
+                outputCap: self.inspected?.outputCap,
+                leastOutputTokens: configuration.limits.leastOutputTokens, bucket: bucket))
     }
 }

@@ -33,7 +33,8 @@ extension Exchange {
             if charge.amount > hold {
                 self.loop.metrics.overHold.wrappingAdd(1, ordering: .relaxed)
             }
-            if reason == nil, usage == .zero, self.evidence.visibleOutput > 0 {
+            if because == nil, charge.amount == .zero, plan.want > .zero {
+                // It is what was reported, but no request of a priced model is for nothing: somebody should look.
                 self.loop.metrics.zeroUsage.wrappingAdd(1, ordering: .relaxed)
             }
             let settlement = self.settlement(plan, account, .final, usage, charge, because)

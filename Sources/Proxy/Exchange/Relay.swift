@@ -229,9 +229,7 @@ final class Relay {
         if malformed { return .distrusted(.malformed) }
         guard let report else { return .absent }
         do {
-            var usage = try Usage(report, within: plan.usageLimits)
-            usage.tools = tools
-            return .reported(usage)
+            return .reported(try plan.usage(of: report, tools))
         } catch {
             return .distrusted(error)
         }

@@ -41,6 +41,11 @@ public final class RedisStoredResponses: Sendable {
         session.loop.execute { session.find(id, of: account, reply) }
     }
 
+    /// Runs `body` on the loop of the connection.
+    public func after(_ pause: Duration, _ body: @escaping @Sendable () -> Void) {
+        self.session.loop.scheduleTask(in: TimeAmount(pause), body)
+    }
+
     public func shutdown() async {
         let session = self.session
         try? await session.loop.submit { session.stop() }.get()

@@ -14,6 +14,11 @@ struct EstimateQuestion: Decodable {
     /// As `usage_parts` of the ledger.
     var parts: [String: Int64]?
 
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case model, inputTokens, cachedInputTokens, cacheWriteTokens, outputTokens, reasoningTokens, tier,
+            parts
+    }
+
     func answer(from table: PriceTable) -> EstimateAnswer {
         guard let row = table.row(for: self.model) else {
             return EstimateAnswer(model: self.model, error: "has no price on \(table.version)")
@@ -63,6 +68,23 @@ struct EstimateAnswer: Encodable {
     }
 }
 
+/// The names of the members of an object, whatever they are.
+private struct MemberNames: Decodable {
+    var all: [String]
+
+    private struct Name: CodingKey {
+        var stringValue: String
+        var intValue: Int? { nil }
+
+        init?(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    init(from decoder: any Decoder) throws {
+        self.all = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue)
+    }
+}
+
 enum EstimateBatch {
     /// Answers each line with one of JSON. Returns whether all of them have a price.
     static func run(_ path: String, _ table: PriceTable) throws -> Bool {
@@ -70,8 +92,18 @@ enum EstimateBatch {
         var allPriced = true
         let decoder = JSONDecoder()
         for (number, line) in lines.enumerated() where !line.allSatisfy(\.isWhitespace) {
-            guard let question = try? decoder.decode(EstimateQuestion.self, from: Data(line.utf8)) else {
+            let data = Data(line.utf8)
+            guard let question = try? decoder.decode(EstimateQuestion.self, from: data),
+                let names = try? decoder.decode(MemberNames.self, from: data)
+            else {
                 throw UsageError("line \(number + 1) of \(path) is not a request")
+            }
+            // What is not read would be priced at nothing.
+            let unknown = names.all.filter { EstimateQuestion.CodingKeys(rawValue: $0) == nil }
+            guard unknown.isEmpty else {
+                throw UsageError(
+                    "line \(number + 1) of \(path) names what is not known: "
+                        + unknown.sorted().joined(separator: ", "))
             }
             let answer = question.answer(from: table)
             allPriced = allPriced && answer.error == nil

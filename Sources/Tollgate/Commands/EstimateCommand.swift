@@ -18,16 +18,16 @@ struct EstimateCommand: AsyncParsableCommand {
     var model: String?
     @Option(help: "Input tokens, cached ones included.")
     var input: Int64?
-    @Option(help: "Output tokens, reasoning included; of --request, default: its cap, or none.")
+    @Option(help: "Output tokens, reasoning included; of --request, default: its cap, or no output.")
     var output: Int64?
     @Option(
         help:
-            "A file with a chat request in JSON, in place of --model and --input: its text is counted as `serve` does."
+            "A file with a chat request in JSON, in place of --model and --input: its text is counted as `serve` does, and its service_tier and web search are priced."
     )
     var request: String?
     @Option(help: "Of the input, tokens read from the prompt cache.")
     var cached: Int64 = 0
-    @Option(help: "default, flex, priority, batch or ultrafast.")
+    @Option(help: "default, flex, priority, batch or ultrafast; of --request, default: its service_tier.")
     var tier: String?
     @Option(help: "exact or ceil; default: BILLING_ROUNDING_MODE.")
     var rounding: String?
@@ -76,9 +76,7 @@ struct EstimateCommand: AsyncParsableCommand {
                 "\(answer.credits ?? "") credits (\(answer.millicredits ?? "") millicredits) at "
                     + "\(answer.priceId ?? "")")
             if request != nil {
-                print(
-                    "input \(question.inputTokens ?? 0) tokens, estimated; output \(question.outputTokens ?? 0)"
-                )
+                print(question.explanation)
             }
         }
     }
@@ -96,15 +94,8 @@ struct EstimateCommand: AsyncParsableCommand {
             case .success(let inspected): chat = inspected
             case .failure(let rejection): throw UsageError(rejection.message)
             }
-            guard !chat.unboundedInput else {
-                throw UsageError("images and files cannot be estimated from their bytes; give --input")
-            }
-            let cap = output ?? chat.outputCap ?? 0
-            guard Self.tokens.contains(cap) else { throw UsageError("the cap is too large to be priced") }
-            let counted = CountedInput(chat, of: body, Self.encodings())
-            return EstimateQuestion(
-                model: chat.model, inputTokens: chat.inputEstimate(counted), cachedInputTokens: 0,
-                outputTokens: cap * chat.choices, tier: tier)
+            return try EstimateQuestion(
+                chat, CountedInput(chat, of: body, Self.encodings()), output: output, tier: tier)
         }
     }
 

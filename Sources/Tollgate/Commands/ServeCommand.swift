@@ -29,9 +29,9 @@ struct ServeCommand: AsyncParsableCommand {
             are made of them; without them holds are made of bytes, and are larger).
 
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
-            MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), MAX_CONNECTIONS (from the \
-            descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), MAX_OPEN_STREAMS (16384), \
-            MAX_UPSTREAM_CONNECTIONS (8192, or what the descriptor limit allows).
+            MAX_FORM_BODY_BYTES (26279936), MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), \
+            MAX_CONNECTIONS (from the descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), \
+            MAX_OPEN_STREAMS (16384), MAX_UPSTREAM_CONNECTIONS (8192, or what the descriptor limit allows).
 
             Time-outs, NAME_SECONDS: HEADER_TIMEOUT (10), BODY_TIMEOUT (30), BODY_TOTAL_TIMEOUT (300), \
             KEEPALIVE_TIMEOUT (75), CLIENT_WRITE_TIMEOUT (120), TLS_HANDSHAKE_TIMEOUT (10), \

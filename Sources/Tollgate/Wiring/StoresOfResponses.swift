@@ -11,7 +11,28 @@ struct StoresOfResponses: ResponseOwners {
 
     func remember(_ response: StoredResponse) { self.recent.remember(response) }
 
+    /// Until a response that nobody knows is asked for again: what an instance says of its responses travels beside
+    /// their replies, and a client of another instance can be faster. Another account's takes as long, so that the time
+    /// of an answer tells nothing either.
+    private static let pauses: [Duration] = [.milliseconds(30), .milliseconds(120), .milliseconds(350)]
+
     func find(_ id: ResponseID, of account: AccountID, reply: @escaping @Sendable (Answer) -> Void) {
+        self.find(id, of: account, pauses: Self.pauses[...], reply)
+    }
+
+    private func find(
+        _ id: ResponseID, of account: AccountID, pauses: ArraySlice<Duration>,
+        _ reply: @escaping @Sendable (Answer) -> Void
+    ) {
+        self.ask(id, of: account) { answer in
+            guard case .success(nil) = answer, let pause = pauses.first else { return reply(answer) }
+            self.recent.after(pause) { self.find(id, of: account, pauses: pauses.dropFirst(), reply) }
+        }
+    }
+
+    private func ask(
+        _ id: ResponseID, of account: AccountID, _ reply: @escaping @Sendable (Answer) -> Void
+    ) {
         let ledger = self.ledger
         self.recent.find(id, of: account) { recent in
             if case .success(.some) = recent { return reply(recent) }
