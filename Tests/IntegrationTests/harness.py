@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -19,10 +20,28 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("TOLLGATE_BIN", ROOT / ".build" / "debug"))
 
 
+def ports():
+    """Ports that no other worker of this run hands out, and the kernel to nobody (below its ephemeral ones)."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    block = range(11_000 + worker % 10 * 2_000, 13_000 + worker % 10 * 2_000)
+    at = random.randrange(len(block))
+    while True:
+        at = (at + 1) % len(block)
+        yield block[at]
+
+
+PORTS = ports()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition, seconds=10.0, what="condition"):

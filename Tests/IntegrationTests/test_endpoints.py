@@ -232,7 +232,7 @@ def test_a_tool_whose_fee_has_no_bound_is_refused_before_upstream(tenant, tool):
 
 @pytest.mark.parametrize("members,error", [
     ({"background": True}, openai.BadRequestError), ({"conversation": "conv_1"}, openai.BadRequestError),
-    ({"prompt": {"id": "pmpt_1"}}, openai.BadRequestError), ({"previous_response_id": "resp_1"}, openai.NotFoundError)])
+    ({"prompt": {"id": "pmpt_1"}}, openai.BadRequestError), ({"previous_response_id": "resp_1"}, openai.BadRequestError)])
 def test_what_upstream_has_stored_is_refused_before_upstream(tenant, members, error):
     with pytest.raises(error):
         tenant.client.responses.create(model="gpt-4o", input="x", **members)

@@ -4,6 +4,23 @@ import Testing
 /// Every exit path of an exchange must end in exactly one outcome, whatever the order of events.
 @Suite struct HoldMachineTests {
     static let usage = Usage(input: 10, output: 5)
+    static let searches: ToolCalls = {
+        var calls = ToolCalls()
+        calls[.webSearch] = 2
+        return calls
+    }()
+    static let searched: ExchangeEvidence = {
+        var evidence = ExchangeEvidence(
+            written: .fully, response: .success(complete: true), streamError: true)
+        evidence.sawToolCalls = true
+        evidence.tools = searches
+        return evidence
+    }()
+    static let chargedForSearches: Usage = {
+        var usage = Usage(input: 7, output: 0)
+        usage.tools = searches
+        return usage
+    }()
 
     @Test func aGrantIsFollowedByExactlyOneOutcome() {
         var machine = HoldMachine()
@@ -71,6 +88,10 @@ import Testing
             testDescription: "error frame before output", cause: .upstreamEnded,
             evidence: .init(written: .fully, response: .success(complete: true), streamError: true),
             expected: .void),
+        OutcomeCase(
+            testDescription: "error frame after a search", cause: .upstreamEnded,
+            evidence: HoldMachineTests.searched,
+            expected: .final(HoldMachineTests.chargedForSearches, estimatedBecause: .usageMissing)),
         OutcomeCase(
             testDescription: "error frame after output", cause: .upstreamEnded,
             evidence: .init(

@@ -9,6 +9,7 @@ import Testing
         StoredReply(id: id), StoredReply(id: ResponseID("resp_2")!),
         StoredReply(id: id, context: ContextTokens(input: 120, output: 30)),
         StoredReply(id: id, context: ContextTokens(input: 12, output: 30)),
+        StoredReply(id: id, isCharged: true),
     ]
 
     @Test func anIDIsWhatCanStandInAPath() {
@@ -25,7 +26,9 @@ import Testing
     /// The ledger learns of a response with its settlement, through journal and Redis; all others stay as they were.
     @Test func aStoredReplyMakesAThirdVersion() throws {
         var outcome = SettlementPayloadTests.plain
-        for (reply, text) in zip(Self.replies, ["resp_1", "resp_2", "resp_1:120:30", "resp_1:12:30"]) {
+        for (reply, text) in zip(
+            Self.replies, ["resp_1", "resp_2", "resp_1:120:30", "resp_1:12:30", "resp_1:="])
+        {
             outcome.stored = reply
             let payload = String(decoding: outcome.encode(), as: UTF8.self)
             #expect(payload.hasPrefix("3;42;") && payload.contains(";40;5;~;1234;"))
@@ -39,7 +42,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "~", "resp_1:", "resp_1:1", "resp_1:1:2:3", "resp_1:-1:2", "resp_1:01:2", "resp_1:+1:2", ":1:2",
+        "", "~", "resp_1:", "resp_1:~", "resp_1:==", "resp_1:=:=", "resp_1:1", "resp_1:1:2:3", "resp_1:-1:2",
+        "resp_1:01:2", "resp_1:+1:2", ":1:2",
         "re.sp:1:2", "resp_1:1:99999999999999999999",
     ])
     func aReplyThatWasNotWrittenIsRefused(text: String) {
@@ -76,6 +80,12 @@ import Testing
         #expect(request.inputEstimate(CountedInput()) == estimate + 1050)
     }
 
+    /// What upstream left out for want of room is read again when there is room.
+    @Test(arguments: [("\"auto\"", true), ("\"disabled\"", false), ("null", false)])
+    func whatMayBeLeftOutIsNoMeasure(value: String, truncates: Bool) throws {
+        #expect(try Self.request(#","truncation":\#(value)"#).truncates == truncates)
+    }
+
     /// Another model may need more tokens for the same text, and of an unknown context nothing is known at all.
     @Test func anythingElseIsBoundedByTheContextOfTheModel() throws {
         let context = ContextTokens(input: 1000, output: 50)
@@ -83,6 +93,7 @@ import Testing
             var request = try Self.request()
             request.follow(earlier)
             #expect(!request.awaitsOwner && Self.most(request) == .max)
+            #expect(request.hidesUncountedInput == (earlier.context == nil))
         }
         var image = try Self.request(#","tools":[{"type":"web_search"}]"#)
         image.follow(Self.response("m", context))

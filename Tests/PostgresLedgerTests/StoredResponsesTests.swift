@@ -40,6 +40,12 @@ import Testing
         #expect(try await self.find("resp_a", in: database) == expected)
         #expect(try await self.find("resp_e", in: database)?.account == eve)
         #expect(try await self.find("resp_e", in: database)?.context == nil)
+        #expect(try await self.find("resp_e", in: database)?.isCharged == false)
+        var searched = try self.settlement(ada, 0, "resp_s")
+        searched.stored?.isCharged = true
+        _ = try await database.ledger.settle([searched])
+        let found = try await self.find("resp_s", in: database)
+        #expect(found?.isCharged == true && found?.context == nil)
         #expect(try await self.find("resp_x", in: database) == nil)
 
         // All of it again, as after an unknown commit; and a later claim of another account changes nothing.
@@ -48,7 +54,7 @@ import Testing
         let claims = [try self.settlement(eve, 0, "resp_a"), try self.settlement(eve, 0, "resp_a")]
         _ = try await database.ledger.settle(claims)
         #expect(try await self.find("resp_a", in: database) == expected)
-        #expect(try await database.integer("SELECT count(*) FROM stored_responses") == 2)
+        #expect(try await database.integer("SELECT count(*) FROM stored_responses") == 3)
         #expect(try await database.verifier.verify().isEmpty)
     }
 

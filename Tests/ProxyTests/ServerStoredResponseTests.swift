@@ -273,6 +273,41 @@ import Testing
             let context = ContextTokens(input: 10, output: 5)
             #expect(settled?.stored == StoredReply(id: id, context: cut ? nil : context))
             #expect(rig.owners.watched.state.known[id]?.context == (cut ? nil : context))
+            // Upstream may have finished what was cut; who paid for a part of it gets no more.
+            let read = try await rig.send(F.get("/v1/responses/resp_9"))
+            if !cut { try await rig.upstream.call(2).reply(F.upstreamReply(Self.object)) }
+            #expect(try await read.reply().status == (cut ? 404 : 200))
+        }
+    }
+
+    /// Its input is not counted, so only the report of the reply tells what it costs.
+    @Test func whoLeavesATurnOfUnknownInputIsChargedByItsReport() async throws {
+        try await Self.with { rig in
+            rig.owners.remember(
+                StoredResponse(
+                    id: try #require(ResponseID("resp_3")), account: 1, model: "gpt-responses",
+                    isCharged: true))
+            let client = try await rig.send(
+                Self.post(#","stream":true,"previous_response_id":"resp_3""#))
+            let call = try await rig.upstream.call()
+            let delta = #"{"type":"response.output_text.delta","delta":"one"}"#
+            call.send(F.streamHead + F.chunk("data: \(delta)\n\n"))
+            try await client.received("x-tollgate-on-disconnect: drain")
+            try await client.received(delta)
+            await client.close()
+            call.reply(
+                F.chunk("data: {\"type\":\"response.completed\",\"response\":\(Self.object)}\n\n")
+                    + "0\r\n\r\n")
+            let settled = try await rig.settled(1)[0]
+            #expect(settled.estimatedBecause == nil && settled.usage.inputTotal == 10)
+        }
+    }
+
+    @Test func whatWasLeftOutIsNoBound() async throws {
+        try await Self.with(onCall: { $0.reply(F.upstreamReply(Self.object)) }) { rig in
+            #expect(try await rig.ask(Self.post(#","truncation":"auto""#)).status == 200)
+            let id = try #require(ResponseID("resp_9"))
+            #expect(try await rig.settled(1)[0].stored == StoredReply(id: id, isCharged: true))
         }
     }
 

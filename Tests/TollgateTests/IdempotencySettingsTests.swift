@@ -13,7 +13,7 @@ import Testing
     @Test func defaultsAreTheContracts() {
         let (settings, problems) = Self.read([:])
         #expect(problems.isEmpty && settings.replyBytesMax == 1 << 20)
-        #expect(settings.replies.accountBytesMax == 16 << 20 && settings.replies.lease == .seconds(60))
+        #expect(settings.replies.accountBytesMax == 16 << 20 && settings.replies.lease == .seconds(180))
         #expect(settings.renewalMilliseconds == 20_000)
     }
 

@@ -57,10 +57,13 @@ public struct StoredReply: Sendable, Hashable {
     public var id: ResponseID
     /// nil: the usage is not known, or not all of what the response read is in it (hosted tools).
     public var context: ContextTokens?
+    /// It was charged by its report, as a whole: whoever reads it again has paid for all of it.
+    public var isCharged: Bool
 
-    public init(id: ResponseID, context: ContextTokens? = nil) {
+    public init(id: ResponseID, context: ContextTokens? = nil, isCharged: Bool = false) {
         self.id = id
         self.context = context
+        self.isCharged = isCharged || context != nil
     }
 }
 
@@ -72,12 +75,18 @@ public struct StoredResponse: Sendable, Hashable {
     public var model: String
     /// nil: not known (yet).
     public var context: ContextTokens?
+    /// It was charged by its report, as a whole; false as long as it is being written, and for good when it was cut.
+    public var isCharged: Bool
 
-    public init(id: ResponseID, account: AccountID, model: String, context: ContextTokens? = nil) {
+    public init(
+        id: ResponseID, account: AccountID, model: String, context: ContextTokens? = nil,
+        isCharged: Bool = false
+    ) {
         self.id = id
         self.account = account
         self.model = model
         self.context = context
+        self.isCharged = isCharged || context != nil
     }
 }
 

@@ -31,6 +31,8 @@ public struct ExchangeEvidence: Sendable, Hashable {
     /// A stream stood still at the end of its hold: what came behind was not passed on, so that nobody agreed to pay more
     /// than the hold, whatever upstream reports.
     public var stoodStill = false
+    /// The reply shows that a hosted tool was called: that is made, and billed, whatever became of the reply.
+    public var sawToolCalls = false
     /// Calls of hosted tools that were seen.
     public var tools = ToolCalls()
     /// What was sent to be heard, or spoken: known before there is a reply, and charged when that tells nothing.
@@ -94,7 +96,8 @@ extension ExchangeEvidence {
         guard self.written == .fully else { return self.response == .none || self.visibleOutput == 0 }
         switch self.response {
         case .error(complete: true): return self.visibleOutput == 0
-        case .success(complete: true): return self.streamError && self.visibleOutput == 0
+        case .success(complete: true):
+            return self.streamError && self.visibleOutput == 0 && !self.sawToolCalls
         case .none, .error, .success: return false
         }
     }

@@ -28,7 +28,7 @@ enum HarmlessMembers {
     private static let responses: [StaticString] =
         Self.sampling + [
             "client_metadata", "include", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention",
-            "stream_options", "text", "tool_choice", "truncation",
+            "stream_options", "text", "tool_choice",
         ]
     private static let completions: [StaticString] = Self.sampling + ["echo"]
     private static let embeddings: [StaticString] = ["dimensions", "encoding_format"]

@@ -147,7 +147,9 @@ extension InspectSlot {
         case 10:
             name("background")
                 ? .background
-                : name("modalities") ? .modalities : name("moderation") ? .moderation : .none
+                : name("modalities")
+                    ? .modalities
+                    : name("moderation") ? .moderation : name("truncation") ? .truncation : .none
         case 12:
             name("service_tier")
                 ? .serviceTier

@@ -65,6 +65,8 @@ enum InspectSlot: String {
     // Completions.
     case bestOf = "best_of"
     case suffix, echo
+    // Responses.
+    case truncation
     // Images.
     case quality, size, svg, complexity
     case partialImages = "partial_images"

@@ -23,6 +23,9 @@ public struct InspectedRequest: Sendable, Equatable {
     public var texts = RequestTexts()
     /// The reply repeats the prompt in front of each choice: it is shown, and is no output (`echo` of completions).
     public var echoesPrompt = false
+    /// Upstream may leave out what does not fit (`truncation` of responses), so its report does not say how much a later
+    /// turn can read.
+    public var truncates = false
     /// Messages of a chat.
     public var messages: Int64 = 0
     /// Input whose tokens its bytes do not bound (images, files, stored objects, hosted tools): the model's

@@ -37,6 +37,7 @@ extension RequestVisitor {
         case .quality: self.said.quality = self.text(raw)
         case .size: self.said.size = self.text(raw)
         case .outputFormat: try self.takeOutputFormat(self.text(raw))
+        case .truncation: self.request.truncates = self.text(raw) != "disabled"
         case .streamFormat: try self.takeStreamFormat(self.text(raw))
         case .voice: break
         default: throw self.refusal(slot, "a string")

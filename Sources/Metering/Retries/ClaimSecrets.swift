@@ -124,7 +124,8 @@ extension KeyedRequest {
         }
         var at = start
         while case let found = ByteSearch.carriageReturn(self.body, at), found < self.body.count {
-            guard self.body[found...].starts(with: delimiter) else {
+            let isLineBreak = found + 1 < self.body.count && self.body[found + 1] == 0x0a
+            guard isLineBreak, self.body[found...].starts(with: delimiter) else {
                 at = found + 1
                 continue
             }

@@ -8,7 +8,7 @@ import Crypto
 ///
 /// on one line. An exchange with parts beyond these five has version 2, and `<parts>` (`name=count,…`) behind the
 /// reasoning. One whose response upstream keeps has version 3: with the parts, or `~`, and behind the request id
-/// `<response id>` or `<response id>:<input>:<output>`. All others keep version 1, so that what was journaled by an
+/// `<response id>`, `<response id>:=` or `<response id>:<input>:<output>`. All others keep version 1, so that what was journaled by an
 /// earlier release keeps its digest. In texts every control character, `;`, `%` and `~` is written `%XX`; a single `~`
 /// stands for nil. Everything else, any UTF-8 included, stands as it is.
 public enum SettlementPayload {

@@ -13,7 +13,7 @@ extension PostgresLedger {
         self.pool.submit(timeout: .seconds(2)) { connection in
             try connection.run(
                 """
-                SELECT account_id, model, input_tokens, output_tokens FROM stored_responses
+                SELECT account_id, model, input_tokens, output_tokens, charged FROM stored_responses
                 WHERE response_id = $1
                 """, [.text(id.text)]
             ).rows.first.map { try Self.storedResponse(id, $0) }
@@ -23,7 +23,8 @@ extension PostgresLedger {
     }
 
     private static func storedResponse(_ id: ResponseID, _ row: PostgresRow) throws -> StoredResponse {
-        var response = StoredResponse(id: id, account: try row.int(0), model: try row.text(1))
+        var response = StoredResponse(
+            id: id, account: try row.int(0), model: try row.text(1), isCharged: try row.bool(4))
         if let input = try row.optionalInt(2), let output = try row.optionalInt(3) {
             response.context = ContextTokens(input: input, output: output)
         }

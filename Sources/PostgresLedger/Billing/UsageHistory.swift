@@ -90,7 +90,7 @@ private enum UsageHistory {
             bounds AS (
                 SELECT hold_id_at(min(day)) AS first, hold_id_at(max(day) + interval '1 day') AS last FROM days
                 UNION ALL SELECT hold_id, hold_id FROM usage_events_default)
-            SELECT (SELECT first FROM bounds ORDER BY first LIMIT 1), (SELECT last FROM bounds ORDER BY last DESC LIMIT 1)
+            SELECT (SELECT first FROM bounds ORDER BY first LIMIT 1), (SELECT last FROM bounds ORDER BY last DESC NULLS LAST LIMIT 1)
             """, timeout: .seconds(900)
         ).one()
         guard try row.optionalText(0) != nil else { return nil }

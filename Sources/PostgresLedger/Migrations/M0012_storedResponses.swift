@@ -11,8 +11,10 @@ extension Migration {
                 model         text NOT NULL,
                 input_tokens  bigint CHECK (input_tokens >= 0),
                 output_tokens bigint CHECK (output_tokens >= 0),
+                charged       boolean NOT NULL,
                 created_at    timestamptz NOT NULL DEFAULT now(),
-                CHECK ((input_tokens IS NULL) = (output_tokens IS NULL))
+                CHECK ((input_tokens IS NULL) = (output_tokens IS NULL)),
+                CHECK (charged OR input_tokens IS NULL)
             );
             CREATE INDEX stored_responses_by_age ON stored_responses (created_at);
 
@@ -25,6 +27,8 @@ extension Migration {
             COMMENT ON COLUMN stored_responses.input_tokens IS
                 'What it read, as OpenAI billed it; NULL when it is not known, or does not bound what follows.';
             COMMENT ON COLUMN stored_responses.output_tokens IS 'What it wrote; NULL with input_tokens.';
+            COMMENT ON COLUMN stored_responses.charged IS
+                'It was charged by its report, as a whole, and may be read again.';
             COMMENT ON COLUMN stored_responses.created_at IS 'When its settlement was posted.';
             """)
 }

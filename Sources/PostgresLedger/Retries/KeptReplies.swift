@@ -5,7 +5,10 @@ import Metering
 public struct KeptReplies: ReplyKeeping {
     public struct Settings: Sendable {
         /// A run that nobody renewed for so long is taken over by the next retry.
-        public var lease: Duration = .seconds(60)
+        ///
+        /// Longer than it takes others to settle what a dead instance charged (grace, sweep, and the age of a renewal): a
+        /// retry that takes over before that could not see that its reply was paid for.
+        public var lease: Duration = .seconds(180)
         /// `IDEMPOTENCY_ACCOUNT_BYTES_MAX`: of the kept replies of one account.
         public var accountBytesMax: Int64 = 16 << 20
 
@@ -28,7 +31,8 @@ public struct KeptReplies: ReplyKeeping {
         _ claim: KeyClaim, reply: @escaping @Sendable (Result<ClaimAnswer, ClaimFailure>) -> Void
     ) {
         let lease = self.settings.lease.wholeMilliseconds
-        self.pool.submit(timeout: .seconds(2)) { [logger] connection in
+        // Longer than the function waits for its lock: an answer that is given up must not be noted later.
+        self.pool.submit(timeout: .seconds(3)) { [logger] connection in
             let row = try connection.run(
                 """
                 SELECT o_answer, o_place, o_hold, o_reply

@@ -9,6 +9,7 @@ struct StoredReplyColumns {
     private var model = PostgresArray()
     private var input = PostgresArray()
     private var output = PostgresArray()
+    private var charged = PostgresArray()
 
     init(_ batch: some Sequence<Settlement>) {
         for settlement in batch {
@@ -19,6 +20,7 @@ struct StoredReplyColumns {
             self.model.append(settlement.modelRequested)
             Self.append(stored.context?.input, to: &self.input)
             Self.append(stored.context?.output, to: &self.output)
+            self.charged.append(stored.isCharged ? "true" : "false")
         }
     }
 
@@ -28,21 +30,23 @@ struct StoredReplyColumns {
     }
 
     /// In the order that `clause` takes them.
-    var arrays: [PostgresArray] { [self.id, self.account, self.model, self.input, self.output] }
+    var arrays: [PostgresArray] {
+        [self.id, self.account, self.model, self.input, self.output, self.charged]
+    }
 
     /// `statement` with the writing of these rows in front; nothing in them can make it fail. Whoever told first of an id
     /// stays its owner: an outcome that comes twice says the same.
     ///
     /// - Parameter first: number of the first parameter behind those of `statement`.
     static func clause(before statement: String, parametersFrom first: Int) -> String {
-        let types = ["text", "bigint", "text", "bigint", "bigint"]
+        let types = ["text", "bigint", "text", "bigint", "bigint", "boolean"]
         let casts = types.enumerated().map { "$\(first + $0.offset)::\($0.element)[]" }.joined(
             separator: ", ")
         return """
             WITH kept AS (
-                INSERT INTO stored_responses (response_id, account_id, model, input_tokens, output_tokens)
-                SELECT DISTINCT ON (r.id) r.id, r.account, r.model, r.input, r.output
-                FROM unnest(\(casts)) AS r(id, account, model, input, output) ORDER BY r.id
+                INSERT INTO stored_responses (response_id, account_id, model, input_tokens, output_tokens, charged)
+                SELECT DISTINCT ON (r.id) r.id, r.account, r.model, r.input, r.output, r.charged
+                FROM unnest(\(casts)) AS r(id, account, model, input, output, charged) ORDER BY r.id
                 ON CONFLICT DO NOTHING)
             \(statement)
             """

@@ -33,6 +33,7 @@ struct AdmissionPlan: Sendable {
     let replyIsOpaque: Bool
     /// The part of the reply that is the client's own prompt.
     let echo: EchoedPrompt
+    private let hidesUncountedInput: Bool
     let writesForTwelveHours: Bool
 
     init(
@@ -59,7 +60,9 @@ struct AdmissionPlan: Sendable {
         self.rolling =
             rolls
             ? RollingHold.Terms(
-                price: price, bounds: self.bounds, mode: prices.mode, step: rollingStep, outputMax: full,
+                price: price, bounds: self.bounds, mode: prices.mode, step: rollingStep,
+                // No reply is longer than the model's maximum, whatever the cap is.
+                outputMax: min(full, price.outputMax),
                 knownInput: request.documentedInput(counted))
             : nil
         // A stream that runs out of credits is ended, so no cap need be added to it.
@@ -89,6 +92,7 @@ struct AdmissionPlan: Sendable {
         self.imposedToolCalls = request.needsToolCallLimit ? InspectedRequest.toolCallsDefault : nil
         self.replyIsOpaque = request.replyIsOpaque
         self.echo = Self.echo(request, self.inputEstimateTokens)
+        self.hidesUncountedInput = request.hidesUncountedInput
         self.writesForTwelveHours = request.media.contains(.longWrites)
     }
 
@@ -194,7 +198,8 @@ struct AdmissionPlan: Sendable {
 
     func onDisconnect(_ processWide: DisconnectPolicy) -> DisconnectPolicy {
         // A whole reply tells its cost only at its end.
-        self.stream ? (self.price.onDisconnect ?? processWide) : .drain
+        // What it costs to go on from a response whose tokens are not known, only the report says.
+        self.stream && !self.hidesUncountedInput ? (self.price.onDisconnect ?? processWide) : .drain
     }
 }
 

@@ -54,18 +54,23 @@ extension Exchange {
         guard let account = self.account, let model = self.inspected?.model else { return }
         self.isOwnerTold = true
         self.loop.dependencies.responses.remember(
-            StoredResponse(id: stored.id, account: account.account, model: model, context: stored.context))
+            StoredResponse(
+                id: stored.id, account: account.account, model: model, context: stored.context,
+                isCharged: stored.isCharged))
     }
 
     /// nil: upstream keeps nothing, or its id was not read.
     ///
-    /// - Parameter usage: as it was reported; nil: not known. What hosted tools found need not be in it.
+    /// - Parameter usage: as it was reported and charged; nil: not known. What hosted tools found need not be in it, nor
+    ///   what was left out for want of room.
     func storedReply(usage: Usage?) -> StoredReply? {
         guard let request = self.inspected, request.endpoint == .responses, request.stored,
             let id = self.relay?.responseID
         else { return nil }
         // A response that read nothing is one that was misreported.
-        guard let usage, usage.inputTotal > 0, !request.loops else { return StoredReply(id: id) }
+        guard let usage, usage.inputTotal > 0, !request.loops, !request.truncates else {
+            return StoredReply(id: id, isCharged: usage != nil)
+        }
         return StoredReply(
             id: id, context: ContextTokens(input: usage.inputTotal, output: usage.outputTotal))
     }

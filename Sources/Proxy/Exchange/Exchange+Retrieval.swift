@@ -8,7 +8,8 @@ struct Retrieval: Equatable {
 }
 
 /// `GET /v1/responses/{id}`: relayed to the account that made the response, and to nobody else. It was paid for when it
-/// was made, and its usage comes again with it, so nothing is held, and nothing is settled.
+/// was made, and its usage comes again with it, so nothing is held, and nothing is settled. One that was cut was paid for as far
+/// as it was seen, while upstream may have finished it: it is not given out.
 extension Exchange {
     /// - Parameter range: of the id in the target.
     func retrieve(_ range: Range<Int>) {
@@ -23,7 +24,11 @@ extension Exchange {
             self.refuse(.notRetrievedWith(unknown))
             return
         }
-        self.find(id, or: .noResponse(id)) { _ in
+        self.find(id, or: .noResponse(id)) { response in
+            guard response.isCharged else {
+                self.refuse(.noResponse(id))
+                return
+            }
             // A GET can have a body, too.
             self.connection?.abandonBody()
             self.retrieval = Retrieval(target: [UInt8(ascii: "/")] + target.utf8.dropFirst(range.lowerBound))

@@ -75,6 +75,7 @@ extension Exchange {
         let (bytes, end) = (self.waiting.bytes, self.waiting.end)
         self.waiting = WaitingStream()
         self.streamed(bytes)
+        guard !self.isOver else { return }
         if self.waiting.isWaiting {
             self.waiting.end = end
             return

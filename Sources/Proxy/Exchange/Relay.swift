@@ -191,6 +191,7 @@ final class Relay {
         switch self.mode {
         case .stream(let tap):
             evidence.response = .success(complete: complete)
+            evidence.sawToolCalls = !tap.tools.isZero
             evidence.tools = plan.calls(of: tap.tools)
             var ahead = tap
             if tap.isExhausted {

@@ -124,7 +124,8 @@ extension Exchange {
     private func isReplyWhole(_ keyed: KeyedRun) -> Bool {
         switch self.relay?.mode {
         // To its client a stream is whole with its `[DONE]`, and many leave there.
-        case .stream(let tap): (keyed.hasEnded || tap.sawDone) && !tap.sawErrorFrame
+        // One that only stops may be half of a reply.
+        case .stream(let tap): tap.sawDone && !tap.sawErrorFrame
         case .gathering(let scanner), .passing(let scanner): keyed.hasEnded && !scanner.isErrorObject
         case .error, .unreadable, nil: false
         }

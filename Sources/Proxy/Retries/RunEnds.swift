@@ -2,7 +2,7 @@ import Metering
 import NIOCore
 
 /// Ends of runs under an `Idempotency-Key` on their way to the ledger, of one event loop: told again every second until
-/// it has them. A lease that runs out meanwhile does the rest.
+/// it has them. A reply is kept in memory for a minute; that there was one is told for as long as it takes.
 final class RunEnds {
     private struct Telling {
         var claim: KeyClaim
@@ -59,12 +59,18 @@ final class RunEnds {
     }
 
     private func told(_ hold: HoldID, isDone: Bool) {
-        guard let telling = self.tellings[hold] else { return }
-        if isDone || telling.times >= Self.timesMax {
+        guard var telling = self.tellings[hold] else { return }
+        if isDone {
             self.tellings[hold] = nil
             self.budget.subtract(telling.counted)
-        } else {
-            self.tellings[hold]?.isUnderWay = false
+            return
         }
+        telling.isUnderWay = false
+        if case .keep = telling.end, telling.times >= Self.timesMax {
+            telling.end = .withoutReply
+            self.budget.subtract(telling.counted)
+            telling.counted = 0
+        }
+        self.tellings[hold] = telling
     }
 }

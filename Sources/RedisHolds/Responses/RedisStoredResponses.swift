@@ -146,17 +146,23 @@ final class StoredResponseSession: RedisLinkOwner, @unchecked Sendable {
     }
 }
 
-/// How a response stands in Redis: `r:{<account>}:<id>` is `<input>;<output>;<model>`, or `~;~;<model>`.
+/// How a response stands in Redis: `r:{<account>}:<id>` is `<input>;<output>;<model>`; without tokens `~;~;<model>`, and
+/// `=;=;<model>` when it was charged as a whole.
 enum StoredResponseKey {
-    static let secondsToLive = 3600
+    /// A stream that is under way; the ledger knows nothing of it yet.
+    static let secondsWhileOpen = 3600
+    /// The ledger has it within seconds. These keys must not fill the store of the holds.
+    static let secondsWhenCharged = 600
 
     static func key(_ id: ResponseID, of account: AccountID) -> String { "r:{\(account)}:\(id.text)" }
 
     static func remember(_ response: StoredResponse) -> [String] {
-        let tokens = response.context.map { "\($0.input);\($0.output)" } ?? "~;~"
+        let tokens =
+            response.context.map { "\($0.input);\($0.output)" } ?? (response.isCharged ? "=;=" : "~;~")
+        let seconds = response.isCharged ? self.secondsWhenCharged : self.secondsWhileOpen
         return [
             "SET", self.key(response.id, of: response.account), "\(tokens);\(response.model)", "EX",
-            "\(self.secondsToLive)",
+            "\(seconds)",
         ]
     }
 
@@ -166,6 +172,8 @@ enum StoredResponseKey {
         guard parts.count == 3 else { return nil }
         var response = StoredResponse(id: id, account: account, model: String(parts[2]))
         if parts[0] == "~", parts[1] == "~" { return response }
+        response.isCharged = true
+        if parts[0] == "=", parts[1] == "=" { return response }
         guard let input = Int64(parts[0]), let output = Int64(parts[1]),
             let context = ContextTokens(input: input, output: output)
         else { return nil }

@@ -20,6 +20,6 @@ struct IdempotencySettings: Sendable {
         }
     }
 
-    /// So that two renewals may be lost.
-    var renewalMilliseconds: Int64 { self.replies.lease.components.seconds * 1000 / 3 }
+    /// So that several renewals may be lost.
+    var renewalMilliseconds: Int64 { min(20_000, self.replies.lease.components.seconds * 1000 / 3) }
 }

@@ -18,6 +18,7 @@ final class Deployment: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let settlementPool: PostgresPool
     private let readingPool: PostgresPool
+    private let retryPool: PostgresPool
     private let directory: LedgerDirectory
     private let replies: KeptReplies
     private let feed: ChangeFeed
@@ -62,12 +63,15 @@ final class Deployment: Sendable {
         // The settler has connections of its own, so that no look-up queues in front of a settlement.
         self.settlementPool = PostgresPool(url, size: 1, logger: logger)
         self.readingPool = PostgresPool(url, size: 3, logger: logger)
+        // Claims and owners are asked for before anything is held, so whoever asks much must not keep others from being
+        // admitted.
+        self.retryPool = PostgresPool(url, size: 2, logger: logger)
         try await Migrator().check(self.readingPool)
         self.ledger = PostgresLedger(pool: self.readingPool, logger: logger)
         _ = try await self.ledger.ensurePartitions()
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
         self.replies = KeptReplies(
-            pool: self.readingPool, settings: configuration.idempotency.replies, logger: logger)
+            pool: self.retryPool, settings: configuration.idempotency.replies, logger: logger)
         try await self.directory.load()
         self.prices = try await PriceBook(
             ledger: self.ledger, mode: configuration.roundingMode,
@@ -116,7 +120,9 @@ final class Deployment: Sendable {
                 makeHolds: { [holds] in try await holds.session(on: $0) },
                 control: self.control, accessLog: self.accessLog, clock: self.clock,
                 encodings: self.encodings,
-                responses: StoresOfResponses(recent: self.recentResponses, ledger: self.ledger),
+                responses: StoresOfResponses(
+                    recent: self.recentResponses, ledger: PostgresLedger(pool: self.retryPool, logger: logger)
+                ),
                 replies: self.replies),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
@@ -248,6 +254,7 @@ final class Deployment: Sendable {
         await self.heldReader.shutdown()
         await self.recentResponses.shutdown()
         self.readingPool.shutDownAndWait()
+        self.retryPool.shutDownAndWait()
         self.settlementPool.shutDownAndWait()
         try? await self.group.shutdownGracefully()
     }
