@@ -75,6 +75,78 @@ import Testing
         #expect(AudioFiles.measure(bytes) == .success(3))
     }
 
+    /// Decoders know how long a sample of these codecs is; what the file says of it would be a measure of its maker's.
+    @Test(arguments: [6, 7] as [UInt8]) func theWidthOfASampleIsThatOfItsCodec(tag: UInt8) {
+        var bytes = AudioFiles.wav(milliseconds: 250)
+        bytes[20] = tag
+        #expect(AudioFiles.measure(bytes) == .failure(.unmeasuredContent))
+        bytes.replaceSubrange(32..<36, with: [1, 0, 8, 0])
+        #expect(AudioFiles.measure(bytes) == .success(500))
+    }
+
+    @Test(arguments: [(1, 64), (1, 40), (3, 8), (3, 40)] as [(UInt8, UInt8)])
+    func aWidthThatNoDecoderKnowsIsRefused(tag: UInt8, bits: UInt8) {
+        var bytes = AudioFiles.wav(milliseconds: 250)
+        bytes[20] = tag
+        bytes.replaceSubrange(32..<36, with: [bits / 8, 0, bits, 0])
+        #expect(AudioFiles.measure(bytes) == .failure(.unmeasuredContent))
+    }
+
+    /// Samples of four bytes of which so many bits are said to count.
+    @Test(
+        arguments: [(0, true), (24, true), (32, true), (8, false), (16, false), (64, false)]
+            as [(UInt8, Bool)])
+    func theBitsThatCountAreThoseOfASample(valid: UInt8, isMeasured: Bool) {
+        let sound = [UInt8](repeating: 7, count: 8000)
+        var bytes = Array("RIFF".utf8) + AudioFiles.little(60 + 8000) + Array("WAVEfmt ".utf8)
+        bytes += AudioFiles.little(40) + [0xfe, 0xff, 1, 0] + AudioFiles.little(8000)
+        bytes += AudioFiles.little(32000) + [4, 0, 32, 0, 22, 0, valid, 0] + AudioFiles.little(4)
+        bytes += [1, 0] + [UInt8](repeating: 0, count: 14) + Array("data".utf8)
+        bytes += AudioFiles.little(8000) + sound
+        #expect(AudioFiles.measure(bytes) == (isMeasured ? .success(250) : .failure(.unmeasuredContent)))
+    }
+
+    /// A decoder passes over the byte that fills up odd sound, whatever it is, and over no other: from where another chunk
+    /// would be read at another place, all that follows counts.
+    @Test func chunksBeginWhereDecodersReadThem() {
+        let hidden = Array("JUNK".utf8) + AudioFiles.little(2000) + [UInt8](repeating: 7, count: 2000)
+        var odd = AudioFiles.wav(milliseconds: 250, declared: 3999, behind: hidden)
+        odd[44 + 3999] = UInt8(ascii: "x")
+        #expect(AudioFiles.measure(odd) == .success(376))
+        odd[44 + 3999] = 0
+        #expect(AudioFiles.measure(odd) == .success(250))
+        let shifted = AudioFiles.wav(milliseconds: 250, behind: [0] + hidden)
+        #expect(AudioFiles.measure(shifted) == .success(376))
+    }
+
+    @Test func theLongSizeCountsInRF64Only() {
+        func file(_ name: String, long: UInt32, declared: UInt32) -> [UInt8] {
+            var bytes = AudioFiles.wav(milliseconds: 250, declared: declared)
+            bytes.replaceSubrange(0..<4, with: Array(name.utf8))
+            let sizes = [0, 0, long, 0, 2000, 0, 0].flatMap { AudioFiles.little($0) }
+            bytes.insert(contentsOf: Array("ds64".utf8) + AudioFiles.little(28) + sizes, at: 12)
+            return bytes
+        }
+        #expect(AudioFiles.measure(file("RF64", long: 4000, declared: 0xffff_ffff)) == .success(250))
+        #expect(AudioFiles.measure(file("RF64", long: 4000, declared: 4000)) == .success(250))
+        #expect(AudioFiles.measure(file("RF64", long: 4000, declared: 16)) == .failure(.damaged))
+        #expect(AudioFiles.measure(file("RIFF", long: 16, declared: 0xffff_ffff)) == .success(250))
+    }
+
+    /// Decoders do not look at it, not even where it is reserved.
+    @Test(arguments: 0...3 as ClosedRange<UInt8>) func theEmphasisHidesNoFrame(emphasis: UInt8) {
+        var frames = Self.slow
+        for at in stride(from: 3, to: frames.count, by: 72) { frames[at] = 0xc0 | emphasis }
+        #expect(AudioFiles.measure(frames) == .success(7200))
+    }
+
+    @Test func aTrackThatIsSaidToBeNoSoundIsRefusedWithACodecOfSound() throws {
+        var bytes = try AudioFiles.bytes("tone.m4a")
+        let handler = try #require(AudioFiles.find("soun", in: bytes))
+        bytes.replaceSubrange(handler..<handler + 4, with: Array("text".utf8))
+        #expect(AudioFiles.measure(bytes) == .failure(.unmeasuredContent))
+    }
+
     @Test func theTypeOfAWEBMTrackIsReadWhole() throws {
         let bytes = try AudioFiles.bytes("opus.webm")
         let whole = AudioFiles.measure(bytes)

@@ -106,6 +106,10 @@ struct MP4Meter: Sendable {
         return .advance(size)
     }
 
+    private static func describesSound(_ descriptions: UnsafeRawBufferPointer) -> Bool {
+        descriptions.indices.contains { MediaBytes.starts(descriptions, "mp4a", at: $0) }
+    }
+
     private mutating func takeRun(samples: Int64) throws(AudioFault) {
         guard let fragment = self.fragment, self.sound != nil else { throw .damaged }
         if self.sound?.id == fragment { self.sound?.samples += samples }
@@ -124,6 +128,8 @@ struct MP4Meter: Sendable {
             track.isSound = MediaBytes.starts(body, "soun", at: 8)
         case Self.stsd:
             guard let isSound = track.isSound, track.configuration == nil else { throw .damaged }
+            // Decoders go by the codec, too, whatever the track says of itself.
+            guard isSound || !Self.describesSound(body) else { throw .unmeasuredContent }
             if isSound { track.configuration = try AACConfiguration(sampleDescriptions: body) }
         case Self.stsz, Self.stz2:
             guard body.count >= 12, track.samples == 0 else { throw .damaged }

@@ -29,8 +29,8 @@ struct MPEGFrameHeader: Sendable, Equatable {
         let layer = 4 - Int(word >> 17 & 3)
         let bitrate = Int(word >> 12 & 15)
         let rateIndex = Int(word >> 10 & 3)
-        // Of what is reserved there is nothing to be decoded.
-        guard version != 1, layer != 4, bitrate != 15, rateIndex != 3, word & 3 != 2 else { return nil }
+        // Of what is reserved there is nothing to be decoded, but for the emphasis, which decoders do not look at.
+        guard version != 1, layer != 4, bitrate != 15, rateIndex != 3 else { return nil }
         let isFirst = version == 3
         let table = isFirst ? layer - 1 : layer == 1 ? 3 : 4
         let bitsPerSecond = bitrate == 0 ? 0 : Self.kilobits[table][bitrate - 1] * 1000

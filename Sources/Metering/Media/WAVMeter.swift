@@ -1,7 +1,8 @@
 /// WAV: RIFF and RF64, PCM, floating point, A-law and mu-law, also as WAVE_FORMAT_EXTENSIBLE.
 ///
 /// The length is that of the sound bytes that are there: neither the size of the file nor that of a `data` chunk is
-/// believed beyond its end. Behind a `data` chunk only what looks like another chunk is not sound.
+/// believed beyond its end. Behind a `data` chunk only what looks like another chunk, where a decoder would look for it, is
+/// not sound.
 struct WAVMeter: Sendable {
     private enum State: Sendable {
         case riff, chunk
@@ -18,13 +19,17 @@ struct WAVMeter: Sendable {
     private var format: Format?
     private var soundBytes: Int64 = 0
     private var sawSound = false
-    /// Size of the sound as RF64 says it.
-    private var longSize: UInt64 = 0
+    /// RF64: the size of the sound is that of its `ds64`. In RIFF such a chunk says nothing.
+    private var isLong = false
+    private var longSize: UInt64?
+    /// Sound of an odd size has ended: a filling byte is due.
+    private var isOdd = false
 
     mutating func step(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
         switch self.state {
         case .riff:
             guard bytes.count >= 12 else { return .need(12) }
+            self.isLong = MediaBytes.starts(bytes, "RF64")
             self.state = .chunk
             return .advance(12)
         case .chunk:
@@ -54,17 +59,24 @@ struct WAVMeter: Sendable {
     }
 
     private mutating func chunk(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
+        if self.isOdd {
+            guard !bytes.isEmpty else { return .need(1) }
+            self.isOdd = false
+            // Some decoders pass over it whatever it is, others do not.
+            guard bytes[0] == 0 else {
+                self.state = .sound(left: nil)
+                return .advance(0)
+            }
+            return .advance(1)
+        }
         guard bytes.count >= 8 else { return .need(8) }
         let size = Int64(MediaBytes.little32(bytes, 4))
         if MediaBytes.starts(bytes, "fmt ") { return try self.readFormat(bytes, size) }
         if MediaBytes.starts(bytes, "data") { return try self.beginSound(size) }
         if MediaBytes.starts(bytes, "ds64") {
-            guard size >= 16 else { throw .damaged }
+            guard size >= 16, self.longSize == nil else { throw .damaged }
             guard bytes.count >= 24 else { return .need(24) }
             self.longSize = MediaBytes.little64(bytes, 16)
-        } else if bytes[0] == 0, self.sawSound {
-            // The filling byte behind sound of an odd size.
-            return .advance(1)
         } else if !(0..<4).allSatisfy({ 0x20...0x7e ~= bytes[$0] }) {
             guard self.sawSound else { throw .damaged }
             self.state = .sound(left: nil)
@@ -77,7 +89,14 @@ struct WAVMeter: Sendable {
         guard self.format != nil else { throw .damaged }
         self.sawSound = true
         var size = size
-        if size == 0xffff_ffff, let long = Int64(exactly: self.longSize) { size = long }
+        if self.isLong, let longSize = self.longSize {
+            // A decoder may go by either.
+            guard let long = Int64(exactly: longSize), size == 0xffff_ffff || size == long else {
+                throw .damaged
+            }
+            size = long
+        }
+        self.isOdd = size & 1 == 1 && size != 0xffff_ffff
         // What writers leave there who cannot go back to fill in the size.
         self.state = .sound(left: size == 0 || size == 0xffff_ffff ? nil : size)
         return .advance(8)
@@ -89,17 +108,29 @@ struct WAVMeter: Sendable {
         guard self.format == nil, 16...1024 ~= size else { throw .damaged }
         guard bytes.count >= 8 + Int(size) else { return .need(8 + Int(size)) }
         var tag = MediaBytes.little16(bytes, 8)
+        let bits = Int64(MediaBytes.little16(bytes, 22))
+        let width = (bits + 7) / 8
         if tag == 0xfffe {
             guard size >= 40 else { throw .damaged }
             tag = MediaBytes.little16(bytes, 32)
+            // Decoders take these bits for those of a sample; 24 in 32 is what some devices record.
+            let valid = (Int64(MediaBytes.little16(bytes, 26)) + 7) / 8
+            guard valid == 0 || valid == width || (valid, width) == (3, 4) else { throw .unmeasuredContent }
         }
-        guard [1, 3, 6, 7].contains(tag) else { throw .unmeasuredContent }
+        // Bytes of a sample, which decoders know for some codecs whatever the file says.
+        let widths: ClosedRange<Int64>
+        switch tag {
+        case 1: widths = 1...4
+        case 3: widths = 4...8
+        case 6, 7: widths = 1...1
+        default: throw .unmeasuredContent
+        }
+        guard widths ~= width, tag != 3 || width % 4 == 0 else { throw .unmeasuredContent }
         let channels = Int64(MediaBytes.little16(bytes, 10))
         let rate = Int64(MediaBytes.little32(bytes, 12))
         let bytesPerFrame = Int64(MediaBytes.little16(bytes, 20))
-        let bits = Int64(MediaBytes.little16(bytes, 22))
         // The size of a frame is said twice; a decoder may go by either.
-        guard SampleClock.rates ~= rate, channels > 0, bits > 0, bytesPerFrame == channels * ((bits + 7) / 8)
+        guard SampleClock.rates ~= rate, channels > 0, bytesPerFrame == channels * width
         else {
             throw .damaged
         }
