@@ -55,7 +55,46 @@ enum AudioFiles {
     static func page(_ packets: [[UInt8]], serial: UInt32, first: Bool = false, granule: UInt32) -> [UInt8] {
         var bytes = Array("OggS".utf8) + [0, first ? 2 : 0] + self.little(granule) + self.little(0)
         bytes += self.little(serial) + self.little(0) + self.little(0) + [UInt8(packets.count)]
-        return bytes + packets.map { UInt8($0.count) } + packets.flatMap { $0 }
+        return self.sealed(bytes + packets.map { UInt8($0.count) } + packets.flatMap { $0 })
+    }
+
+    /// An OGG page with its checksum, bit by bit.
+    static func sealed(_ page: [UInt8]) -> [UInt8] {
+        var page = page
+        page.replaceSubrange(22..<26, with: [0, 0, 0, 0])
+        var sum: UInt32 = 0
+        for byte in page {
+            for bit in (0..<8).reversed() {
+                let isSet = sum >> 31 != UInt32(byte >> bit & 1)
+                sum = sum << 1 ^ (isSet ? 0x04c1_1db7 : 0)
+            }
+        }
+        page.replaceSubrange(22..<26, with: self.little(sum))
+        return page
+    }
+
+    /// The file with the checksum of each page made anew, as far as pages follow each other.
+    static func resealed(_ bytes: [UInt8]) -> [UInt8] {
+        var bytes = bytes
+        var at = 0
+        while at + 27 <= bytes.count, bytes[at...].starts(with: Array("OggS".utf8)) {
+            let body = at + 27 + Int(bytes[at + 26])
+            guard body <= bytes.count else { break }
+            let end = bytes[(at + 27)..<body].reduce(body) { $0 + Int($1) }
+            guard end <= bytes.count else { break }
+            bytes.replaceSubrange(at..<end, with: self.sealed(Array(bytes[at..<end])))
+            at = end
+        }
+        return bytes
+    }
+
+    /// Adds to what the first box of each name says of its size.
+    static func resize(_ names: [String], by count: Int, in bytes: inout [UInt8]) {
+        for name in names {
+            guard let at = self.find(name, in: bytes), at >= 4 else { continue }
+            let size = bytes[(at - 4)..<at].reduce(0) { $0 << 8 | Int($1) } + count
+            bytes.replaceSubrange((at - 4)..<at, with: self.big(UInt32(size)))
+        }
     }
 
     /// Packets of 20 ms behind the two headers.

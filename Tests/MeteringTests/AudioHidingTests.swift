@@ -66,6 +66,18 @@ import Testing
         #expect(try AudioFiles.measure(Self.slow + end).get() >= 7200 + 72 + 52 + 72)
     }
 
+    /// A reserved emphasis, which no decoder minds.
+    @Test func emphasisTwoCountsLikeZero() throws {
+        func frames(_ emphasis: UInt8) -> [UInt8] {
+            var frame = AudioFiles.slowFrame()
+            frame[3] = frame[3] & 0xfc | emphasis
+            return [[UInt8]](repeating: frame, count: 50).flatMap { $0 }
+        }
+        #expect(AudioFiles.measure(frames(2)) == AudioFiles.measure(frames(0)))
+        #expect(AudioFiles.measure(frames(2)) == .success(3600))
+        #expect(try AudioFiles.measure(Self.slow + frames(2) + Self.slow).get() >= 2 * 7200 + 3600)
+    }
+
     /// A decoder that does not believe such a rate plays the samples at another one, for longer.
     @Test func aRateThatNobodyPlaysIsRefused() {
         var bytes = AudioFiles.wav(milliseconds: 250)

@@ -15,6 +15,8 @@ struct AudioMeterFuzzTests {
             for _ in 0..<Int.random(in: 1...4, using: &dice) {
                 Self.mutate(&bytes, with: files[Int.random(in: 0..<files.count, using: &dice)], &dice)
             }
+            // Half of the OGG files have to pass the checksum, or nothing behind it is tried.
+            if Bool.random(using: &dice) { bytes = AudioFiles.resealed(bytes) }
             let whole = AudioFiles.measure(bytes)
             let pieces = Int.random(in: 1...300, using: &dice)
             #expect(AudioFiles.measure(bytes, pieces: pieces) == whole, "seed \(seed), round \(round)")

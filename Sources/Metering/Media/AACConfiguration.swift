@@ -88,7 +88,7 @@ struct AACConfiguration: Sendable, Equatable {
     private static func rate(_ bits: inout ForwardBits) throws(AudioFault) -> Int64 {
         let index = Int(bits.take(4))
         let rate = index == 15 ? Int64(bits.take(24)) : index < Self.rates.count ? Self.rates[index] : 0
-        guard rate > 0 else { throw .damaged }
+        guard SampleClock.rates ~= rate else { throw .damaged }
         return rate
     }
 }

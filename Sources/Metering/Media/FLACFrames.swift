@@ -186,14 +186,16 @@ struct FLACMeter: Sendable {
         if self.frames == nil {
             guard bytes[0] & 0x7f == 0, size >= 34 else { throw .damaged }
             guard bytes.count >= 18 else { return .need(18) }
-            self.frames = FLACFrames(rate: Self.rate(bytes, 4))
+            self.frames = FLACFrames(rate: try Self.rate(bytes, 4))
         }
         if bytes[0] & 0x80 != 0 { self.state = .frames }
         return .advance(4 + size)
     }
 
-    /// The rate of a STREAMINFO block that begins at `offset`.
-    static func rate(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Int64 {
-        Int64(MediaBytes.big32(bytes, offset + 10) >> 12)
+    /// The rate of a STREAMINFO block that begins at `offset`; 0: not told.
+    static func rate(_ bytes: UnsafeRawBufferPointer, _ offset: Int) throws(AudioFault) -> Int64 {
+        let rate = Int64(MediaBytes.big32(bytes, offset + 10) >> 12)
+        guard rate <= SampleClock.rates.upperBound else { throw .damaged }
+        return rate
     }
 }

@@ -5,15 +5,23 @@ struct MP4Meter: Sendable {
     /// The most that one channel of one AAC frame can take (ISO/IEC 14496-3 §4.5.3.1).
     private static let frameBytesMaxPerChannel: Int64 = 768
     private static let samplesPerFrame: Int64 = 1024
+    /// Boxes within each other; files have six.
+    private static let depthMax = 16
+
+    /// What a track is by its handler.
+    private enum Kind: Sendable { case sound, picture, other }
 
     private struct Track: Sendable {
         var id: UInt32 = 0
-        var isSound: Bool?
+        var kind: Kind?
         var configuration: AACConfiguration?
         var samples: Int64 = 0
         var edits = 0
     }
 
+    /// Bytes that are through, and where the boxes end that are open.
+    private var offset: Int64 = 0
+    private var ends: [Int64] = []
     private var tracks = 0
     private var open: Track?
     private var sound: Track?
@@ -22,6 +30,12 @@ struct MP4Meter: Sendable {
     private var fragment: UInt32?
 
     mutating func step(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
+        let step = try self.box(bytes)
+        if case .advance(let count) = step { self.offset += count }
+        return step
+    }
+
+    private mutating func box(_ bytes: UnsafeRawBufferPointer) throws(AudioFault) -> MeterStep {
         guard bytes.count >= 8 else { return .need(8) }
         var header = 8
         var size = Int64(MediaBytes.big32(bytes, 0))
@@ -35,19 +49,20 @@ struct MP4Meter: Sendable {
         // 0 stands for all the rest of the file, in which anything can be.
         guard size != 0 else { throw .unmeasuredContent }
         guard size >= Int64(header) else { throw .damaged }
+        try self.checkEnd(of: size)
         switch type {
         case Self.moov, Self.mdia, Self.minf, Self.stbl, Self.edts, Self.moof, Self.mvex:
-            return .advance(Int64(header))
+            return try self.enter(header, size)
         case Self.trak:
             try self.closeTrack()
             self.tracks += 1
             guard self.tracks <= 16 else { throw .unmeasuredContent }
             self.open = Track()
-            return .advance(Int64(header))
+            return try self.enter(header, size)
         case Self.traf:
             try self.closeTrack()
             self.fragment = nil
-            return .advance(Int64(header))
+            return try self.enter(header, size)
         case Self.mdat:
             self.mediaBytes = min(self.mediaBytes, .max - size) + size - Int64(header)
             return .advance(size)
@@ -58,12 +73,25 @@ struct MP4Meter: Sendable {
         }
     }
 
+    /// A box that goes on beyond the one it is in, or beyond what can be counted, two programs would read in two ways.
+    private mutating func checkEnd(of size: Int64) throws(AudioFault) {
+        while let end = self.ends.last, end <= self.offset { self.ends.removeLast() }
+        guard size <= (self.ends.last ?? .max) - self.offset else { throw .damaged }
+    }
+
+    private mutating func enter(_ header: Int, _ size: Int64) throws(AudioFault) -> MeterStep {
+        guard self.ends.count < Self.depthMax else { throw .damaged }
+        self.ends.append(self.offset + size)
+        return .advance(Int64(header))
+    }
+
     func finish(_ rest: UnsafeRawBufferPointer, missing: Int64) throws(AudioFault) -> Int64 {
         var whole = self
         try whole.closeTrack()
         guard missing == 0, rest.isEmpty, let sound = whole.sound, let aac = sound.configuration else {
             throw .damaged
         }
+        guard self.ends.allSatisfy({ $0 <= self.offset }) else { throw .damaged }
         // No frame without bytes, and no bytes without frames: both numbers can be made up, but not against each other.
         guard sound.samples <= self.mediaBytes else { throw .damaged }
         if self.tracks == 1 {
@@ -78,7 +106,7 @@ struct MP4Meter: Sendable {
     private mutating func closeTrack() throws(AudioFault) {
         guard let track = self.open else { return }
         self.open = nil
-        guard track.isSound == true else { return }
+        guard track.kind == .sound else { return }
         guard self.sound == nil, track.configuration != nil else { throw .unmeasuredContent }
         self.sound = track
     }
@@ -106,10 +134,6 @@ struct MP4Meter: Sendable {
         return .advance(size)
     }
 
-    private static func describesSound(_ descriptions: UnsafeRawBufferPointer) -> Bool {
-        descriptions.indices.contains { MediaBytes.starts(descriptions, "mp4a", at: $0) }
-    }
-
     private mutating func takeRun(samples: Int64) throws(AudioFault) {
         guard let fragment = self.fragment, self.sound != nil else { throw .damaged }
         if self.sound?.id == fragment { self.sound?.samples += samples }
@@ -124,13 +148,16 @@ struct MP4Meter: Sendable {
             guard body.count >= at + 4 else { throw .damaged }
             track.id = MediaBytes.big32(body, at)
         case Self.hdlr:
-            guard body.count >= 12, track.isSound == nil else { throw .damaged }
-            track.isSound = MediaBytes.starts(body, "soun", at: 8)
+            guard body.count >= 12, track.kind == nil else { throw .damaged }
+            let isPicture = MediaBytes.starts(body, "vide", at: 8)
+            track.kind = MediaBytes.starts(body, "soun", at: 8) ? .sound : isPicture ? .picture : .other
         case Self.stsd:
-            guard let isSound = track.isSound, track.configuration == nil else { throw .damaged }
-            // Decoders go by the codec, too, whatever the track says of itself.
-            guard isSound || !Self.describesSound(body) else { throw .unmeasuredContent }
-            if isSound { track.configuration = try AACConfiguration(sampleDescriptions: body) }
+            guard let kind = track.kind, track.configuration == nil else { throw .damaged }
+            switch kind {
+            case .sound: track.configuration = try AACConfiguration(sampleDescriptions: body)
+            case .picture: break
+            case .other: try self.checkSilence(body)
+            }
         case Self.stsz, Self.stz2:
             guard body.count >= 12, track.samples == 0 else { throw .damaged }
             track.samples = Int64(MediaBytes.big32(body, 8))
@@ -138,6 +165,20 @@ struct MP4Meter: Sendable {
             try self.readEdits(body, into: &track)
         default:
             break
+        }
+    }
+
+    /// Of a track that is neither sound nor picture by its handler, decoders go by the descriptions of its samples. It
+    /// can be text, subtitles, chapters or a time code.
+    private static func checkSilence(_ body: UnsafeRawBufferPointer) throws(AudioFault) {
+        let silent = [name("text"), name("tx3g"), name("tmcd"), name("mp4s")]
+        var at = 8
+        for _ in 0..<MediaBytes.big32(body, 4) {
+            guard body.count >= at + 8 else { throw .damaged }
+            let size = Int(MediaBytes.big32(body, at))
+            guard size >= 8, size <= body.count - at else { throw .damaged }
+            guard silent.contains(MediaBytes.big32(body, at + 4)) else { throw .unmeasuredContent }
+            at += size
         }
     }
 

@@ -29,7 +29,7 @@ struct MPEGFrameHeader: Sendable, Equatable {
         let layer = 4 - Int(word >> 17 & 3)
         let bitrate = Int(word >> 12 & 15)
         let rateIndex = Int(word >> 10 & 3)
-        // Of what is reserved there is nothing to be decoded, but for the emphasis, which decoders do not look at.
+        // Of what is reserved here there is nothing to be decoded. A reserved emphasis decoders do not mind.
         guard version != 1, layer != 4, bitrate != 15, rateIndex != 3 else { return nil }
         let isFirst = version == 3
         let table = isFirst ? layer - 1 : layer == 1 ? 3 : 4
@@ -55,7 +55,7 @@ struct MPEGFrameHeader: Sendable, Equatable {
 ///
 /// What is no frame is passed over, in search of two frames in a row. Decoders differ in what they take for a frame
 /// there, so every header among it counts as one, and the bytes behind it are searched as well: what any of them could
-/// play is measured. In ordinary data one of some 6,000 bytes is such an accident. More of it than `junkMax`, besides
+/// play is measured. In ordinary data one of some 5,000 bytes is such an accident. More of it than `junkMax`, besides
 /// what tags say of their own size, is refused.
 struct MPEGAudioMeter: Sendable {
     static let junkMax: Int64 = 65_536

@@ -28,6 +28,8 @@ struct OggMeter: Sendable {
         guard bytes.count >= bodyStart else { return .need(bodyStart) }
         let size = bytes[Self.sequenceBytes..<bodyStart].reduce(bodyStart) { $0 + Int($1) }
         guard bytes.count >= size else { return .need(size) }
+        // A decoder passes over a page that does not check out, and so hears another stream.
+        guard OggChecksum.fits(UnsafeRawBufferPointer(rebasing: bytes[..<size])) else { throw .damaged }
         try self.beginPage(flags: bytes[5], serial: MediaBytes.little32(bytes, 14))
         var at = bodyStart
         for segment in Self.sequenceBytes..<bodyStart {
@@ -165,7 +167,7 @@ struct OggMeter: Sendable {
         }
         // 0x7f, "FLAC", version, number of headers, "fLaC", STREAMINFO.
         if MediaBytes.starts(head, "FLAC", at: 1), head.count >= 51 {
-            return .flac(FLACFrames(rate: FLACMeter.rate(head, 17)), pending: [], packets: 1)
+            return .flac(FLACFrames(rate: try FLACMeter.rate(head, 17)), pending: [], packets: 1)
         }
         throw .unmeasuredContent
     }
