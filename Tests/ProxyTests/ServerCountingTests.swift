@@ -1,4 +1,3 @@
-import Foundation
 import Metering
 import NIOCore
 import Testing
@@ -8,15 +7,6 @@ import Testing
 /// The texts of requests are counted before the hold, in slices that let the loop go on.
 @Suite(.timeLimit(.minutes(3))) struct ServerCountingTests {
     typealias F = ServerFixtures
-
-    /// All bytes, and `aa` and `aaaa`.
-    private static func encodings() throws -> EncodingTables {
-        let bytes = (UInt8.min...UInt8.max).enumerated().map { "\(Data([$1]).base64EncodedString()) \($0)\n" }
-        let vocabulary = Array((bytes.joined() + "YWE= 256\nYWFhYQ== 257\n").utf8)
-        return EncodingTables([
-            try TokenTable(copying: TokenTableBuilder.build(.o200kBase, vocabulary: vocabulary))
-        ])
-    }
 
     private static func body(_ content: String) -> String {
         #"{"model":"gpt-4o","messages":[{"role":"user","content":"\#(content)"}],"max_tokens":5}"#
@@ -30,7 +20,7 @@ import Testing
     @Test(arguments: [true, false]) func aHoldIsMadeOfCountedTokensWhereTheyCanBeCounted(_ canCount: Bool)
         async throws
     {
-        let encodings = canCount ? try Self.encodings() : EncodingTables()
+        let encodings = canCount ? try SmallEncodings.tables() : EncodingTables()
         try await ServerRig.with(model: "gpt-4o", encodings: encodings) { rig in
             let body = Self.body(String(repeating: "a", count: 400))
             let client = try await rig.send(F.post(body))
@@ -44,7 +34,7 @@ import Testing
 
     /// One long prompt must not hold up the others of its loop.
     @Test func othersAreServedWhileALongPromptIsCounted() async throws {
-        try await ServerRig.with(model: "gpt-4o", encodings: Self.encodings()) { rig in
+        try await ServerRig.with(model: "gpt-4o", encodings: SmallEncodings.tables()) { rig in
             let other = try await rig.connect()
             // 600,000 tokens, which the model's context clamps.
             let body = Self.body(String(repeating: "aaaaaaaa1", count: 200_000))
@@ -66,7 +56,8 @@ import Testing
 
     @Test(arguments: ServerDisconnectTests.Leaving.allCases)
     func aClientThatLeavesMeanwhileLeavesNothingBehind(_ leave: ServerDisconnectTests.Leaving) async throws {
-        try await ServerRig.with(model: "gpt-4o", encodings: Self.encodings(), onCall: F.answering) { rig in
+        try await ServerRig.with(model: "gpt-4o", encodings: SmallEncodings.tables(), onCall: F.answering) {
+            rig in
             let body = Self.body(String(repeating: "b1 ", count: 250_000))
             let clients = [try await rig.send(F.post(body)), try await rig.send(F.post(body))]
             try await leave(clients)

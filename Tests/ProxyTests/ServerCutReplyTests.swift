@@ -1,4 +1,3 @@
-import Foundation
 import Metering
 import NIOCore
 import Testing
@@ -9,18 +8,9 @@ import Testing
 @Suite(.timeLimit(.minutes(3))) struct ServerCutReplyTests {
     typealias F = ServerFixtures
 
-    /// All bytes, and `aa` and `aaaa`.
-    private static func encodings() throws -> EncodingTables {
-        let bytes = (UInt8.min...UInt8.max).enumerated().map { "\(Data([$1]).base64EncodedString()) \($0)\n" }
-        let vocabulary = Array((bytes.joined() + "YWE= 256\nYWFhYQ== 257\n").utf8)
-        return EncodingTables([
-            try TokenTable(copying: TokenTableBuilder.build(.o200kBase, vocabulary: vocabulary))
-        ])
-    }
-
     /// One delta of 160 tokens, where five bytes would be one.
     @Test(arguments: [true, false]) func theTextOfACutStreamIsCounted(canCount: Bool) async throws {
-        let encodings = canCount ? try Self.encodings() : EncodingTables()
+        let encodings = canCount ? try SmallEncodings.tables() : EncodingTables()
         try await ServerRig.with(model: "gpt-4o", encodings: encodings) { rig in
             let client = try await rig.send(F.post(F.streamBody.replacing("gpt-test", with: "gpt-4o")))
             let call = try await rig.upstream.call()

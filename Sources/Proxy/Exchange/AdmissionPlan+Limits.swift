@@ -27,7 +27,8 @@ extension AdmissionPlan {
         return overflow ? .max : max(0, sum)
     }
 
-    private static func product(_ one: Int64, _ other: Int64) -> Int64 {
+    /// Stops at the largest number.
+    static func product(_ one: Int64, _ other: Int64) -> Int64 {
         let (product, overflow) = one.multipliedReportingOverflow(by: other)
         return overflow ? .max : product
     }

@@ -27,13 +27,10 @@ extension AdmissionPlan {
     /// body was.
     var usageLimits: UsageLimits {
         let reads = self.bounds.turns + self.bounds.inputs - 1
-        let (input, tooMuch) = self.price.context.multipliedReportingOverflow(by: reads)
-        let (output, overflow) = self.bounds.choices.multipliedReportingOverflow(
-            by: self.price.outputMax(self.bounds))
+        let output = Self.product(self.bounds.choices, self.price.outputMax(self.bounds))
+        let (all, overflow) = output.addingReportingOverflow(self.bounds.extraOutputTokens)
         var limits = UsageLimits(
-            inputMax: tooMuch ? .max : input,
-            outputMax: overflow || output > .max - self.bounds.extraOutputTokens
-                ? .max : output + self.bounds.extraOutputTokens)
+            inputMax: Self.product(self.price.context, reads), outputMax: overflow ? .max : all)
         limits.outputIsOptional = self.endpoint == .embeddings
         if self.isPricedByTime {
             // Beyond that the report is of something else than what was sent.

@@ -178,11 +178,14 @@ extension Exchange {
         _ body: UnsafeRawBufferPointer, as endpoint: InspectedEndpoint
     ) -> Result<InspectedRequest, RequestRejection> {
         self.request.headBytes.withUnsafeReadableBytes { head in
-            // A head with two of them was refused.
-            let field = self.request.head.fields.first { Characters.equal(head, $0.name, "content-type") }
-            let type = field.map { UnsafeRawBufferPointer(rebasing: head[$0.value]) }
-            return UploadInspector.inspect(body, contentType: type, as: endpoint)
+            UploadInspector.inspect(body, contentType: self.contentType(in: head), as: endpoint)
         }
+    }
+
+    /// The value of `Content-Type`: a head with two of them was refused.
+    func contentType(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        let field = self.request.head.fields.first { Characters.equal(head, $0.name, "content-type") }
+        return field.map { UnsafeRawBufferPointer(rebasing: head[$0.value]) }
     }
 
     // MARK: The hold

@@ -32,14 +32,11 @@ extension Exchange {
     private func secrets(of account: AccountID, _ key: Range<Int>) -> [ClaimSecrets] {
         self.request.headBytes.withUnsafeReadableBytes { head in
             self.request.body.withUnsafeReadableBytes { body in
-                let type = self.request.head.fields.first {
-                    Characters.equal(head, $0.name, "content-type")
-                }
-                return self.loop.keyHasher.secrets(
+                self.loop.keyHasher.secrets(
                     of: KeyedRequest(
                         account: account, key: UnsafeRawBufferPointer(rebasing: head[key]),
                         method: self.request.method, path: self.request.path,
-                        contentType: type.map { UnsafeRawBufferPointer(rebasing: head[$0.value]) },
+                        contentType: self.contentType(in: head),
                         body: body))
             }
         }
