@@ -86,7 +86,7 @@ import Testing
             #"{"model":"m","tools":[{"type":"shell","environment":{"type":"local"}},{"type":"web_search"}],"#
                 + #""max_tool_calls":null,"max_output_tokens":null,"service_tier":null,"prompt":{"id":"p"},"#
                 + #""input":[{"id":"i"},{"role":"user","content":[{"type":"input_image","file_id":"f"}]},"#
-                + #"{"type":"additional_tools","tools":[{"type":"file_search","vector_store_ids":["v"]}]}]}"#
+                + #"{"type":"additional_tools","tools":[{"type":"file_search","vector_store_ids":["v"]}]}],"store":false}"#
         ),
         (
             .completions,

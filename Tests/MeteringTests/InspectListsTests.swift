@@ -20,9 +20,11 @@ import Testing
 
     /// What the reply repeats is no output.
     @Test func anEchoIsKnown() throws {
-        #expect(try Self.completion(#""prompt":"a","echo":true"#).echoesPrompt)
+        #expect(try Self.completion(#""prompt":"a","echo":true"#).echoes == 1)
+        let several = try Self.completion(#""prompt":["a","b"],"echo":true,"n":2,"best_of":5"#)
+        #expect(several.echoes == 2 && several.choices == 10)
         for members in [#""prompt":"a","echo":false"#, #""prompt":"a","echo":null"#, #""prompt":"a""#] {
-            #expect(try !Self.completion(members).echoesPrompt)
+            #expect(try Self.completion(members).echoes == 0)
         }
         Inspection.expectRefusal(
             #"{"model":"m","prompt":"a","echo":"yes"}"#, as: .completions, naming: "echo")

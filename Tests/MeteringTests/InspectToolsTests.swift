@@ -65,7 +65,10 @@ import Testing
         #"{"type":"additional_tools","role":"developer","tools":[{"type":"web_search"}]}"#,
         #"{"type":"tool_search_output","tools":[{"type":"namespace","tools":[{"type":"web_search"}]}]}"#,
     ]) func toolsOfAnItemAreDeclaredToo(_ item: String) throws {
-        #expect(try Self.accepted(item: item).hostedTools == [.webSearch])
+        let members = #""input":[{"role":"user","content":"hi"},\#(item)]"#
+        #expect(try Self.accepted(members + #","store":false"#).hostedTools == [.webSearch])
+        // Of a response that is kept, a later turn could call them, and what it is held for would not show it.
+        Inspection.expectRefusal("{\"model\":\"m\",\(members)}", as: .responses, naming: "input.tools")
     }
 
     @Test func aListOfToolsHasNoTypes() throws {
@@ -101,6 +104,9 @@ import Testing
         (#""tools":[{"tools":[{"environment":{"type":"local"}}],"type":"shell"}]"#, "tools.environment"),
         (#""tools":[{"type":"shell","tools":[{"environment":{"type":"local"}}]}]"#, "tools.type"),
         (#""tools":[{"type":"namespace","tools":[{"type":"image_generation"}]}]"#, "tools.type"),
+        // What an outer tool says of itself must not be forgotten over an inner one.
+        (#""tools":[{"type":"mcp","require_approval":"never","tools":[{}]}]"#, "tools.type"),
+        (#""tools":[{"require_approval":"never","tools":[{}],"type":"mcp"}]"#, "tools.type"),
         (#""tools":[{"type":"file_search","vector_store_ids":"vs"}]"#, "tools.vector_store_ids"),
         (#""tools":[{"type":"file_search","vector_store_ids":[1]}]"#, "tools.vector_store_ids"),
     ]) func whatHasAnUnboundedFeeIsRefusedByName(_ members: String, _ field: String) {

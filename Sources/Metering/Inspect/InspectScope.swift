@@ -55,6 +55,14 @@ struct InspectScopes {
         self.depth &+= 1
     }
 
+    /// Whether a container of this scope is around the current one.
+    func areInside(_ scope: InspectScope) -> Bool {
+        let paths = self.outer + [self.path]
+        return paths.contains { path in
+            (0..<8).contains { UInt8(truncatingIfNeeded: path >> ($0 * 8)) == scope.rawValue }
+        }
+    }
+
     /// Leaves the innermost container and returns its scope.
     @inline(__always)
     mutating func pop() -> InspectScope {

@@ -21,8 +21,9 @@ public struct InspectedRequest: Sendable, Equatable {
     public var textBytes = 0
     /// Of that text, what the model reads as it is: see `InputCounting`.
     public var texts = RequestTexts()
-    /// The reply repeats the prompt in front of each choice: it is shown, and is no output (`echo` of completions).
-    public var echoesPrompt = false
+    /// How often the reply repeats each prompt (`echo` of completions), which is shown, and is no output: in front of the
+    /// choices that are shown, which can be fewer than are sampled.
+    public var echoes: Int64 = 0
     /// Upstream may leave out what does not fit (`truncation` of responses), so its report does not say how much a later
     /// turn can read.
     public var truncates = false

@@ -13,7 +13,7 @@ extension RequestVisitor {
         self.finishSounds()
         switch self.endpoint {
         case .chat: try self.finishChat()
-        case .responses: self.request.stored = self.said.store ?? true
+        case .responses: try self.finishResponse()
         case .completions: try self.finishCompletions()
         case .embeddings, .moderations: try self.finishInputs()
         case .images: try self.finishImages()
@@ -37,6 +37,17 @@ extension RequestVisitor {
         if Self.searches(self.request.model) { self.takeWebSearch() }
     }
 
+    private mutating func finishResponse() throws(RequestRejection) {
+        self.request.stored = self.said.store ?? true
+        // What an item declares stands in the conversation, and only upstream sees it in the turns behind this one.
+        guard !self.said.itemsHostTools || !self.request.stored else {
+            throw .notMetered(
+                .itemTools,
+                "a later turn could call a hosted tool of an item; name it in 'tools', or set 'store' to false"
+            )
+        }
+    }
+
     /// Whether `-search-` is in the name; byte by byte, since this is on the path of every chat.
     private static func searches(_ model: String) -> Bool {
         var rest = model.utf8[...]
@@ -52,6 +63,7 @@ extension RequestVisitor {
         // Without a prompt the model starts from nothing: one prompt.
         if self.said.hasSubject { try self.needSubject("prompt") }
         self.request.inputs = self.subjects
+        self.request.echoes = self.said.echo ? self.request.choices : 0
         self.request.choices = max(self.request.choices, self.said.bestOf ?? 1) * self.request.inputs
         self.request.outputCap = self.said.maxTokens ?? Self.completionTokensDefault
     }

@@ -69,6 +69,7 @@ extension RequestVisitor {
 
     /// Definitions and results of a hosted tool are input that the body does not show.
     private mutating func loop() {
+        if self.scopes.areInside(.items) { self.said.itemsHostTools = true }
         self.request.loops = true
         self.request.unboundedInput = true
         self.request.hidesMedia = true

@@ -199,7 +199,7 @@ extension RequestVisitor {
             return .prompts
         case .tools, .itemTools:
             // A tool in a tool would be taken for the outer one.
-            guard !self.tool.needsLocalEnvironment else { throw .notMetered(.toolType) }
+            guard self.tool == ToolFacts() else { throw .notMetered(.toolType) }
             return .tools
         case .vectorStores: return .vectorStores
         case .contextManagement: return .contextManagement

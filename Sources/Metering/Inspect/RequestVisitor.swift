@@ -16,7 +16,7 @@ struct RequestVisitor: JSONVisitor {
     }
 
     /// What is known of the tool that is being read.
-    struct ToolFacts {
+    struct ToolFacts: Hashable {
         var needsLocalEnvironment = false
         var hasLocalEnvironment = false
         var needsApproval = false
@@ -29,6 +29,9 @@ struct RequestVisitor: JSONVisitor {
         var maxTokens: Int64?
         var maxCompletionTokens: Int64?
         var bestOf: Int64?
+        var echo = false
+        /// An item of the input declares tools that upstream runs.
+        var itemsHostTools = false
         var store: Bool?
         var quality: String?
         var size: String?
@@ -157,7 +160,7 @@ struct RequestVisitor: JSONVisitor {
         case .none: try self.refuseElement("a boolean")
         case .stream: self.request.stream = value
         case .store: self.said.store = value
-        case .echo: self.request.echoesPrompt = value
+        case .echo: self.said.echo = value
         case .includeUsage:
             self.request.includeUsage = value
             self.request.anchors.streamOptions = .includeUsage(offset..<offset + (value ? 4 : 5))

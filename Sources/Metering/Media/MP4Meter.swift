@@ -169,9 +169,9 @@ struct MP4Meter: Sendable {
     }
 
     /// Of a track that is neither sound nor picture by its handler, decoders go by the descriptions of its samples. It
-    /// can be text, subtitles, chapters or a time code.
+    /// can be text, subtitles, chapters, a time code, or what a phone notes beside a recording (`mebx`).
     private static func checkSilence(_ body: UnsafeRawBufferPointer) throws(AudioFault) {
-        let silent = [name("text"), name("tx3g"), name("tmcd"), name("mp4s")]
+        let silent = [name("text"), name("tx3g"), name("tmcd"), name("mp4s"), name("mebx")]
         var at = 8
         for _ in 0..<MediaBytes.big32(body, 4) {
             guard body.count >= at + 8 else { throw .damaged }

@@ -104,10 +104,10 @@ struct AdmissionPlan: Sendable {
             && bounds.tools.isZero && request.media.isDisjoint(with: [.audioOutput, .imageOutput])
     }
 
-    /// Each prompt stands in front of each of its choices.
+    /// Each prompt stands in front of each of its choices that are shown.
     private static func echo(_ request: InspectedRequest, _ inputTokens: Int64) -> EchoedPrompt {
-        guard request.echoesPrompt else { return .none }
-        return EchoedPrompt(deltas: request.choices, tokens: inputTokens * (request.choices / request.inputs))
+        guard request.echoes > 0 else { return .none }
+        return EchoedPrompt(deltas: request.echoes * request.inputs, tokens: inputTokens * request.echoes)
     }
 
     private static func tiers(
