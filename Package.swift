@@ -31,6 +31,7 @@ let package = Package(
     products: [
         .executable(name: "tollgate", targets: ["Tollgate"]),
         .executable(name: "mock-openai", targets: ["mock-openai"]),
+        .executable(name: "mock-stripe", targets: ["mock-stripe"]),
         .executable(name: "ledgersim", targets: ["ledgersim"]),
         .executable(name: "token-bench", targets: ["token-bench"]),
     ],
@@ -86,11 +87,11 @@ let package = Package(
         // The ledger.
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(
-            name: "PostgresLedger", dependencies: ["Metering", "CLibpq", crypto, logging],
+            name: "PostgresLedger", dependencies: ["Billing", "Metering", "CLibpq", crypto, logging],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresLedgerTests",
-            dependencies: ["PostgresLedger", "LocalStores", "Metering", logging],
+            dependencies: ["PostgresLedger", "Billing", "LocalStores", "Metering", logging],
             swiftSettings: settings),
 
         // What runs between data plane, ledger and hold store.
@@ -117,15 +118,46 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Money in and the books: as pure as the core.
+        .target(name: "Billing", dependencies: ["Metering", crypto], swiftSettings: settings),
+        .testTarget(
+            name: "BillingTests", dependencies: ["Billing", "Metering"], swiftSettings: settings),
+
+        // Outbound HTTP and Stripe's API on top of it.
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "StripeAPI", dependencies: ["Billing", "CCurl", logging], swiftSettings: settings),
+        .testTarget(
+            name: "StripeAPITests", dependencies: ["StripeAPI", "Billing", nioCore, nioPosix, logging],
+            swiftSettings: settings),
+
+        // Purchases and refunds between Stripe and the ledger.
+        .target(
+            name: "Payments", dependencies: ["Billing", "Metering", "StripeAPI", logging],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PaymentsTests",
+            dependencies: ["Payments", "Billing", "Metering"],
+            swiftSettings: settings),
+
+        // Statements as PDF.
+        .systemLibrary(
+            name: "CPango", pkgConfig: "pangocairo", providers: [.apt(["libpango1.0-dev"])]),
+        .target(
+            name: "StatementPDF", dependencies: ["Billing", "Metering", "CPango"], swiftSettings: settings),
+        .testTarget(
+            name: "StatementPDFTests", dependencies: ["StatementPDF", "Billing", "Metering"],
+            swiftSettings: settings),
+
         // The control plane.
         .target(
             name: "ControlPlane",
-            dependencies: ["Metering", httpTypes, hummingbird, lifecycle, logging, nioCore],
+            dependencies: ["Billing", "Metering", httpTypes, hummingbird, lifecycle, logging, nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "Metering", httpTypes, hummingbird, hummingbirdTesting, logging, nioCore,
+                "ControlPlane", "Billing", "Metering", httpTypes, hummingbird, hummingbirdTesting, logging,
+                nioCore,
             ],
             swiftSettings: settings),
 
@@ -149,14 +181,26 @@ let package = Package(
         .testTarget(
             name: "MockOpenAITests", dependencies: ["MockOpenAI", crypto, nioPosix], swiftSettings: settings),
 
+        .target(
+            name: "MockStripe",
+            dependencies: [crypto, httpTypes, hummingbird, lifecycle, logging, nioCore, nioHTTP1, nioPosix],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "mock-stripe", dependencies: ["MockStripe", argumentParser, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MockStripeTests", dependencies: ["MockStripe", crypto, nioPosix],
+            swiftSettings: settings),
+
         // The executable: the only place that knows every target.
         .executableTarget(
             name: "Tollgate",
             dependencies: [
-                "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "MoneyPath", "PostgresLedger",
-                "Proxy",
-                "RateCards",
-                "RedisHolds", "Settlement", "TokenTables", argumentParser, httpTypes, hummingbird, lifecycle,
+                "Billing", "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "MockStripe", "MoneyPath",
+                "Payments",
+                "PostgresLedger", "Proxy", "RateCards", "RedisHolds", "Settlement", "StripeAPI",
+                "TokenTables",
+                argumentParser, httpTypes, hummingbird, lifecycle,
                 logging,
                 nioCore,
                 nioPosix, unixSignals,

@@ -16,6 +16,7 @@ have_postgres() {
 have_redis() { have redis-server || have valkey-server; }
 have_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
+have_font() { have fc-list && [ -n "$(fc-list ':lang=en')" ]; }
 have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
@@ -30,6 +31,8 @@ missing_packages() {
   have_library libcurl || echo libcurl4-openssl-dev
   have_library hiredis || echo libhiredis-dev
   have_library libpq || echo libpq-dev
+  have_library pangocairo || echo libpango1.0-dev # statements as PDF
+  have_font || echo fonts-dejavu-core
   have_postgres || echo postgresql
   have_redis || echo redis-server
   have_venv || echo python3-venv
@@ -39,6 +42,8 @@ missing_packages() {
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
   have h2load || echo nghttp2-client
   have_faketime || echo faketime # a proxy whose clock is off
+  have hledger || echo hledger # reads our books
+  have pdftotext || echo poppler-utils # reads our statements
 }
 
 # --- Installing ---

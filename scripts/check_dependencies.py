@@ -24,16 +24,23 @@ CORE = "Metering"
 # The machines of the money path lie between the core and those who run them.
 MACHINES = "MoneyPath"
 RUNS_MACHINES = {"RedisHolds", "Settlement", "LedgerSim"}
+# What money in is decided by, and the ports between those who carry it out.
+BILLING = "Billing"
+BILLS = {"StripeAPI", "Payments", "PostgresLedger", "ControlPlane", "StatementPDF"}
+# Stripe's API is what payments are made of, not a peer of them.
+MORE_ARROWS = {("Payments", "StripeAPI")}
 EXECUTABLE = "Tollgate"
-OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpenSSL": {"Proxy"}}
+OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpenSSL": {"Proxy"},
+    "CCurl": {"StripeAPI"}, "CPango": {"StatementPDF"}}
 ONLY_IN = [
-    (re.compile(r"Hummingbird\w*"), {"ControlPlane", EXECUTABLE}),
+    (re.compile(r"Hummingbird\w*"), {"ControlPlane", "MockStripe", EXECUTABLE}),
     (re.compile(r"Yams"), {"RateCards"}),
-    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "ledgersim"}),
+    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "mock-stripe", "ledgersim"}),
 ]
 NEVER_IN = {
     # Pure: values in, values out.
     CORE: re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
+    BILLING: re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
     MACHINES: re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
     "LedgerSim": re.compile(r"NIO\w*|Foundation\w*|Glibc|Musl|Dispatch|Synchronization|Logging|C[A-Z]\w*"),
     # Bytes on event loops.
@@ -101,7 +108,9 @@ def check_arrows(target, found, targets):
         if module in OWN_C_LIBRARY:
             if name not in OWN_C_LIBRARY[module]:
                 yield f"{place}: only {', '.join(OWN_C_LIBRARY[module])} may import {module}, not {name}"
-        elif module == MACHINES and name in RUNS_MACHINES:
+        elif module == MACHINES and name in RUNS_MACHINES or module == BILLING and name in BILLS:
+            continue
+        elif (name, module) in MORE_ARROWS:
             continue
         elif module in local and target["type"] == "regular" and module != CORE:
             yield f"{place}: {name} imports its peer {module}; peers meet in the ports of {CORE}"

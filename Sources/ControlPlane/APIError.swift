@@ -26,6 +26,8 @@ struct APIError: Error {
         headers: [.wwwAuthenticate: "Bearer"])
     static let notYourAccount = APIError(
         status: .forbidden, message: "This key may not see the user it names.", code: "not_your_account")
+    static let accountSuspended = APIError(
+        status: .forbidden, message: "This account is suspended.", code: "account_suspended")
     static let notFound = APIError(
         status: .notFound, message: "There is nothing here.", code: "not_found")
     static let noSuchAccount = APIError(

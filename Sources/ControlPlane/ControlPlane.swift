@@ -1,3 +1,4 @@
+import Billing
 import Hummingbird
 import Metering
 
@@ -26,12 +27,16 @@ public struct ControlPlane: Sendable {
         public var readiness: @Sendable () async -> [Readiness]
         /// By which the texts of a request are counted.
         public var encodings: EncodingTables
+        /// Answers that purchases are not set up, when they are not.
+        public var checkouts: any CheckoutDesk
+        public var webhooks: any WebhookDesk
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
             billing: any BillingReading, held: any HeldReading,
             readiness: @escaping @Sendable () async -> [Readiness],
-            encodings: EncodingTables = EncodingTables()
+            encodings: EncodingTables = EncodingTables(), checkouts: any CheckoutDesk,
+            webhooks: any WebhookDesk
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -40,6 +45,8 @@ public struct ControlPlane: Sendable {
             self.held = held
             self.readiness = readiness
             self.encodings = encodings
+            self.checkouts = checkouts
+            self.webhooks = webhooks
         }
     }
 
@@ -54,6 +61,9 @@ public struct ControlPlane: Sendable {
             .add(to: &table, under: "/api")
         let credentials = Credentials(settings: settings, dependencies: dependencies)
         BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
+        StripeRoutes(
+            credentials: credentials, checkouts: dependencies.checkouts, webhooks: dependencies.webhooks
+        ).add(to: &table)
         return table.router([
             ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
         ])

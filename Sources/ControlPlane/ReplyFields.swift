@@ -37,6 +37,7 @@ extension HTTPField.Name {
     static var referrerPolicy: HTTPField.Name { Self.make("referrer-policy") }
     static var tollgateRequestID: HTTPField.Name { Self.make("x-tollgate-request-id") }
     static var tollgateUser: HTTPField.Name { Self.make("x-tollgate-user") }
+    static var stripeSignature: HTTPField.Name { Self.make("stripe-signature") }
 
     private static func make(_ name: String) -> HTTPField.Name {
         guard let made = HTTPField.Name(name) else {

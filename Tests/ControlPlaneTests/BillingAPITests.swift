@@ -91,7 +91,8 @@ struct FakeBackends: AccountDirectory, BillingReading, HeldReading, PriceSource 
                 corsOrigins: ["https://app.example"]),
             .init(
                 directory: backends, keyHasher: FakeBackends.hasher, prices: backends, billing: backends,
-                held: backends, readiness: { [Readiness("ledger", isReady: ready)] }))
+                held: backends, readiness: { [Readiness("ledger", isReady: ready)] }, checkouts: FakeDesk(),
+                webhooks: FakeDesk()))
         try await Application(router: router).test(.router, body)
     }
 

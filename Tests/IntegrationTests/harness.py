@@ -157,7 +157,7 @@ class Dev:
         self.start()
 
     def start(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "DATABASE_", "REDIS_"))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "DATABASE_", "REDIS_", "STRIPE_"))}
         state = self.directory / "dev"
         ready = state / "dev.json"
         ready.unlink(missing_ok=True)
@@ -185,7 +185,7 @@ class Dev:
 
     def environment(self, **more):
         """What another process needs to work on the same stores."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "BILLING_"))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "BILLING_", "STRIPE_"))}
         env.update(
             DATABASE_URL=self.databaseURL, REDIS_URL=self.redisURL, KEY_PEPPER=self.keyPepper,
             ADMIN_TOKEN=self.adminToken, SESSION_SECRET="s" * 32, OPENAI_API_KEY="sk-operator",

@@ -34,7 +34,8 @@ import Testing
     @Test func anMP4TrackOfTextOrPicturesIsNoSound() throws {
         let whole = try AudioFiles.measure(AudioFiles.bytes("tone.m4a"))
         for (handler, entry) in [
-            ("text", "text"), ("sbtl", "tx3g"), ("tmcd", "tmcd"), ("subp", "mp4s"), ("meta", "mebx"), ("vide", "avc1"),
+            ("text", "text"), ("sbtl", "tx3g"), ("tmcd", "tmcd"), ("subp", "mp4s"), ("meta", "mebx"),
+            ("vide", "avc1"),
         ] {
             #expect(try Self.twoTracks(handler: handler, entry: entry) == whole, "\(entry)")
         }

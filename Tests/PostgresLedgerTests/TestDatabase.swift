@@ -73,6 +73,10 @@ struct TestDatabase: Sendable {
         try await self.pool.run { try $0.run(sql).one().int(0) }
     }
 
+    func text(_ sql: String) async throws -> String {
+        try await self.pool.run { try $0.run(sql).one().text(0) }
+    }
+
     func execute(_ sql: String) async throws {
         _ = try await self.pool.run(timeout: .seconds(30)) { try $0.runScript(sql).affected }
     }

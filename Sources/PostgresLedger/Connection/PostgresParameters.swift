@@ -73,6 +73,10 @@ public struct PostgresArray: Sendable {
         for value in values { self.append(value) }
     }
 
+    public init(_ values: some Sequence<String>) {
+        for value in values { self.append(value) }
+    }
+
     public init(_ values: some Sequence<HoldID>) {
         for value in values { self.append(value) }
     }

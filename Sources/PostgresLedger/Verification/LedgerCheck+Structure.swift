@@ -10,6 +10,9 @@ extension LedgerCheck {
                     ('credit_ledger', 'account_id, version'),
                     ('ledger_transaction', 'source_ref'),
                     ('credit_lot', 'source_ref'),
+                    ('purchase', 'purchase_id'), ('purchase', 'payment_intent_id'),
+                    ('payment_state', 'purchase_id'), ('stripe_event', 'event_id'),
+                    ('refund_request', 'request'), ('cash_movement', 'movement_key'),
                     ('credit_balance', 'account_id')) k(name, columns)
                 WHERE NOT EXISTS (
                     SELECT 1 FROM pg_index i
@@ -26,7 +29,9 @@ extension LedgerCheck {
                     ('ledger_transaction', '_append_only'), ('credit_ledger', '_append_only'),
                     ('contra_line', '_append_only'), ('usage_correction', '_append_only'),
                     ('rate_card', '_append_only'), ('account', '_never_deleted'),
-                    ('credit_lot', '_never_deleted')) t(name, suffix)
+                    ('credit_lot', '_never_deleted'), ('purchase', '_never_deleted'),
+                    ('payment_state', '_never_deleted'), ('refund_request', '_never_deleted'),
+                    ('lot_reversal', '_append_only'), ('journal_entry', '_append_only'), ('journal_line', '_append_only'), ('cash_movement', '_append_only')) t(name, suffix)
                 WHERE NOT EXISTS (
                     SELECT 1 FROM pg_trigger g
                     WHERE g.tgrelid = to_regclass(t.name) AND g.tgname = t.name || t.suffix

@@ -5,9 +5,9 @@ struct LedgerCheck: Sendable {
     /// Selects one text column; no row is good news.
     let sql: String
 
-    static let all = invariants + structure + forAPerson
+    static let all = invariants + purchases + books + structure + forAPerson
 
-    /// I1 to I6. (I7 and I8 come with money-in; I9 and R5 are in `LedgerVerifier+Outcomes`.)
+    /// I1 to I6. (I6 and I7 of purchases are in `LedgerCheck+Purchases`; I9 and R5 are in `LedgerVerifier+Outcomes`.)
     private static let invariants: [LedgerCheck] = [
         LedgerCheck(
             name: "I1 every transaction sums to zero", severity: .violation,
@@ -75,6 +75,7 @@ struct LedgerCheck: Sendable {
                     WHEN 'settlement' THEN type <> 'deduction'
                     WHEN 'settlement_correction' THEN type <> 'adjustment'
                     WHEN 'grant' THEN type = 'deduction'
+                    WHEN 'purchase' THEN type NOT IN ('purchase', 'refund', 'adjustment')
                     ELSE true END
                 """),
         LedgerCheck(

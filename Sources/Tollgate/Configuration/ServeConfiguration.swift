@@ -34,6 +34,7 @@ struct ServeConfiguration: Sendable {
     var threads: Int
     var moneyPath: MoneyPathSettings
     var idempotency: IdempotencySettings
+    var stripe: StripeSettings
     /// Vocabularies, and the tables that are made of them.
     var tokenizerDirectory: String
 
@@ -76,6 +77,7 @@ struct ServeConfiguration: Sendable {
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         self.moneyPath = MoneyPathSettings(&reader)
         self.idempotency = IdempotencySettings(&reader)
+        self.stripe = StripeSettings(&reader)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }

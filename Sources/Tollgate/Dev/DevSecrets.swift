@@ -42,6 +42,8 @@ struct DevFacts: Codable {
     var databaseURL: String
     var redisURL: String
     var upstreamURL: String
+    /// Stripe's API, or the mock of it.
+    var stripeURL: String
     var opsURL: String
     var portalURL: String
     var adminURL: String

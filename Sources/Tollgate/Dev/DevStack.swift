@@ -2,8 +2,6 @@ import Foundation
 import LocalStores
 import Logging
 import Metering
-import MockOpenAI
-import NIOPosix
 import PostgresLedger
 
 /// `tollgate dev`: starts the stores and the mock, seeds them, runs the proxy, and stops everything again in
@@ -31,17 +29,17 @@ struct DevStack {
         defer { self.stopping("Postgres") { try postgres.stop() } }
         let redis = try LocalRedis.start(directory: self.directory, log: self.step)
         defer { self.stopping("Redis") { try redis.stop() } }
-        let mock = try await self.startMock()
+        let peers = try await DevPeers.start(self.step)
         do {
             try await self.prepare(postgres.url, secrets)
-            try await self.serve(postgres.url, redis.url, mock, secrets, factsPath)
+            try await self.serve(postgres.url, redis.url, peers, secrets, factsPath)
         } catch {
             try? FileManager.default.removeItem(atPath: factsPath)
-            try? await mock?.shutdown()
+            await peers.shutdown()
             throw error
         }
         try? FileManager.default.removeItem(atPath: factsPath)
-        try? await mock?.shutdown()
+        await peers.shutdown()
         self.step("stopped")
     }
 
@@ -56,17 +54,6 @@ struct DevStack {
 
     private func stopping(_ name: String, _ body: () throws -> Void) {
         do { try body() } catch { complain("stopping \(name): \(error)") }
-    }
-
-    /// nil when the environment names the real API.
-    private func startMock() async throws -> MockOpenAIServer? {
-        if let key = System.environment("OPENAI_API_KEY"), !key.isEmpty {
-            self.step("upstream: the real API, since OPENAI_API_KEY is set")
-            return nil
-        }
-        let mock = try await MockOpenAIServer.start(on: MultiThreadedEventLoopGroup.singleton)
-        self.step("upstream: the bundled mock, since OPENAI_API_KEY is not set (\(mock.baseURL))")
-        return mock
     }
 
     private func prepare(_ databaseURL: String, _ secrets: DevSecrets) async throws {
@@ -92,20 +79,22 @@ struct DevStack {
     }
 
     private func serve(
-        _ databaseURL: String, _ redisURL: String, _ mock: MockOpenAIServer?, _ secrets: DevSecrets,
+        _ databaseURL: String, _ redisURL: String, _ peers: DevPeers, _ secrets: DevSecrets,
         _ factsPath: String
     ) async throws {
         let opsPort = try Loopback.freePort()
+        // Known beforehand: a checkout sends people back to it.
+        let port = self.port == 0 ? try Loopback.freePort() : self.port
         var settings: [String: String] = [
             "DATABASE_URL": databaseURL, "REDIS_URL": redisURL, "ADMIN_TOKEN": secrets.adminToken,
             "KEY_PEPPER": secrets.keyPepper, "SESSION_SECRET": secrets.sessionSecret,
-            "LISTEN": "127.0.0.1:\(self.port)", "OPS_LISTEN": "127.0.0.1:\(opsPort)",
+            "LISTEN": "127.0.0.1:\(port)", "OPS_LISTEN": "127.0.0.1:\(opsPort)",
             "JOURNAL_DIR": System.environment("JOURNAL_DIR") ?? self.directory + "/journal",
             "ACCESS_LOG": System.environment("ACCESS_LOG") ?? self.directory + "/access.log",
         ]
-        if let mock {
-            settings["OPENAI_API_KEY"] = "sk-mock"
-            settings["OPENAI_BASE_URL"] = mock.baseURL
+        settings.merge(peers.settings) { $1 }
+        if System.environment("STRIPE_WEBHOOK_SECRET") == nil {
+            settings["STRIPE_WEBHOOK_SECRET"] = secrets.stripeWebhookSecret
         }
         let given = settings
         let reader: @Sendable () -> SettingsReader = {
@@ -119,15 +108,18 @@ struct DevStack {
         let deployment = try await Deployment(
             configuration, logger: self.logger, rereadSecrets: { try RotatingSecrets(reading: reader()) })
         let upstreamURL =
-            mock?.baseURL ?? System.environment("OPENAI_BASE_URL") ?? ServeConfiguration.defaultOpenAIBaseURL
+            peers.openAI?.baseURL ?? System.environment("OPENAI_BASE_URL")
+            ?? ServeConfiguration.defaultOpenAIBaseURL
         try await deployment.run(following: hangUps) { port in
             let root = "http://127.0.0.1:\(port)"
+            peers.stripe?.addWebhook(
+                .init(url: root + "/api/stripe/webhook", secret: secrets.stripeWebhookSecret))
             let facts = DevFacts(
                 baseURL: root + "/v1", apiKey: secrets.apiKey, serviceKey: secrets.serviceKey,
                 adminToken: secrets.adminToken, keyPepper: secrets.keyPepper,
                 stripeWebhookSecret: secrets.stripeWebhookSecret, databaseURL: databaseURL,
-                redisURL: redisURL,
-                upstreamURL: upstreamURL, opsURL: "http://127.0.0.1:\(opsPort)",
+                redisURL: redisURL, upstreamURL: upstreamURL, stripeURL: peers.stripeURL,
+                opsURL: "http://127.0.0.1:\(opsPort)",
                 portalURL: root + "/billing?tab=credits", adminURL: root + "/admin")
             try facts.write(to: factsPath)
             self.step("ready: \(facts.baseURL)  (facts for scripts: \(factsPath))")

@@ -21,6 +21,7 @@ final class Deployment: Sendable {
     private let retryPool: PostgresPool
     private let directory: LedgerDirectory
     private let replies: KeptReplies
+    private let payments: PaymentParts
     private let feed: ChangeFeed
     private let prices: PriceBook
     private let settler: Settler
@@ -72,6 +73,10 @@ final class Deployment: Sendable {
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
         self.replies = KeptReplies(
             pool: self.retryPool, settings: configuration.idempotency.replies, logger: logger)
+        self.payments = PaymentParts(
+            configuration.stripe, database: url,
+            origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
+            holder: "\(self.boot)", logger: logger)
         try await self.directory.load()
         self.prices = try await PriceBook(
             ledger: self.ledger, mode: configuration.roundingMode,
@@ -144,7 +149,7 @@ final class Deployment: Sendable {
             version: Version.text,
             sources: [
                 self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
-                self.moneyPath.sweeper,
+                self.moneyPath.sweeper, self.payments.counters,
             ],
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
@@ -206,7 +211,7 @@ final class Deployment: Sendable {
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness,
-                encodings: self.encodings))
+                encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk))
     }
 
     private static func dataPlane(
@@ -253,6 +258,7 @@ final class Deployment: Sendable {
         await self.holds.shutdown()
         await self.heldReader.shutdown()
         await self.recentResponses.shutdown()
+        self.payments.shutdown()
         self.readingPool.shutDownAndWait()
         self.retryPool.shutDownAndWait()
         self.settlementPool.shutDownAndWait()
@@ -279,6 +285,7 @@ final class Deployment: Sendable {
             group.addTask { await self.feed.run() }
             group.addTask { await refresher.run(changes) }
             group.addTask { await self.keepHouse() }
+            group.addTask { await self.payments.run() }
             group.addTask { await self.moneyPath.life.run() }
         }
     }

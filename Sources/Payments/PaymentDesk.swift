@@ -1,0 +1,111 @@
+import Billing
+import Logging
+import Metering
+import StripeAPI
+
+/// Sells packages through Stripe and follows their payments. Decides nothing about money: that is `Billing`'s, in a
+/// transaction that is the ledger's.
+public struct PaymentDesk: Sendable {
+    public struct Settings: Sendable {
+        /// Several while rotating; any of them may have signed.
+        public var signingSecrets: [StripeSigningSecret]
+        /// Where a checkout may send people afterwards.
+        public var returnOrigins: Set<WebOrigin>
+        /// The kill switch of new purchases; events are followed all the same.
+        public var purchasesEnabled: Bool
+        /// Cards are kept for auto-recharge.
+        public var savesPaymentMethods: Bool
+
+        public init(
+            signingSecrets: [StripeSigningSecret], returnOrigins: Set<WebOrigin>, purchasesEnabled: Bool,
+            savesPaymentMethods: Bool
+        ) {
+            self.signingSecrets = signingSecrets
+            self.returnOrigins = returnOrigins
+            self.purchasesEnabled = purchasesEnabled
+            self.savesPaymentMethods = savesPaymentMethods
+        }
+    }
+
+    let settings: Settings
+    /// nil: no key of Stripe's is set.
+    let stripe: StripeClient?
+    let ledger: any PurchaseLedger
+    let offers: any BillingReading
+    let counters: PaymentCounters
+    let logger: Logger
+    /// Milliseconds since 1970.
+    let now: @Sendable () -> Int64
+
+    public init(
+        settings: Settings, stripe: StripeClient?, ledger: any PurchaseLedger, offers: any BillingReading,
+        counters: PaymentCounters, logger: Logger, now: @escaping @Sendable () -> Int64
+    ) {
+        self.settings = settings
+        self.stripe = stripe
+        self.ledger = ledger
+        self.offers = offers
+        self.counters = counters
+        self.logger = logger
+        self.now = now
+    }
+
+    /// Brings one payment to its target state, and counts what came of it.
+    func settle(
+        _ hint: PaymentHint, event: StripeEventRecord?, _ stripe: StripeClient
+    ) async throws -> PaymentOutcome {
+        let outcome: PaymentOutcome
+        do {
+            outcome = try await self.ledger.settle(
+                hint, event: event, reader: StripePaymentReader(stripe: stripe))
+        } catch let failure as StripeFailure where !failure.mayRetry {
+            // Stripe says what this version does not understand, or nothing: trying again brings nothing new.
+            guard let event else { throw failure }
+            _ = try await self.ledger.keep(event, deadBecause: failure.label)
+            self.counters.failed(failure.label)
+            self.logger.error(
+                "an event of Stripe needs a person",
+                metadata: ["event": "\(event.id)", "reason": "\(failure.label)"])
+            return .dead(reason: failure.label)
+        }
+        switch outcome {
+        case .posted(let postings, let granted, let purchase):
+            if granted { self.counters.purchased(purchase) }
+            self.logger.info(
+                "a payment was posted",
+                metadata: ["purchase": "\(purchase.id)", "postings": "\(postings)", "granted": "\(granted)"])
+        case .dead(let reason):
+            self.counters.failed(reason)
+            self.logger.error(
+                "a payment needs a person",
+                metadata: ["event": "\(event?.id ?? "none")", "reason": "\(reason)"])
+        case .repeated, .ignored, .upToDate: break
+        }
+        return outcome
+    }
+}
+
+/// Reads through the client, on the thread that asks.
+struct StripePaymentReader: PaymentReading {
+    let stripe: StripeClient
+
+    func payment(_ paymentIntent: String) throws -> PaymentSnapshot {
+        try self.stripe.runAndWait(ReadPayment(paymentIntent), within: .seconds(20))
+    }
+
+    func session(_ id: String) throws -> SessionSnapshot {
+        let session = try self.stripe.runAndWait(RetrieveCheckoutSession(id), within: .seconds(20))
+        return try SessionSnapshot(session)
+    }
+}
+
+extension SessionSnapshot {
+    init(_ session: CheckoutSession) throws(StripeFailure) {
+        guard let status = session.status.flatMap({ Status(rawValue: $0.rawValue) }) else {
+            throw StripeFailure(.unknownStatus(object: .checkoutSession, status: "unknown"))
+        }
+        self.init(
+            id: session.id, status: status, url: session.url, paymentIntent: session.paymentIntent,
+            clientReferenceID: session.clientReferenceID, metadata: session.metadata)
+    }
+}

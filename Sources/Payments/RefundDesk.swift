@@ -1,0 +1,110 @@
+import Billing
+import Metering
+import StripeAPI
+
+/// Why a refund was not made.
+public enum RefundFailure: Error, Sendable, Hashable {
+    case notConfigured
+    case unknownPurchase
+    case cash(RefundPlan.Refusal)
+    case credit(CreditRefund.Refusal)
+    /// The key was used for another refund.
+    case idempotencyConflict
+    /// Stripe said no, for good; a bounded word.
+    case refusedByStripe(String)
+    /// It is stored; whether Stripe did it is not known yet. It is asked again by itself.
+    case unknown
+    case ledgerUnavailable
+}
+
+/// A refund that was made; the credits are taken back already, unless Stripe could not be read.
+public struct MadeRefund: Sendable, Hashable {
+    public var request: String
+    /// `re_…`
+    public var refund: String
+    public var cents: Int64
+}
+
+/// Gives money back. The wish is stored under its key before Stripe is asked; the credits follow when the payment is
+/// read again.
+public struct RefundDesk: Sendable {
+    private let desk: PaymentDesk
+    private let chores: any PaymentChores
+
+    public init(desk: PaymentDesk, chores: any PaymentChores) {
+        self.desk = desk
+        self.chores = chores
+    }
+
+    /// - Parameter actor: who asked, for the record.
+    public func refundCash(
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+    ) async throws(RefundFailure) -> MadeRefund {
+        guard let stripe = self.desk.stripe else { throw .notConfigured }
+        let stored: StoredRefund
+        do {
+            stored = try await self.chores.planRefund(
+                request, of: purchase, amount: amount, reason: reason, actor: actor)
+        } catch let refusal as RefundPlan.Refusal {
+            throw .cash(refusal)
+        } catch let failure as RefundStorage {
+            switch failure {
+            case .unknownPurchase: throw .unknownPurchase
+            case .idempotencyConflict: throw .idempotencyConflict
+            }
+        } catch {
+            throw .ledgerUnavailable
+        }
+        switch stored.answer {
+        case .done(let refund): return MadeRefund(request: request, refund: refund, cents: stored.asked.cents)
+        case .refused(let reason): throw .refusedByStripe(reason)
+        case .asked: return try await self.send(stored.asked, stripe)
+        }
+    }
+
+    /// Asks Stripe, under the key of the request: asked again, it answers with the same refund.
+    func send(_ refund: AskedRefund, _ stripe: StripeClient) async throws(RefundFailure) -> MadeRefund {
+        let made: String
+        do throws(StripeFailure) {
+            made = try await stripe.run(
+                CreateRefund(
+                    paymentIntent: refund.paymentIntent, amountCents: refund.cents,
+                    reason: .requestedByCustomer, metadata: refund.metadata,
+                    idempotencyKey: refund.idempotencyKey)
+            ).id
+        } catch {
+            guard !error.mayRetry, !error.mayHaveBeenApplied else { throw .unknown }
+            try? await self.chores.refundAnswered(refund.request, refund: nil, refusal: error.label)
+            throw .refusedByStripe(error.label)
+        }
+        do {
+            try await self.chores.refundAnswered(refund.request, refund: made, refusal: nil)
+            _ = try await self.desk.settle(
+                PaymentHint(paymentIntent: refund.paymentIntent, session: nil, purchase: refund.purchase),
+                event: nil, stripe)
+        } catch {
+            // Its events lead to the same, and so does the next look.
+            self.desk.logger.warning("a refund was made and not yet posted", metadata: ["error": "\(error)"])
+        }
+        return MadeRefund(request: refund.request, refund: made, cents: refund.cents)
+    }
+
+    /// Credits back for usage that failed its user. No money moves.
+    public func refundCredits(
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+    ) async throws(RefundFailure) -> Millicredits {
+        do {
+            return try await self.chores.refundCredits(
+                request, of: purchase, amount: amount, reason: reason, actor: actor)
+        } catch let refusal as CreditRefund.Refusal {
+            throw .credit(refusal)
+        } catch let failure as RefundStorage {
+            switch failure {
+            case .unknownPurchase: throw .unknownPurchase
+            case .idempotencyConflict: throw .idempotencyConflict
+            }
+        } catch {
+            throw .ledgerUnavailable
+        }
+    }
+}

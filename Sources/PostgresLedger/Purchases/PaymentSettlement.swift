@@ -1,0 +1,182 @@
+import Billing
+import Metering
+
+/// One event, or one look of our own: find the purchase, lock it, read Stripe, post the difference.
+struct PaymentSettlement {
+    let connection: PostgresConnection
+    let hint: PaymentHint
+    let event: StripeEventRecord?
+    let reader: any PaymentReading
+
+    /// Inside a transaction; nothing of it stays when it throws.
+    func run() throws -> PaymentOutcome {
+        if let event, try self.isRepeated(event) { return .repeated }
+        let found: Found
+        switch try self.find() {
+        case .ours(let purchase): found = purchase
+        case .notOurs: return try self.end(.ignored, nil)
+        // It was made here, and the ledger that knew it is gone: money came, and a person must say for what.
+        case .lost: return try self.end(.dead(reason: "unknown_purchase"), nil)
+        }
+        let purchase = found.purchase
+        guard let payment = found.payment ?? purchase.paymentIntent else {
+            return try self.followSession(purchase)
+        }
+        let posted = try PaymentStateRow.lock(purchase.id, on: self.connection)
+        // Read once more under the lock, which is taken before the purchase's row is trusted.
+        var current = try self.purchase("p.purchase_id = $1::uuid", .uuid(purchase.id.uuid)) ?? purchase
+        let snapshot = try self.reader.payment(payment)
+        let decision = PaymentDecision(current, snapshot, posted: posted)
+        current.observed(snapshot, decision)
+        try self.lookForOpenPage(&current, snapshot, found.session)
+        return try self.post(decision, current, snapshot, found.session)
+    }
+
+    private func isRepeated(_ event: StripeEventRecord) throws -> Bool {
+        switch try StripeEventRow.arrive(event, "applied", reason: nil, on: self.connection) {
+        case .first, .deadBefore: false
+        case .repeated: event.source != .replay
+        }
+    }
+
+    private func post(
+        _ decision: PaymentDecision, _ purchase: Purchase, _ snapshot: PaymentSnapshot, _ session: String?
+    ) throws -> PaymentOutcome {
+        var purchase = purchase
+        if let session { purchase.sessionOpened(session) }
+        try RefundRow.seen(snapshot.refunds, of: purchase.id, on: self.connection)
+        switch decision {
+        case .doubt(let doubt):
+            try PaymentStateRow.write(purchase.id, nil, doubt: doubt, on: self.connection)
+            try PurchaseRow.write(purchase, nil, on: self.connection)
+            return try self.end(.dead(reason: doubt.rawValue), purchase.id)
+        case .upToDate, .grantStands:
+            try PaymentStateRow.write(purchase.id, nil, doubt: nil, on: self.connection)
+            try PurchaseRow.write(purchase, snapshot, on: self.connection)
+            return try self.end(.upToDate, purchase.id)
+        case .post(let change):
+            try PurchaseRow.write(purchase, snapshot, on: self.connection)
+            try PaymentPoster(connection: self.connection, purchase: purchase).post(change)
+            try self.rememberCustomer(snapshot, purchase)
+            let granted = change.postings.contains { if case .grant = $0.effect { true } else { false } }
+            return try self.end(
+                .posted(change.postings.count, granted: granted, purchase: purchase), purchase.id)
+        }
+    }
+
+    /// While its page is open, whoever was declined can try another card.
+    private func lookForOpenPage(
+        _ purchase: inout Purchase, _ snapshot: PaymentSnapshot, _ named: String?
+    ) throws {
+        guard snapshot.status == .requiresPaymentMethod,
+            purchase.status == .open || purchase.status == .created,
+            let session = purchase.session ?? named
+        else { return }
+        if try self.reader.session(session).status == .complete { purchase.failedBehindItsPage() }
+    }
+
+    private func rememberCustomer(_ snapshot: PaymentSnapshot, _ purchase: Purchase) throws {
+        guard let customer = snapshot.customer else { return }
+        // The first one stays: several purchases at once can have made several.
+        try self.connection.run(
+            """
+            INSERT INTO stripe_customer (account_id, livemode, customer_id) VALUES ($1, $2, $3)
+            ON CONFLICT DO NOTHING
+            """, [.int(purchase.account), .bool(purchase.livemode), .text(customer)])
+    }
+
+    /// A session without a payment: nobody has paid yet, or nobody will.
+    private func followSession(_ purchase: Purchase) throws -> PaymentOutcome {
+        guard let session = self.hint.session ?? purchase.session else {
+            return try self.end(.upToDate, purchase.id)
+        }
+        _ = try PaymentStateRow.lock(purchase.id, on: self.connection)
+        var current = try self.purchase("p.purchase_id = $1::uuid", .uuid(purchase.id.uuid)) ?? purchase
+        let snapshot = try self.reader.session(session)
+        if let payment = snapshot.paymentIntent {
+            return try self.again(
+                PaymentHint(paymentIntent: payment, session: session, purchase: purchase.id))
+        }
+        current.sessionOpened(session)
+        if snapshot.status == .expired { current.sessionExpired() }
+        try PurchaseRow.write(current, nil, on: self.connection)
+        return try self.end(.upToDate, purchase.id)
+    }
+
+    private func again(_ hint: PaymentHint) throws -> PaymentOutcome {
+        // The event is stored already; its outcome is written at the end of this one.
+        let outcome = try PaymentSettlement(
+            connection: self.connection, hint: hint, event: nil, reader: self.reader
+        )
+        .run()
+        return try self.end(outcome, hint.purchase)
+    }
+
+    private func end(_ outcome: PaymentOutcome, _ purchase: PurchaseID?) throws -> PaymentOutcome {
+        guard let event = self.event else { return outcome }
+        let (text, reason): (String, String?) =
+            switch outcome {
+            case .dead(let reason): ("dead", reason)
+            case .ignored: ("ignored", nil)
+            case .repeated, .upToDate, .posted: ("applied", nil)
+            }
+        try StripeEventRow.end(event.id, text, reason: reason, purchase: purchase, on: self.connection)
+        return outcome
+    }
+
+    // MARK: Whose payment it is
+
+    private struct Found {
+        var purchase: Purchase
+        var payment: String?
+        var session: String?
+    }
+
+    private enum Owner {
+        case ours(Found)
+        case notOurs
+        case lost
+    }
+
+    /// By what we know already, else by what Stripe says the payment or session was made for.
+    private func find() throws -> Owner {
+        if let payment = self.hint.paymentIntent,
+            let purchase = try self.purchase("p.payment_intent_id = $1", .text(payment))
+        {
+            return .ours(Found(purchase: purchase, payment: payment, session: self.hint.session))
+        }
+        if let session = self.hint.session,
+            let purchase = try self.purchase("p.session_id = $1", .text(session))
+        {
+            return .ours(Found(purchase: purchase, payment: self.hint.paymentIntent, session: session))
+        }
+        if let id = self.hint.purchase { return try self.find(id, self.hint) }
+        return try self.findByAsking()
+    }
+
+    private func find(_ id: PurchaseID, _ hint: PaymentHint) throws -> Owner {
+        guard let purchase = try self.purchase("p.purchase_id = $1::uuid", .uuid(id.uuid)) else {
+            return .lost
+        }
+        return .ours(Found(purchase: purchase, payment: hint.paymentIntent, session: hint.session))
+    }
+
+    /// A refund or a dispute can arrive before we heard that the payment succeeded.
+    private func findByAsking() throws -> Owner {
+        if let payment = self.hint.paymentIntent {
+            let metadata = try self.reader.payment(payment).metadata
+            if let id = metadata[Purchase.purchaseKey].flatMap({ PurchaseID(text: $0) }) {
+                return try self.find(id, self.hint)
+            }
+        } else if let session = self.hint.session {
+            if let id = try self.reader.session(session).purchase { return try self.find(id, self.hint) }
+        }
+        return .notOurs
+    }
+
+    private func purchase(_ condition: String, _ value: PostgresValue) throws -> Purchase? {
+        try self.connection.run(
+            "SELECT \(PurchaseRow.columns) FROM purchase p WHERE \(condition)", [value]
+        ).first.map(PurchaseRow.read)
+    }
+}

@@ -1,0 +1,92 @@
+import Billing
+import Metering
+
+/// On a pool of its own: a settlement waits for Stripe with its connection in hand.
+extension PostgresLedger: PurchaseLedger {
+    /// Longer than a reading of Stripe with all its retries.
+    private static let settlementTimeout = Duration.seconds(45)
+
+    public func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws {
+        try await self.pool.run { connection in
+            try connection.transaction { connection in
+                try connection.run(
+                    """
+                    INSERT INTO purchase (purchase_id, account_id, kind, package_code, package_version, package_name,
+                        price_usd_cents, credits_millicredits, livemode, created_at, status, customer_id,
+                        success_url, cancel_url, payment_method_id)
+                    VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10 / 1000.0), $11, $12, $13, $14,
+                        $15)
+                    """,
+                    [
+                        .uuid(purchase.id.uuid), .int(purchase.account), .text(purchase.kind.rawValue),
+                        .text(purchase.packageCode), .int(purchase.packageVersion),
+                        .text(purchase.packageName),
+                        .int(purchase.priceUSDCents), .int(purchase.credits.value), .bool(purchase.livemode),
+                        .int(purchase.createdAt), .text(purchase.status.rawValue), .text(purchase.customer),
+                        .text(urls?.success), .text(urls?.cancel), .text(paymentMethod),
+                    ])
+                try connection.run(
+                    "INSERT INTO payment_state (purchase_id, account_id) VALUES ($1::uuid, $2)",
+                    [.uuid(purchase.id.uuid), .int(purchase.account)])
+            }
+        }
+    }
+
+    public func sessionAnswered(_ session: String?, for purchase: PurchaseID) async throws {
+        try await self.pool.run { connection in
+            try connection.transaction { connection in
+                guard
+                    var current = try connection.run(
+                        "SELECT \(PurchaseRow.columns) FROM purchase p WHERE p.purchase_id = $1::uuid FOR UPDATE",
+                        [.uuid(purchase.uuid)]
+                    ).first.map(PurchaseRow.read)
+                else { throw PostgresError.unexpectedResult("no such purchase") }
+                if let session { current.sessionOpened(session) } else { current.refused() }
+                try PurchaseRow.write(current, nil, on: connection)
+            }
+        }
+    }
+
+    public func purchase(_ id: PurchaseID) async throws -> Purchase? {
+        try await self.pool.run { connection in
+            try connection.run(
+                "SELECT \(PurchaseRow.columns) FROM purchase p WHERE p.purchase_id = $1::uuid",
+                [.uuid(id.uuid)]
+            ).first.map(PurchaseRow.read)
+        }
+    }
+
+    public func customer(of account: AccountID, livemode: Bool) async throws -> String? {
+        try await self.pool.run { connection in
+            try connection.run(
+                "SELECT customer_id FROM stripe_customer WHERE account_id = $1 AND livemode = $2",
+                [.int(account), .bool(livemode)]
+            ).first?.text(0)
+        }
+    }
+
+    public func settle(
+        _ hint: PaymentHint, event: StripeEventRecord?, reader: any PaymentReading
+    ) async throws -> PaymentOutcome {
+        try await self.pool.run(timeout: Self.settlementTimeout) { connection in
+            try connection.retryingConcurrency(attempts: 3) {
+                try connection.transaction { connection in
+                    try connection.run(
+                        "SELECT set_config('idle_in_transaction_session_timeout', $1, true)",
+                        [.text("\(Self.settlementTimeout.components.seconds * 1000)")])
+                    return try PaymentSettlement(
+                        connection: connection, hint: hint, event: event, reader: reader
+                    ).run()
+                }
+            }
+        }
+    }
+
+    public func keep(_ event: StripeEventRecord, deadBecause reason: String?) async throws -> Bool {
+        try await self.pool.run { connection in
+            let arrival = try StripeEventRow.arrive(
+                event, reason == nil ? "ignored" : "dead", reason: reason, on: connection)
+            return arrival == .first
+        }
+    }
+}

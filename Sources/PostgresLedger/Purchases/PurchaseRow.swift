@@ -1,0 +1,104 @@
+import Billing
+import Metering
+
+/// A row of `purchase`.
+enum PurchaseRow {
+    static let columns = """
+        p.purchase_id, p.account_id, p.kind, p.package_code, p.package_version, p.package_name,
+        p.price_usd_cents, p.credits_millicredits, p.livemode,
+        (extract(epoch FROM p.created_at) * 1000)::bigint, p.status, p.session_id, p.payment_intent_id,
+        p.customer_id
+        """
+
+    static func read(_ row: PostgresRow) throws -> Purchase {
+        guard let kind = Purchase.Kind(rawValue: try row.text(2)),
+            let status = Purchase.Status(rawValue: try row.text(10))
+        else { throw PostgresError.unexpectedResult("unknown kind or status of a purchase") }
+        return Purchase(
+            id: PurchaseID(try row.uuid(0)), account: try row.int(1), kind: kind,
+            packageCode: try row.text(3), packageVersion: try row.int(4), packageName: try row.text(5),
+            priceUSDCents: try row.int(6), credits: try row.millicredits(7), livemode: try row.bool(8),
+            createdAt: try row.int(9), status: status, session: try row.optionalText(11),
+            paymentIntent: try row.optionalText(12), customer: try row.optionalText(13))
+    }
+
+    /// What a reading can change.
+    static func write(_ purchase: Purchase, _ snapshot: PaymentSnapshot?, on connection: PostgresConnection)
+        throws
+    {
+        let changed = try connection.run(
+            """
+            UPDATE purchase SET status = $2, session_id = $3, payment_intent_id = $4,
+                customer_id = coalesce($5, customer_id), receipt_url = coalesce($6, receipt_url),
+                paid_at = CASE WHEN $2 = 'paid' THEN coalesce(paid_at, now()) END, updated_at = now()
+            WHERE purchase_id = $1::uuid
+            """,
+            [
+                .uuid(purchase.id.uuid), .text(purchase.status.rawValue), .text(purchase.session),
+                .text(purchase.paymentIntent), .text(snapshot?.customer), .text(snapshot?.charge?.receiptURL),
+            ]
+        ).affected
+        precondition(changed == 1, "a purchase is never deleted")
+    }
+}
+
+/// A row of `payment_state`.
+enum PaymentStateRow {
+    static func exists(_ purchase: PurchaseID, on connection: PostgresConnection) throws -> Bool {
+        try connection.run(
+            "SELECT 1 FROM payment_state WHERE purchase_id = $1::uuid", [.uuid(purchase.uuid)]
+        ).first != nil
+    }
+
+    /// Locks it: whoever posts later has also read later.
+    static func lock(_ purchase: PurchaseID, on connection: PostgresConnection) throws -> PaymentPosted {
+        let row = try connection.run(
+            """
+            SELECT revision, granted, paid_cents, refunded_cents, lost_cents, clawed_by_refunds,
+                   clawed_by_disputes, frozen, is_disputed, fee_cents, withdrawn_cents, lost_beyond_paid_cents,
+                   dispute_fee_cents
+            FROM payment_state WHERE purchase_id = $1::uuid FOR UPDATE
+            """, [.uuid(purchase.uuid)]
+        ).one()
+        var state = PaymentTarget()
+        state.granted = try row.millicredits(1)
+        state.paidCents = try row.int(2)
+        state.refundedCents = try row.int(3)
+        state.lostCents = try row.int(4)
+        state.clawedByRefunds = try row.millicredits(5)
+        state.clawedByDisputes = try row.millicredits(6)
+        state.frozen = try row.millicredits(7)
+        state.isDisputed = try row.bool(8)
+        state.cash.feeCents = try row.optionalInt(9)
+        state.cash.withdrawnCents = try row.int(10)
+        state.cash.lostBeyondPaidCents = try row.int(11)
+        state.cash.disputeFeeCents = try row.int(12)
+        return PaymentPosted(revision: try row.int(0), state: state)
+    }
+
+    /// - Parameter after: nil when nothing was posted.
+    static func write(
+        _ purchase: PurchaseID, _ after: PaymentPosted?, doubt: PaymentDoubt?,
+        on connection: PostgresConnection
+    ) throws {
+        try connection.run(
+            "UPDATE payment_state SET doubt = $2, read_at = now() WHERE purchase_id = $1::uuid",
+            [.uuid(purchase.uuid), .text(doubt?.rawValue)])
+        guard let after else { return }
+        let state = after.state
+        try connection.run(
+            """
+            UPDATE payment_state SET revision = $2, granted = $3, paid_cents = $4, refunded_cents = $5,
+                lost_cents = $6, clawed_by_refunds = $7, clawed_by_disputes = $8, frozen = $9, is_disputed = $10,
+                fee_cents = $11, withdrawn_cents = $12, lost_beyond_paid_cents = $13, dispute_fee_cents = $14
+            WHERE purchase_id = $1::uuid
+            """,
+            [
+                .uuid(purchase.uuid), .int(after.revision), .int(state.granted.value), .int(state.paidCents),
+                .int(state.refundedCents), .int(state.lostCents), .int(state.clawedByRefunds.value),
+                .int(state.clawedByDisputes.value), .int(state.frozen.value), .bool(state.isDisputed),
+                .int(state.cash.feeCents), .int(state.cash.withdrawnCents),
+                .int(state.cash.lostBeyondPaidCents), .int(state.cash.disputeFeeCents),
+            ])
+    }
+}

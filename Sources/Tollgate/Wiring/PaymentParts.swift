@@ -1,0 +1,61 @@
+import Billing
+import Logging
+import Metering
+import Payments
+import PostgresLedger
+import StripeAPI
+
+/// Everything between Stripe and the ledger.
+final class PaymentParts: Sendable {
+    let desk: PaymentDesk
+    let refunds: RefundDesk
+    let counters = PaymentCounters()
+    private let watch: PaymentWatch
+    private let http: OutboundHTTP
+    private let pool: PostgresPool
+
+    /// - Parameters:
+    ///   - offers: reads packages.
+    ///   - holder: name of this instance among those that run.
+    init(
+        _ settings: StripeSettings, database: PostgresConfiguration, origins: [String],
+        offers: PostgresLedger,
+        holder: String, logger: Logger
+    ) {
+        var outbound = OutboundHTTP.Configuration()
+        outbound.authoritiesFile = settings.authoritiesFile
+        let http = OutboundHTTP(outbound)
+        self.http = http
+        // A settlement waits for Stripe with its connection in hand, so nobody else's may be among these.
+        self.pool = PostgresPool(database, size: 3, logger: logger)
+        let ledger = PostgresLedger(pool: self.pool, logger: logger)
+        let stripe = settings.key.map {
+            StripeClient(
+                http: http, base: settings.base, key: $0, userAgent: "Tollgate/\(Version.text)",
+                logger: logger)
+        }
+        self.desk = PaymentDesk(
+            settings: .init(
+                signingSecrets: settings.signingSecrets,
+                returnOrigins: Set(origins.compactMap { WebOrigin(Self.origin($0)) }),
+                purchasesEnabled: settings.purchasesEnabled, savesPaymentMethods: false),
+            stripe: stripe, ledger: ledger, offers: offers, counters: self.counters, logger: logger,
+            now: { Clock.wallMilliseconds() })
+        self.refunds = RefundDesk(desk: self.desk, chores: ledger)
+        self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
+    }
+
+    /// Of `PUBLIC_URL`, which may have a path.
+    private static func origin(_ url: String) -> String {
+        let parts = url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+        return parts.prefix(3).joined(separator: "/")
+    }
+
+    /// Until it is cancelled.
+    func run() async { await self.watch.run() }
+
+    func shutdown() {
+        self.http.shutDown()
+        self.pool.shutDownAndWait()
+    }
+}

@@ -1,0 +1,321 @@
+"""Money in and money back, over the wire: Tollgate on one side, a faithful and nasty mock of Stripe on the other."""
+import json
+import os
+import signal
+import uuid
+
+import openai
+import psycopg2
+import pytest
+
+from harness import Serve, free_port, http, running, wait_until
+from stripe_tools import KEY, SECRET, MockStripe
+
+STARTER = 9_990_000
+
+
+@pytest.fixture(scope="module")
+def till(dev, tmp_path_factory):
+    """A proxy on the stack's stores that sells through a mock of its own."""
+    directory = tmp_path_factory.mktemp("till")
+    port = free_port()
+    stripe = MockStripe(directory, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    with running(Till(dev, stripe, port)) as till:
+        yield till
+    stripe.stop()
+
+
+class Till:
+    def __init__(self, dev, stripe, port):
+        self.dev, self.stripe, self.port = dev, stripe, port
+        self.start()
+
+    def start(self, **env):
+        self.serve = Serve(
+            self.dev, self.port, STRIPE_SECRET_KEY=KEY, STRIPE_WEBHOOK_SECRET=f"whsec_old_{'x' * 20},{SECRET}",
+            STRIPE_API_BASE=self.stripe.url, JOURNAL_DIR=str(self.dev.directory / "till-journal"), **env)
+
+    def kill(self):
+        os.kill(self.serve.process.child.pid, signal.SIGKILL)
+        self.serve.process.child.wait()
+
+    def stop(self):
+        return self.serve.stop()
+
+    def order(self, key, package="starter", **more):
+        body = {
+            "packageCode": package, "successUrl": self.serve.root + "/billing?success=true",
+            "cancelUrl": self.serve.root + "/billing", **more}
+        status, _, reply = http(
+            "POST", self.serve.root + "/api/stripe/create-checkout-session", body, {"Authorization": "Bearer " + key},
+            timeout=60)
+        return status, json.loads(reply)
+
+    def buy(self, key, outcome="card", package="starter"):
+        status, page = self.order(key, package)
+        assert status == 200, page
+        self.stripe.press(page["url"], outcome)
+        return page
+
+    def summary(self, key):
+        status, _, reply = http("GET", self.serve.root + "/api/billing/summary", headers={"Authorization": "Bearer " + key})
+        assert status == 200
+        return json.loads(reply)
+
+    def balance(self, key):
+        return int(self.summary(key)["balanceMillicredits"])
+
+    def comes_to(self, key, balance, seconds=20):
+        wait_until(lambda: self.balance(key) == balance, seconds, f"a balance of {balance}")
+
+
+@pytest.fixture()
+def buyer(dev):
+    user = f"buyer-{uuid.uuid4().hex[:8]}"
+    return user, dev.account(user)
+
+
+def payment_of(sql, purchase):
+    return sql("SELECT payment_intent_id FROM purchase WHERE purchase_id = %s", purchase)[0][0]
+
+
+def test_a_package_is_bought_once_however_often_stripe_says_so(till, buyer, sql):
+    user, key = buyer
+    till.stripe.control("faults", duplicates=3, shuffle_seed=7)
+    try:
+        page = till.buy(key)
+        till.comes_to(key, STARTER)
+        till.stripe.settled()
+    finally:
+        till.stripe.control("faults", duplicates=0)
+    assert till.balance(key) == STARTER
+    lines = sql("SELECT type, amount_millicredits, reference_type, reference_id FROM credit_ledger WHERE user_id = %s", user)
+    assert lines == [("purchase", STARTER, "purchase", page["purchaseId"])]
+    status, paid, receipt = sql(
+        "SELECT status, paid_at IS NOT NULL, receipt_url FROM purchase WHERE purchase_id = %s", page["purchaseId"])[0]
+    assert status == "paid" and paid and receipt.startswith("http")
+    assert till.summary(key)["recentLedger"][0]["amountMillicredits"] == str(STARTER)
+
+
+def test_price_and_credits_are_the_servers(till, buyer, sql):
+    _, key = buyer
+    status, page = till.order(key, priceUsdCents=1, credits=10**9, amount=1)
+    assert status == 200
+    session = till.stripe.client().v1.checkout.sessions.retrieve(page["sessionId"])
+    assert session.amount_total == 999 and session.currency == "usd" and session.mode == "payment"
+    assert session.metadata["tollgate_purchase"] == page["purchaseId"] == session.client_reference_id
+
+
+@pytest.mark.parametrize("change, param", [
+    ({"packageCode": "gold"}, "packageCode"), ({"packageCode": None}, "packageCode"),
+    ({"successUrl": "https://evil.example/x"}, "successUrl"), ({"cancelUrl": "javascript:alert(1)"}, "cancelUrl"),
+    ({"cancelUrl": None}, "cancelUrl")])
+def test_a_wrong_order_is_refused_by_name(till, buyer, change, param):
+    status, reply = till.order(buyer[1], **{"package": "starter", **change})
+    assert status == 400 and reply["param"] == param, reply
+
+
+def test_every_package_grants_its_own_integers(till, dev):
+    for package, credits in (("professional", 52_490_000), ("enterprise", 109_990_000)):
+        key = dev.account(f"buyer-{uuid.uuid4().hex[:8]}")
+        till.buy(key, package=package)
+        till.comes_to(key, credits)
+
+
+def test_a_bank_debit_is_granted_when_the_money_is_there(till, buyer, sql):
+    _, key = buyer
+    page = till.buy(key, "bank")
+    wait_until(
+        lambda: sql("SELECT status FROM purchase WHERE purchase_id = %s", page["purchaseId"])[0][0] == "processing",
+        15, "processing")
+    assert till.balance(key) == 0
+    till.stripe.control("payment", session=page["sessionId"], outcome="succeed")
+    till.comes_to(key, STARTER)
+
+
+def test_a_bank_debit_that_bounces_grants_nothing(till, buyer, sql):
+    _, key = buyer
+    page = till.buy(key, "bank")
+    till.stripe.control("payment", session=page["sessionId"], outcome="fail")
+    wait_until(
+        lambda: sql("SELECT status FROM purchase WHERE purchase_id = %s", page["purchaseId"])[0][0] == "failed",
+        15, "failed")
+    assert till.balance(key) == 0
+
+
+def test_refunds_at_stripe_take_their_credits_and_failed_ones_return_them(till, buyer, sql):
+    _, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    client = till.stripe.client()
+    payment = payment_of(sql, page["purchaseId"])
+    first = client.v1.refunds.create({"payment_intent": payment, "amount": 333})
+    client.v1.refunds.create({"payment_intent": payment, "amount": 333})
+    till.comes_to(key, STARTER - 6_660_000)
+    till.stripe.control("refund", refund=first.id, status="failed")
+    till.comes_to(key, STARTER - 3_330_000)
+
+
+def test_a_dispute_suspends_and_a_won_one_restores(till, buyer, sql):
+    _, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    client = openai.OpenAI(base_url=till.serve.base, api_key=key, max_retries=0)
+    ask = lambda: client.chat.completions.create(  # noqa: E731
+        model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], max_tokens=16)
+    ask()
+    payment = payment_of(sql, page["purchaseId"])
+    dispute = till.stripe.control("dispute", payment=payment, action="open")
+
+    def is_suspended():
+        try:
+            ask()
+        except openai.APIStatusError as error:
+            return error.status_code == 403 and error.code == "account_suspended"
+
+    wait_until(is_suspended, 20, "403")
+    status, reply = till.order(key)
+    assert status == 403 and reply["code"] == "account_suspended"
+    till.stripe.control("dispute", dispute=dispute["id"], action="win")
+    wait_until(lambda: not is_suspended(), 20, "service again")
+
+
+def test_a_lost_dispute_leaves_a_debt_that_the_next_purchase_repays(till, buyer, sql, dev):
+    user, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    dev.cli("account", "adjust", "--user", user, "--millicredits=-9000000", "--reason", "spent", "--idempotency-key", user)
+    dispute = till.stripe.control("dispute", payment=payment_of(sql, page["purchaseId"]), action="open")
+    till.stripe.control("dispute", dispute=dispute["id"], action="lose")
+    till.comes_to(key, -9_000_000)
+    till.buy(key)
+    till.comes_to(key, STARTER - 9_000_000)
+
+
+# Faults
+
+
+def test_events_that_were_lost_are_found_at_the_next_start(till, buyer):
+    _, key = buyer
+    till.stripe.control("delivery", on=False)
+    till.buy(key)
+    till.stop()
+    till.stripe.control("faults", drop=1000)
+    till.stripe.control("delivery", on=True)
+    till.start()
+    try:
+        till.comes_to(key, STARTER, 30)
+    finally:
+        till.stripe.control("faults", drop=0)
+
+
+def test_a_process_that_dies_before_it_knows_the_page_still_grants_its_payment(till, buyer, sql):
+    user, key = buyer
+    till.stripe.control("api_faults", kind="hang_after", calls=1, method="POST", path="/v1/checkout/sessions")
+    import threading
+    order = threading.Thread(target=lambda: suppress(lambda: till.order(key)), daemon=True)
+    order.start()
+    session = wait_until(lambda: newest_session(till, user, sql), 20, "a session that nobody was told of")
+    till.kill()
+    till.start()
+    till.stripe.press(session.url, "card")
+    till.comes_to(key, STARTER, 30)
+
+
+def suppress(body):
+    try:
+        body()
+    except Exception:  # the connection ends with the process
+        pass
+
+
+def newest_session(till, user, sql):
+    rows = sql(
+        "SELECT p.purchase_id::text FROM purchase p JOIN account a USING (account_id) WHERE a.user_id = %s", user)
+    sessions = till.stripe.client().v1.checkout.sessions.list({"limit": 5}).data
+    return next((s for s in sessions if rows and s.client_reference_id == rows[0][0]), None)
+
+
+def test_an_answer_that_comes_late_is_the_same_page(till, buyer, sql):
+    """Stripe made the session and its answer was cut: the repeated call gets the same one."""
+    user, key = buyer
+    till.stripe.control("api_faults", kind="cut_after", calls=1, method="POST", path="/v1/checkout/sessions")
+    status, page = till.order(key)
+    assert status == 200, page
+    made = [s for s in till.stripe.client().v1.checkout.sessions.list({"limit": 100}).data
+            if s.client_reference_id == page["purchaseId"]]
+    assert [s.id for s in made] == [page["sessionId"]]
+
+
+@pytest.mark.parametrize("fault, reason", [
+    ({"bad_signature": 1}, "wrong_signature"), ({"wrong_livemode": 1}, "wrong_livemode")])
+def test_what_is_not_stripes_is_not_believed(till, buyer, fault, reason):
+    _, key = buyer
+    before = failures(till, reason)
+    till.stripe.control("faults", **fault)
+    till.buy(key)
+    wait_until(lambda: failures(till, reason) > before, 20, reason)
+    till.comes_to(key, STARTER)  # the events that were not broken
+
+
+def test_a_delivery_with_an_old_time_is_fetched_not_dropped(till, buyer):
+    _, key = buyer
+    till.stripe.control("faults", bad_timestamp=100)
+    try:
+        till.buy(key)
+        till.comes_to(key, STARTER)
+    finally:
+        till.stripe.control("faults", bad_timestamp=0)
+
+
+def failures(till, reason):
+    text = http("GET", f"http://127.0.0.1:{till.serve.ops}/metrics")[2].decode()
+    return sum(
+        float(line.split()[-1]) for line in text.splitlines()
+        if line.startswith("stripe_webhook_failures_total") and f'reason="{reason}"' in line)
+
+
+def test_the_kill_switch_stops_purchases_and_not_events(till, dev, buyer, sql):
+    _, key = buyer
+    page = till.order(key)[1]
+    till.stop()
+    till.start(BILLING_PURCHASE_ENABLED="false")
+    try:
+        status, reply = till.order(key)
+        assert status == 503 and reply["code"] == "purchases_disabled", reply
+        till.stripe.press(page["url"], "card")
+        till.comes_to(key, STARTER)
+    finally:
+        till.stop()
+        till.start()
+
+
+def test_without_a_key_purchases_answer_503(dev, buyer):
+    with running(Serve(dev, JOURNAL_DIR=str(dev.directory / "keyless-journal"))) as serve:
+        for path in ("/api/stripe/create-checkout-session", "/api/stripe/webhook"):
+            status, _, reply = http(
+                "POST", serve.root + path,
+                {"packageCode": "starter", "successUrl": serve.root, "cancelUrl": serve.root},
+                {"Authorization": "Bearer " + buyer[1]})
+            assert status == 503 and json.loads(reply)["code"] == "purchases_not_configured"
+
+
+def test_the_webhook_is_not_answered_while_the_ledger_cannot_commit(till, buyer, dev, sql):
+    """The row of the payment is locked by somebody else: 5xx, and Stripe comes again until it is committed."""
+    _, key = buyer
+    page = till.order(key)[1]
+    blocker = psycopg2.connect(dev.databaseURL)
+    with blocker.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM payment_state WHERE purchase_id = %s FOR UPDATE", (page["purchaseId"],))
+    before = failures(till, "try_again")
+    till.stripe.press(page["url"], "card")
+    wait_until(lambda: failures(till, "try_again") > before, 60, "a 5xx")
+    assert till.balance(key) == 0
+    blocker.rollback()
+    blocker.close()
+    till.comes_to(key, STARTER, 60)
+
+
+def test_everything_adds_up(till, dev):
+    till.stripe.settled(30)
+    dev.verify()

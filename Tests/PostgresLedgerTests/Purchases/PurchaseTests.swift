@@ -1,0 +1,220 @@
+import Billing
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// One payment, from the order to what is taken back of it.
+@Suite(.serialized) struct PurchaseTests {
+    private static let zero = "SELECT count(*) FROM credit_ledger"
+
+    @Test func aPaymentIsGrantedOnceHoweverOftenItIsTold() async throws {
+        let database = try await TestDatabase.migrated(poolSize: 8)
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        let outcomes = try await withThrowingTaskGroup { group in
+            for index in 0..<30 {
+                let event = database.event("evt_\(index % 10)", purchase, payment: "pi_1")
+                group.addTask { try await database.settle(event, stripe) }
+            }
+            return try await group.reduce(into: [PaymentOutcome]()) { $0.append($1) }
+        }
+        #expect(outcomes.count { if case .posted(_, granted: true, _) = $0 { true } else { false } } == 1)
+        #expect(outcomes.count { $0 == .repeated } == 20)
+        #expect(try await database.balance(account) == 9_990_000)
+        #expect(try await database.ledger.purchase(purchase.id)?.status == .paid)
+        #expect(try await database.ledger.customer(of: account, livemode: false) == "cus_1")
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// Whoever lost the connection between reading and commit tries again, and nothing of the first attempt is there.
+    @Test func aReadingThatFailsLeavesNothingBehind() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        stripe.failNext(1)
+        let event = database.event("evt_1", purchase, payment: "pi_1")
+        await #expect(throws: FakeStripe.Gone.self) { try await database.settle(event, stripe) }
+        #expect(try await database.integer("SELECT count(*) FROM stripe_event") == 0)
+        #expect(try await database.integer(Self.zero) == 0)
+        try await database.settle(event, stripe)
+        #expect(try await database.balance(account) == 9_990_000)
+    }
+
+    @Test func nothingIsGrantedBeforeTheMoneyIsThere() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1", status: .processing))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 0)
+        #expect(try await database.ledger.purchase(purchase.id)?.status == .processing)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_2", nil, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 9_990_000)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// Half of the money takes half of the credits, rounded to our side; a refund that fails gives them back.
+    @Test func refundsTakeCreditsBackAndFailedOnesReturnThem() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        stripe.change("pi_1") { $0.refunds = [.init(id: "re_1", amountCents: 500, status: .pending)] }
+        try await database.settle(database.event("evt_2", nil, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 9_990_000 - 5_000_000)
+        // A second part, told by the same kind of event.
+        stripe.change("pi_1") { $0.refunds.append(.init(id: "re_2", amountCents: 499, status: .succeeded)) }
+        try await database.settle(database.event("evt_3", nil, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 0)
+        stripe.change("pi_1") { $0.refunds[0].status = .failed }
+        try await database.settle(database.event("evt_4", nil, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 5_000_000)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// Spent credits leave a debt, and the next purchase repays it first.
+    @Test func aDisputeFreezesAndSuspendsAndALostOneLeavesADebt() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        _ = try await database.ledger.grant(
+            Grant(
+                account: account, amount: Millicredits(-9_000_000), kind: .adjustment, sourceRef: "spent",
+                reason: "spent"))
+        let dispute = PaymentSnapshot.DisputeFacts(
+            id: "dp_1", amountCents: 999, status: .needsResponse, feeCents: 1500, withdrawnCents: -999)
+        stripe.change("pi_1") { $0.disputes = [dispute] }
+        try await database.settle(database.event("evt_2", nil, payment: "pi_1"), stripe)
+        let gate = try #require(try await database.ledger.summary(of: account)).gate
+        #expect(gate.blocked && gate.floor == Millicredits(9_990_000))
+        #expect(
+            try await database.text("SELECT status FROM account WHERE account_id = \(account)") == "suspended"
+        )
+        #expect(try await database.balance(account) == 990_000)
+        stripe.change("pi_1") { $0.disputes[0].status = .lost }
+        try await database.settle(database.event("evt_3", nil, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == -9_000_000)
+        let after = try #require(try await database.ledger.summary(of: account)).gate
+        #expect(!after.blocked && after.floor == .zero)
+        let next = try await database.starter(account)
+        stripe.put(.made(for: next, "pi_2"))
+        try await database.settle(database.event("evt_4", next, payment: "pi_2"), stripe)
+        #expect(try await database.balance(account) == 990_000)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// A person's floor and a person's word stay, whatever disputes come and go.
+    @Test func aWonDisputeRestoresWhatAPersonHadSet() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        try await database.book.setGate(of: account, floor: Millicredits(-7))
+        let dispute = PaymentSnapshot.DisputeFacts(
+            id: "dp_1", amountCents: 100, status: .underReview, feeCents: 1500, withdrawnCents: -100)
+        stripe.change("pi_1") { $0.disputes = [dispute] }
+        try await database.settle(database.event("evt_2", nil, payment: "pi_1"), stripe)
+        var gate = try #require(try await database.ledger.summary(of: account)).gate
+        #expect(gate.blocked && gate.floor == Millicredits(1_000_000 - 7))
+        gate = try await database.book.setGate(of: account, floor: Millicredits(5))
+        #expect(gate.floor == Millicredits(1_000_005) && gate.blocked)
+        stripe.change("pi_1") {
+            $0.disputes[0].status = .won
+            $0.disputes[0].withdrawnCents = 0
+        }
+        try await database.settle(database.event("evt_3", nil, payment: "pi_1"), stripe)
+        gate = try #require(try await database.ledger.summary(of: account)).gate
+        #expect(!gate.blocked && gate.floor == Millicredits(5))
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    @Test func anAccountThatAPersonSuspendedStaysSoWhenItsDisputeIsWon() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        try await database.book.setGate(of: account, status: .suspended)
+        for (id, status) in [("evt_2", PaymentSnapshot.DisputeFacts.Status.needsResponse), ("evt_3", .won)] {
+            stripe.change("pi_1") {
+                $0.disputes = [
+                    .init(id: "dp_1", amountCents: 999, status: status, feeCents: 0, withdrawnCents: 0)
+                ]
+            }
+            try await database.settle(database.event(id, nil, payment: "pi_1"), stripe)
+        }
+        #expect(try #require(try await database.ledger.summary(of: account)).gate.blocked)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// What does not fit is kept for a person, and clears up by itself when it fits later.
+    @Test func aDoubtIsADeadLetterUntilItFits() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1", cents: 998))
+        let event = database.event("evt_1", purchase, payment: "pi_1")
+        #expect(try await database.settle(event, stripe) == .dead(reason: "wrong_amount"))
+        #expect(try await database.ledger.purchase(purchase.id)?.status == .quarantined)
+        #expect(try await database.balance(account) == 0)
+        let findings = try await database.verifier.verify()
+        #expect(findings.allSatisfy { $0.severity == .warning } && findings.count == 2)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(event, stripe)
+        #expect(try await database.balance(account) == 9_990_000)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    @Test func anEventOfSomebodyElseIsKeptAndNotFollowed() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        var foreign = PaymentSnapshot.made(for: purchase, "pi_foreign")
+        foreign.metadata = [:]
+        stripe.put(foreign)
+        #expect(
+            try await database.settle(database.event("evt_1", nil, payment: "pi_foreign"), stripe) == .ignored
+        )
+        // Ours by its name, but of a ledger that is gone.
+        let lost = try Purchase(
+            id: PurchaseID(PostgresLedgerClock.freshID()), account: account, kind: .checkout,
+            of: CreditPackage(
+                code: "starter", version: 1, name: "Starter", priceUSDCents: 999, credits: 9990,
+                bonusCredits: 0),
+            customer: nil, livemode: false, createdAt: PostgresLedgerClock.now)
+        stripe.put(.made(for: lost, "pi_lost"))
+        #expect(
+            try await database.settle(database.event("evt_2", nil, payment: "pi_lost"), stripe)
+                == .dead(reason: "unknown_purchase"))
+        #expect(try await database.integer(Self.zero) == 0)
+    }
+}
+
+extension PurchaseTests {
+    /// A card that was declined can be followed by another one; a bank debit that bounced cannot.
+    @Test(arguments: [(SessionSnapshot.Status.open, Purchase.Status.open), (.complete, .failed)])
+    func aFailedPaymentIsOverWithItsPage(
+        _ session: SessionSnapshot.Status, _ expected: Purchase.Status
+    ) async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        try await database.ledger.sessionAnswered("cs_1", for: purchase.id)
+        stripe.put(.made(for: purchase, "pi_1", status: .requiresPaymentMethod))
+        stripe.put(
+            SessionSnapshot(
+                id: "cs_1", status: session, url: nil, paymentIntent: "pi_1",
+                clientReferenceID: purchase.id.description, metadata: purchase.metadata))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        #expect(try await database.ledger.purchase(purchase.id)?.status == expected)
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+}
