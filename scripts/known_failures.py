@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-ROWS = {str(number) for number in range(1, 56)} | {
+ROWS = {str(number) for number in range(1, 59)} | {f"L{number}" for number in range(1, 10)} | {
     "4b", "17b", "23b", "23c", "34b", "41b", "41c", "49b", "49c"}
 PYTHON = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 SWIFT = re.compile(r"`([A-Z]\w+)\.([a-z]\w+)`")
