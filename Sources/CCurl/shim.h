@@ -3,7 +3,7 @@
 
 #include <curl/curl.h>
 
-/* The variadic functions and the macros of libcurl, which Swift does not import. One function per type of value, so that
+/* The variadic functions and the macros of libcurl, which Swift does not import. One function per type, so that
    every call names the type that libcurl will read. */
 
 static inline CURLcode ccurl_global_init(void) {
@@ -28,7 +28,7 @@ static inline CURLcode ccurl_set_headers(CURL *handle, struct curl_slist *header
     return curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
 }
 
-/* The body is not copied: it must outlive the transfer. Its size comes first, or libcurl would look for a NUL. */
+/* The body is not copied: it must outlive the transfer. Its size comes first, or libcurl looks for a NUL. */
 static inline CURLcode ccurl_set_body(CURL *handle, const void *body, curl_off_t size) {
     CURLcode code = curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, size);
     return code != CURLE_OK ? code : curl_easy_setopt(handle, CURLOPT_POSTFIELDS, body);
@@ -36,10 +36,12 @@ static inline CURLcode ccurl_set_body(CURL *handle, const void *body, curl_off_t
 
 typedef size_t (*ccurl_receive)(char *bytes, size_t size, size_t count, void *context);
 typedef int (*ccurl_progress)(
-    void *context, curl_off_t download_total, curl_off_t downloaded, curl_off_t upload_total, curl_off_t uploaded);
+    void *context, curl_off_t download_total, curl_off_t downloaded, curl_off_t upload_total,
+    curl_off_t uploaded);
 
 static inline CURLcode ccurl_set_callbacks(
-    CURL *handle, void *context, ccurl_receive on_header, ccurl_receive on_body, ccurl_progress on_progress) {
+    CURL *handle, void *context, ccurl_receive on_header, ccurl_receive on_body,
+    ccurl_progress on_progress) {
     CURLcode code = curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
     if (code == CURLE_OK) code = curl_easy_setopt(handle, CURLOPT_HEADERDATA, context);
     if (code == CURLE_OK) code = curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);

@@ -6,7 +6,6 @@ import StripeAPI
 /// What nobody tells us: events that Stripe could not deliver, pages whose answer was lost, payments that take days,
 /// refunds whose outcome is unknown. At start and every five minutes, by one instance at a time.
 public struct PaymentWatch: Sendable {
-    static let job = "payments"
     /// Longer than a pass; a dead instance is replaced after it.
     private static let leaseSeconds: Int64 = 240
     private static let batch: Int64 = 200
@@ -45,23 +44,28 @@ public struct PaymentWatch: Sendable {
     /// One pass. What fails is tried again in the next one.
     func look() async {
         guard let stripe = self.desk.stripe else { return }
+        let job = Self.job(isLive: stripe.isLive)
         do {
             guard
                 let lease = try await self.chores.takeJob(
-                    Self.job, for: self.holder, seconds: Self.leaseSeconds)
+                    job, for: self.holder, seconds: Self.leaseSeconds)
             else { return }
-            try await self.pollEvents(since: lease.progress, stripe)
+            try await self.pollEvents(since: lease.progress, job, stripe)
             try await self.finishPurchases(stripe)
             try await self.finishRefunds(stripe)
             _ = try await self.chores.forgetEvents()
         } catch {
             self.logger.warning("payments were not looked at", metadata: ["error": "\(error)"])
         }
+        try? await self.chores.endJob(job, by: self.holder)
     }
+
+    /// Test and live payments never meet, not even in a lease.
+    static func job(isLive: Bool) -> String { isLive ? "payments:live" : "payments:test" }
 
     // MARK: Events
 
-    private func pollEvents(since progress: String?, _ stripe: StripeClient) async throws {
+    private func pollEvents(since progress: String?, _ job: String, _ stripe: StripeClient) async throws {
         let now = self.desk.now() / 1000
         let from = max(
             progress.flatMap { Int64($0) } ?? now - Self.firstLookSeconds, now - Self.eventSecondsMax)
@@ -75,13 +79,15 @@ public struct PaymentWatch: Sendable {
             try await self.desk.apply(
                 StripeEventRecord(event, isLive: stripe.isLive, source: .poll), stripe)
         }
-        try await self.chores.noteProgress(of: Self.job, by: self.holder, String(now - Self.overlapSeconds))
+        try await self.chores.noteProgress(of: job, by: self.holder, String(now - Self.overlapSeconds))
     }
 
     // MARK: Purchases
 
     private func finishPurchases(_ stripe: StripeClient) async throws {
-        for unfinished in try await self.chores.unfinishedPurchases(limit: Self.batch) {
+        for unfinished in try await self.chores.unfinishedPurchases(
+            livemode: stripe.isLive, limit: Self.batch)
+        {
             try Task.checkCancellation()
             do {
                 try await self.finish(unfinished, stripe)
@@ -111,7 +117,7 @@ public struct PaymentWatch: Sendable {
     // MARK: Refunds
 
     private func finishRefunds(_ stripe: StripeClient) async throws {
-        for refund in try await self.chores.askedRefunds(limit: Self.batch) {
+        for refund in try await self.chores.askedRefunds(livemode: stripe.isLive, limit: Self.batch) {
             try Task.checkCancellation()
             do {
                 try await self.finish(refund, stripe)

@@ -1,7 +1,7 @@
 """What we send to Stripe, against the typed parameters of Stripe's own Python package, with unknown fields forbidden.
 
-stripe_requests.json holds every request as it goes over the wire; Swift's RecordedRequestTests fails when it is not what
-StripeAPI sends.
+stripe_requests.json holds every request as it goes over the wire; Swift's RecordedRequestTests fails when it is not
+what StripeAPI sends.
 """
 import json
 import pathlib
@@ -59,8 +59,8 @@ def flag(text):
 
 
 def strict(kind):
-    """The same type as the package has it, but as Stripe's server takes it: no field that is unknown, no word that is not
-    listed (the package adds `|str` to every list of words), numbers and flags as a form spells them."""
+    """The same type as the package has it, but as Stripe's server takes it: no field that is unknown, no word that is
+    not listed (the package adds `|str` to every list of words), numbers and flags as a form spells them."""
     if kind is int:
         return typing.Annotated[int, BeforeValidator(whole_number)]
     if kind is bool:

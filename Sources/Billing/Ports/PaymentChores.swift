@@ -65,7 +65,8 @@ public struct StoredRefund: Sendable, Hashable {
 
 /// What is done now and then, by one instance at a time.
 public protocol PaymentChores: PurchaseLedger {
-    func unfinishedPurchases(limit: Int64) async throws -> [UnfinishedPurchase]
+    /// - Parameter livemode: of the key by which they are looked at.
+    func unfinishedPurchases(livemode: Bool, limit: Int64) async throws -> [UnfinishedPurchase]
     /// Decides and stores a refund with the payment locked; the same request again is answered with what is stored.
     ///
     /// - Throws: `RefundPlan.Refusal`, `RefundStorage`
@@ -79,13 +80,15 @@ public protocol PaymentChores: PurchaseLedger {
         _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
     ) async throws -> Millicredits
     /// Refunds whose answer was lost; those of the last minute are still being asked.
-    func askedRefunds(limit: Int64) async throws -> [AskedRefund]
+    func askedRefunds(livemode: Bool, limit: Int64) async throws -> [AskedRefund]
     /// Whether it is still not known what became of it.
     func isAsked(_ request: String) async throws -> Bool
     /// Stripe made it, or refused (nil, with a bounded reason).
     func refundAnswered(_ request: String, refund: String?, refusal: String?) async throws
     /// Takes or prolongs the lease of a job; nil: another instance has it.
     func takeJob(_ job: String, for holder: String, seconds: Int64) async throws -> JobLease?
+    /// Any instance may do it from now on. Without it, the lease of a dead instance has to run out.
+    func endJob(_ job: String, by holder: String) async throws
     /// Where the next run begins.
     func noteProgress(of job: String, by holder: String, _ progress: String) async throws
     /// Events older than 90 days that need nobody any more. Returns how many went.

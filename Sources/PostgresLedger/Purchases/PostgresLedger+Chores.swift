@@ -2,19 +2,20 @@ import Billing
 import Metering
 
 extension PostgresLedger: PaymentChores {
-    public func unfinishedPurchases(limit: Int64) async throws -> [UnfinishedPurchase] {
+    public func unfinishedPurchases(livemode: Bool, limit: Int64) async throws -> [UnfinishedPurchase] {
         try await self.pool.run { connection in
             try connection.run(
                 """
                 SELECT \(PurchaseRow.columns), p.success_url, p.cancel_url,
                        p.created_at < now() - interval '24 hours 30 minutes' AS over
                 FROM purchase p
-                WHERE (p.status = 'created' AND p.kind = 'checkout' AND p.updated_at < now() - interval '2 minutes')
+                WHERE p.livemode = $2 AND (
+                      (p.status = 'created' AND p.kind = 'checkout' AND p.updated_at < now() - interval '2 minutes')
                    OR (p.status = 'open' AND p.created_at < now() - interval '24 hours 30 minutes'
                        AND p.updated_at < now() - interval '1 hour')
-                   OR (p.status IN ('processing', 'quarantined') AND p.updated_at < now() - interval '1 hour')
+                   OR (p.status IN ('processing', 'quarantined') AND p.updated_at < now() - interval '1 hour'))
                 ORDER BY p.updated_at LIMIT $1
-                """, [.int(limit)]
+                """, [.int(limit), .bool(livemode)]
             ).rows.map { row in
                 let purchase = try PurchaseRow.read(row)
                 guard purchase.status == .created, purchase.session == nil, purchase.paymentIntent == nil
@@ -30,7 +31,7 @@ extension PostgresLedger: PaymentChores {
         }
     }
 
-    public func askedRefunds(limit: Int64) async throws -> [AskedRefund] {
+    public func askedRefunds(livemode: Bool, limit: Int64) async throws -> [AskedRefund] {
         try await self.pool.run { connection in
             try connection.run(
                 """
@@ -38,8 +39,9 @@ extension PostgresLedger: PaymentChores {
                        r.created_at < now() - interval '23 hours'
                 FROM refund_request r JOIN purchase p USING (purchase_id)
                 WHERE r.status = 'asked' AND r.kind = 'cash' AND r.updated_at < now() - interval '1 minute'
+                  AND p.livemode = $2
                 ORDER BY r.updated_at LIMIT $1
-                """, [.int(limit)]
+                """, [.int(limit), .bool(livemode)]
             ).rows.map { row in
                 try AskedRefund(
                     request: row.text(0), purchase: PurchaseID(row.uuid(1)), paymentIntent: row.text(2),
@@ -80,6 +82,15 @@ extension PostgresLedger: PaymentChores {
                 RETURNING progress
                 """, [.text(job), .text(holder), .int(seconds)]
             ).first.map { JobLease(progress: try $0.optionalText(0)) }
+        }
+    }
+
+    public func endJob(_ job: String, by holder: String) async throws {
+        _ = try await self.pool.run { connection in
+            try connection.run(
+                "UPDATE job_lease SET until = now() WHERE job = $1 AND holder = $2",
+                [.text(job), .text(holder)]
+            ).affected
         }
     }
 

@@ -218,3 +218,51 @@ extension PurchaseTests {
         #expect(try await database.verifier.verify().isEmpty)
     }
 }
+
+/// What is done now and then, by one instance at a time.
+@Suite(.serialized) struct PaymentChoreTests {
+    @Test func oneInstanceAtATimeDoesAJob() async throws {
+        let database = try await TestDatabase.migrated()
+        let ledger = database.ledger
+        #expect(try await ledger.takeJob("job", for: "a", seconds: 60) == JobLease(progress: nil))
+        #expect(try await ledger.takeJob("job", for: "b", seconds: 60) == nil)
+        try await ledger.noteProgress(of: "job", by: "b", "not mine")
+        try await ledger.noteProgress(of: "job", by: "a", "17")
+        try await ledger.endJob("job", by: "b")
+        #expect(try await ledger.takeJob("job", for: "b", seconds: 60) == nil)
+        try await ledger.endJob("job", by: "a")
+        #expect(try await ledger.takeJob("job", for: "b", seconds: 60) == JobLease(progress: "17"))
+        // Who died in the middle is replaced when its lease has run out.
+        try await database.execute("UPDATE job_lease SET until = now() - interval '1 second'")
+        #expect(try await ledger.takeJob("job", for: "c", seconds: 60) == JobLease(progress: "17"))
+    }
+
+    /// (status, hours since it was made, hours since it was looked at, what is done about it)
+    @Test(arguments: [
+        ("created", 0.01, 0.01, "nothing"), ("created", 0.1, 0.1, "unanswered"),
+        ("created", 25, 25, "abandoned"),
+        ("open", 1, 1, "nothing"), ("open", 25, 2, "unread"), ("open", 25, 0.1, "nothing"),
+        ("processing", 2, 0.1, "nothing"), ("processing", 2, 2, "unread"), ("quarantined", 2, 2, "unread"),
+        ("paid", 99, 99, "nothing"), ("failed", 99, 99, "nothing"), ("expired", 99, 99, "nothing"),
+    ]) func whatTakesTooLongIsLookedAt(
+        _ status: String, _ made: Double, _ looked: Double, _ expected: String
+    ) async throws {
+        let database = try await TestDatabase.migrated()
+        let purchase = try await database.starter(try await database.account("buyer"))
+        try await database.execute(
+            """
+            UPDATE purchase SET status = '\(status)', created_at = now() - interval '\(made) hours',
+                updated_at = now() - interval '\(looked) hours'
+            """)
+        let found = try await database.ledger.unfinishedPurchases(livemode: false, limit: 10).map { found in
+            switch found {
+            case .unanswered(let which, let success, _):
+                success.hasPrefix("https://shop.test/ok") && which.id == purchase.id ? "unanswered" : "wrong"
+            case .unread: "unread"
+            case .abandoned: "abandoned"
+            }
+        }
+        #expect(found == (expected == "nothing" ? [] : [expected]))
+        #expect(try await database.ledger.unfinishedPurchases(livemode: true, limit: 10).isEmpty)
+    }
+}

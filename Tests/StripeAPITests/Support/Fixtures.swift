@@ -86,3 +86,21 @@ extension CreateRefund {
         "payment_intent":"pi_1","metadata":{"tollgate_refund":"r1"},"created":1790000000}
         """
 }
+
+/// nil: it succeeded.
+func refusal<Operation: StripeOperation>(_ test: TestClient, _ operation: Operation) async -> StripeFailure? {
+    do throws(StripeFailure) {
+        _ = try await test.client.run(operation)
+        return nil
+    } catch {
+        return error
+    }
+}
+
+extension NastyServer.Answer {
+    /// An error in Stripe's shape, with a message that quotes our key.
+    static func error(_ status: Int, _ fields: String, _ headers: [String] = []) -> NastyServer.Answer {
+        .reply(
+            status, #"{"error":{\#(fields),"message":"about \#(StripeKey.secretText)"}}"#, headers: headers)
+    }
+}
