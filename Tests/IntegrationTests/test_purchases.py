@@ -2,11 +2,14 @@
 import json
 import os
 import signal
+import threading
+import time
 import uuid
 
 import openai
 import psycopg2
 import pytest
+import stripe
 
 from harness import Serve, free_port, http, running, wait_until
 from stripe_tools import SECRET, MockStripe
@@ -223,7 +226,6 @@ def test_events_that_were_lost_are_found_at_the_next_start(till, buyer):
 def test_a_process_that_dies_before_it_knows_the_page_still_grants_its_payment(till, buyer, sql):
     user, key = buyer
     till.stripe.control("api_faults", kind="hang_after", calls=1, method="POST", path="/v1/checkout/sessions")
-    import threading
     order = threading.Thread(target=lambda: suppress(lambda: till.order(key)), daemon=True)
     order.start()
     session = wait_until(lambda: newest_session(till, user, sql), 20, "a session that nobody was told of")
@@ -277,6 +279,37 @@ def test_a_delivery_with_an_old_time_is_fetched_not_dropped(till, buyer):
         till.comes_to(key, STARTER)
     finally:
         till.stripe.control("faults", bad_timestamp=0)
+
+
+def signed(till, event, secret=SECRET, at=None):
+    """Posts an event with the signature that Stripe's own SDK computes."""
+    body = json.dumps(event).encode()
+    at = at or int(time.time())
+    code = stripe.WebhookSignature._compute_signature(f"{at}.{body.decode()}", secret)
+    return http(
+        "POST", till.serve.root + "/api/stripe/webhook", body, {"Stripe-Signature": f"t={at},v1={code}"})[0]
+
+
+def harmless():
+    return {
+        "id": f"evt_{uuid.uuid4().hex}", "object": "event", "type": "customer.created", "livemode": True,
+        "created": int(time.time()), "data": {"object": {"object": "customer", "id": "cus_1"}}}
+
+
+def test_what_stripes_own_sdk_signs_is_believed(till, sql):
+    event = harmless()
+    assert signed(till, event, "whsec_another_0123456789abcdef") == 400
+    assert signed(till, event) == 200 == signed(till, event)
+    assert sql("SELECT type, outcome FROM stripe_event WHERE event_id = %s", event["id"]) == [("customer.created", "ignored")]
+    # Signed, but not now, and Stripe knows nothing of it.
+    for off in (-3600, 3600):
+        assert signed(till, harmless(), at=int(time.time()) + off) == 400
+
+
+def test_a_body_that_is_no_event_is_refused(till):
+    assert signed(till, []) == 400 == signed(till, {"id": "evt_1"})
+    status, _, _ = http("POST", till.serve.root + "/api/stripe/webhook", {"id": "evt_1"})
+    assert status == 400
 
 
 def failures(till, reason):

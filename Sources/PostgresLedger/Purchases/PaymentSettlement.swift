@@ -25,6 +25,10 @@ struct PaymentSettlement {
         let posted = try PaymentStateRow.lock(purchase.id, on: self.connection)
         // Read once more under the lock, which is taken before the purchase's row is trusted.
         var current = try self.purchase("p.purchase_id = $1::uuid", .uuid(purchase.id.uuid)) ?? purchase
+        if try PaymentStateRow.wasReadMeanwhile(purchase.id, on: self.connection) {
+            return try self.end(.upToDate, purchase.id)
+        }
+        try PaymentStateRow.beginReading(purchase.id, on: self.connection)
         let snapshot = try self.reader.payment(payment)
         let decision = PaymentDecision(current, snapshot, posted: posted)
         current.observed(snapshot, decision)
@@ -47,11 +51,11 @@ struct PaymentSettlement {
         try RefundRow.seen(snapshot.refunds, of: purchase.id, on: self.connection)
         switch decision {
         case .doubt(let doubt):
-            try PaymentStateRow.write(purchase.id, nil, doubt: doubt, on: self.connection)
+            try PaymentStateRow.write(purchase.id, doubt: doubt, on: self.connection)
             try PurchaseRow.write(purchase, nil, on: self.connection)
             return try self.end(.dead(reason: doubt.rawValue), purchase.id)
         case .upToDate, .grantStands:
-            try PaymentStateRow.write(purchase.id, nil, doubt: nil, on: self.connection)
+            try PaymentStateRow.write(purchase.id, doubt: nil, on: self.connection)
             try PurchaseRow.write(purchase, snapshot, on: self.connection)
             return try self.end(.upToDate, purchase.id)
         case .post(let change):

@@ -5,6 +5,8 @@ import Metering
 extension PostgresLedger: PurchaseLedger {
     /// Longer than a reading of Stripe with all its retries.
     private static let settlementTimeout = Duration.seconds(45)
+    /// Several events of one payment come at once, and each waits for the reading of the one before.
+    private static let paymentLockTimeout = Duration.seconds(15)
 
     public func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws {
         try await self.pool.run { connection in
@@ -72,8 +74,14 @@ extension PostgresLedger: PurchaseLedger {
             try connection.retryingConcurrency(attempts: 3) {
                 try connection.transaction { connection in
                     try connection.run(
-                        "SELECT set_config('idle_in_transaction_session_timeout', $1, true)",
-                        [.text("\(Self.settlementTimeout.components.seconds * 1000)")])
+                        """
+                        SELECT set_config('idle_in_transaction_session_timeout', $1, true),
+                               set_config('lock_timeout', $2, true)
+                        """,
+                        [
+                            .text("\(Self.settlementTimeout.components.seconds * 1000)"),
+                            .text("\(Self.paymentLockTimeout.components.seconds * 1000)"),
+                        ])
                     return try PaymentSettlement(
                         connection: connection, hint: hint, event: event, reader: reader
                     ).run()

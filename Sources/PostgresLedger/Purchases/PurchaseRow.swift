@@ -76,19 +76,38 @@ enum PaymentStateRow {
         return PaymentPosted(revision: try row.int(0), state: state)
     }
 
-    /// - Parameter after: nil when nothing was posted.
+    /// Whether a reading that began after this transaction was posted while it waited for the lock. What an event tells
+    /// was true before it arrived, so that reading knows it; of the five events of a payment, two are enough.
+    static func wasReadMeanwhile(_ purchase: PurchaseID, on connection: PostgresConnection) throws -> Bool {
+        try connection.run(
+            """
+            SELECT coalesce(read_at > now() AND doubt IS NULL, false) FROM payment_state WHERE purchase_id = $1::uuid
+            """, [.uuid(purchase.uuid)]
+        ).one().bool(0)
+    }
+
+    /// Before Stripe is asked.
+    static func beginReading(_ purchase: PurchaseID, on connection: PostgresConnection) throws {
+        try connection.run(
+            "UPDATE payment_state SET read_at = clock_timestamp() WHERE purchase_id = $1::uuid",
+            [.uuid(purchase.uuid)])
+    }
+
     static func write(
-        _ purchase: PurchaseID, _ after: PaymentPosted?, doubt: PaymentDoubt?,
-        on connection: PostgresConnection
+        _ purchase: PurchaseID, doubt: PaymentDoubt?, on connection: PostgresConnection
     ) throws {
         try connection.run(
-            "UPDATE payment_state SET doubt = $2, read_at = now() WHERE purchase_id = $1::uuid",
+            "UPDATE payment_state SET doubt = $2 WHERE purchase_id = $1::uuid",
             [.uuid(purchase.uuid), .text(doubt?.rawValue)])
-        guard let after else { return }
+    }
+
+    static func write(_ purchase: PurchaseID, _ after: PaymentPosted, on connection: PostgresConnection)
+        throws
+    {
         let state = after.state
         try connection.run(
             """
-            UPDATE payment_state SET revision = $2, granted = $3, paid_cents = $4, refunded_cents = $5,
+            UPDATE payment_state SET doubt = NULL, revision = $2, granted = $3, paid_cents = $4, refunded_cents = $5,
                 lost_cents = $6, clawed_by_refunds = $7, clawed_by_disputes = $8, frozen = $9, is_disputed = $10,
                 fee_cents = $11, withdrawn_cents = $12, lost_beyond_paid_cents = $13, dispute_fee_cents = $14
             WHERE purchase_id = $1::uuid

@@ -27,7 +27,9 @@ final class PaymentParts: Sendable {
         let http = OutboundHTTP(outbound)
         self.http = http
         // A settlement waits for Stripe with its connection in hand, so nobody else's may be among these.
-        self.pool = PostgresPool(database, size: 3, logger: logger)
+        var limits = PostgresPool.Limits()
+        limits.waitMax = .seconds(20)
+        self.pool = PostgresPool(database, size: 4, limits: limits, logger: logger)
         let ledger = PostgresLedger(pool: self.pool, logger: logger)
         let stripe = settings.key.map {
             StripeClient(

@@ -1,4 +1,5 @@
 import Billing
+import Glibc
 import Metering
 import Synchronization
 import Testing
@@ -17,6 +18,10 @@ final class FakeStripe: PaymentReading {
     }
 
     private let state = Mutex(State())
+    /// How long a reading takes.
+    private let slow: Duration
+
+    init(slow: Duration = .zero) { self.slow = slow }
 
     var readings: Int { self.state.withLock { $0.readings } }
 
@@ -37,7 +42,8 @@ final class FakeStripe: PaymentReading {
     }
 
     func payment(_ paymentIntent: String) throws -> PaymentSnapshot {
-        try self.state.withLock { state in
+        usleep(UInt32(self.slow.components.attoseconds / 1_000_000_000_000))
+        return try self.state.withLock { state in
             state.readings += 1
             if state.failures > 0 {
                 state.failures -= 1

@@ -266,3 +266,27 @@ extension PurchaseTests {
         #expect(try await database.ledger.unfinishedPurchases(livemode: true, limit: 10).isEmpty)
     }
 }
+
+extension PurchaseTests {
+    /// Stripe sends several events of a payment at once; a reading that began after an event came knows what it tells.
+    @Test func eventsThatWaitedForAReadingAreNotReadAgain() async throws {
+        let database = try await TestDatabase.migrated(poolSize: 8)
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe(slow: .milliseconds(300)))
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await withThrowingDiscardingTaskGroup { group in
+            for index in 0..<6 {
+                let event = database.event("evt_\(index)", purchase, payment: "pi_1")
+                group.addTask { try await database.settle(event, stripe) }
+            }
+        }
+        #expect(stripe.readings <= 2)
+        #expect(
+            try await database.integer("SELECT count(*) FROM stripe_event WHERE outcome = 'applied'") == 6)
+        #expect(try await database.balance(account) == 9_990_000)
+        // What comes later is read.
+        stripe.change("pi_1") { $0.refunds = [.init(id: "re_1", amountCents: 999, status: .succeeded)] }
+        try await database.settle(database.event("evt_9", purchase, payment: "pi_1"), stripe)
+        #expect(try await database.balance(account) == 0)
+    }
+}
