@@ -12,7 +12,7 @@ struct StripeRoutes: Sendable {
 
     private static let orderBytesMax = 16 << 10
     /// Stripe's own events stay far below it.
-    private static let eventBytesMax = 1 << 20
+    private static let eventBytesMax = 256 << 10
 
     func add(to table: inout RouteTable) {
         table.post("/api/stripe/create-checkout-session") { try await self.checkOut($0, $1) }
@@ -73,6 +73,11 @@ struct StripeRoutes: Sendable {
                 code: "purchases_not_configured")
         case .unknownPackage:
             .badRequest("packageCode", "There is no package '\(packageCode.prefix(64))'.")
+        case .tooMany:
+            APIError(
+                status: .tooManyRequests,
+                message: "Too many unpaid checkouts in the last hour; pay one of them, or try again later.",
+                code: "rate_limited", headers: [.retryAfter: "600"])
         case .returnURL(let refusal):
             .badRequest(refusal.field.rawValue, "'\(refusal.field.rawValue)' \(Self.text(refusal.reason)).")
         case .refusedByStripe:

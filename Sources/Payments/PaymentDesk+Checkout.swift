@@ -18,7 +18,22 @@ extension PaymentDesk: CheckoutDesk {
             throw .returnURL(error)
         }
         let purchase = try await self.open(packageCode, account, urls, isLive: stripe.isLive)
-        return try await self.makePage(of: purchase, urls, stripe)
+        switch try await self.makePage(of: purchase, urls, stripe) {
+        case .made(let page): return page
+        case .customerIsGone:
+            // Somebody deleted it at Stripe; the next one is made with the next page.
+            let another = try await self.open(packageCode, account, urls, isLive: stripe.isLive)
+            guard case .made(let page) = try await self.makePage(of: another, urls, stripe) else {
+                throw .refusedByStripe
+            }
+            return page
+        }
+    }
+
+    enum Page {
+        case made(StartedCheckout)
+        /// Stripe does not know the customer by which the account was known; it is forgotten here as well.
+        case customerIsGone
     }
 
     private func open(
@@ -34,7 +49,9 @@ extension PaymentDesk: CheckoutDesk {
             purchase = try Purchase(
                 id: PurchaseID(Self.freshID(at: self.now())), account: account, kind: .checkout, of: package,
                 customer: customer, livemode: isLive, createdAt: self.now())
-            try await self.ledger.open(purchase, urls: urls, paymentMethod: nil)
+            guard try await self.ledger.open(purchase, urls: urls, paymentMethod: nil) else {
+                throw CheckoutRefusal.tooMany
+            }
         } catch let refusal as CheckoutRefusal {
             throw refusal
         } catch {
@@ -46,7 +63,7 @@ extension PaymentDesk: CheckoutDesk {
 
     func makePage(
         of purchase: Purchase, _ urls: ReturnURLs, _ stripe: StripeClient
-    ) async throws(CheckoutRefusal) -> StartedCheckout {
+    ) async throws(CheckoutRefusal) -> Page {
         let offer = CheckoutOffer(purchase, urls: urls, savesPaymentMethod: self.settings.savesPaymentMethods)
         let session: CheckoutSession
         do throws(StripeFailure) {
@@ -60,7 +77,13 @@ extension PaymentDesk: CheckoutDesk {
                 ])
             guard !error.mayRetry, !error.mayHaveBeenApplied else { throw .stripeUnavailable }
             try? await self.ledger.sessionAnswered(nil, for: purchase.id)
-            throw .refusedByStripe
+            guard let customer = purchase.customer, error.isAboutTheCustomer else { throw .refusedByStripe }
+            do {
+                try await self.ledger.forgetCustomer(customer, of: purchase.account)
+            } catch {
+                throw .ledgerUnavailable
+            }
+            return .customerIsGone
         }
         do {
             try await self.ledger.sessionAnswered(session.id, for: purchase.id)
@@ -69,7 +92,7 @@ extension PaymentDesk: CheckoutDesk {
             self.logger.warning("a session was not noted", metadata: ["purchase": "\(purchase.id)"])
         }
         guard let url = session.url else { throw .stripeUnavailable }
-        return StartedCheckout(session: session.id, url: url, purchase: purchase.id)
+        return .made(StartedCheckout(session: session.id, url: url, purchase: purchase.id))
     }
 
     static func freshID(at milliseconds: Int64) -> HoldID {
@@ -77,6 +100,15 @@ extension PaymentDesk: CheckoutDesk {
         return HoldID(
             millisecondsSinceEpoch: UInt64(clamping: milliseconds), randomA: random.next(),
             randomB: random.next())
+    }
+}
+
+extension StripeFailure {
+    fileprivate var isAboutTheCustomer: Bool {
+        switch self.kind {
+        case .invalidRequest(_, let parameter), .notFound(let parameter): parameter == "customer"
+        default: false
+        }
     }
 }
 

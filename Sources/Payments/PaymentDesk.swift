@@ -31,6 +31,8 @@ public struct PaymentDesk: Sendable {
     /// nil: no key of Stripe's is set.
     let stripe: StripeClient?
     let ledger: any PurchaseLedger
+    /// On connections of its own: a settlement waits for Stripe with one in hand.
+    let settling: any PurchaseLedger
     let offers: any BillingReading
     let counters: PaymentCounters
     let logger: Logger
@@ -38,12 +40,14 @@ public struct PaymentDesk: Sendable {
     let now: @Sendable () -> Int64
 
     public init(
-        settings: Settings, stripe: StripeClient?, ledger: any PurchaseLedger, offers: any BillingReading,
+        settings: Settings, stripe: StripeClient?, ledger: any PurchaseLedger, settling: any PurchaseLedger,
+        offers: any BillingReading,
         counters: PaymentCounters, logger: Logger, now: @escaping @Sendable () -> Int64
     ) {
         self.settings = settings
         self.stripe = stripe
         self.ledger = ledger
+        self.settling = settling
         self.offers = offers
         self.counters = counters
         self.logger = logger
@@ -56,9 +60,9 @@ public struct PaymentDesk: Sendable {
     ) async throws -> PaymentOutcome {
         let outcome: PaymentOutcome
         do {
-            outcome = try await self.ledger.settle(
+            outcome = try await self.settling.settle(
                 hint, event: event, reader: StripePaymentReader(stripe: stripe))
-        } catch let failure as StripeFailure where !failure.mayRetry {
+        } catch let failure as StripeFailure where failure.isAboutItsSubject {
             // Stripe says what this version does not understand, or nothing: trying again brings nothing new.
             guard let event else { throw failure }
             _ = try await self.ledger.keep(event, deadBecause: failure.label)
@@ -85,18 +89,37 @@ public struct PaymentDesk: Sendable {
     }
 }
 
-/// Reads through the client, on the thread that asks.
+extension StripeFailure {
+    /// It says something of the payment that was asked for, and not of our key, our network or Stripe as a whole: those
+    /// come right again, and an event must not be answered for them.
+    var isAboutItsSubject: Bool {
+        switch self.kind {
+        case .unknownStatus, .foreignCurrency, .wrongLivemode: true
+        case .notFound(let parameter): parameter == "intent" || parameter == "session"
+        default: false
+        }
+    }
+}
+
+/// Reads through the client, on the thread that asks. All readings of one settlement end within `patience`.
 struct StripePaymentReader: PaymentReading {
-    let stripe: StripeClient
+    private static let patience = Duration.seconds(25)
+
+    private let stripe: StripeClient
+    private let end = ContinuousClock.now + Self.patience
+
+    init(stripe: StripeClient) { self.stripe = stripe }
 
     func payment(_ paymentIntent: String) throws -> PaymentSnapshot {
-        try self.stripe.runAndWait(ReadPayment(paymentIntent), within: .seconds(20))
+        try self.stripe.runAndWait(ReadPayment(paymentIntent), within: self.left)
     }
 
     func session(_ id: String) throws -> SessionSnapshot {
-        let session = try self.stripe.runAndWait(RetrieveCheckoutSession(id), within: .seconds(20))
+        let session = try self.stripe.runAndWait(RetrieveCheckoutSession(id), within: self.left)
         return try SessionSnapshot(session)
     }
+
+    private var left: Duration { max(.zero, ContinuousClock.now.duration(to: self.end)) }
 }
 
 extension SessionSnapshot {

@@ -9,6 +9,8 @@ public struct PaymentWatch: Sendable {
     /// Longer than a pass; a dead instance is replaced after it.
     private static let leaseSeconds: Int64 = 240
     private static let batch: Int64 = 200
+    /// For purchases, and again for refunds: together less than the lease.
+    private static let patience = Duration.seconds(60)
     /// Stripe keeps events for 30 days.
     private static let eventSecondsMax: Int64 = 29 * 86_400
     private static let firstLookSeconds: Int64 = 3 * 86_400
@@ -50,14 +52,24 @@ public struct PaymentWatch: Sendable {
                 let lease = try await self.chores.takeJob(
                     job, for: self.holder, seconds: Self.leaseSeconds)
             else { return }
-            try await self.pollEvents(since: lease.progress, job, stripe)
-            try await self.finishPurchases(stripe)
-            try await self.finishRefunds(stripe)
-            _ = try await self.chores.forgetEvents()
+            await self.attempt("events") { try await self.pollEvents(since: lease.progress, job, stripe) }
+            await self.attempt("purchases") { try await self.finishPurchases(stripe) }
+            await self.attempt("refunds") { try await self.finishRefunds(stripe) }
+            await self.attempt("old events") { _ = try await self.chores.forgetEvents() }
+            try await self.chores.endJob(job, by: self.holder)
         } catch {
             self.logger.warning("payments were not looked at", metadata: ["error": "\(error)"])
         }
-        try? await self.chores.endJob(job, by: self.holder)
+    }
+
+    /// What goes wrong in one place keeps nothing else from being looked at.
+    private func attempt(_ what: String, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+        } catch {
+            self.logger.warning(
+                "payments were not looked at", metadata: ["what": "\(what)", "error": "\(error)"])
+        }
     }
 
     /// Test and live payments never meet, not even in a lease.
@@ -69,30 +81,42 @@ public struct PaymentWatch: Sendable {
         let now = self.desk.now() / 1000
         let from = max(
             progress.flatMap { Int64($0) } ?? now - Self.firstLookSeconds, now - Self.eventSecondsMax)
+        // All of them, not only those that Stripe could not deliver: what it delivered can be lost with a ledger that
+        // was restored, and an endpoint that is gone has nothing undelivered.
         var events: [StripeEvent] = []
         for types in StripeEventKind.paymentTypesForListing {
-            events += try await stripe.run(
-                ListEvents(created: CreationWindow(from: from), types: types, onlyUndelivered: true))
+            events += try await stripe.run(ListEvents(created: CreationWindow(from: from), types: types))
         }
-        for event in events.sorted(by: { $0.createdAt < $1.createdAt }) {
+        let settled = try await self.chores.settledEvents(among: events.map(\.id))
+        var progress = now - Self.overlapSeconds
+        for event in events.sorted(by: { $0.createdAt < $1.createdAt }) where !settled.contains(event.id) {
             try Task.checkCancellation()
-            try await self.desk.apply(
-                StripeEventRecord(event, isLive: stripe.isLive, source: .poll), stripe)
+            do {
+                try await self.desk.apply(
+                    StripeEventRecord(event, isLive: stripe.isLive, source: .poll), stripe)
+            } catch {
+                progress = min(progress, event.createdAt)
+                self.logger.warning(
+                    "an event was not applied", metadata: ["event": "\(event.id)", "error": "\(error)"])
+            }
         }
-        try await self.chores.noteProgress(of: job, by: self.holder, String(now - Self.overlapSeconds))
+        try await self.chores.noteProgress(of: job, by: self.holder, String(progress))
     }
 
     // MARK: Purchases
 
     private func finishPurchases(_ stripe: StripeClient) async throws {
-        for unfinished in try await self.chores.unfinishedPurchases(
-            livemode: stripe.isLive, limit: Self.batch)
-        {
+        let end = ContinuousClock.now + Self.patience
+        let all = try await self.chores.unfinishedPurchases(livemode: stripe.isLive, limit: Self.batch)
+        for unfinished in all {
             try Task.checkCancellation()
+            guard ContinuousClock.now < end else { return }
             do {
                 try await self.finish(unfinished, stripe)
             } catch {
                 self.logger.warning("a purchase was not looked at", metadata: ["error": "\(error)"])
+                // The next time it comes behind those that were looked at longer ago.
+                try await self.chores.wasLookedAt(unfinished.purchase.id)
             }
         }
     }
@@ -117,27 +141,16 @@ public struct PaymentWatch: Sendable {
     // MARK: Refunds
 
     private func finishRefunds(_ stripe: StripeClient) async throws {
+        let end = ContinuousClock.now + Self.patience
         for refund in try await self.chores.askedRefunds(livemode: stripe.isLive, limit: Self.batch) {
             try Task.checkCancellation()
+            guard ContinuousClock.now < end else { return }
             do {
-                try await self.finish(refund, stripe)
+                try await RefundDesk(desk: self.desk, chores: self.chores).finish(refund, stripe)
             } catch {
                 self.logger.warning("a refund was not looked at", metadata: ["error": "\(error)"])
+                try await self.chores.wasLookedAt(refund.request)
             }
-        }
-    }
-
-    /// It is looked for before it is asked for again: what Stripe made carries the name of the request.
-    private func finish(_ refund: AskedRefund, _ stripe: StripeClient) async throws {
-        _ = try await self.desk.settle(
-            PaymentHint(paymentIntent: refund.paymentIntent, session: nil, purchase: refund.purchase),
-            event: nil,
-            stripe)
-        guard try await self.chores.isAsked(refund.request) else { return }
-        if refund.isTooOld {
-            try await self.chores.refundAnswered(refund.request, refund: nil, refusal: "never_answered")
-        } else {
-            _ = try await RefundDesk(desk: self.desk, chores: self.chores).send(refund, stripe)
         }
     }
 }

@@ -12,6 +12,8 @@ public enum RefundFailure: Error, Sendable, Hashable {
     case idempotencyConflict
     /// Stripe said no, for good; a bounded word.
     case refusedByStripe(String)
+    /// Stripe made it, and it came back: its credits were returned. Ask with a new key.
+    case failedLater
     /// It is stored; whether Stripe did it is not known yet. It is asked again by itself.
     case unknown
     case ledgerUnavailable
@@ -58,7 +60,43 @@ public struct RefundDesk: Sendable {
         switch stored.answer {
         case .done(let refund): return MadeRefund(request: request, refund: refund, cents: stored.asked.cents)
         case .refused(let reason): throw .refusedByStripe(reason)
-        case .asked: return try await self.send(stored.asked, stripe)
+        case .failed: throw .failedLater
+        case .asked where stored.isNew: return try await self.send(stored.asked, stripe)
+        case .asked: return try await self.askAgain(stored.asked, stripe)
+        }
+    }
+
+    private func askAgain(
+        _ refund: AskedRefund, _ stripe: StripeClient
+    ) async throws(RefundFailure) -> MadeRefund {
+        let answer: StoredRefund.Answer
+        do {
+            try await self.finish(refund, stripe)
+            answer = try await self.chores.answer(to: refund.request)
+        } catch let failure as RefundFailure {
+            throw failure
+        } catch {
+            throw .unknown
+        }
+        switch answer {
+        case .done(let made): return MadeRefund(request: refund.request, refund: made, cents: refund.cents)
+        case .refused(let reason): throw .refusedByStripe(reason)
+        case .failed: throw .failedLater
+        case .asked: throw .unknown
+        }
+    }
+
+    /// Of a request whose answer was lost: what Stripe made carries its name, so it is looked for first; and it is asked
+    /// for again only while Stripe remembers its key, else it could be made twice.
+    func finish(_ refund: AskedRefund, _ stripe: StripeClient) async throws {
+        _ = try await self.desk.settle(
+            PaymentHint(paymentIntent: refund.paymentIntent, session: nil, purchase: refund.purchase),
+            event: nil, stripe)
+        guard try await self.chores.answer(to: refund.request) == .asked else { return }
+        if refund.isTooOld {
+            try await self.chores.refundAnswered(refund.request, refund: nil, refusal: "never_answered")
+        } else {
+            _ = try await self.send(refund, stripe)
         }
     }
 

@@ -54,7 +54,7 @@ import Testing
         (CheckoutRefusal.purchasesDisabled, 503, "purchases_disabled"),
         (.notConfigured, 503, "purchases_not_configured"), (.unknownPackage, 400, "invalid_request"),
         (.refusedByStripe, 502, "stripe_refused"), (.stripeUnavailable, 503, "stripe_unavailable"),
-        (.ledgerUnavailable, 503, "ledger_unavailable"),
+        (.ledgerUnavailable, 503, "ledger_unavailable"), (.tooMany, 429, "rate_limited"),
     ]) func everyRefusalHasItsStatus(_ refusal: CheckoutRefusal, _ status: Int, _ code: String) async throws {
         let reply = try await self.checkOut(desk: FakeDesk(refusing: refusal))
         #expect(reply.status == status && reply.text.contains("\"code\":\"\(code)\""))

@@ -36,9 +36,10 @@ class Till:
         self.start()
 
     def start(self, **env):
-        self.serve = Serve(
-            self.dev, self.port, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=f"whsec_old_{'x' * 20},{SECRET}",
-            STRIPE_API_BASE=self.stripe.url, JOURNAL_DIR=str(self.dev.directory / "till-journal"), **env)
+        settings = {
+            "STRIPE_SECRET_KEY": LIVE_KEY, "STRIPE_WEBHOOK_SECRET": f"whsec_old_{'x' * 20},{SECRET}",
+            "STRIPE_API_BASE": self.stripe.url, "JOURNAL_DIR": str(self.dev.directory / "till-journal"), **env}
+        self.serve = Serve(self.dev, self.port, **settings)
 
     def kill(self):
         os.kill(self.serve.process.child.pid, signal.SIGKILL)
@@ -332,6 +333,34 @@ def test_the_kill_switch_stops_purchases_and_not_events(till, dev, buyer, sql):
     finally:
         till.stop()
         till.start()
+
+
+def test_a_key_that_stripe_refuses_loses_no_event(till, buyer):
+    """Nothing is wrong with the payment: Stripe has to come again until the key is right."""
+    _, key = buyer
+    page = till.order(key)[1]
+    till.stop()
+    till.start(STRIPE_SECRET_KEY="sk_live_revoked")
+    try:
+        till.stripe.press(page["url"], "card")
+        wait_until(lambda: failures(till, "try_again") > 0, 20, "a 5xx")
+        assert till.balance(key) == 0
+    finally:
+        till.stop()
+        till.start()
+    till.comes_to(key, STARTER, 60)
+
+
+def test_a_customer_who_was_deleted_at_stripe_buys_again(till, buyer, sql):
+    user, key = buyer
+    till.buy(key)
+    till.comes_to(key, STARTER)
+    sql("UPDATE stripe_customer c SET customer_id = 'cus_gone' FROM account a "
+        "WHERE a.account_id = c.account_id AND a.user_id = %s", user)
+    till.buy(key)
+    till.comes_to(key, 2 * STARTER)
+    customer = sql("SELECT customer_id FROM stripe_customer JOIN account USING (account_id) WHERE user_id = %s", user)
+    assert customer[0][0] != "cus_gone"
 
 
 def test_without_a_key_purchases_answer_503(dev, buyer):

@@ -2,6 +2,12 @@ import Metering
 
 /// A purchase whose end is not known, though it should be by now.
 public enum UnfinishedPurchase: Sendable, Hashable {
+    public var purchase: Purchase {
+        switch self {
+        case .unanswered(let purchase, _, _), .unread(let purchase), .abandoned(let purchase): purchase
+        }
+    }
+
     /// Stripe was asked for a page, and its answer was never noted: ask again under the same key.
     case unanswered(Purchase, successURL: String, cancelURL: String)
     /// Read it again: its page is over, or a bank takes its time.
@@ -52,14 +58,19 @@ public struct StoredRefund: Sendable, Hashable {
         case asked
         case done(refund: String)
         case refused(String)
+        /// It was made and came back later; its credits were returned.
+        case failed
     }
 
     public var asked: AskedRefund
     public var answer: Answer
+    /// Stored by this call; Stripe has not been asked before.
+    public var isNew: Bool
 
-    public init(asked: AskedRefund, answer: Answer) {
+    public init(asked: AskedRefund, answer: Answer, isNew: Bool) {
         self.asked = asked
         self.answer = answer
+        self.isNew = isNew
     }
 }
 
@@ -81,8 +92,13 @@ public protocol PaymentChores: PurchaseLedger {
     ) async throws -> Millicredits
     /// Refunds whose answer was lost; those of the last minute are still being asked.
     func askedRefunds(livemode: Bool, limit: Int64) async throws -> [AskedRefund]
-    /// Whether it is still not known what became of it.
-    func isAsked(_ request: String) async throws -> Bool
+    /// What is known of a refund that is stored.
+    func answer(to request: String) async throws -> StoredRefund.Answer
+    /// A look that failed: others come first the next time.
+    func wasLookedAt(_ purchase: PurchaseID) async throws
+    func wasLookedAt(_ request: String) async throws
+    /// Those of these events that are stored and need nobody.
+    func settledEvents(among ids: [String]) async throws -> Set<String>
     /// Stripe made it, or refused (nil, with a bounded reason).
     func refundAnswered(_ request: String, refund: String?, refusal: String?) async throws
     /// Takes or prolongs the lease of a job; nil: another instance has it.

@@ -21,6 +21,8 @@ public enum CheckoutRefusal: Error, Sendable, Hashable {
     /// No key of Stripe's is set.
     case notConfigured
     case unknownPackage
+    /// Too many unpaid pages of this account in the last hour.
+    case tooMany
     case returnURL(ReturnURLs.Refusal)
     /// Stripe said no, for good: a mistake of the set-up.
     case refusedByStripe

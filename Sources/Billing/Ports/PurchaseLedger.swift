@@ -46,13 +46,16 @@ public enum PaymentOutcome: Sendable, Hashable {
 
 /// The purchases of the ledger. Every change of a payment goes through `settle`.
 public protocol PurchaseLedger: Sendable {
-    /// Stores a purchase before Stripe hears of it.
-    func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws
+    /// Stores a purchase before Stripe hears of it; false: the account has too many unpaid pages of the last hour.
+    @discardableResult
+    func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws -> Bool
     /// Stripe made its session, or refused to (nil).
     func sessionAnswered(_ session: String?, for purchase: PurchaseID) async throws
     func purchase(_ id: PurchaseID) async throws -> Purchase?
     /// `cus_…` by which the account is known at Stripe.
     func customer(of account: Int64, livemode: Bool) async throws -> String?
+    /// Stripe does not know this customer any more.
+    func forgetCustomer(_ customer: String, of account: Int64) async throws
     /// Stores an event, reads the payment it is about with the payment locked, posts the difference between its target
     /// state and what was posted: all in one transaction.
     ///

@@ -28,6 +28,8 @@ public enum StripeSignature {
         header: some StringProtocol, body: UnsafeRawBufferPointer, secrets: [StripeSigningSecret], now: Int64
     ) -> Verdict {
         guard let parts = Parts(header) else { return .malformedHeader }
+        // Nothing is hashed for a header that cannot match.
+        guard !parts.signatures.isEmpty else { return .noMatch }
         var matches = false
         for secret in secrets {
             let expected = Self.code(secret, time: parts.timeText, body: body)

@@ -15,8 +15,10 @@ public struct BookRun: Sendable, Hashable {
 
 extension PostgresLedger {
     private static let linesPerRun: Int64 = 5_000
-    /// Corrections come within the retention of journals, 72 hours.
-    private static let costDays = 5
+    /// Holds are settled and corrected at most 35 days back.
+    private static let costDays = 36
+    /// What is looked at in every run; the whole once a day.
+    private static let costDaysOften = 2
 
     /// Recognises revenue for every account that has lines the books have not seen. May run on several instances at
     /// once; each account's book is locked while it goes on.
@@ -29,7 +31,13 @@ extension PostgresLedger {
             let behind = try await self.accountsBehind(after: after, limit: batch)
             for account in behind {
                 try Task.checkCancellation()
-                try await self.keepBook(of: account, &run)
+                do {
+                    try await self.keepBook(of: account, &run)
+                } catch let error as PostgresError where !error.isUnreachable && !error.isConcurrency {
+                    // One account's trouble is not the others'.
+                    run.failed += 1
+                    try await self.noteFailure(of: account, "\(error)")
+                }
             }
             guard let last = behind.last else { break }
             after = last
@@ -99,7 +107,10 @@ extension PostgresLedger {
             metadata: ["account": "\(account)", "reason": "\(reason)"])
         _ = try await self.pool.run { connection in
             try connection.run(
-                "UPDATE lot_book SET failure = $2 WHERE account_id = $1", [.int(account), .text(reason)]
+                """
+                INSERT INTO lot_book (account_id, failure) VALUES ($1, $2)
+                ON CONFLICT (account_id) DO UPDATE SET failure = excluded.failure
+                """, [.int(account), .text(reason)]
             ).affected
         }
     }
@@ -130,16 +141,21 @@ extension PostgresLedger {
         }
     }
 
-    /// Since the last day that has costs in the journal, and at least the days in which corrections come.
+    /// Since the last day that has costs in the journal, and at least the days in which corrections come. A cost is of the
+    /// day of its hold, which a correction does not move.
     private static func costDays(on connection: PostgresConnection) throws -> [UTCDay] {
         try connection.run(
             """
-            SELECT day::date::text FROM generate_series(
-                least((SELECT max(day) FROM journal_entry WHERE kind = 'cost'),
-                      (now() AT TIME ZONE 'UTC')::date - \(Self.costDays),
-                      (SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account))::timestamp,
-                (now() AT TIME ZONE 'UTC')::date::timestamp, '1 day') AS day
-            WHERE day >= (SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account)
+            WITH last AS (
+                SELECT max(day) AS day, max(created_at) AS posted FROM journal_entry WHERE kind = 'cost'),
+            today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day)
+            SELECT each_day::date::text FROM last, today, generate_series(
+                greatest(
+                    least(last.day, today.day - CASE
+                        WHEN (last.posted AT TIME ZONE 'UTC')::date = today.day THEN \(Self.costDaysOften)
+                        ELSE \(Self.costDays) END),
+                    (SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account))::timestamp,
+                today.day::timestamp, '1 day') AS each_day
             """
         ).rows.map { row in
             guard let day = UTCDay(text: try row.text(0)) else {
@@ -154,8 +170,8 @@ extension PostgresLedger {
             """
             SELECT coalesce(c.cost, 0)::text, coalesce(p.posted, 0)::bigint, coalesce(p.entries, 0)::bigint
             FROM (SELECT sum(cost_picousd) AS cost FROM usage_effective
-                  WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC'
-                    AND created_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC') c,
+                  WHERE hold_id >= hold_id_at($1::timestamp AT TIME ZONE 'UTC')
+                    AND hold_id < hold_id_at(($1::timestamp + interval '1 day') AT TIME ZONE 'UTC')) c,
                  (SELECT sum(l.amount_microusd) AS posted, count(*) AS entries
                   FROM journal_entry e JOIN journal_line l USING (entry_key)
                   WHERE e.day = $1::date AND e.kind = 'cost' AND l.book_account = 'expenses:openai') p

@@ -48,17 +48,20 @@ struct PaymentSettlement {
     ) throws -> PaymentOutcome {
         var purchase = purchase
         if let session { purchase.sessionOpened(session) }
-        try RefundRow.seen(snapshot.refunds, of: purchase.id, on: self.connection)
         switch decision {
         case .doubt(let doubt):
             try PaymentStateRow.write(purchase.id, doubt: doubt, on: self.connection)
             try PurchaseRow.write(purchase, nil, on: self.connection)
             return try self.end(.dead(reason: doubt.rawValue), purchase.id)
         case .upToDate, .grantStands:
+            if decision == .upToDate {
+                try RefundRow.seen(snapshot.refunds, of: purchase.id, on: self.connection)
+            }
             try PaymentStateRow.write(purchase.id, doubt: nil, on: self.connection)
             try PurchaseRow.write(purchase, snapshot, on: self.connection)
             return try self.end(.upToDate, purchase.id)
         case .post(let change):
+            try RefundRow.seen(snapshot.refunds, of: purchase.id, on: self.connection)
             try PurchaseRow.write(purchase, snapshot, on: self.connection)
             try PaymentPoster(connection: self.connection, purchase: purchase).post(change)
             try self.rememberCustomer(snapshot, purchase)

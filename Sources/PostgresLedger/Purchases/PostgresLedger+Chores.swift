@@ -50,11 +50,38 @@ extension PostgresLedger: PaymentChores {
         }
     }
 
-    public func isAsked(_ request: String) async throws -> Bool {
+    public func answer(to request: String) async throws -> StoredRefund.Answer {
         try await self.pool.run { connection in
+            guard let stored = try RefundRow.find(request, on: connection) else {
+                throw PostgresError.unexpectedResult("no such refund")
+            }
+            return stored.answer
+        }
+    }
+
+    public func wasLookedAt(_ purchase: PurchaseID) async throws {
+        _ = try await self.pool.run { connection in
             try connection.run(
-                "SELECT status = 'asked' FROM refund_request WHERE request = $1", [.text(request)]
-            ).one().bool(0)
+                "UPDATE purchase SET updated_at = now() WHERE purchase_id = $1::uuid", [.uuid(purchase.uuid)]
+            ).affected
+        }
+    }
+
+    public func wasLookedAt(_ request: String) async throws {
+        _ = try await self.pool.run { connection in
+            try connection.run(
+                "UPDATE refund_request SET updated_at = now() WHERE request = $1", [.text(request)]
+            ).affected
+        }
+    }
+
+    public func settledEvents(among ids: [String]) async throws -> Set<String> {
+        try await self.pool.run { connection in
+            let rows = try connection.run(
+                "SELECT event_id FROM stripe_event WHERE event_id = ANY ($1::text[]) AND outcome <> 'dead'",
+                [.array(PostgresArray(ids))]
+            ).rows
+            return Set(try rows.map { try $0.text(0) })
         }
     }
 
@@ -107,7 +134,7 @@ extension PostgresLedger: PaymentChores {
         try await self.pool.run { connection in
             try connection.run(
                 """
-                DELETE FROM stripe_event WHERE received_at < now() - interval '90 days'
+                DELETE FROM stripe_event WHERE received_at < now() - interval '90 days' AND outcome <> 'dead'
                 """
             ).affected
         }

@@ -8,16 +8,22 @@ extension PostgresLedger: PurchaseLedger {
     /// Several events of one payment come at once, and each waits for the reading of the one before.
     private static let paymentLockTimeout = Duration.seconds(15)
 
-    public func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws {
+    /// Each is a row here and a session at Stripe, which limits them for everybody.
+    private static let unpaidPagesMax = 30
+
+    @discardableResult
+    public func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws -> Bool {
         try await self.pool.run { connection in
             try connection.transaction { connection in
-                try connection.run(
+                let stored = try connection.run(
                     """
                     INSERT INTO purchase (purchase_id, account_id, kind, package_code, package_version, package_name,
                         price_usd_cents, credits_millicredits, livemode, created_at, status, customer_id,
                         success_url, cancel_url, payment_method_id)
-                    VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10 / 1000.0), $11, $12, $13, $14,
-                        $15)
+                    SELECT $1::uuid, $2::bigint, $3, $4, $5::bigint, $6, $7::bigint, $8::bigint, $9::boolean,
+                        to_timestamp($10::bigint / 1000.0), $11, $12, $13, $14, $15
+                    WHERE (SELECT count(*) FROM purchase WHERE account_id = $2::bigint AND status IN ('created', 'open')
+                               AND created_at > now() - interval '1 hour') < \(Self.unpaidPagesMax)
                     """,
                     [
                         .uuid(purchase.id.uuid), .int(purchase.account), .text(purchase.kind.rawValue),
@@ -26,10 +32,13 @@ extension PostgresLedger: PurchaseLedger {
                         .int(purchase.priceUSDCents), .int(purchase.credits.value), .bool(purchase.livemode),
                         .int(purchase.createdAt), .text(purchase.status.rawValue), .text(purchase.customer),
                         .text(urls?.success), .text(urls?.cancel), .text(paymentMethod),
-                    ])
+                    ]
+                ).affected
+                guard stored == 1 else { return false }
                 try connection.run(
                     "INSERT INTO payment_state (purchase_id, account_id) VALUES ($1::uuid, $2)",
                     [.uuid(purchase.id.uuid), .int(purchase.account)])
+                return true
             }
         }
     }
@@ -64,6 +73,15 @@ extension PostgresLedger: PurchaseLedger {
                 "SELECT customer_id FROM stripe_customer WHERE account_id = $1 AND livemode = $2",
                 [.int(account), .bool(livemode)]
             ).first?.text(0)
+        }
+    }
+
+    public func forgetCustomer(_ customer: String, of account: AccountID) async throws {
+        _ = try await self.pool.run { connection in
+            try connection.run(
+                "DELETE FROM stripe_customer WHERE account_id = $1 AND customer_id = $2",
+                [.int(account), .text(customer)]
+            ).affected
         }
     }
 

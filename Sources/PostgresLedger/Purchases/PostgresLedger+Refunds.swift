@@ -17,18 +17,20 @@ extension PostgresLedger {
                 else { throw RefundStorage.idempotencyConflict }
                 return StoredRefund(
                     asked: AskedRefund(
-                        request: request, purchase: purchase.id, paymentIntent: payment, cents: stored.cents),
-                    answer: stored.answer)
+                        request: request, purchase: purchase.id, paymentIntent: payment, cents: stored.cents,
+                        isTooOld: stored.isTooOld),
+                    answer: stored.answer, isNew: false)
             }
             let plan = try RefundPlan(
                 request: request, purchase: purchase, posted: posted,
-                inFlightCents: RefundRow.inFlightCents(purchase.id, on: connection), amount: amount,
+                inFlightCents: RefundRow.inFlightCents(purchase.id, on: connection)
+                    + RefundRow.creditedCents(purchase.id, posted, on: connection), amount: amount,
                 reason: reason)
             try RefundRow.store(
                 request, purchase.id, kind: "cash", wanted: wanted, cents: plan.cents, reason: reason,
                 actor: actor,
                 isDone: false, on: connection)
-            return StoredRefund(asked: AskedRefund(plan), answer: .asked)
+            return StoredRefund(asked: AskedRefund(plan), answer: .asked, isNew: true)
         }
     }
 
@@ -49,7 +51,9 @@ extension PostgresLedger {
             }
             let refund = try CreditRefund(
                 request: request, purchase: purchase, posted: posted,
-                creditedBefore: RefundRow.credited(purchase.id, on: connection), amount: amount,
+                creditedBefore: Millicredits(
+                    RefundRow.credited(purchase.id, on: connection).value
+                        + RefundRow.inFlightCredits(purchase.id, posted, on: connection)), amount: amount,
                 reason: reason)
             try RefundRow.store(
                 request, purchase.id, kind: "credit", wanted: wanted, amount: refund.amount, reason: reason,

@@ -28,7 +28,7 @@ enum PurchaseRow {
     {
         let changed = try connection.run(
             """
-            UPDATE purchase SET status = $2, session_id = $3, payment_intent_id = $4,
+            UPDATE purchase SET status = $2, session_id = coalesce($3, session_id), payment_intent_id = $4,
                 customer_id = coalesce($5, customer_id), receipt_url = coalesce($6, receipt_url),
                 paid_at = CASE WHEN $2 = 'paid' THEN coalesce(paid_at, now()) END, updated_at = now()
             WHERE purchase_id = $1::uuid

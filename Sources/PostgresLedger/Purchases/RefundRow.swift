@@ -33,13 +33,16 @@ enum RefundRow {
         var cents: Int64
         var amount: Millicredits
         var answer: StoredRefund.Answer
+        /// Stripe may have forgotten its key.
+        var isTooOld: Bool
     }
 
     static func find(_ request: String, on connection: PostgresConnection) throws -> Stored? {
         guard
             let row = try connection.run(
                 """
-                SELECT purchase_id, kind, wanted, reason, cents, millicredits, status, stripe_refund_id, refusal
+                SELECT purchase_id, kind, wanted, reason, cents, millicredits, status, stripe_refund_id, refusal,
+                       created_at < now() - interval '23 hours'
                 FROM refund_request WHERE request = $1
                 """, [.text(request)]
             ).first
@@ -48,11 +51,13 @@ enum RefundRow {
             switch try row.text(6) {
             case "asked": .asked
             case "refused": .refused(try row.optionalText(8) ?? "refused")
+            case "failed": .failed
             default: .done(refund: try row.optionalText(7) ?? "")
             }
         return Stored(
             purchase: PurchaseID(try row.uuid(0)), kind: try row.text(1), wanted: try row.text(2),
-            reason: try row.text(3), cents: try row.int(4), amount: try row.millicredits(5), answer: answer)
+            reason: try row.text(3), cents: try row.int(4), amount: try row.millicredits(5), answer: answer,
+            isTooOld: try row.bool(9))
     }
 
     /// Cents of refunds that `payment_state` does not count yet.
@@ -63,6 +68,28 @@ enum RefundRow {
             WHERE purchase_id = $1::uuid AND kind = 'cash' AND NOT is_seen AND status IN ('asked', 'done')
             """, [.uuid(purchase.uuid)]
         ).one().int(0)
+    }
+
+    /// The same in credits, rounded up: what goes back as money does not go back as credits too.
+    static func inFlightCredits(
+        _ purchase: PurchaseID, _ posted: PaymentPosted, on connection: PostgresConnection
+    ) throws -> Int64 {
+        let cents = try self.inFlightCents(purchase, on: connection)
+        return Self.share(cents, of: posted.state.granted.value, per: posted.state.paidCents)
+    }
+
+    /// What was given as credits, in cents, rounded up.
+    static func creditedCents(
+        _ purchase: PurchaseID, _ posted: PaymentPosted, on connection: PostgresConnection
+    ) throws -> Int64 {
+        let credits = try self.credited(purchase, on: connection).value
+        return Self.share(credits, of: posted.state.paidCents, per: posted.state.granted.value)
+    }
+
+    /// ⌈whole × part / unit⌉; nothing of nothing.
+    private static func share(_ part: Int64, of whole: Int64, per unit: Int64) -> Int64 {
+        guard unit > 0 else { return 0 }
+        return Int64((Int128(whole) * Int128(part) + Int128(unit) - 1) / Int128(unit))
     }
 
     static func credited(_ purchase: PurchaseID, on connection: PostgresConnection) throws -> Millicredits {

@@ -78,6 +78,18 @@ extension LedgerCheck {
                 WHERE received <> paid_cents OR refunded <> refunded_cents
                 """),
         LedgerCheck(
+            name: "purchases and refunds that do not come to an end", severity: .warning,
+            sql: """
+                SELECT format('purchase %s is %s since %s', purchase_id, status, updated_at::date) FROM purchase
+                WHERE status IN ('created', 'open') AND created_at < now() - interval '30 hours'
+                   OR status = 'processing' AND created_at < now() - interval '14 days'
+                UNION ALL
+                SELECT format('refund %s of purchase %s: %s', request, purchase_id, coalesce(refusal, status))
+                FROM refund_request
+                WHERE kind = 'cash' AND (status = 'failed' OR refusal = 'never_answered'
+                    OR status = 'asked' AND created_at < now() - interval '24 hours')
+                """),
+        LedgerCheck(
             name: "payments that need a person", severity: .warning,
             sql: """
                 SELECT format('purchase %s: %s', purchase_id, doubt) FROM payment_state WHERE doubt IS NOT NULL

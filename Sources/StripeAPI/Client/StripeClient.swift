@@ -128,11 +128,13 @@ public struct StripeClient: Sendable {
                 body: reply.body, requestID: result.requestID, isLive: self.key.isLive,
                 isToPost: request.isPost)
         case .success(let reply):
-            // Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too.
-            let isRefused = [400, 402, 404].contains(reply.status)
+            let kind = StripeErrorReply.kind(status: reply.status, body: reply.body)
+            // Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too; unless
+            // it says that the key belongs to other parameters, which it may have done.
+            let isRefused = [400, 402, 404].contains(reply.status) && kind != .idempotencyMismatch
+            let isOther = request.isPost && kind == .idempotencyMismatch
             throw StripeFailure(
-                StripeErrorReply.kind(status: reply.status, body: reply.body), requestID: result.requestID,
-                mayHaveBeenApplied: isUnknown && !isRefused)
+                kind, requestID: result.requestID, mayHaveBeenApplied: isOther || isUnknown && !isRefused)
         }
     }
 }

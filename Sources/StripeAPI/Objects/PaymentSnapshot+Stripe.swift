@@ -32,10 +32,10 @@ extension PaymentSnapshot {
 extension PaymentSnapshot.ChargeFacts {
     fileprivate init(_ charge: Charge, currency: String) throws(StripeFailure) {
         guard charge.currency == currency else { throw StripeFailure(.foreignCurrency(object: .charge)) }
-        if let transaction = charge.balanceTransaction, transaction.currency != currency {
-            throw StripeFailure(.foreignCurrency(object: .balanceTransaction))
-        }
-        self.init(id: charge.id, receiptURL: charge.receiptURL, feeCents: charge.balanceTransaction?.feeCents)
+        // An account at Stripe that settles in another currency has its fees in that one: they cannot be counted here,
+        // and credits do not wait for them.
+        let transaction = charge.balanceTransaction.flatMap { $0.currency == currency ? $0 : nil }
+        self.init(id: charge.id, receiptURL: charge.receiptURL, feeCents: transaction?.feeCents)
     }
 }
 
@@ -57,10 +57,7 @@ extension PaymentSnapshot.DisputeFacts {
         guard dispute.amountCents >= 0 else { throw StripeFailure(.unreadableReply) }
         var fee: Int64 = 0
         var withdrawn: Int64 = 0
-        for transaction in dispute.balanceTransactions {
-            guard transaction.currency == currency else {
-                throw StripeFailure(.foreignCurrency(object: .balanceTransaction))
-            }
+        for transaction in dispute.balanceTransactions where transaction.currency == currency {
             fee = try fee.adding(transaction.feeCents)
             withdrawn = try withdrawn.adding(transaction.amountCents)
         }

@@ -13,6 +13,7 @@ final class PaymentParts: Sendable {
     private let watch: PaymentWatch
     private let http: OutboundHTTP
     private let pool: PostgresPool
+    private let deskPool: PostgresPool
 
     /// - Parameters:
     ///   - offers: reads packages.
@@ -26,11 +27,12 @@ final class PaymentParts: Sendable {
         outbound.authoritiesFile = settings.authoritiesFile
         let http = OutboundHTTP(outbound)
         self.http = http
-        // A settlement waits for Stripe with its connection in hand, so nobody else's may be among these.
+        // A settlement waits for Stripe with its connection in hand: nothing short waits behind it.
         var limits = PostgresPool.Limits()
         limits.waitMax = .seconds(20)
         self.pool = PostgresPool(database, size: 4, limits: limits, logger: logger)
-        let ledger = PostgresLedger(pool: self.pool, logger: logger)
+        self.deskPool = PostgresPool(database, size: 2, logger: logger)
+        let ledger = PostgresLedger(pool: self.deskPool, logger: logger)
         let stripe = settings.key.map {
             StripeClient(
                 http: http, base: settings.base, key: $0, userAgent: "Tollgate/\(Version.text)",
@@ -41,7 +43,8 @@ final class PaymentParts: Sendable {
                 signingSecrets: settings.signingSecrets,
                 returnOrigins: Set(origins.compactMap { WebOrigin(Self.origin($0)) }),
                 purchasesEnabled: settings.purchasesEnabled, savesPaymentMethods: false),
-            stripe: stripe, ledger: ledger, offers: offers, counters: self.counters, logger: logger,
+            stripe: stripe, ledger: ledger, settling: PostgresLedger(pool: self.pool, logger: logger),
+            offers: offers, counters: self.counters, logger: logger,
             now: { Clock.wallMilliseconds() })
         self.refunds = RefundDesk(desk: self.desk, chores: ledger)
         self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
@@ -59,5 +62,6 @@ final class PaymentParts: Sendable {
     func shutdown() {
         self.http.shutDown()
         self.pool.shutDownAndWait()
+        self.deskPool.shutDownAndWait()
     }
 }

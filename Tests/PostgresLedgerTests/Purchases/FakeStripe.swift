@@ -89,7 +89,7 @@ extension TestDatabase {
         let urls = try ReturnURLs(
             success: "https://shop.test/ok", cancel: "https://shop.test/no",
             allowed: [try #require(WebOrigin("https://shop.test"))])
-        try await self.ledger.open(purchase, urls: urls, paymentMethod: nil)
+        guard try await self.ledger.open(purchase, urls: urls, paymentMethod: nil) else { throw TooMany() }
         return purchase
     }
 
@@ -112,6 +112,8 @@ extension TestDatabase {
         return try await self.ledger.settle(hint, event: event, reader: stripe)
     }
 }
+
+struct TooMany: Error {}
 
 enum PostgresLedgerClock {
     static var now: Int64 { PostgresLedger.wallMilliseconds() }

@@ -290,3 +290,113 @@ extension PurchaseTests {
         #expect(try await database.balance(account) == 0)
     }
 }
+
+/// Money and credits that go back because a person wants it.
+@Suite(.serialized) struct RefundRequestTests {
+    private struct Paid {
+        let database: TestDatabase
+        let stripe = FakeStripe()
+        let purchase: Purchase
+        let account: AccountID
+
+        init() async throws {
+            self.database = try await TestDatabase.migrated()
+            self.account = try await self.database.account("buyer")
+            self.purchase = try await self.database.starter(self.account)
+            self.stripe.put(.made(for: self.purchase, "pi_1"))
+            try await self.database.settle(
+                self.database.event("evt_1", self.purchase, payment: "pi_1"), self.stripe)
+        }
+
+        func plan(_ request: String, _ amount: RefundPlan.Amount) async throws -> StoredRefund {
+            try await self.database.ledger.planRefund(
+                request, of: self.purchase.id, amount: amount, reason: "asked", actor: "test")
+        }
+
+        func credit(_ request: String, _ amount: CreditRefund.Amount = .rest) async throws -> Millicredits {
+            try await self.database.ledger.refundCredits(
+                request, of: self.purchase.id, amount: amount, reason: "asked", actor: "test")
+        }
+
+        /// Stripe made it, and the payment was read.
+        func made(_ refund: StoredRefund, _ status: PaymentSnapshot.RefundFacts.Status = .succeeded)
+            async throws
+        {
+            self.stripe.change("pi_1") {
+                $0.refunds = [
+                    .init(
+                        id: "re_1", amountCents: refund.asked.cents, status: status,
+                        metadata: refund.asked.metadata)
+                ]
+            }
+            try await self.database.settle(
+                self.database.event("evt_\(status)", nil, payment: "pi_1"), self.stripe)
+        }
+    }
+
+    @Test func aRequestIsStoredOnceAndAnsweredAlike() async throws {
+        let paid = try await Paid()
+        let first = try await paid.plan("r1", .cents(300))
+        #expect(first.isNew && first.answer == .asked && first.asked.cents == 300)
+        let again = try await paid.plan("r1", .cents(300))
+        #expect(!again.isNew && again.answer == .asked && again.asked == first.asked)
+        await #expect(throws: RefundStorage.idempotencyConflict) { try await paid.plan("r1", .cents(301)) }
+        // What is asked counts, whether Stripe has heard of it or not.
+        await #expect(throws: RefundPlan.Refusal.moreThanLeft(cents: 699)) {
+            try await paid.plan("r2", .cents(700))
+        }
+        #expect(try await paid.plan("r2", .rest).asked.cents == 699)
+    }
+
+    /// A lost answer is found in the payment, by the name that the refund carries.
+    @Test func aReadingAnswersWhatWasLost() async throws {
+        let paid = try await Paid()
+        let refund = try await paid.plan("r1", .cents(300))
+        try await paid.made(refund)
+        #expect(try await paid.database.ledger.answer(to: "r1") == .done(refund: "re_1"))
+        #expect(try await paid.database.balance(paid.account) == 9_990_000 - 3_000_000)
+        // Its cents are counted in the payment now, and not twice.
+        #expect(try await paid.plan("r2", .rest).asked.cents == 699)
+        #expect(try await paid.database.verifier.verify().isEmpty)
+    }
+
+    /// The bank sent it back: "made" would be a lie.
+    @Test func aRefundThatFailedIsNotAnsweredAsMade() async throws {
+        let paid = try await Paid()
+        let refund = try await paid.plan("r1", .rest)
+        try await paid.made(refund)
+        try await paid.made(refund, .failed)
+        #expect(try await paid.plan("r1", .rest).answer == .failed)
+        #expect(try await paid.database.balance(paid.account) == 9_990_000)
+        let findings = try await paid.database.verifier.verify()
+        #expect(findings.map(\.check) == ["purchases and refunds that do not come to an end"])
+        #expect(try await paid.plan("r2", .rest).asked.cents == 999)
+    }
+
+    @Test func anOldRequestSaysThatItIs() async throws {
+        let paid = try await Paid()
+        _ = try await paid.plan("r1", .rest)
+        try await paid.database.execute("UPDATE refund_request SET created_at = now() - interval '24 hours'")
+        #expect(try await paid.plan("r1", .rest).asked.isTooOld)
+    }
+
+    @Test func whatGoesBackAsMoneyDoesNotGoBackAsCreditsToo() async throws {
+        let paid = try await Paid()
+        _ = try await paid.plan("r1", .cents(500))
+        #expect(try await paid.credit("c1") == Millicredits(4_990_000))
+        await #expect(throws: CreditRefund.Refusal.nothingLeft) { try await paid.credit("c2") }
+        await #expect(throws: RefundPlan.Refusal.nothingLeft) { try await paid.plan("r2", .rest) }
+        #expect(try await paid.credit("c1") == Millicredits(4_990_000))
+        #expect(try await paid.database.balance(paid.account) == 9_990_000 + 4_990_000)
+        #expect(try await paid.database.verifier.verify().isEmpty)
+    }
+
+    @Test func unpaidPagesAreCounted() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("buyer")
+        for _ in 0..<30 { _ = try await database.starter(account) }
+        await #expect(throws: TooMany.self) { _ = try await database.starter(account) }
+        try await database.execute("UPDATE purchase SET created_at = now() - interval '2 hours'")
+        _ = try await database.starter(account)
+    }
+}

@@ -149,10 +149,6 @@ import Testing
 
     /// Cents of one currency are not cents of another.
     @Test func amountsInAnotherCurrencyAreNotCounted() {
-        let euros = Replies.transaction(currency: "eur")
-        #expect(
-            self.failure(intent: Replies.intent(charge: Replies.charge(transaction: euros)))
-                == .foreignCurrency(object: .balanceTransaction))
         #expect(
             self.failure(intent: Replies.intent(charge: Replies.charge(currency: "eur")))
                 == .foreignCurrency(object: .charge))
@@ -161,9 +157,17 @@ import Testing
                 == .foreignCurrency(object: .refund))
         #expect(
             self.failure(disputes: [Replies.dispute(currency: "eur")]) == .foreignCurrency(object: .dispute))
-        #expect(
-            self.failure(disputes: [Replies.dispute(transactions: [euros])])
-                == .foreignCurrency(object: .balanceTransaction))
+    }
+
+    /// Credits do not wait for fees that this account's books cannot count.
+    @Test func anAccountThatSettlesInAnotherCurrencyHasItsFeesUntold() throws {
+        let euros = Replies.transaction(currency: "eur")
+        let charged = try #require(
+            try self.read(intent: Replies.intent(charge: Replies.charge(transaction: euros))))
+        #expect(charged.charge != nil && charged.charge?.feeCents == nil)
+        let disputed = try #require(
+            try self.read(disputes: [Replies.dispute(transactions: [euros])]))
+        #expect(disputed.disputes.map(\.feeCents) == [0] && disputed.disputes.map(\.withdrawnCents) == [0])
     }
 
     @Test func amountsThatCannotBeAreUnreadable() {
