@@ -136,7 +136,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PaymentsTests",
-            dependencies: ["Payments", "Billing", "Metering"],
+            dependencies: ["Payments", "Billing", "Metering", "StripeAPI"],
             swiftSettings: settings),
 
         // Statements as PDF.
@@ -198,7 +198,8 @@ let package = Package(
             dependencies: [
                 "Billing", "ControlPlane", "LocalStores", "Metering", "MockOpenAI", "MockStripe", "MoneyPath",
                 "Payments",
-                "PostgresLedger", "Proxy", "RateCards", "RedisHolds", "Settlement", "StripeAPI",
+                "PostgresLedger", "Proxy", "RateCards", "RedisHolds", "Settlement", "StatementPDF",
+                "StripeAPI",
                 "TokenTables",
                 argumentParser, httpTypes, hummingbird, lifecycle,
                 logging,
@@ -207,6 +208,6 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TollgateTests", dependencies: ["Tollgate", "Metering"], swiftSettings: settings),
+            name: "TollgateTests", dependencies: ["Tollgate", "Billing", "Metering"], swiftSettings: settings),
     ]
 )

@@ -26,6 +26,8 @@ struct APIError: Error {
         headers: [.wwwAuthenticate: "Bearer"])
     static let notYourAccount = APIError(
         status: .forbidden, message: "This key may not see the user it names.", code: "not_your_account")
+    static let notAdmin = APIError(
+        status: .forbidden, message: "This needs the admin token.", code: "not_admin")
     static let accountSuspended = APIError(
         status: .forbidden, message: "This account is suspended.", code: "account_suspended")
     static let notFound = APIError(

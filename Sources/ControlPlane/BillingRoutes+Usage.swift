@@ -4,8 +4,8 @@ import Metering
 
 /// `GET /api/billing/usage?model=&from=&to=&limit=&cursor=`: exchanges as they count, newest first.
 extension BillingRoutes {
-    private static let pageDefault: Int64 = 50
-    private static let pageMax: Int64 = 500
+    static let pageDefault: Int64 = 50
+    static let pageMax: Int64 = 500
 
     func usage(_ request: Request, _ context: ControlContext) async throws -> Response {
         let account = try await self.credentials.account(of: request).account
@@ -24,13 +24,7 @@ extension BillingRoutes {
         query.model = parameters["model"].map(String.init)
         query.from = try Self.instant(parameters, "from")
         query.to = try Self.instant(parameters, "to")
-        if let limit = parameters["limit"] {
-            guard let limit = Int64(limit), (1...Self.pageMax).contains(limit) else {
-                throw APIError.badRequest(
-                    "limit", "'limit' must be a whole number from 1 to \(Self.pageMax).")
-            }
-            query.limit = limit
-        }
+        query.limit = try Self.limit(parameters)
         if let cursor = parameters["cursor"] {
             guard let hold = HoldID(text: String(cursor)) else {
                 throw APIError.badRequest("cursor", "'cursor' must be the 'nextCursor' of a page.")
@@ -40,8 +34,17 @@ extension BillingRoutes {
         return query
     }
 
+    /// Rows of a page.
+    static func limit(_ parameters: Parameters) throws -> Int64 {
+        guard let text = parameters["limit"] else { return Self.pageDefault }
+        guard let limit = Int64(text), (1...Self.pageMax).contains(limit) else {
+            throw APIError.badRequest("limit", "'limit' must be a whole number from 1 to \(Self.pageMax).")
+        }
+        return limit
+    }
+
     /// A UTC day (its begin) or an instant, in milliseconds since 1970.
-    private static func instant(_ parameters: Parameters, _ name: String) throws -> Int64? {
+    static func instant(_ parameters: Parameters, _ name: String) throws -> Int64? {
         guard let text = parameters[Substring(name)].map(String.init) else { return nil }
         let whole = text.utf8.count == 10 ? text + "T00:00:00Z" : text
         guard let date = try? Date(whole, strategy: .iso8601),

@@ -65,13 +65,15 @@ struct BillingRoutes: Sendable {
         ])
     }
 
-    private static func ledgerLine(_ line: LedgerLine) -> JSONValue {
-        .object([
+    private static func ledgerLine(_ line: LedgerLine) -> JSONValue { .object(self.members(of: line)) }
+
+    static func members(of line: LedgerLine) -> [(String, JSONValue)] {
+        [
             ("version", .integer(line.version)), ("type", .string(line.type)),
             ("amountMillicredits", line.amount.json), ("balanceAfterMillicredits", line.balanceAfter.json),
             ("referenceType", .string(line.referenceType)), ("referenceId", .string(line.referenceID)),
             ("createdAtMs", .integer(line.createdAt)),
-        ])
+        ]
     }
 
     // MARK: Estimate

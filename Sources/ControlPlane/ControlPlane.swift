@@ -30,13 +30,21 @@ public struct ControlPlane: Sendable {
         /// Answers that purchases are not set up, when they are not.
         public var checkouts: any CheckoutDesk
         public var webhooks: any WebhookDesk
+        public var history: any HistoryReading
+        public var statements: any StatementPrinting
+        /// Answers that it is off, when it is.
+        public var recharges: any RechargeDesk
+        public var refunds: any Refunding
+        public var records: any PaymentRecords
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
             billing: any BillingReading, held: any HeldReading,
             readiness: @escaping @Sendable () async -> [Readiness],
             encodings: EncodingTables = EncodingTables(), checkouts: any CheckoutDesk,
-            webhooks: any WebhookDesk
+            webhooks: any WebhookDesk, history: any HistoryReading, statements: any StatementPrinting,
+            recharges: any RechargeDesk,
+            refunds: any Refunding, records: any PaymentRecords
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -47,6 +55,11 @@ public struct ControlPlane: Sendable {
             self.encodings = encodings
             self.checkouts = checkouts
             self.webhooks = webhooks
+            self.history = history
+            self.statements = statements
+            self.recharges = recharges
+            self.refunds = refunds
+            self.records = records
         }
     }
 
@@ -61,8 +74,15 @@ public struct ControlPlane: Sendable {
             .add(to: &table, under: "/api")
         let credentials = Credentials(settings: settings, dependencies: dependencies)
         BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
+        HistoryRoutes(
+            credentials: credentials, history: dependencies.history, printer: dependencies.statements
+        ).add(to: &table)
         StripeRoutes(
             credentials: credentials, checkouts: dependencies.checkouts, webhooks: dependencies.webhooks
+        ).add(to: &table)
+        RechargeRoutes(credentials: credentials, desk: dependencies.recharges).add(to: &table)
+        AdminRoutes(
+            credentials: credentials, refunds: dependencies.refunds, records: dependencies.records
         ).add(to: &table)
         return table.router([
             ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),

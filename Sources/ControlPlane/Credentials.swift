@@ -49,6 +49,14 @@ struct Credentials: Sendable {
         }
     }
 
+    /// For routes of the operator's own. A key that is known otherwise is told that it is not enough.
+    func requireAdmin(_ request: Request) async throws {
+        guard let token = Self.bearer(request) else { throw APIError.unauthorized }
+        guard !self.adminTokens.contains(token) else { return }
+        guard try await self.key(token) != nil else { throw APIError.unauthorized }
+        throw APIError.notAdmin
+    }
+
     // MARK: What the request says
 
     private static func bearer(_ request: Request) -> [UInt8]? {

@@ -18,7 +18,7 @@ struct CrossOrigin: RouterMiddleware {
         var response: Response
         if request.method == .options, request.headers[.accessControlRequestMethod] != nil {
             response = Response(status: .noContent)
-            response.headers[.accessControlAllowMethods] = "GET, POST"
+            response.headers[.accessControlAllowMethods] = "GET, POST, PUT, DELETE"
             response.headers[.accessControlAllowHeaders] = "authorization, content-type, x-tollgate-user"
             response.headers[.accessControlMaxAge] = "600"
         } else {

@@ -16,6 +16,9 @@ struct RouteTable {
     mutating func get(_ path: String, _ handler: @escaping Handler) { self.add(.get, path, handler) }
     mutating func post(_ path: String, _ handler: @escaping Handler) { self.add(.post, path, handler) }
 
+    mutating func put(_ path: String, _ handler: @escaping Handler) { self.add(.put, path, handler) }
+    mutating func delete(_ path: String, _ handler: @escaping Handler) { self.add(.delete, path, handler) }
+
     private mutating func add(_ method: HTTPRequest.Method, _ path: String, _ handler: @escaping Handler) {
         let replaced = self.routes[path, default: [:]].updateValue(handler, forKey: method)
         precondition(replaced == nil, "each route is declared once, in the file of its routes")

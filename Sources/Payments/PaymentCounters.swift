@@ -11,6 +11,7 @@ public final class PaymentCounters: MetricSource {
         var credits: [String: Int] = [:]
         var events: [String: Int] = [:]
         var failures: [String: Int] = [:]
+        var recharges: [String: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -29,6 +30,11 @@ public final class PaymentCounters: MetricSource {
         self.state.withLock { Self.add(1, label, to: &$0.events) }
     }
 
+    /// - Parameter outcome: charged, or a `RechargeFailure`.
+    func recharged(_ outcome: String) {
+        self.state.withLock { Self.add(1, outcome, to: &$0.recharges) }
+    }
+
     func failed(_ reason: String) {
         self.state.withLock { Self.add(1, reason, to: &$0.failures) }
     }
@@ -44,6 +50,8 @@ public final class PaymentCounters: MetricSource {
             "billing_credits_purchased_total", "Credits granted for payments.", "package", state.credits)
             + Self.samples(
                 "stripe_webhook_events_total", "Events of Stripe that arrived.", "type", state.events)
+            + Self.samples(
+                "billing_recharges_total", "Answers to charges of saved cards.", "outcome", state.recharges)
             + Self.samples(
                 "stripe_webhook_failures_total", "Events of Stripe that were refused, or need a person.",
                 "reason",

@@ -2,34 +2,9 @@ import Billing
 import Metering
 import StripeAPI
 
-/// Why a refund was not made.
-public enum RefundFailure: Error, Sendable, Hashable {
-    case notConfigured
-    case unknownPurchase
-    case cash(RefundPlan.Refusal)
-    case credit(CreditRefund.Refusal)
-    /// The key was used for another refund.
-    case idempotencyConflict
-    /// Stripe said no, for good; a bounded word.
-    case refusedByStripe(String)
-    /// Stripe made it, and it came back: its credits were returned. Ask with a new key.
-    case failedLater
-    /// It is stored; whether Stripe did it is not known yet. It is asked again by itself.
-    case unknown
-    case ledgerUnavailable
-}
-
-/// A refund that was made; the credits are taken back already, unless Stripe could not be read.
-public struct MadeRefund: Sendable, Hashable {
-    public var request: String
-    /// `re_…`
-    public var refund: String
-    public var cents: Int64
-}
-
 /// Gives money back. The wish is stored under its key before Stripe is asked; the credits follow when the payment is
 /// read again.
-public struct RefundDesk: Sendable {
+public struct RefundDesk: Refunding {
     private let desk: PaymentDesk
     private let chores: any PaymentChores
 

@@ -24,6 +24,9 @@ public struct Letterhead: Sendable, Hashable {
         self.logoPath = logoPath
         self.issued = issued
     }
+
+    /// Reads the file once, so that a wrong one is found before a statement needs it. Blocks.
+    public static func checkLogo(_ path: String) throws(StatementPDFFailure) { _ = try LogoImage(path: path) }
 }
 
 /// Why there is no document.

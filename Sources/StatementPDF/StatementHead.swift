@@ -81,12 +81,13 @@ struct StatementHead {
     private static let factFit = PDFCanvas.Fit.wrap(lines: 3)
 
     private static func facts(_ statement: Statement, _ letterhead: Letterhead) -> [(String, String)] {
-        [
+        let status = statement.isFinal ? [] : [("Status", "Not final: the month is not over.")]
+        return [
             ("Statement no.", statement.number),
             ("Account", PrintableText.clean(statement.userID)),
             ("Period", "\(statement.month.firstDay) to \(statement.month.lastDay), UTC"),
             ("Issued", letterhead.issued.description),
-        ]
+        ] + status
     }
 
     private func drawTitle() {

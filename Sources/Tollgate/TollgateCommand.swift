@@ -13,7 +13,10 @@ struct TollgateCommand: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,
             KeyCommand.self, RateCardCommand.self, EstimateCommand.self, JournalCommand.self,
-            LedgerCommand.self, VerifyCommand.self, TokenizerCommand.self,
+            LedgerCommand.self, VerifyCommand.self, ReconcileCommand.self, BooksCommand.self,
+            StatementCommand.self,
+            RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
+            TokenizerCommand.self,
         ])
 }
 

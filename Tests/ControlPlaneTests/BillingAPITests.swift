@@ -92,7 +92,9 @@ struct FakeBackends: AccountDirectory, BillingReading, HeldReading, PriceSource 
             .init(
                 directory: backends, keyHasher: FakeBackends.hasher, prices: backends, billing: backends,
                 held: backends, readiness: { [Readiness("ledger", isReady: ready)] }, checkouts: FakeDesk(),
-                webhooks: FakeDesk()))
+                webhooks: FakeDesk(), history: FakeHistory(), statements: FakePrinter(),
+                recharges: FakeRecharges(),
+                refunds: FakeMoneyBack(), records: FakeMoneyBack()))
         try await Application(router: router).test(.router, body)
     }
 

@@ -38,6 +38,7 @@ import Testing
     @Test(arguments: [
         ("/api/health", "GET, HEAD"), ("/api/ready", "GET, HEAD"), ("/api/billing/summary", "GET, HEAD"),
         ("/api/billing/packages", "GET, HEAD"), ("/api/billing/estimate", "POST"),
+        ("/api/billing/auto-recharge", "GET, HEAD, PUT, DELETE"),
     ])
     func aWrongMethodIsA405WithAllow(_ target: String, _ allowed: String) async throws {
         let rig = ControlRig()
@@ -127,7 +128,7 @@ import Testing
     @Test func aPreflightIsAnsweredWithoutCredentials() async throws {
         let reply = try await self.send(.options, "/api/billing/summary", ControlRig.origin, preflight: true)
         #expect(reply.status == 204)
-        #expect(reply.headers[.accessControlAllowMethods] == "GET, POST")
+        #expect(reply.headers[.accessControlAllowMethods] == "GET, POST, PUT, DELETE")
         #expect(reply.headers[.accessControlAllowHeaders]?.contains("authorization") == true)
         #expect(reply.headers[.accessControlAllowCredentials] == nil)
         let plain = try await self.send(.options, "/api/billing/summary", ControlRig.origin)

@@ -110,9 +110,17 @@ import Testing
         }
     }
 
+    @Test func autoRechargeNeedsStripesKey() throws {
+        let stripe = ["STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdef"]
+        #expect(try self.read(stripe).stripe.recharges == false)
+        let on = ["BILLING_AUTO_RECHARGE": "true"]
+        #expect(try self.read(stripe.merging(on) { $1 }).stripe.recharges)
+        #expect(self.problems(on) == ["BILLING_AUTO_RECHARGE"])
+    }
+
     /// A kill switch that would be ignored must not be accepted.
     @Test(arguments: [
-        ("BILLING_CHARGING_ENABLED", "false"), ("BILLING_AUTO_RECHARGE", "true"),
+        ("BILLING_CHARGING_ENABLED", "false"),
         ("BILLING_ROLLOUT_PERCENTAGE", "5"),
     ])
     func whatThisVersionCannotDoIsRefused(name: String, value: String) {

@@ -46,6 +46,17 @@ public struct LotTotals: Sendable, Hashable {
 
     public init() {}
 
+    /// Sums that a database computed.
+    public init(
+        paidCents: Int128, reversedCents: Int128, recognisedCents: Int128, outstanding: Int128
+    ) {
+        self.paidCents = paidCents
+        self.reversedCents = reversedCents
+        self.recognisedCents = recognisedCents
+        self.deferredCents = paidCents - reversedCents - recognisedCents
+        self.outstanding = outstanding
+    }
+
     public mutating func add(_ lot: CreditLot) {
         self.paidCents += Int128(lot.paidCents)
         self.reversedCents += Int128(lot.reversedCents)

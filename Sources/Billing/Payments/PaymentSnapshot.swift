@@ -25,13 +25,15 @@ public struct PaymentSnapshot: Sendable, Hashable {
     public var customer: String?
     /// Of the charge that took the money, once there is one.
     public var charge: ChargeFacts?
+    /// Why the last try to pay it brought nothing: the bank's decline code, else Stripe's code.
+    public var failureCode: String?
     public var refunds: [RefundFacts]
     public var disputes: [DisputeFacts]
 
     public init(
         paymentIntent: String, status: Status, livemode: Bool, currency: String, amountCents: Int64,
         amountReceivedCents: Int64, metadata: [String: String], customer: String?, charge: ChargeFacts?,
-        refunds: [RefundFacts], disputes: [DisputeFacts]
+        refunds: [RefundFacts], disputes: [DisputeFacts], failureCode: String? = nil
     ) {
         self.paymentIntent = paymentIntent
         self.status = status
@@ -42,6 +44,7 @@ public struct PaymentSnapshot: Sendable, Hashable {
         self.metadata = metadata
         self.customer = customer
         self.charge = charge
+        self.failureCode = failureCode
         self.refunds = refunds
         self.disputes = disputes
     }

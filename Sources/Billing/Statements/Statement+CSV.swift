@@ -9,19 +9,21 @@ extension Statement {
             "output_tokens",
             "amount_millicredits", "amount_credits", "cash_usd", "reference", "receipt_url",
         ])
-        text += Self.balanceRow("opening", self.opening)
+        text += Self.balanceRow("opening", self.opening, "")
         for row in self.purchases { text += Self.csvRow(row) }
         for row in self.usage { text += Self.csvRow(row) }
         for section in MovementSection.allCases {
             for row in self.movements[section] ?? [] { text += Self.csvRow(section, row) }
         }
-        return text + Self.balanceRow("closing", self.closing)
+        return text + Self.balanceRow("closing", self.closing, self.isFinal ? "" : "not final")
     }
 
-    private static func balanceRow(_ name: String, _ balance: Millicredits) -> String {
+    private static func balanceRow(_ name: String, _ balance: Millicredits, _ text: String) -> String {
         var row = CSVRow()
         row.add(text: name)
-        row.addEmpty(7)
+        row.addEmpty()
+        row.add(text: text)
+        row.addEmpty(5)
         row.add(amount: balance.value)
         row.addEmpty(3)
         return row.text

@@ -7,6 +7,7 @@ extension Statement {
         object.add("number", text: self.number)
         object.add("userId", text: self.userID)
         object.add("month", text: self.month.description)
+        object.add("isFinal", raw: self.isFinal ? "true" : "false")
         object.add("currency", text: "usd")
         object.add(amount: "opening", Int128(self.opening.value))
         object.add("purchases", array: self.purchases.map(Self.object))

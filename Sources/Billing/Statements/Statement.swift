@@ -9,6 +9,8 @@ public struct Statement: Sendable, Hashable {
     public let month: UTCMonth
     public let opening: Millicredits
     public let closing: Millicredits
+    /// Whether the month is over, so that nothing can be added; otherwise `closing` is the balance of now.
+    public let isFinal: Bool
     public let purchases: [Purchased]
     public let usage: [Used]
     /// Rows of the other sections; a section without rows is not there.
@@ -100,13 +102,15 @@ public struct Statement: Sendable, Hashable {
     /// - Throws: unless every row belongs to the month and everything adds up.
     public init(
         account: AccountID, userID: String, month: UTCMonth, opening: Millicredits, purchases: [Purchased],
-        usage: [Used], movements: [MovementSection: [Movement]], closing: Millicredits
+        usage: [Used], movements: [MovementSection: [Movement]], closing: Millicredits,
+        isFinal: Bool = true
     ) throws(StatementFailure) {
         self.account = account
         self.userID = userID
         self.month = month
         self.opening = opening
         self.closing = closing
+        self.isFinal = isFinal
         self.purchases = purchases.sorted { ($0.day, $0.reference) < ($1.day, $1.reference) }
         self.usage = usage.sorted { ($0.day, $0.model) < ($1.day, $1.model) }
         self.movements = movements.filter { !$0.value.isEmpty }.mapValues { rows in

@@ -128,59 +128,54 @@ extension PostgresLedger {
                         INSERT INTO job_lease (job, holder, until) VALUES ('costs', '', now()) ON CONFLICT DO NOTHING
                         """)
                     try connection.run("SELECT 1 FROM job_lease WHERE job = 'costs' FOR UPDATE")
-                    var posted = 0
-                    for day in try Self.costDays(on: connection) {
-                        if let entry = try Self.costEntry(of: day, on: connection) {
-                            try JournalWriter.write(entry, account: nil, on: connection)
-                            posted += 1
-                        }
+                    try connection.run("SELECT set_config('statement_timeout', '110s', true)")
+                    let entries = try Self.costEntries(on: connection)
+                    for entry in entries {
+                        try JournalWriter.write(entry, account: nil, on: connection)
                     }
-                    return posted
+                    return entries.count
                 }
             }
         }
     }
 
-    /// Since the last day that has costs in the journal, and at least the days in which corrections come. A cost is of the
-    /// day of its hold, which a correction does not move.
-    private static func costDays(on connection: PostgresConnection) throws -> [UTCDay] {
-        try connection.run(
+    /// Of the days since the last one that has costs in the journal, and once a day of all days in which holds are still
+    /// settled or corrected. A cost is of the day of its hold, which a correction does not move.
+    private static func costEntries(on connection: PostgresConnection) throws -> [JournalEntry] {
+        let from = try connection.run(
             """
             WITH last AS (
                 SELECT max(day) AS day, max(created_at) AS posted FROM journal_entry WHERE kind = 'cost'),
             today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day)
-            SELECT each_day::date::text FROM last, today, generate_series(
-                greatest(
-                    least(last.day, today.day - CASE
-                        WHEN (last.posted AT TIME ZONE 'UTC')::date = today.day THEN \(Self.costDaysOften)
-                        ELSE \(Self.costDays) END),
-                    (SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account))::timestamp,
-                today.day::timestamp, '1 day') AS each_day
+            SELECT (least(today.day, coalesce(last.day, (
+                        SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account)))
+                    - CASE WHEN (last.posted AT TIME ZONE 'UTC')::date = today.day THEN \(Self.costDaysOften)
+                      ELSE \(Self.costDays) END)::text
+            FROM last, today
             """
-        ).rows.map { row in
-            guard let day = UTCDay(text: try row.text(0)) else {
-                throw PostgresError.unexpectedResult("no date")
-            }
-            return day
-        }
+        ).one().text(0)
+        // A hold is settled within 35 days, or never: older partitions are not read.
+        return try connection.run(
+            """
+            SELECT day::text, coalesce(c.cost, 0)::text, coalesce(p.posted, 0)::bigint, coalesce(p.entries, 0)::bigint
+            FROM (SELECT (to_timestamp((('x' || left(replace(hold_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0))
+                          AT TIME ZONE 'UTC')::date AS day, sum(cost_picousd) AS cost
+                  FROM usage_effective WHERE hold_id >= hold_id_at($1::timestamp AT TIME ZONE 'UTC')
+                  GROUP BY 1) c
+            FULL JOIN (SELECT e.day, sum(l.amount_microusd) AS posted, count(*) AS entries
+                       FROM journal_entry e JOIN journal_line l USING (entry_key)
+                       WHERE e.day >= $1::date AND e.kind = 'cost' AND l.book_account = 'expenses:openai'
+                       GROUP BY e.day) p USING (day)
+            ORDER BY day
+            """, [.text(from)], timeout: .seconds(110)
+        ).rows.compactMap(Self.costEntry)
     }
 
-    private static func costEntry(of day: UTCDay, on connection: PostgresConnection) throws -> JournalEntry? {
-        let row = try connection.run(
-            """
-            SELECT coalesce(c.cost, 0)::text, coalesce(p.posted, 0)::bigint, coalesce(p.entries, 0)::bigint
-            FROM (SELECT sum(cost_picousd) AS cost FROM usage_effective
-                  WHERE hold_id >= hold_id_at($1::timestamp AT TIME ZONE 'UTC')
-                    AND hold_id < hold_id_at(($1::timestamp + interval '1 day') AT TIME ZONE 'UTC')) c,
-                 (SELECT sum(l.amount_microusd) AS posted, count(*) AS entries
-                  FROM journal_entry e JOIN journal_line l USING (entry_key)
-                  WHERE e.day = $1::date AND e.kind = 'cost' AND l.book_account = 'expenses:openai') p
-            """, [.text("\(day)")]
-        ).one()
-        guard let cost = Int128(try row.text(0)), let target = MicroUSD(roundingPicoUSD: cost) else {
-            throw PostgresError.unexpectedResult("a cost beyond the books")
-        }
+    private static func costEntry(_ row: PostgresRow) throws -> JournalEntry? {
+        guard let day = UTCDay(text: try row.text(0)), let cost = Int128(try row.text(1)),
+            let target = MicroUSD(roundingPicoUSD: cost)
+        else { throw PostgresError.unexpectedResult("no day, or a cost beyond the books") }
         return try JournalEntry(
-            costOf: day, target: target, posted: MicroUSD(row.int(1)), revision: row.int(2) + 1)
+            costOf: day, target: target, posted: MicroUSD(row.int(2)), revision: row.int(3) + 1)
     }
 }

@@ -34,6 +34,9 @@ public struct Migrator: Sendable {
 
     public init() { self.init(Migration.all) }
 
+    /// The schema of this program.
+    public static var programVersion: Int64 { Migration.all.last?.version ?? 0 }
+
     init(_ migrations: [Migration], patience: Patience = Patience()) {
         (self.migrations, self.patience) = (migrations, patience)
     }

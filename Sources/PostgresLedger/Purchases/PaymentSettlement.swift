@@ -7,6 +7,8 @@ struct PaymentSettlement {
     let hint: PaymentHint
     let event: StripeEventRecord?
     let reader: any PaymentReading
+    /// Milliseconds since 1970.
+    let now: Int64
 
     /// Inside a transaction; nothing of it stays when it throws.
     func run() throws -> PaymentOutcome {
@@ -48,6 +50,17 @@ struct PaymentSettlement {
     ) throws -> PaymentOutcome {
         var purchase = purchase
         if let session { purchase.sessionOpened(session) }
+        let outcome = try self.write(decision, purchase, snapshot)
+        // At last: its row is locked after all others, here and wherever else it is locked with them.
+        if purchase.kind == .recharge {
+            try RechargeRow.tell(of: purchase, snapshot, now: self.now, on: self.connection)
+        }
+        return outcome
+    }
+
+    private func write(
+        _ decision: PaymentDecision, _ purchase: Purchase, _ snapshot: PaymentSnapshot
+    ) throws -> PaymentOutcome {
         switch decision {
         case .doubt(let doubt):
             try PaymentStateRow.write(purchase.id, doubt: doubt, on: self.connection)
@@ -113,7 +126,7 @@ struct PaymentSettlement {
     private func again(_ hint: PaymentHint) throws -> PaymentOutcome {
         // The event is stored already; its outcome is written at the end of this one.
         let outcome = try PaymentSettlement(
-            connection: self.connection, hint: hint, event: nil, reader: self.reader
+            connection: self.connection, hint: hint, event: nil, reader: self.reader, now: self.now
         )
         .run()
         return try self.end(outcome, hint.purchase)

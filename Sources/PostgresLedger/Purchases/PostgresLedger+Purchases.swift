@@ -4,7 +4,7 @@ import Metering
 /// On a pool of its own: a settlement waits for Stripe with its connection in hand.
 extension PostgresLedger: PurchaseLedger {
     /// Longer than a reading of Stripe with all its retries.
-    private static let settlementTimeout = Duration.seconds(45)
+    static let settlementTimeout = Duration.seconds(45)
     /// Several events of one payment come at once, and each waits for the reading of the one before.
     private static let paymentLockTimeout = Duration.seconds(15)
 
@@ -15,32 +15,23 @@ extension PostgresLedger: PurchaseLedger {
     public func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws -> Bool {
         try await self.pool.run { connection in
             try connection.transaction { connection in
-                let stored = try connection.run(
-                    """
-                    INSERT INTO purchase (purchase_id, account_id, kind, package_code, package_version, package_name,
-                        price_usd_cents, credits_millicredits, livemode, created_at, status, customer_id,
-                        success_url, cancel_url, payment_method_id)
-                    SELECT $1::uuid, $2::bigint, $3, $4, $5::bigint, $6, $7::bigint, $8::bigint, $9::boolean,
-                        to_timestamp($10::bigint / 1000.0), $11, $12, $13, $14, $15
-                    WHERE (SELECT count(*) FROM purchase WHERE account_id = $2::bigint AND status IN ('created', 'open')
-                               AND created_at > now() - interval '1 hour') < \(Self.unpaidPagesMax)
-                    """,
-                    [
-                        .uuid(purchase.id.uuid), .int(purchase.account), .text(purchase.kind.rawValue),
-                        .text(purchase.packageCode), .int(purchase.packageVersion),
-                        .text(purchase.packageName),
-                        .int(purchase.priceUSDCents), .int(purchase.credits.value), .bool(purchase.livemode),
-                        .int(purchase.createdAt), .text(purchase.status.rawValue), .text(purchase.customer),
-                        .text(urls?.success), .text(urls?.cancel), .text(paymentMethod),
-                    ]
-                ).affected
-                guard stored == 1 else { return false }
-                try connection.run(
-                    "INSERT INTO payment_state (purchase_id, account_id) VALUES ($1::uuid, $2)",
-                    [.uuid(purchase.id.uuid), .int(purchase.account)])
+                guard try Self.mayOpen(another: purchase.account, on: connection) else { return false }
+                try PurchaseRow.insert(
+                    purchase, urls: urls, paymentMethod: paymentMethod, attemptKey: nil, on: connection)
                 return true
             }
         }
+    }
+
+    private static func mayOpen(
+        another account: AccountID, on connection: PostgresConnection
+    ) throws -> Bool {
+        try connection.run(
+            """
+            SELECT count(*) FROM purchase WHERE account_id = $1 AND status IN ('created', 'open')
+                AND created_at > now() - interval '1 hour'
+            """, [.int(account)]
+        ).one().int(0) < Self.unpaidPagesMax
     }
 
     public func sessionAnswered(_ session: String?, for purchase: PurchaseID) async throws {
@@ -91,21 +82,27 @@ extension PostgresLedger: PurchaseLedger {
         try await self.pool.run(timeout: Self.settlementTimeout) { connection in
             try connection.retryingConcurrency(attempts: 3) {
                 try connection.transaction { connection in
-                    try connection.run(
-                        """
-                        SELECT set_config('idle_in_transaction_session_timeout', $1, true),
-                               set_config('lock_timeout', $2, true)
-                        """,
-                        [
-                            .text("\(Self.settlementTimeout.components.seconds * 1000)"),
-                            .text("\(Self.paymentLockTimeout.components.seconds * 1000)"),
-                        ])
+                    try Self.beginSettlement(on: connection)
                     return try PaymentSettlement(
-                        connection: connection, hint: hint, event: event, reader: reader
+                        connection: connection, hint: hint, event: event, reader: reader,
+                        now: Self.wallMilliseconds()
                     ).run()
                 }
             }
         }
+    }
+
+    /// The limits of a transaction that waits for Stripe.
+    static func beginSettlement(on connection: PostgresConnection) throws {
+        try connection.run(
+            """
+            SELECT set_config('idle_in_transaction_session_timeout', $1, true),
+                   set_config('lock_timeout', $2, true)
+            """,
+            [
+                .text("\(Self.settlementTimeout.components.seconds * 1000)"),
+                .text("\(Self.paymentLockTimeout.components.seconds * 1000)"),
+            ])
     }
 
     public func keep(_ event: StripeEventRecord, deadBecause reason: String?) async throws -> Bool {

@@ -22,6 +22,33 @@ enum PurchaseRow {
             paymentIntent: try row.optionalText(12), customer: try row.optionalText(13))
     }
 
+    /// With the row of its payment.
+    ///
+    /// - Parameter attemptKey: of a recharge, and only of one.
+    static func insert(
+        _ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?, attemptKey: String?,
+        on connection: PostgresConnection
+    ) throws {
+        try connection.run(
+            """
+            INSERT INTO purchase (purchase_id, account_id, kind, package_code, package_version, package_name,
+                price_usd_cents, credits_millicredits, livemode, created_at, status, customer_id, success_url,
+                cancel_url, payment_method_id, attempt_key)
+            VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, to_timestamp($10 / 1000.0), $11, $12, $13, $14,
+                $15, $16)
+            """,
+            [
+                .uuid(purchase.id.uuid), .int(purchase.account), .text(purchase.kind.rawValue),
+                .text(purchase.packageCode), .int(purchase.packageVersion), .text(purchase.packageName),
+                .int(purchase.priceUSDCents), .int(purchase.credits.value), .bool(purchase.livemode),
+                .int(purchase.createdAt), .text(purchase.status.rawValue), .text(purchase.customer),
+                .text(urls?.success), .text(urls?.cancel), .text(paymentMethod), .text(attemptKey),
+            ])
+        try connection.run(
+            "INSERT INTO payment_state (purchase_id, account_id) VALUES ($1::uuid, $2)",
+            [.uuid(purchase.id.uuid), .int(purchase.account)])
+    }
+
     /// What a reading can change.
     static func write(_ purchase: Purchase, _ snapshot: PaymentSnapshot?, on connection: PostgresConnection)
         throws

@@ -31,7 +31,9 @@ extension LedgerCheck {
                     ('rate_card', '_append_only'), ('account', '_never_deleted'),
                     ('credit_lot', '_never_deleted'), ('purchase', '_never_deleted'),
                     ('payment_state', '_never_deleted'), ('refund_request', '_never_deleted'),
-                    ('lot_reversal', '_append_only'), ('journal_entry', '_append_only'), ('journal_line', '_append_only'), ('cash_movement', '_append_only')) t(name, suffix)
+                    ('lot_reversal', '_append_only'), ('journal_entry', '_append_only'), ('journal_line', '_append_only'), ('cash_movement', '_append_only'),
+                    ('reconciliation_run', '_append_only'), ('reconciliation_result', '_append_only'),
+                    ('reconciliation_finding', '_append_only')) t(name, suffix)
                 WHERE NOT EXISTS (
                     SELECT 1 FROM pg_trigger g
                     WHERE g.tgrelid = to_regclass(t.name) AND g.tgname = t.name || t.suffix

@@ -14,12 +14,25 @@ public struct PaymentIntent: StripeObject, Listed, Hashable {
     public var createdAt: Int64
     /// Only where the request expands it.
     public var latestCharge: Charge?
+    /// Why the last try brought nothing: the bank's decline code, else Stripe's code. A word.
+    public var failureCode: String?
+
+    private struct LastError: Decodable {
+        var code: String?
+        var declineCode: String?
+
+        enum CodingKeys: String, CodingKey {
+            case code
+            case declineCode = "decline_code"
+        }
+    }
 
     private enum CodingKeys: String, CodingKey {
         case id, livemode, status, currency, customer, metadata, created
         case amountCents = "amount"
         case amountReceivedCents = "amount_received"
         case latestCharge = "latest_charge"
+        case lastError = "last_payment_error"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -34,6 +47,11 @@ public struct PaymentIntent: StripeObject, Listed, Hashable {
         self.metadata = try values.texts(.metadata)
         self.createdAt = try values.decode(Int64.self, forKey: .created)
         self.latestCharge = try values.decodeIfPresent(Expanded<Charge>.self, forKey: .latestCharge)?.object
+        let error = try values.decodeIfPresent(LastError.self, forKey: .lastError)
+        // `authentication_required` can stand in either; every other pair means that the card was declined.
+        let code =
+            error?.code == "authentication_required" ? error?.code : error?.declineCode ?? error?.code
+        self.failureCode = error == nil ? nil : StripeErrorReply.word(code ?? "unknown")
     }
 }
 

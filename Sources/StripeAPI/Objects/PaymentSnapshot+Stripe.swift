@@ -25,7 +25,7 @@ extension PaymentSnapshot {
             currency: intent.currency,
             amountCents: intent.amountCents, amountReceivedCents: intent.amountReceivedCents,
             metadata: intent.metadata, customer: intent.customer, charge: charge, refunds: refundFacts,
-            disputes: disputeFacts)
+            disputes: disputeFacts, failureCode: intent.failureCode)
     }
 }
 

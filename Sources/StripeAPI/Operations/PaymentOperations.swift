@@ -79,3 +79,13 @@ public struct ListBalanceTransactions: StripeListing {
         self.pages = PageReader(["balance_transactions"], ["created": window.filter])
     }
 }
+
+/// For reconciliation: all that was given back in a time, by whatever payment.
+public struct ListRefunds: StripeListing {
+    public typealias Item = Refund
+    public var pages: PageReader<Refund>
+
+    public init(created window: CreationWindow) {
+        self.pages = PageReader(["refunds"], ["created": window.filter])
+    }
+}

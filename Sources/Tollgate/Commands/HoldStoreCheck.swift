@@ -16,6 +16,16 @@ enum HoldStoreCheck {
             return findings.add(.note, "R1–R6 hold store", [text])
         }
         progress("the hold store")
+        do { try await self.run(store, url, &findings, saying: progress) } catch is HoldStoreUnavailable {
+            complain("the hold store is unavailable")
+            throw Exit.unavailable
+        }
+    }
+
+    /// - Parameter say: told what takes a while.
+    static func run(
+        _ store: StoreSession, _ url: Secret, _ findings: inout VerifyFindings, saying say: (String) -> Void
+    ) async throws {
         let audit = try RedisAudit(
             url: url.value, group: MultiThreadedEventLoopGroup.singleton, logger: store.logger)
         let accounts = try await self.read(audit)
@@ -24,14 +34,11 @@ enum HoldStoreCheck {
         let verifier = LedgerVerifier(pool: store.pool)
         self.checkBalances(
             accounts, try await verifier.balances(of: accounts.map(\.account)), &findings)
-        try await self.checkTerminal(accounts, audit, verifier, &findings)
+        try await self.checkTerminal(accounts, audit, verifier, &findings, saying: say)
     }
 
     private static func read(_ audit: RedisAudit) async throws -> [AccountAudit] {
-        do { return try await audit.run() } catch {
-            complain("the hold store is unavailable")
-            throw Exit.unavailable
-        }
+        do { return try await audit.run() } catch { throw HoldStoreUnavailable() }
     }
 
     /// R1, R2, R4, R6.
@@ -93,12 +100,12 @@ enum HoldStoreCheck {
     /// R5. What is settled leaves the hold store a moment later, so suspects are looked at twice.
     private static func checkTerminal(
         _ accounts: [AccountAudit], _ audit: RedisAudit, _ verifier: LedgerVerifier,
-        _ findings: inout VerifyFindings
+        _ findings: inout VerifyFindings, saying say: (String) -> Void
     ) async throws {
         var entries = self.entries(accounts)
         var found = try await verifier.verify(store: entries)
         if found.contains(where: { $0.severity == .violation }) {
-            progress("settled holds are still in the hold store; looking again in \(self.secondLook)")
+            say("settled holds are still in the hold store; looking again in \(self.secondLook)")
             try await Task.sleep(for: self.secondLook)
             let left = Set(self.entries(try await self.read(audit)))
             entries.removeAll { !left.contains($0) }
@@ -120,6 +127,9 @@ enum HoldStoreCheck {
         StoreEntry(hold: LedgerHold(account: account, hold: settled.hold), kind: kind)
     }
 }
+
+/// Redis could not be read.
+struct HoldStoreUnavailable: Error {}
 
 extension AccountAudit.Problem {
     fileprivate var text: String {

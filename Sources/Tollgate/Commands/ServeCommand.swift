@@ -25,6 +25,9 @@ struct ServeCommand: AsyncParsableCommand {
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
 
+            Statements: STATEMENT_NAME (Tollgate), STATEMENT_ADDRESS (up to eight lines, by line ends or |), \
+            STATEMENT_LOGO (a PNG file).
+
             Tokenizer: TOKENIZER_DIR (var/tokenizer; o200k_base.tiktoken and cl100k_base.tiktoken, and the tables that \
             are made of them; without them holds are made of bytes, and are larger).
 

@@ -35,6 +35,7 @@ struct ServeConfiguration: Sendable {
     var moneyPath: MoneyPathSettings
     var idempotency: IdempotencySettings
     var stripe: StripeSettings
+    var statements: StatementSettings
     /// Vocabularies, and the tables that are made of them.
     var tokenizerDirectory: String
 
@@ -78,6 +79,7 @@ struct ServeConfiguration: Sendable {
         self.moneyPath = MoneyPathSettings(&reader)
         self.idempotency = IdempotencySettings(&reader)
         self.stripe = StripeSettings(&reader)
+        self.statements = StatementSettings(&reader)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
@@ -151,7 +153,6 @@ struct ServeConfiguration: Sendable {
         for (name, harmless) in [
             ("BILLING_CHARGING_ENABLED", "true"),
             ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil),
-            ("BILLING_AUTO_RECHARGE", "false"),
             ("BILLING_MODEL_ALLOWLIST", nil),
         ] as [(String, String?)] {
             guard let value = reader.text(name), value != harmless else { continue }

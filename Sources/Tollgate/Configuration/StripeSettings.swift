@@ -1,7 +1,7 @@
 import Billing
 import StripeAPI
 
-/// `STRIPE_*` and `BILLING_PURCHASE_ENABLED`.
+/// `STRIPE_*`, `BILLING_PURCHASE_ENABLED` and `BILLING_AUTO_RECHARGE`.
 struct StripeSettings: Sendable {
     /// nil: purchases answer 503.
     var key: StripeKey?
@@ -11,6 +11,8 @@ struct StripeSettings: Sendable {
     /// PEM file of authorities; nil uses the system's.
     var authoritiesFile: String?
     var purchasesEnabled: Bool
+    /// Saved cards are charged when credits run low, for users who want it.
+    var recharges: Bool
 
     /// What is wrong is left with the reader.
     init(_ reader: inout SettingsReader) {
@@ -19,13 +21,17 @@ struct StripeSettings: Sendable {
         self.base = Self.base(&reader)
         self.authoritiesFile = reader.text("STRIPE_CA_FILE")
         self.purchasesEnabled = reader.flag("BILLING_PURCHASE_ENABLED", default: true)
+        self.recharges = reader.flag("BILLING_AUTO_RECHARGE", default: false)
+        if self.recharges, self.key == nil {
+            reader.reject("BILLING_AUTO_RECHARGE", "needs STRIPE_SECRET_KEY")
+        }
         // Money would come, and nobody would hear of it.
         if self.key != nil, self.signingSecrets.isEmpty {
             reader.reject("STRIPE_WEBHOOK_SECRET", "is required beside STRIPE_SECRET_KEY: whsec_…")
         }
     }
 
-    private static func key(_ reader: inout SettingsReader) -> StripeKey? {
+    static func key(_ reader: inout SettingsReader) -> StripeKey? {
         guard let text = reader.secret("STRIPE_SECRET_KEY") else { return nil }
         guard let key = StripeKey(text.value) else {
             reader.reject("STRIPE_SECRET_KEY", "must begin with sk_live_, sk_test_, rk_live_ or rk_test_")
@@ -45,7 +51,7 @@ struct StripeSettings: Sendable {
         return secrets.compactMap { $0 }
     }
 
-    private static func base(_ reader: inout SettingsReader) -> OutboundBase {
+    static func base(_ reader: inout SettingsReader) -> OutboundBase {
         do throws(OutboundBase.Problem) {
             return try OutboundBase(parsing: reader.text("STRIPE_API_BASE") ?? StripeClient.defaultBase)
         } catch {

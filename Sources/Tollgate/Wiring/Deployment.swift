@@ -22,6 +22,8 @@ final class Deployment: Sendable {
     private let directory: LedgerDirectory
     private let replies: KeptReplies
     private let payments: PaymentParts
+    private let statements: StatementParts
+    private let finance: FinanceParts
     private let feed: ChangeFeed
     private let prices: PriceBook
     private let settler: Settler
@@ -76,6 +78,10 @@ final class Deployment: Sendable {
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
+            holder: "\(self.boot)", logger: logger)
+        self.statements = StatementParts(configuration.statements, database: url, logger: logger)
+        self.finance = FinanceParts(
+            database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,
             holder: "\(self.boot)", logger: logger)
         try await self.directory.load()
         self.prices = try await PriceBook(
@@ -150,6 +156,7 @@ final class Deployment: Sendable {
             sources: [
                 self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
                 self.moneyPath.sweeper, self.payments.counters,
+                self.finance.gauges,
             ],
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
@@ -211,7 +218,10 @@ final class Deployment: Sendable {
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness,
-                encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk))
+                encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk,
+                history: self.statements.ledger, statements: self.statements.printer,
+                recharges: self.payments.recharges,
+                refunds: self.payments.refunds, records: self.ledger))
     }
 
     private static func dataPlane(
@@ -259,6 +269,8 @@ final class Deployment: Sendable {
         await self.heldReader.shutdown()
         await self.recentResponses.shutdown()
         self.payments.shutdown()
+        self.statements.shutdown()
+        self.finance.shutdown()
         self.readingPool.shutDownAndWait()
         self.retryPool.shutDownAndWait()
         self.settlementPool.shutDownAndWait()
@@ -286,6 +298,7 @@ final class Deployment: Sendable {
             group.addTask { await refresher.run(changes) }
             group.addTask { await self.keepHouse() }
             group.addTask { await self.payments.run() }
+            group.addTask { await self.finance.run() }
             group.addTask { await self.moneyPath.life.run() }
         }
     }

@@ -9,7 +9,11 @@ import StripeAPI
 final class PaymentParts: Sendable {
     let desk: PaymentDesk
     let refunds: RefundDesk
+    let recharges: Recharger
+    let replay: PaymentReplay
     let counters = PaymentCounters()
+    /// nil: no key is set.
+    let stripe: StripeClient?
     private let watch: PaymentWatch
     private let http: OutboundHTTP
     private let pool: PostgresPool
@@ -38,15 +42,19 @@ final class PaymentParts: Sendable {
                 http: http, base: settings.base, key: $0, userAgent: "Tollgate/\(Version.text)",
                 logger: logger)
         }
+        self.stripe = stripe
         self.desk = PaymentDesk(
             settings: .init(
                 signingSecrets: settings.signingSecrets,
                 returnOrigins: Set(origins.compactMap { WebOrigin(Self.origin($0)) }),
-                purchasesEnabled: settings.purchasesEnabled, savesPaymentMethods: false),
+                purchasesEnabled: settings.purchasesEnabled, savesPaymentMethods: settings.recharges),
             stripe: stripe, ledger: ledger, settling: PostgresLedger(pool: self.pool, logger: logger),
             offers: offers, counters: self.counters, logger: logger,
             now: { Clock.wallMilliseconds() })
         self.refunds = RefundDesk(desk: self.desk, chores: ledger)
+        self.recharges = Recharger(
+            desk: self.desk, ledger: ledger, isEnabled: settings.recharges, logger: logger)
+        self.replay = PaymentReplay(desk: self.desk, records: ledger)
         self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
     }
 
@@ -57,7 +65,11 @@ final class PaymentParts: Sendable {
     }
 
     /// Until it is cancelled.
-    func run() async { await self.watch.run() }
+    func run() async {
+        async let watching: Void = self.watch.run()
+        if self.recharges.isEnabled { await self.recharges.run() }
+        await watching
+    }
 
     func shutdown() {
         self.http.shutDown()

@@ -19,7 +19,11 @@ struct ControlRig: Sendable {
 
     init(
         mode: RoundingMode = .exact, readiness: [Readiness] = [Readiness("ledger", isReady: true)],
-        encodings: EncodingTables = EncodingTables(), desk: FakeDesk = FakeDesk()
+        encodings: EncodingTables = EncodingTables(), desk: FakeDesk = FakeDesk(),
+        history: FakeHistory = FakeHistory(),
+        printer: FakePrinter = FakePrinter(),
+        recharges: FakeRecharges = FakeRecharges(),
+        back: FakeMoneyBack = FakeMoneyBack()
     ) {
         let hasher = KeyHasher(peppers: [[UInt8](repeating: 7, count: 32), [UInt8](repeating: 8, count: 32)])
         let ledger = FakeLedger(hasher: hasher)
@@ -28,7 +32,10 @@ struct ControlRig: Sendable {
             version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin])
         self.dependencies = .init(
             directory: ledger, keyHasher: hasher, prices: FixedPrices(mode), billing: ledger, held: ledger,
-            readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk)
+            readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,
+            history: history, statements: printer,
+            recharges: recharges,
+            refunds: back, records: back)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }

@@ -45,7 +45,7 @@ import Testing
 }
 
 /// One account, up to three purchases, and what happens to them.
-private struct PaymentHistory {
+struct PaymentHistory {
     let account: AccountID
     private let database: TestDatabase
     private let stripe = FakeStripe()

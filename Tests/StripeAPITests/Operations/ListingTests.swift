@@ -79,4 +79,11 @@ import Testing
         #expect(moved?.first?.netCents == -100)
         #expect(moved?.first?.source == "ch_1")
     }
+
+    @Test func refundsAreAskedForByTime() throws {
+        var operation = ListRefunds(created: CreationWindow(from: 7, to: 9))
+        guard case .ask(let request) = try operation.step(after: nil) else { return #expect(Bool(false)) }
+        #expect(request.path == ["refunds"])
+        #expect(request.form.encoded == "created[gte]=7&created[lt]=9&limit=100")
+    }
 }

@@ -23,6 +23,29 @@ import Testing
         }
     }
 
+    /// A recharge is stopped by one of these and only paused by the others.
+    @Test(
+        arguments: [
+            (#"{"code":"card_declined","decline_code":"insufficient_funds"}"#, "insufficient_funds"),
+            (
+                #"{"code":"card_declined","decline_code":"authentication_required"}"#,
+                "authentication_required"
+            ),
+            (
+                #"{"code":"authentication_required","decline_code":"generic_decline"}"#,
+                "authentication_required"
+            ),
+            (
+                #"{"code":"payment_method_provider_decline","decline_code":null}"#,
+                "payment_method_provider_decline"
+            ),
+            (#"{"message":"no"}"#, "unknown"), (#"{"code":"a b"}"#, "other"), ("null", nil),
+        ] as [(String, String?)])
+    func theLastErrorIsAWord(_ error: String, _ code: String?) throws {
+        let intent = Replies.intent(status: "requires_payment_method", charge: "null", lastError: error)
+        #expect(try self.read(intent: intent)?.failureCode == code)
+    }
+
     /// Every fact of a payment that was paid, partly refunded twice, disputed and won.
     @Test func aPaymentIsReadWhole() throws {
         var rehearsal = Rehearsal<ReadPayment>()

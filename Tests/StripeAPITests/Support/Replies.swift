@@ -33,12 +33,13 @@ enum Replies {
 
     static func intent(
         id: String = "pi_1", status: String = "succeeded", livemode: Bool = false,
-        charge: String = Self.charge()
+        charge: String = Self.charge(), lastError: String = "null"
     ) -> String {
         #"{"id":"\#(id)","object":"payment_intent","status":"\#(status)","livemode":\#(livemode),"#
             + #""amount":999,"amount_received":\#(status == "succeeded" ? 999 : 0),"currency":"usd","#
             + #""customer":"cus_1","created":1790000000,"#
-            + #""metadata":{"tollgate_purchase":"p1"},"latest_charge":\#(charge)}"#
+            + #""metadata":{"tollgate_purchase":"p1"},"last_payment_error":\#(lastError),"#
+            + #""latest_charge":\#(charge)}"#
     }
 
     static func refund(

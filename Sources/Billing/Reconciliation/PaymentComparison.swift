@@ -1,0 +1,148 @@
+import Metering
+
+/// What the ledger has of one payment.
+public struct PaymentRecord: Sendable, Hashable {
+    public var purchase: String
+    /// `pi_…`
+    public var paymentIntent: String
+    public var granted: Millicredits
+    public var paidCents: Int64
+    public var refundedCents: Int64
+    public var lostCents: Int64
+    /// Money of it went back, or came back again, on the day.
+    public var hasMovedBack: Bool
+
+    public init(
+        purchase: String, paymentIntent: String, granted: Millicredits, paidCents: Int64,
+        refundedCents: Int64,
+        lostCents: Int64, hasMovedBack: Bool
+    ) {
+        self.purchase = purchase
+        self.paymentIntent = paymentIntent
+        self.granted = granted
+        self.paidCents = paidCents
+        self.refundedCents = refundedCents
+        self.lostCents = lostCents
+        self.hasMovedBack = hasMovedBack
+    }
+}
+
+/// The ledger's side of the comparison with Stripe.
+public protocol ReconciledPayments: Sendable {
+    /// Payments that were granted, or of which money moved back, on the day; and those that are named.
+    func paymentRecords(
+        of day: UTCDay, named paymentIntents: [String], livemode: Bool
+    ) async throws -> [PaymentRecord]
+}
+
+/// What Stripe says of one payment.
+public struct ListedPayment: Sendable, Hashable {
+    public struct Reversed: Sendable, Hashable {
+        public var refundedCents: Int64
+        public var lostCents: Int64
+
+        public init(refundedCents: Int64, lostCents: Int64) {
+            (self.refundedCents, self.lostCents) = (refundedCents, lostCents)
+        }
+    }
+
+    /// `pi_…`
+    public var paymentIntent: String
+    /// As its metadata name it; nil: it is not for one of our purchases.
+    public var purchase: String?
+    public var hasSucceeded: Bool
+    public var receivedCents: Int64
+    /// nil: refunds and disputes were not read.
+    public var reversed: Reversed?
+
+    public init(
+        paymentIntent: String, purchase: String?, hasSucceeded: Bool, receivedCents: Int64,
+        reversed: Reversed? = nil
+    ) {
+        self.paymentIntent = paymentIntent
+        self.purchase = purchase
+        self.hasSucceeded = hasSucceeded
+        self.receivedCents = receivedCents
+        self.reversed = reversed
+    }
+
+    /// - Parameter snapshot: everything of it, so that what went back is counted as it is when it is posted.
+    public init(_ snapshot: PaymentSnapshot) {
+        let hasSucceeded = snapshot.status == .succeeded
+        let received = hasSucceeded ? snapshot.amountReceivedCents : 0
+        var reversed = Reversed(refundedCents: 0, lostCents: 0)
+        if snapshot.amountsArePossible {
+            reversed.refundedCents = min(received, snapshot.refunds.reduce(0) { $0 + $1.takenCents })
+            reversed.lostCents = min(
+                received - reversed.refundedCents, snapshot.disputes.reduce(0) { $0 + $1.lostCents })
+        }
+        self.init(
+            paymentIntent: snapshot.paymentIntent, purchase: snapshot.metadata[Purchase.purchaseKey],
+            hasSucceeded: hasSucceeded, receivedCents: received, reversed: reversed)
+    }
+}
+
+/// Every succeeded payment of ours is granted once, for the same money; nothing is granted without one.
+public enum PaymentComparison {
+    /// - Parameters:
+    ///   - records: of the ledger; each of them was looked for at Stripe.
+    ///   - listed: of Stripe, each payment once.
+    public static func findings(
+        records: [PaymentRecord], listed: [ListedPayment]
+    ) -> [ReconciliationFinding] {
+        let known = Dictionary(
+            records.map { ($0.paymentIntent, $0) }, uniquingKeysWith: { first, _ in first })
+        let listedIDs = Set(listed.map(\.paymentIntent))
+        var findings: [ReconciliationFinding] = []
+        for payment in listed { findings += Self.compare(payment, known[payment.paymentIntent]) }
+        for record in records
+        where record.granted > .zero && !listedIDs.contains(record.paymentIntent) {
+            findings.append(Self.unpaid(record, "Stripe knows no such payment"))
+        }
+        return findings
+    }
+
+    private static func compare(
+        _ payment: ListedPayment, _ record: PaymentRecord?
+    ) -> [ReconciliationFinding] {
+        guard payment.hasSucceeded else {
+            guard let record, record.granted > .zero else { return [] }
+            return [Self.unpaid(record, "the payment has not succeeded")]
+        }
+        guard let record, record.granted > .zero else {
+            // Without our name on it and without a purchase it is somebody else's.
+            guard payment.purchase != nil || record != nil else { return [] }
+            return [
+                Self.finding(
+                    payment.paymentIntent, expected: payment.receivedCents, found: 0,
+                    "paid and not granted, purchase \(payment.purchase ?? record?.purchase ?? "none")")
+            ]
+        }
+        var findings: [ReconciliationFinding] = []
+        func add(_ what: String, _ expected: Int64, _ found: Int64) {
+            guard expected != found else { return }
+            findings.append(
+                Self.finding(
+                    payment.paymentIntent, expected: expected, found: found,
+                    "\(what), purchase \(record.purchase)"))
+        }
+        add("amount paid", payment.receivedCents, record.paidCents)
+        if let reversed = payment.reversed {
+            add("amount refunded", reversed.refundedCents, record.refundedCents)
+            add("amount lost in disputes", reversed.lostCents, record.lostCents)
+        }
+        return findings
+    }
+
+    private static func unpaid(_ record: PaymentRecord, _ why: String) -> ReconciliationFinding {
+        ReconciliationFinding(
+            record.paymentIntent, .init(expected: 0, found: record.granted.value, unit: .millicredits),
+            "granted without a payment: \(why), purchase \(record.purchase)")
+    }
+
+    private static func finding(
+        _ payment: String, expected: Int64, found: Int64, _ detail: String
+    ) -> ReconciliationFinding {
+        ReconciliationFinding(payment, .init(expected: expected, found: found, unit: .cents), detail)
+    }
+}

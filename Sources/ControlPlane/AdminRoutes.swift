@@ -1,0 +1,162 @@
+import Billing
+import Hummingbird
+import Metering
+
+/// `/api/admin/*`: purchases, events of Stripe, refunds. `ADMIN_TOKEN` only.
+struct AdminRoutes: Sendable {
+    let credentials: Credentials
+    let refunds: any Refunding
+    let records: any PaymentRecords
+
+    private static let pageDefault: Int64 = 50
+    private static let pageMax: Int64 = 500
+
+    func add(to table: inout RouteTable) {
+        table.get("/api/admin/purchases") { try await self.purchases($0, $1) }
+        table.get("/api/admin/webhook-events") { try await self.events($0, $1) }
+        table.post("/api/admin/refunds") { request, _ in try await self.refund(request) }
+    }
+
+    // MARK: Purchases
+
+    private func purchases(_ request: Request, _ context: ControlContext) async throws -> Response {
+        try await self.credentials.requireAdmin(request)
+        let parameters = request.uri.queryParameters
+        var query = PurchaseQuery(limit: try Self.limit(parameters))
+        if let user = parameters["userId"].map(String.init) {
+            guard UserID.isValid(user) else {
+                throw APIError.badRequest(
+                    "userId", "'userId' must be 1 to 256 bytes of UTF-8 without control characters.")
+            }
+            query.userID = user
+        }
+        if let status = parameters["status"] {
+            query.status = try Self.choice(String(status), "status")
+        }
+        if let cursor = parameters["cursor"] {
+            guard let before = PurchaseID(text: String(cursor)) else { throw Self.badCursor }
+            query.before = before
+        }
+        let lines = try await self.read(context) { [query] in try await self.records.purchases(query) }
+        let next = lines.count == query.limit ? lines.last?.purchase.id.description : nil
+        return Self.page(lines.map(Self.json), next: next)
+    }
+
+    private static func json(_ line: PurchaseLine) -> JSONValue {
+        let purchase = line.purchase
+        return .object([
+            ("purchaseId", .string(purchase.id.description)), ("userId", .string(line.userID)),
+            ("kind", .string(purchase.kind.rawValue)), ("packageCode", .string(purchase.packageCode)),
+            ("packageVersion", .integer(purchase.packageVersion)),
+            ("priceUsdCents", .integer(purchase.priceUSDCents)),
+            ("creditsMillicredits", purchase.credits.json), ("status", .string(purchase.status.rawValue)),
+            ("livemode", .bool(purchase.livemode)), ("sessionId", .text(purchase.session)),
+            ("paymentIntentId", .text(purchase.paymentIntent)), ("customerId", .text(purchase.customer)),
+            ("receiptUrl", .text(line.receiptURL)), ("createdAtMs", .integer(purchase.createdAt)),
+            ("paidAtMs", line.paidAt.map { .integer($0) } ?? .null),
+            ("paidCents", .integer(line.posted.paidCents)),
+            ("refundedCents", .integer(line.posted.refundedCents)),
+            ("lostCents", .integer(line.posted.lostCents)),
+            ("clawedMillicredits", line.posted.clawed.json),
+            ("frozenMillicredits", line.posted.frozen.json), ("disputed", .bool(line.posted.isDisputed)),
+            ("doubt", .text(line.doubt)),
+        ])
+    }
+
+    // MARK: Events
+
+    private func events(_ request: Request, _ context: ControlContext) async throws -> Response {
+        try await self.credentials.requireAdmin(request)
+        let parameters = request.uri.queryParameters
+        var query = StoredEventQuery(limit: try Self.limit(parameters))
+        if let outcome = parameters["outcome"] {
+            query.outcomes = [try Self.choice(String(outcome), "outcome")]
+        }
+        if let type = parameters["type"].map(String.init) {
+            guard Self.isWord(type) else {
+                throw APIError.badRequest("type", "'type' must be a type of event, such as charge.refunded.")
+            }
+            query.type = type
+        }
+        query.from = try BillingRoutes.instant(parameters, "from").map { $0 / 1000 }
+        query.to = try BillingRoutes.instant(parameters, "to").map { $0 / 1000 }
+        if let cursor = parameters["cursor"] {
+            guard let before = StoredEventQuery.Cursor(text: String(cursor)) else { throw Self.badCursor }
+            query.before = before
+        }
+        let events = try await self.read(context) { [query] in try await self.records.events(query) }
+        let next = events.count == query.limit ? events.last?.cursor.text : nil
+        return Self.page(events.map(Self.json), next: next)
+    }
+
+    private static func json(_ event: StoredEvent) -> JSONValue {
+        .object([
+            ("eventId", .string(event.record.id)), ("type", .string(event.record.type)),
+            ("livemode", .bool(event.record.livemode)), ("outcome", .string(event.outcome.rawValue)),
+            ("reason", .text(event.reason)), ("source", .string(event.record.source.rawValue)),
+            ("attempts", .integer(event.attempts)), ("sessionId", .text(event.hint?.session)),
+            ("paymentIntentId", .text(event.hint?.paymentIntent)),
+            ("purchaseId", .text(event.hint?.purchase?.description)),
+            ("happenedAtMs", .integer(event.record.createdAt * 1000)),
+            ("receivedAtMs", .integer(event.cursor.receivedAt / 1000)),
+        ])
+    }
+
+    // MARK: Lists
+
+    private static let badCursor = APIError.badRequest(
+        "cursor", "'cursor' must be the 'nextCursor' of a page.")
+
+    private static func page(_ entries: [JSONValue], next: String?) -> Response {
+        JSONValue.object([("entries", .array(entries)), ("nextCursor", .text(next))]).response()
+    }
+
+    /// As Stripe's ids and types are: visible ASCII.
+    static func isWord(_ text: some StringProtocol) -> Bool {
+        1...255 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7e ~= $0 }
+    }
+
+    private static func limit(_ parameters: Parameters) throws -> Int64 {
+        guard let text = parameters["limit"] else { return Self.pageDefault }
+        guard let limit = Int64(text), 1...Self.pageMax ~= limit else {
+            throw APIError.badRequest("limit", "'limit' must be a whole number from 1 to \(Self.pageMax).")
+        }
+        return limit
+    }
+
+    private static func choice<Value: RawRepresentable & CaseIterable>(
+        _ text: String, _ name: String
+    ) throws -> Value where Value.RawValue == String {
+        if let value = Value(rawValue: text) { return value }
+        let known = Value.allCases.map(\.rawValue).joined(separator: ", ")
+        throw APIError.badRequest(name, "'\(name)' must be one of: \(known).")
+    }
+
+    private func read<Value>(
+        _ context: ControlContext, _ body: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await body()
+        } catch {
+            context.logger.warning("the ledger was not read", metadata: ["error": "\(type(of: error))"])
+            throw APIError.unavailable
+        }
+    }
+}
+
+extension JSONValue {
+    static func text(_ value: String?) -> JSONValue { value.map { .string($0) } ?? .null }
+}
+
+extension StoredEventQuery.Cursor {
+    /// `1768000000000000.evt_…`
+    var text: String { "\(self.receivedAt).\(self.id)" }
+
+    init?(text: String) {
+        let parts = text.split(separator: ".", maxSplits: 1)
+        guard parts.count == 2, let time = Int64(parts[0]), time >= 0, AdminRoutes.isWord(parts[1]) else {
+            return nil
+        }
+        self.init(receivedAt: time, id: String(parts[1]))
+    }
+}

@@ -1,0 +1,96 @@
+import Billing
+import Metering
+
+extension PostgresLedger: PaymentRecords {
+    public func purchases(_ query: PurchaseQuery) async throws -> [PurchaseLine] {
+        try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT \(PurchaseRow.columns), a.user_id, p.receipt_url,
+                       (extract(epoch FROM p.paid_at) * 1000)::bigint, s.granted, s.paid_cents, s.refunded_cents,
+                       s.lost_cents, s.clawed_by_refunds, s.clawed_by_disputes, s.frozen, s.is_disputed, s.doubt
+                FROM purchase p JOIN account a ON a.account_id = p.account_id
+                     JOIN payment_state s ON s.purchase_id = p.purchase_id
+                WHERE ($1::text IS NULL OR a.user_id = $1::text) AND ($2::text IS NULL OR p.status = $2::text)
+                  AND ($3::uuid IS NULL OR p.purchase_id < $3::uuid)
+                ORDER BY p.purchase_id DESC LIMIT $4
+                """,
+                [
+                    .text(query.userID), .text(query.status?.rawValue),
+                    query.before.map { .uuid($0.uuid) } ?? .null, .int(query.limit),
+                ]
+            ).rows.map(Self.purchaseLine)
+        }
+    }
+
+    private static func purchaseLine(_ row: PostgresRow) throws -> PurchaseLine {
+        var posted = PaymentTarget()
+        posted.granted = try row.millicredits(17)
+        posted.paidCents = try row.int(18)
+        posted.refundedCents = try row.int(19)
+        posted.lostCents = try row.int(20)
+        posted.clawedByRefunds = try row.millicredits(21)
+        posted.clawedByDisputes = try row.millicredits(22)
+        posted.frozen = try row.millicredits(23)
+        posted.isDisputed = try row.bool(24)
+        return PurchaseLine(
+            purchase: try PurchaseRow.read(row), userID: try row.text(14),
+            receiptURL: try row.optionalText(15),
+            paidAt: try row.optionalInt(16), posted: posted, doubt: try row.optionalText(25))
+    }
+
+    // MARK: Events
+
+    public func events(_ query: StoredEventQuery) async throws -> [StoredEvent] {
+        let outcomes = query.outcomes.isEmpty ? Set(EventOutcome.allCases) : query.outcomes
+        return try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT \(Self.eventColumns) FROM stripe_event e
+                WHERE e.outcome = ANY (string_to_array($1, ',')) AND ($2::text IS NULL OR e.type = $2::text)
+                  AND ($3::bigint IS NULL OR e.happened_at >= to_timestamp($3::bigint))
+                  AND ($4::bigint IS NULL OR e.happened_at < to_timestamp($4::bigint))
+                  AND ($5::bigint IS NULL OR (e.received_at, e.event_id)
+                       < (timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6::text))
+                ORDER BY e.received_at DESC, e.event_id DESC LIMIT $7
+                """,
+                [
+                    .text(outcomes.map(\.rawValue).sorted().joined(separator: ",")), .text(query.type),
+                    .int(query.from), .int(query.to), .int(query.before?.receivedAt), .text(query.before?.id),
+                    .int(query.limit),
+                ]
+            ).rows.map(Self.storedEvent)
+        }
+    }
+
+    public func event(_ id: String) async throws -> StoredEvent? {
+        try await self.pool.run { connection in
+            try connection.run(
+                "SELECT \(Self.eventColumns) FROM stripe_event e WHERE e.event_id = $1", [.text(id)]
+            ).first.map(Self.storedEvent)
+        }
+    }
+
+    private static let eventColumns = """
+        e.event_id, e.type, e.livemode, extract(epoch FROM e.happened_at)::bigint, e.source, e.session_id,
+        e.payment_intent_id, e.purchase_id::text, e.outcome, e.reason, e.attempts,
+        (extract(epoch FROM e.received_at) * 1000000)::bigint
+        """
+
+    private static func storedEvent(_ row: PostgresRow) throws -> StoredEvent {
+        guard let source = StripeEventRecord.Source(rawValue: try row.text(4)),
+            let outcome = EventOutcome(rawValue: try row.text(8))
+        else { throw PostgresError.unexpectedResult("unknown source or outcome of an event") }
+        let hint = PaymentHint(
+            paymentIntent: try row.optionalText(6), session: try row.optionalText(5),
+            purchase: try row.optionalText(7).flatMap { PurchaseID(text: $0) })
+        let namesNothing = hint.paymentIntent == nil && hint.session == nil && hint.purchase == nil
+        let id = try row.text(0)
+        return StoredEvent(
+            record: StripeEventRecord(
+                id: id, type: try row.text(1), livemode: try row.bool(2), createdAt: try row.int(3),
+                source: source, kind: namesNothing ? .ignored : .payment(hint)),
+            outcome: outcome, reason: try row.optionalText(9), attempts: try row.int(10),
+            cursor: .init(receivedAt: try row.int(11), id: id))
+    }
+}

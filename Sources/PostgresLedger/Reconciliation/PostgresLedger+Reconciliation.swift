@@ -1,0 +1,112 @@
+import Billing
+import Metering
+
+/// Who asked for a reconciliation.
+public enum ReconciliationSource: String, Sendable, Hashable, CaseIterable {
+    /// `serve`, once for each day over all instances.
+    case daily
+    case command
+}
+
+extension PostgresLedger {
+    /// What the ledger can compare alone, each check on a snapshot of its own: settlement may go on meanwhile, and a
+    /// process that stops waits for one query at most. Differences of days after `day` are left to their own
+    /// reconciliation.
+    public func reconcile(_ day: UTCDay) async throws -> [ReconciliationResult] {
+        var results: [ReconciliationResult] = []
+        for query in DifferenceQuery.all {
+            results.append(try await self.onSnapshot { try query.run(day, on: $0) })
+        }
+        results.append(try await self.onSnapshot { try Self.compareCosts(day, on: $0) })
+        results.append(try await self.compareBooks())
+        return results
+    }
+
+    private func onSnapshot<Value: Sendable>(
+        _ body: @escaping @Sendable (PostgresConnection) throws -> Value
+    ) async throws -> Value {
+        try Task.checkCancellation()
+        return try await self.pool.run(timeout: .seconds(900)) { connection in
+            try connection.transaction(.readSnapshot) { connection in
+                try connection.run("SELECT set_config('statement_timeout', '900s', true)")
+                return try body(connection)
+            }
+        }
+    }
+
+    private static func compareCosts(
+        _ day: UTCDay, on connection: PostgresConnection
+    ) throws -> ReconciliationResult {
+        let isImported = try connection.run("SELECT EXISTS (SELECT 1 FROM openai_cost)").one().bool(0)
+        guard isImported else {
+            return ReconciliationResult(
+                .openAICosts, without: .notConfigured, because: "no costs of OpenAI were imported")
+        }
+        return try DifferenceQuery.openAICosts.run(day, on: connection)
+    }
+
+    /// I8 of `verify`: differences of several sides, told in words.
+    private func compareBooks() async throws -> ReconciliationResult {
+        var found: [LedgerFinding] = []
+        for check in LedgerCheck.books {
+            let finding = try await self.onSnapshot { try LedgerVerifier.finding(check, on: $0) }
+            if let finding { found.append(finding) }
+        }
+        return ReconciliationResult(
+            .books, found.flatMap { check in check.rows.map { ReconciliationFinding(check.check, nil, $0) } },
+            total: found.reduce(0) { $0 + $1.total })
+    }
+
+    /// Takes over what OpenAI says its days cost; a day that is there already is replaced.
+    public func importOpenAICosts(_ rows: [OpenAICostExport.Row]) async throws {
+        _ = try await self.pool.run { connection in
+            try connection.run(
+                """
+                INSERT INTO openai_cost (day, amount_microusd)
+                SELECT * FROM unnest($1::date[], $2::bigint[])
+                ON CONFLICT (day) DO UPDATE
+                SET amount_microusd = excluded.amount_microusd, imported_at = now()
+                """,
+                [
+                    .array(PostgresArray(rows.map { "\($0.day)" })),
+                    .array(PostgresArray(rows.map(\.amount.value))),
+                ]
+            ).affected
+        }
+    }
+
+}
+
+extension PostgresLedger: ReconciledPayments {
+    public func paymentRecords(
+        of day: UTCDay, named paymentIntents: [String], livemode: Bool
+    ) async throws -> [PaymentRecord] {
+        try await self.pool.run(timeout: .seconds(120)) { connection in
+            try connection.run(
+                """
+                WITH moved AS (
+                    SELECT DISTINCT purchase_id FROM cash_movement
+                    WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC'
+                      AND created_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC'
+                      AND kind NOT IN ('received', 'fee', 'fee_returned'))
+                SELECT p.purchase_id::text, p.payment_intent_id, s.granted, s.paid_cents, s.refunded_cents,
+                       s.lost_cents, m.purchase_id IS NOT NULL
+                FROM purchase p JOIN payment_state s USING (purchase_id) LEFT JOIN moved m USING (purchase_id)
+                WHERE p.livemode = $3::boolean AND p.payment_intent_id IS NOT NULL
+                  AND (m.purchase_id IS NOT NULL OR p.payment_intent_id = ANY ($2::text[])
+                    OR p.paid_at >= $1::timestamp AT TIME ZONE 'UTC'
+                       AND p.paid_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC')
+                ORDER BY p.purchase_id
+                """,
+                [
+                    .text("\(day)"), .array(PostgresArray(paymentIntents)), .bool(livemode),
+                ], timeout: .seconds(120)
+            ).rows.map { row in
+                try PaymentRecord(
+                    purchase: row.text(0), paymentIntent: row.text(1), granted: row.millicredits(2),
+                    paidCents: row.int(3), refundedCents: row.int(4), lostCents: row.int(5),
+                    hasMovedBack: row.bool(6))
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import Billing
+import Metering
+
+extension PostgresLedger {
+    /// Whether the day still needs its daily reconciliation: none was complete, and none was tried within the hour.
+    public func needsDailyReconciliation(_ day: UTCDay) async throws -> Bool {
+        try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT NOT EXISTS (
+                    SELECT 1 FROM reconciliation_run WHERE day = $1::date AND source = 'daily'
+                      AND (is_complete OR finished_at > now() - interval '1 hour'))
+                """, [.text("\(day)")]
+            ).one().bool(0)
+        }
+    }
+
+    /// Stores a run with its results and the first findings of each, in one transaction.
+    ///
+    /// - Parameter startedAt: milliseconds since 1970.
+    /// - Returns: false when another instance has stored this day's daily run before; nothing is stored then.
+    @discardableResult
+    public func store(
+        _ report: ReconciliationReport, _ source: ReconciliationSource, startedAt: Int64
+    ) async throws -> Bool {
+        try await self.pool.run(timeout: .seconds(60)) { connection in
+            try connection.transaction { connection in
+                let run = try connection.run(
+                    """
+                    INSERT INTO reconciliation_run (day, source, started_at, is_clean, is_complete,
+                                                    mismatch_millicredits)
+                    VALUES ($1::date, $2, to_timestamp($3::bigint / 1000.0), $4, $5, $6::numeric)
+                    ON CONFLICT (day) WHERE source = 'daily' AND is_complete DO NOTHING RETURNING run_id
+                    """,
+                    [
+                        .text("\(report.day)"), .text(source.rawValue), .int(startedAt),
+                        .bool(report.isClean), .bool(report.isComplete), .text("\(report.mismatch)"),
+                    ]
+                ).first
+                guard let run = try run?.int(0) else { return false }
+                for result in report.results { try Self.store(result, of: run, on: connection) }
+                return true
+            }
+        }
+    }
+
+    private static func store(
+        _ result: ReconciliationResult, of run: Int64, on connection: PostgresConnection
+    ) throws {
+        try connection.run(
+            """
+            INSERT INTO reconciliation_result (run_id, check_name, outcome, findings, mismatch_millicredits)
+            VALUES ($1, $2, $3, $4, $5::numeric)
+            """,
+            [
+                .int(run), .text(result.check.rawValue), .text(result.outcome.rawValue), .int(result.total),
+                .text("\(result.mismatch)"),
+            ])
+        for (index, finding) in result.findings.enumerated() {
+            try connection.run(
+                """
+                INSERT INTO reconciliation_finding (run_id, check_name, position, subject, unit, expected, found,
+                                                    detail)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                """,
+                [
+                    .int(run), .text(result.check.rawValue), .int(Int64(index) + 1), .text(finding.subject),
+                    .text(finding.amounts?.unit.rawValue), .int(finding.amounts?.expected),
+                    .int(finding.amounts?.found), .text(finding.detail),
+                ])
+        }
+    }
+
+    /// What is told of the last run at scrape time.
+    public struct LastReconciliation: Sendable, Hashable {
+        public var day: UTCDay
+        public var mismatch: Int128
+        /// Each check with the number of its findings.
+        public var findings: [ReconciliationCheck: Int64]
+    }
+
+    /// The run that ended last, by whomever it was asked for; nil before the first.
+    public func lastReconciliation() async throws -> LastReconciliation? {
+        try await self.pool.run { connection in
+            let rows = try connection.run(
+                """
+                SELECT u.day::text, u.mismatch_millicredits::text, r.check_name, r.findings
+                FROM (SELECT * FROM reconciliation_run ORDER BY run_id DESC LIMIT 1) u
+                JOIN reconciliation_result r USING (run_id)
+                """
+            ).rows
+            guard let first = rows.first else { return nil }
+            guard let day = UTCDay(text: try first.text(0)), let mismatch = Int128(try first.text(1)) else {
+                throw PostgresError.unexpectedResult("no day or no sum of a reconciliation")
+            }
+            var findings: [ReconciliationCheck: Int64] = [:]
+            for row in rows {
+                guard let check = ReconciliationCheck(rawValue: try row.text(2)) else { continue }
+                findings[check] = try row.int(3)
+            }
+            return LastReconciliation(day: day, mismatch: mismatch, findings: findings)
+        }
+    }
+
+    /// When the last run ended that was complete, whatever it found: seconds since 1970; nil before the first.
+    public func lastCompleteReconciliation() async throws -> Int64? {
+        try await self.pool.run { connection in
+            try connection.run(
+                "SELECT extract(epoch FROM max(finished_at))::bigint FROM reconciliation_run WHERE is_complete"
+            ).one().optionalInt(0)
+        }
+    }
+}

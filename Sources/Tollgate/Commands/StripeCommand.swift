@@ -1,0 +1,8 @@
+import ArgumentParser
+
+struct StripeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stripe",
+        abstract: "What Stripe told us: apply events again, prove the webhook's set-up.",
+        subcommands: [StripeReplayCommand.self, StripeListenCheckCommand.self])
+}

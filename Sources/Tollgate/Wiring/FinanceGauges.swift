@@ -1,0 +1,65 @@
+import Billing
+import Metering
+import PostgresLedger
+import Synchronization
+
+/// What was last read of books and reconciliations. A scrape asks nobody: `FinanceParts` refreshes it.
+final class FinanceGauges: MetricSource {
+    struct Reading: Sendable {
+        var figures: FinanceFigures
+        var last: PostgresLedger.LastReconciliation?
+        /// Seconds since 1970.
+        var lastComplete: Int64?
+    }
+
+    private let reading = Mutex<Reading?>(nil)
+
+    func update(_ reading: Reading) { self.reading.withLock { $0 = reading } }
+
+    /// Empty until something was read: a gauge of zero would be an answer.
+    func samples() -> [MetricSample] {
+        guard let reading = self.reading.withLock({ $0 }) else { return [] }
+        let figures = reading.figures
+        var samples = [
+            Self.dollars(
+                "finance_deferred_revenue_usd", "Paid for and not yet used.",
+                figures.liability.deferredRevenue),
+            Self.dollars(
+                "finance_liability_credits_usd", "Outstanding credits / 1000.",
+                figures.liability.nominalLiability),
+            Self.dollars(
+                "finance_margin_daily_usd", "Deducted credits / 1000 less OpenAI's cost, of yesterday (UTC).",
+                figures.marginYesterday),
+            MetricSample(
+                "books_lag_lines", help: "Ledger lines that the books have not seen.", kind: .gauge,
+                count: Int(figures.lagLines)),
+        ]
+        if let last = reading.last {
+            samples.append(
+                MetricSample(
+                    "reconciliation_mismatch_millicredits",
+                    help: "Sum of the absolute differences of the last reconciliation.", kind: .gauge,
+                    value: ExactDecimal(coefficient: last.mismatch, scale: 0)))
+            samples += ReconciliationCheck.allCases.map { check in
+                MetricSample(
+                    "reconciliation_findings", help: "Differences that the last reconciliation found.",
+                    kind: .gauge, labels: [.init("check", check.rawValue)],
+                    count: Int(last.findings[check] ?? 0))
+            }
+        }
+        if let seconds = reading.lastComplete {
+            samples.append(
+                MetricSample(
+                    "reconciliation_last_success_seconds",
+                    help: "When the last reconciliation ended that could ask every side; seconds since 1970.",
+                    kind: .gauge, count: Int(seconds)))
+        }
+        return samples
+    }
+
+    /// A micro-dollar has six digits after the point.
+    private static func dollars(_ name: String, _ help: String, _ microUSD: Int128) -> MetricSample {
+        MetricSample(
+            name, help: help, kind: .gauge, value: ExactDecimal(coefficient: microUSD, scale: 6))
+    }
+}

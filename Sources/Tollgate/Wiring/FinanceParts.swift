@@ -1,0 +1,96 @@
+import Billing
+import Logging
+import PostgresLedger
+import StripeAPI
+
+/// The clock of the books: recognises revenue every five minutes and shortly after midnight (UTC), reconciles each day
+/// that is over, and refreshes the gauges. One instance at a time works; each refreshes its own gauges.
+final class FinanceParts: Sendable {
+    let gauges = FinanceGauges()
+    private let pool: PostgresPool
+    private let ledger: PostgresLedger
+    private let reconciler: Reconciler
+    private let holder: String
+    private let logger: Logger
+
+    private static let booksLeaseSeconds: Int64 = 600
+    /// Longer than a reconciliation; a dead instance is replaced after it.
+    private static let reconcileLeaseSeconds: Int64 = 3600
+
+    /// - Parameter holder: name of this instance among those that run.
+    init(
+        database: PostgresConfiguration, redisURL: Secret, stripe: StripeClient?, holder: String,
+        logger: Logger
+    ) {
+        // A reconciliation may keep its connection for minutes; the books go on beside it.
+        self.pool = PostgresPool(database, size: 2, logger: logger)
+        self.ledger = PostgresLedger(pool: self.pool, logger: logger)
+        self.reconciler = Reconciler(
+            pool: self.pool, ledger: self.ledger, stripe: stripe, redisURL: redisURL, logger: logger)
+        self.holder = holder
+        self.logger = logger
+    }
+
+    /// Until it is cancelled. What fails is logged, and done at the next time.
+    func run() async {
+        await withTaskGroup { group in
+            group.addTask { await self.onSchedule("the books were not kept") { try await self.keepBooks() } }
+            group.addTask {
+                await self.onSchedule("the day was not reconciled") { try await self.reconcileDueDay() }
+            }
+        }
+    }
+
+    func shutdown() { self.pool.shutDownAndWait() }
+
+    private func onSchedule(_ complaint: String, _ body: () async throws -> Void) async {
+        while !Task.isCancelled {
+            do { try await body() } catch  where !Task.isCancelled {
+                self.logger.warning("\(complaint)", metadata: ["error": "\(error)"])
+            } catch {}
+            try? await Task.sleep(for: BooksSchedule.pause(after: Clock.wallMilliseconds()))
+        }
+    }
+
+    private func keepBooks() async throws {
+        if try await self.ledger.takeJob("books", for: self.holder, seconds: Self.booksLeaseSeconds) != nil {
+            _ = try await self.ledger.keepBooks()
+        }
+        try await self.refresh()
+    }
+
+    private func reconcileDueDay() async throws {
+        guard let day = BooksSchedule.dueDay(at: Clock.wallMilliseconds()),
+            try await self.ledger.needsDailyReconciliation(day),
+            try await self.ledger.takeJob(
+                "reconcile", for: self.holder, seconds: Self.reconcileLeaseSeconds) != nil,
+            // Whoever had the lease before us may have done it.
+            try await self.ledger.needsDailyReconciliation(day)
+        else { return }
+        let startedAt = Clock.wallMilliseconds()
+        let report = try await self.reconciler.run(day)
+        try await self.ledger.store(report, .daily, startedAt: startedAt)
+        self.tell(report)
+        try await self.refresh()
+    }
+
+    private func tell(_ report: ReconciliationReport) {
+        for result in report.results where result.outcome == .mismatch || result.outcome == .unavailable {
+            self.logger.error(
+                "a reconciliation needs a person",
+                metadata: [
+                    "day": "\(report.day)", "check": "\(result.check.rawValue)",
+                    "outcome": "\(result.outcome.rawValue)", "findings": "\(result.total)",
+                    "mismatch_millicredits": "\(result.mismatch)",
+                ])
+        }
+    }
+
+    private func refresh() async throws {
+        self.gauges.update(
+            FinanceGauges.Reading(
+                figures: try await self.ledger.financeFigures(),
+                last: try await self.ledger.lastReconciliation(),
+                lastComplete: try await self.ledger.lastCompleteReconciliation()))
+    }
+}

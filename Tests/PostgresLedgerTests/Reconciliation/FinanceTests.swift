@@ -1,0 +1,136 @@
+import Billing
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// What is told of the books, and how they are read.
+@Suite(.serialized) struct FinanceTests {
+    @Test func deferredRevenueLiabilityAndLagAreTold() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await database.account("buyer"), FakeStripe())
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        _ = try await database.ledger.settle([Outcomes().final(account, 4_995_000)])
+        let behind = try await database.ledger.financeFigures()
+        #expect(behind.lagLines == 2)
+        #expect(behind.liability.deferredRevenue == 9_990_000 && behind.liability.deferredDifference == 0)
+        _ = try await database.ledger.keepBooks()
+        let figures = try await database.ledger.financeFigures()
+        #expect(figures.lagLines == 0 && figures.trial.isBalanced)
+        // Half of 999 cents is used: 499 are earned, 500 owed.
+        #expect(figures.liability.deferredRevenue == 5_000_000 && figures.liability.deferredDifference == 0)
+        #expect(figures.liability.nominalLiability == 4_995_000)
+        #expect(figures.marginYesterday == 0)
+    }
+
+    /// Yesterday's deductions at their nominal value, less what the books have of yesterday's costs.
+    @Test func theMarginIsYesterdays() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1_000_000)
+        _ = try await database.ledger.settle([Outcomes().final(account, 1000, hold: Self.hold(daysAgo: 1))])
+        try await database.execute(
+            """
+            SET session_replication_role = replica;
+            UPDATE usage_events SET created_at = created_at - interval '1 day';
+            UPDATE credit_ledger SET created_at = created_at - interval '1 day';
+            UPDATE account SET created_at = created_at - interval '2 days';
+            RESET session_replication_role
+            """)
+        _ = try await database.ledger.keepBooks()
+        #expect(try await database.ledger.financeFigures().marginYesterday == 1000 - 500)
+    }
+
+    /// After an outage every day since the last one is there. A cost is of the day of its hold: a correction moves its
+    /// amount, and not its day.
+    @Test func costsOfDaysThatWereMissedArePostedOnce() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1_000_000)
+        try await database.execute("UPDATE account SET created_at = now() - interval '30 days'")
+        let outcomes = Outcomes()
+        func costs() async throws -> [Int64] {
+            try await database.pool.run { connection in
+                try connection.run(
+                    """
+                    SELECT ((now() AT TIME ZONE 'UTC')::date - e.day)::bigint * 1000000 + sum(l.amount_microusd)::bigint
+                    FROM journal_entry e JOIN journal_line l USING (entry_key)
+                    WHERE l.book_account = 'expenses:openai' GROUP BY e.day ORDER BY e.day
+                    """
+                ).rows.map { try $0.int(0) }
+            }
+        }
+        _ = try await database.ledger.settle([outcomes.final(account, 100, hold: Self.hold(daysAgo: 20))])
+        _ = try await database.ledger.keepBooks()
+        #expect(try await costs() == [20_000_050])
+        try await self.anotherDay(database)
+        let old = Self.hold(daysAgo: 23)
+        _ = try await database.ledger.settle([
+            outcomes.orphan(account, 200, hold: old), outcomes.final(account, 400, hold: Self.hold(daysAgo: 9)),
+        ])
+        _ = try await database.ledger.keepBooks()
+        #expect(try await costs() == [23_000_100, 20_000_050, 9_000_200])
+        #expect(try await database.ledger.keepBooks().entries == 0)
+        try await self.anotherDay(database)
+        _ = try await database.ledger.settle([outcomes.final(account, 300, hold: old)])
+        _ = try await database.ledger.keepBooks()
+        #expect(try await costs() == [23_000_150, 20_000_050, 9_000_200])
+    }
+
+    /// The last entries were posted yesterday: the whole window is looked at again.
+    private func anotherDay(_ database: TestDatabase) async throws {
+        try await database.execute(
+            """
+            SET session_replication_role = replica;
+            UPDATE journal_entry SET created_at = created_at - interval '1 day';
+            RESET session_replication_role
+            """)
+    }
+
+    private static func hold(daysAgo days: Int64) -> HoldID {
+        var random = SystemRandomNumberGenerator()
+        return HoldID(
+            millisecondsSinceEpoch: UInt64(PostgresLedgerClock.now - days * 86_400_000), randomA: random.next(),
+            randomB: random.next())
+    }
+
+    /// Debts of one customer are not what another is owed.
+    @Test func debtsDoNotLowerTheLiability() async throws {
+        let database = try await TestDatabase.migrated()
+        _ = try await database.account("rich", balance: 700)
+        let poor = try await database.account("poor", balance: 100)
+        _ = try await database.ledger.settle([Outcomes().final(poor, 400)])
+        #expect(try await database.ledger.financeFigures().liability.nominalLiability == 700)
+    }
+
+    /// More than a page, in the order of days, each entry once and whole.
+    @Test func theJournalIsReadInPagesAndByDays() async throws {
+        let database = try await TestDatabase.migrated()
+        try await database.execute(
+            """
+            SELECT write_journal_entry('cost:' || n, date '2026-01-01' + n % 7, 'cost', NULL,
+                ARRAY['expenses:openai', 'liabilities:openai payable'], ARRAY[n, -n]::bigint[])
+            FROM generate_series(1, 2500) n
+            """)
+        let entries = Collected<JournalEntry>()
+        try await database.ledger.readJournal(from: nil, to: nil) { entries.add($0) }
+        #expect(entries.all.count == 2500 && Set(entries.all.map(\.key)).count == 2500)
+        #expect(entries.all.map(\.day) == entries.all.map(\.day).sorted())
+        #expect(TrialBalance(entries.all)[.openAICost] == 2500 * 2501 / 2)
+        let some = Collected<JournalEntry>()
+        let (from, to) = (UTCDay(text: "2026-01-03"), UTCDay(text: "2026-01-04"))
+        try await database.ledger.readJournal(from: from, to: to) { some.add($0) }
+        #expect(Set(some.all.map(\.day)) == Set([from, to].compactMap { $0 }))
+        #expect(some.all.count == entries.all.count { $0.day == from || $0.day == to })
+    }
+
+    /// A file that looks whole and is not would be believed.
+    @Test func aDamagedEntryEndsTheReading() async throws {
+        let database = try await TestDatabase.migrated()
+        try await database.execute(
+            "INSERT INTO journal_entry (entry_key, day, kind) VALUES ('bare', '2026-01-01', 'cost')")
+        await #expect(throws: PostgresError.self) {
+            try await database.ledger.readJournal(from: nil, to: nil) { _ in }
+        }
+    }
+}

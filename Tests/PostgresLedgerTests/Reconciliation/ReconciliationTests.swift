@@ -1,0 +1,156 @@
+import Billing
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// A reconciliation that finds nothing in clean books proves little; it must find each planted difference, and how
+/// large it is.
+@Suite(.serialized) struct ReconciliationTests {
+    struct Plant: Sendable, CustomTestStringConvertible {
+        var check: ReconciliationCheck
+        var sql: String
+        var mismatch: Int128
+        var total: Int64 = 1
+        var testDescription: String { "\(self.check.rawValue): \(self.sql.prefix(60))" }
+    }
+
+    static let plants = [
+        Plant(
+            check: .balances,
+            sql: "UPDATE credit_balance SET balance_millicredits = balance_millicredits - 3",
+            mismatch: 3),
+        Plant(check: .balances, sql: "DELETE FROM credit_balance", mismatch: 9_990_900),
+        Plant(
+            check: .usage, sql: "UPDATE usage_events SET charged_millicredits = charged_millicredits + 4",
+            mismatch: 4),
+        Plant(check: .usage, sql: "DELETE FROM usage_events", mismatch: 100),
+        Plant(
+            check: .trialBalance,
+            sql: "DELETE FROM journal_line WHERE book_account = 'expenses:stripe fees'", mismatch: 590_000),
+        Plant(
+            check: .books, sql: "UPDATE credit_lot SET recognized_cents = 1 WHERE kind = 'purchase'",
+            mismatch: 0,
+            total: 2),
+        Plant(check: .books, sql: "UPDATE lot_book SET failure = 'gap'", mismatch: 0),
+        Plant(
+            check: .openAICosts,
+            sql: "INSERT INTO openai_cost SELECT (now() AT TIME ZONE 'UTC')::date, 60", mismatch: 10),
+    ]
+
+    /// A purchase, a gift, and one exchange that cost 50 micro-dollars.
+    private static func books() async throws -> (TestDatabase, UTCDay) {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("buyer", balance: 1000)
+        let stripe = FakeStripe()
+        let purchase = try await database.starter(account)
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        _ = try await database.ledger.settle([Outcomes().final(account, 100)])
+        _ = try await database.ledger.keepBooks()
+        let today = try await database.text("SELECT (now() AT TIME ZONE 'UTC')::date::text")
+        return (database, try #require(UTCDay(text: today)))
+    }
+
+    @Test func eachPlantedDifferenceIsFoundWithItsAmount() async throws {
+        let (database, today) = try await Self.books()
+        let clean = try await database.ledger.reconcile(today)
+        #expect(
+            clean.map(\.outcome) == [.clean, .clean, .clean, .notConfigured, .clean],
+            "\(clean.map(\.findings))")
+        for plant in Self.plants {
+            let database = try await Self.planted(plant.sql)
+            let results = try await database.ledger.reconcile(today)
+            let result = try #require(results.first { $0.check == plant.check })
+            #expect(result.outcome == .mismatch, "\(plant)")
+            #expect(result.mismatch == plant.mismatch, "\(plant)")
+            #expect(result.total == plant.total, "\(plant)")
+        }
+    }
+
+    /// Triggers and foreign keys do not run for a replica: that is how a difference gets in.
+    private static func planted(_ sql: String) async throws -> TestDatabase {
+        let (database, _) = try await Self.books()
+        try await database.execute(
+            "SET session_replication_role = replica; \(sql); RESET session_replication_role")
+        return database
+    }
+
+    /// Tomorrow's differences are tomorrow's; an export that agrees is clean.
+    @Test func onlyDaysUpToTheOneAskedForAreCompared() async throws {
+        let (database, today) = try await Self.books()
+        try await database.execute("SET session_replication_role = replica; DELETE FROM usage_events")
+        let yesterday = try #require(UTCDay(daysSinceEpoch: Int64(today.daysSinceEpoch) - 1))
+        try await database.ledger.importOpenAICosts([.init(day: today, amount: MicroUSD(70))])
+        let before = try await database.ledger.reconcile(yesterday)
+        #expect(before.allSatisfy { $0.outcome == .clean })
+        try await database.ledger.importOpenAICosts([.init(day: today, amount: MicroUSD(50))])
+        let results = try await database.ledger.reconcile(today)
+        #expect(results.map(\.outcome) == [.clean, .mismatch, .clean, .clean, .clean])
+    }
+
+    @Test func aStoredRunCanBeDrilledDownAndNeverChanged() async throws {
+        let (database, today) = try await Self.books()
+        let finding = ReconciliationFinding(
+            "user x", .init(expected: 1, found: -1, unit: .cents), "detail")
+        let report = ReconciliationReport(
+            day: today,
+            results: [
+                ReconciliationResult(.balances, [finding]), ReconciliationResult(.usage, []),
+                ReconciliationResult(.payments, without: .notConfigured, because: "no key"),
+            ])
+        #expect(try await database.ledger.lastReconciliation() == nil)
+        #expect(try await database.ledger.needsDailyReconciliation(today))
+        #expect(try await database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
+        // A second instance that was as fast.
+        #expect(try await !database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
+        #expect(try await database.ledger.store(report, .command, startedAt: PostgresLedgerClock.now))
+        #expect(try await !database.ledger.needsDailyReconciliation(today))
+        let last = try #require(try await database.ledger.lastReconciliation())
+        #expect(last.mismatch == 20_000 && last.day == today)
+        #expect(last.findings == [.balances: 1, .usage: 0, .payments: 0])
+        #expect(try await database.ledger.lastCompleteReconciliation() != nil)
+        #expect(
+            try await database.integer(
+                "SELECT count(*) FROM reconciliation_finding WHERE subject = 'user x' AND found = -1") == 2)
+        await #expect(throws: (any Error).self) {
+            try await database.execute("DELETE FROM reconciliation_finding")
+        }
+        #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// Tried again, but not at once.
+    @Test func aRunThatCouldNotAskASideIsNotTheDays() async throws {
+        let (database, today) = try await Self.books()
+        let report = ReconciliationReport(
+            day: today, results: [ReconciliationResult(.payments, without: .unavailable, because: "gone")])
+        try await database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now)
+        #expect(try await !database.ledger.needsDailyReconciliation(today))
+        #expect(try await database.ledger.lastCompleteReconciliation() == nil)
+        try await database.execute(
+            """
+            SET session_replication_role = replica;
+            UPDATE reconciliation_run SET finished_at = now() - interval '61 minutes'
+            """)
+        #expect(try await database.ledger.needsDailyReconciliation(today))
+    }
+
+    @Test func paymentsOfTheDayAreThereAndThoseThatAreNamed() async throws {
+        let (database, today) = try await Self.books()
+        let yesterday = try #require(UTCDay(daysSinceEpoch: Int64(today.daysSinceEpoch) - 1))
+        let record = try #require(
+            try await database.ledger.paymentRecords(of: today, named: [], livemode: false).first)
+        #expect(record.paymentIntent == "pi_1" && record.paidCents == 999 && !record.hasMovedBack)
+        #expect(record.granted.value == 9_990_000)
+        #expect(try await database.ledger.paymentRecords(of: today, named: [], livemode: true).isEmpty)
+        #expect(try await database.ledger.paymentRecords(of: yesterday, named: [], livemode: false).isEmpty)
+        #expect(
+            try await database.ledger.paymentRecords(of: yesterday, named: ["pi_1"], livemode: false).count
+                == 1)
+        try await database.execute(
+            "INSERT INTO cash_movement SELECT 'x', purchase_id, 'refunded', 1 FROM purchase")
+        #expect(
+            try await database.ledger.paymentRecords(of: today, named: [], livemode: false)
+                .map(\.hasMovedBack) == [true])
+    }
+}
