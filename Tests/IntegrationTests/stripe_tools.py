@@ -13,6 +13,9 @@ import stripe
 from harness import BIN, Process, free_port, http as request, reachable, wait_until
 
 KEY = "sk_test_mock"
+# For proxies beside the stack of all tests, whose own process has a test key and a mock of its own: it must not look at
+# what is sold through another one.
+LIVE_KEY = "sk_live_mock"
 SECRET = "whsec_test_0123456789abcdef"
 VERSION = "2025-09-30.clover"
 

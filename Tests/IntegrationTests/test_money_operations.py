@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from harness import free_port, http, running, wait_until
-from stripe_tools import KEY, SECRET, MockStripe
+from stripe_tools import LIVE_KEY, SECRET, MockStripe
 from test_purchases import STARTER, Till, payment_of
 
 OLD_SECRET = "whsec_old_" + "x" * 20
@@ -15,7 +15,7 @@ OLD_SECRET = "whsec_old_" + "x" * 20
 def till(dev, tmp_path_factory):
     port = free_port()
     stripe = MockStripe(
-        tmp_path_factory.mktemp("operations"), webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+        tmp_path_factory.mktemp("operations"), key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
     with running(Till(dev, stripe, port)) as till:
         yield till
     stripe.stop()
@@ -33,7 +33,7 @@ def bought(till, dev):
 
 def command(till, *arguments, **env):
     settings = {
-        "STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRET": f"{OLD_SECRET},{SECRET}", "STRIPE_API_BASE": till.stripe.url}
+        "STRIPE_SECRET_KEY": LIVE_KEY, "STRIPE_WEBHOOK_SECRET": f"{OLD_SECRET},{SECRET}", "STRIPE_API_BASE": till.stripe.url}
     return till.dev.cli(*arguments, check=False, **{**settings, **env})
 
 
@@ -224,7 +224,7 @@ def test_an_event_that_stripe_has_forgotten_still_names_its_purchase(till, bough
     gone, lost = f"evt_gone{uuid.uuid4().hex}", f"evt_lost{uuid.uuid4().hex}"
     for event, named in ((gone, purchase), (lost, str(uuid.uuid4()))):
         sql("INSERT INTO stripe_event (event_id, type, livemode, happened_at, source, purchase_id, outcome, reason) "
-            "VALUES (%s, 'charge.refunded', false, now() - interval '60 days', 'webhook', %s, 'dead', 'not_found')",
+            "VALUES (%s, 'charge.refunded', true, now() - interval '60 days', 'webhook', %s, 'dead', 'not_found')",
             event, named)
     try:
         dead = admin(till, "GET", "/api/admin/webhook-events?outcome=dead&type=charge.refunded")[1]["entries"]

@@ -12,11 +12,9 @@ import pytest
 import stripe
 
 from harness import Serve, free_port, http, running, wait_until
-from stripe_tools import SECRET, MockStripe
+from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
 STARTER = 9_990_000
-# The stack's own process has a test key and another mock: it must not look at what is sold here.
-LIVE_KEY = "sk_live_mock"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ class Till:
 
     def start(self, **env):
         settings = {
-            "STRIPE_SECRET_KEY": LIVE_KEY, "STRIPE_WEBHOOK_SECRET": f"whsec_old_{'x' * 20},{SECRET}",
+            "STRIPE_SECRET_KEY": self.stripe.key, "STRIPE_WEBHOOK_SECRET": f"whsec_old_{'x' * 20},{SECRET}",
             "STRIPE_API_BASE": self.stripe.url, "JOURNAL_DIR": str(self.dev.directory / "till-journal"), **env}
         self.serve = Serve(self.dev, self.port, **settings)
 

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from harness import Dev, Serve, free_port, http, running, wait_until
-from stripe_tools import KEY, SECRET, MockStripe
+from stripe_tools import LIVE_KEY, SECRET, MockStripe
 from test_purchases import STARTER, Till, payment_of
 
 CHECKS = ["balances", "usage", "hold_store", "payments", "openai_costs", "trial_balance", "books"]
@@ -28,7 +28,7 @@ def dev():
 @pytest.fixture(scope="module")
 def till(dev, tmp_path_factory):
     port = free_port()
-    stripe = MockStripe(tmp_path_factory.mktemp("till"), webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    stripe = MockStripe(tmp_path_factory.mktemp("till"), key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
     with running(Till(dev, stripe, port)) as till:
         yield till
     stripe.stop()
@@ -46,7 +46,7 @@ def today():
 
 class Reconciled:
     def __init__(self, till, *flags, **env):
-        env = {"STRIPE_SECRET_KEY": KEY, "STRIPE_API_BASE": till.stripe.url, **env}
+        env = {"STRIPE_SECRET_KEY": LIVE_KEY, "STRIPE_API_BASE": till.stripe.url, **env}
         done = till.dev.cli("reconcile", "--date", str(today()), "--json", *flags, check=False, **env)
         self.code, self.error = done.returncode, done.stderr
         self.report = json.loads(done.stdout)
@@ -272,7 +272,7 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     dev.account(user, credits=5)
     with running(
         Serve(
-            dev, JOURNAL_DIR=str(dev.directory / "books-journal"), STRIPE_SECRET_KEY=KEY, STRIPE_WEBHOOK_SECRET=SECRET,
+            dev, JOURNAL_DIR=str(dev.directory / "books-journal"), STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET,
             STRIPE_API_BASE=till.stripe.url)) as serve:
         wait_until(lambda: "books_lag_lines" in scrape(serve.ops), 30, "gauges")
         seen = scrape(serve.ops)

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from harness import BIN, Serve, free_port, http, running, wait_until
-from stripe_tools import KEY, SECRET, MockStripe
+from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
 MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
@@ -19,9 +19,9 @@ MONTH = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 def shop(dev, tmp_path_factory):
     """A proxy that sells, whose statements have a letterhead."""
     port = free_port()
-    stripe = MockStripe(tmp_path_factory.mktemp("shop"), webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    stripe = MockStripe(tmp_path_factory.mktemp("shop"), key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
     serve = Serve(
-        dev, port, STRIPE_SECRET_KEY=KEY, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=stripe.url,
+        dev, port, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=stripe.url,
         JOURNAL_DIR=str(dev.directory / "shop-journal"), STATEMENT_NAME="Example Metering Ltd",
         STATEMENT_ADDRESS="1 Main Street|Springfield")
     with running(serve):

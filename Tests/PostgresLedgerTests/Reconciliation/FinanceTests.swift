@@ -66,7 +66,8 @@ import Testing
         try await self.anotherDay(database)
         let old = Self.hold(daysAgo: 23)
         _ = try await database.ledger.settle([
-            outcomes.orphan(account, 200, hold: old), outcomes.final(account, 400, hold: Self.hold(daysAgo: 9)),
+            outcomes.orphan(account, 200, hold: old),
+            outcomes.final(account, 400, hold: Self.hold(daysAgo: 9)),
         ])
         _ = try await database.ledger.keepBooks()
         #expect(try await costs() == [23_000_100, 20_000_050, 9_000_200])
@@ -90,7 +91,8 @@ import Testing
     private static func hold(daysAgo days: Int64) -> HoldID {
         var random = SystemRandomNumberGenerator()
         return HoldID(
-            millisecondsSinceEpoch: UInt64(PostgresLedgerClock.now - days * 86_400_000), randomA: random.next(),
+            millisecondsSinceEpoch: UInt64(PostgresLedgerClock.now - days * 86_400_000),
+            randomA: random.next(),
             randomB: random.next())
     }
 
