@@ -160,7 +160,7 @@ import Testing
             try connection.run("SET ROLE \(role)")
             return try connection.run(
                 """
-                SELECT follow_ledger_position(origin, ledger_timeline(), generation, ledger_flushed() + 1000000)
+                SELECT follow_ledger_position(origin, ledger_timeline(), generation, ledger_flushed() + (1::bigint << 40))
                 FROM ledger_meta
                 """
             ).one().int(0)
