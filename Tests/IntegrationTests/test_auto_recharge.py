@@ -175,10 +175,12 @@ def test_a_process_that_dies_in_a_charge_charges_once(till, owner, fault):
     till.stripe.settled(30)
     assert len(owner.charges()) == owner.grants() == 1
     assert till.balance(owner.key) == 2 * STARTER
+    # Owners of other tests may be asked for meanwhile, with keys of their own.
     asked = [call for call in till.stripe.log()["calls"][calls:]
              if (call["method"], call["path"]) == ("POST", "/v1/payment_intents")]
+    key = next(call["idempotency_key"] for call in asked if call["fault"] == fault)
     # What Stripe made before may also be found in its list of events before it is asked for again.
-    assert len(asked) >= (2 if fault == "hang" else 1) and len({call["idempotency_key"] for call in asked}) == 1
+    assert sum(call["idempotency_key"] == key for call in asked) >= (2 if fault == "hang" else 1)
 
 
 def test_an_answer_that_is_lost_is_the_same_charge(till, owner):
