@@ -1,5 +1,4 @@
-/// Money that moved at Stripe. The names are those of `PaymentPosting.Cash`, which says when each of them is
-/// posted.
+/// Money that moved at Stripe: a pair of accounts of the books and a direction; the cents are always positive.
 public enum CashMovement: String, Sendable, Hashable, CaseIterable {
     case received
     case fee

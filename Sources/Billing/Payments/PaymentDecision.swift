@@ -118,7 +118,7 @@ private struct PaymentSteps {
     }
 
     private mutating func move(
-        _ forth: PaymentPosting.Cash, _ back: PaymentPosting.Cash?, _ cents: Int64
+        _ forth: CashMovement, _ back: CashMovement?, _ cents: Int64
     ) {
         if cents > 0 { self.add(.cash(forth, cents: cents)) }
         if cents < 0, let back { self.add(.cash(back, cents: -cents)) }

@@ -28,7 +28,7 @@ public struct PaymentPosting: Sendable, Hashable {
         /// A `refund` or `adjustment` line, linked to the lot.
         case reversal(Reversal)
         /// For the books only.
-        case cash(Cash, cents: Int64)
+        case cash(CashMovement, cents: Int64)
         /// The whole of what this payment does to its account's gate, not a change of it. The floor is raised by
         /// Σ `frozen` over the account's payments, and it is suspended while any of them is disputed.
         case gate(frozen: Millicredits, isDisputed: Bool)
@@ -60,30 +60,6 @@ public struct PaymentPosting: Sendable, Hashable {
             self.clawed = clawed
             self.reversedCents = reversedCents
         }
-    }
-
-    /// A pair of accounts of the books and a direction; the cents are always positive.
-    public enum Cash: String, Sendable, Hashable, CaseIterable {
-        /// Dr assets:stripe, Cr deferred revenue.
-        case received
-        /// Dr stripe fees, Cr assets:stripe.
-        case fee
-        case feeReturned = "fee_returned"
-        /// Dr deferred revenue, Cr assets:stripe.
-        case refunded
-        case refundReturned = "refund_returned"
-        /// Dr assets:disputed, Cr assets:stripe.
-        case disputeWithdrawn = "dispute_withdrawn"
-        case disputeReturned = "dispute_returned"
-        /// Dr deferred revenue, Cr assets:disputed.
-        case disputeLost = "dispute_lost"
-        case disputeLossReturned = "dispute_loss_returned"
-        /// Dr bad debt, Cr assets:disputed: a dispute about money that had been refunded before.
-        case lostBeyondPaid = "lost_beyond_paid"
-        case lostBeyondPaidReturned = "lost_beyond_paid_returned"
-        /// Dr dispute fees, Cr assets:stripe.
-        case disputeFee = "dispute_fee"
-        case disputeFeeReturned = "dispute_fee_returned"
     }
 
     public init(key: String, effect: Effect) {

@@ -24,15 +24,7 @@ extension PostgresLedger: PaymentRecords {
     }
 
     private static func purchaseLine(_ row: PostgresRow) throws -> PurchaseLine {
-        var posted = PaymentTarget()
-        posted.granted = try row.millicredits(17)
-        posted.paidCents = try row.int(18)
-        posted.refundedCents = try row.int(19)
-        posted.lostCents = try row.int(20)
-        posted.clawedByRefunds = try row.millicredits(21)
-        posted.clawedByDisputes = try row.millicredits(22)
-        posted.frozen = try row.millicredits(23)
-        posted.isDisputed = try row.bool(24)
+        let posted = try PaymentTarget(row, from: 17)
         return PurchaseLine(
             purchase: try PurchaseRow.read(row), userID: try row.text(14),
             receiptURL: try row.optionalText(15),

@@ -87,15 +87,7 @@ enum PaymentStateRow {
             FROM payment_state WHERE purchase_id = $1::uuid FOR UPDATE
             """, [.uuid(purchase.uuid)]
         ).one()
-        var state = PaymentTarget()
-        state.granted = try row.millicredits(1)
-        state.paidCents = try row.int(2)
-        state.refundedCents = try row.int(3)
-        state.lostCents = try row.int(4)
-        state.clawedByRefunds = try row.millicredits(5)
-        state.clawedByDisputes = try row.millicredits(6)
-        state.frozen = try row.millicredits(7)
-        state.isDisputed = try row.bool(8)
+        var state = try PaymentTarget(row, from: 1)
         state.cash.feeCents = try row.optionalInt(9)
         state.cash.withdrawnCents = try row.int(10)
         state.cash.lostBeyondPaidCents = try row.int(11)
@@ -146,5 +138,20 @@ enum PaymentStateRow {
                 .int(state.cash.feeCents), .int(state.cash.withdrawnCents),
                 .int(state.cash.lostBeyondPaidCents), .int(state.cash.disputeFeeCents),
             ])
+    }
+}
+
+extension PaymentTarget {
+    /// Eight columns of `payment_state` in their order, `granted` to `is_disputed`, without what moved at Stripe.
+    init(_ row: PostgresRow, from first: Int) throws {
+        self.init()
+        self.granted = try row.millicredits(first)
+        self.paidCents = try row.int(first + 1)
+        self.refundedCents = try row.int(first + 2)
+        self.lostCents = try row.int(first + 3)
+        self.clawedByRefunds = try row.millicredits(first + 4)
+        self.clawedByDisputes = try row.millicredits(first + 5)
+        self.frozen = try row.millicredits(first + 6)
+        self.isDisputed = try row.bool(first + 7)
     }
 }

@@ -29,8 +29,7 @@ struct PaymentBooks {
                 reversal.amount.value,
                 .clawBack(
                     sourceRef: reversal.lot, clawed: reversal.clawed, reversedCents: reversal.reversedCents))
-        case .cash(let cash, let cents):
-            let movement = try #require(CashMovement(rawValue: cash.rawValue))
+        case .cash(let movement, let cents):
             try self.enter(JournalEntry(movement, cents: cents, key: posting.key, day: self.day))
         case .gate: break
         }

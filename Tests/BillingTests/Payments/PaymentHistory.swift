@@ -41,7 +41,7 @@ struct PostedWorld {
     }
 
     /// As money_in.md has them, written down a second time.
-    private static func accounts(_ cash: PaymentPosting.Cash) -> (debit: String, credit: String) {
+    private static func accounts(_ cash: CashMovement) -> (debit: String, credit: String) {
         switch cash {
         case .received: ("stripe", "deferred")
         case .fee: ("fees", "stripe")
