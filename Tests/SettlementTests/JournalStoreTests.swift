@@ -186,9 +186,11 @@ import Testing
         #expect(!store.isReady)
         disk.isFull.store(false, ordering: .sequentiallyConsistent)
         while !store.reserve() { await Task.yield() }
-        #expect(JournalDisk.names(store.directory.path).allSatisfy { !$0.hasSuffix(".new") })
         store.giveBackReservation()
         await store.stop()
+        // The next segment may be in preparation for as long as the thread runs; what failed leaves nothing behind.
+        let names = JournalDisk.names(store.directory.path)
+        #expect(names.contains { $0.hasSuffix(".seg") } && names.allSatisfy { !$0.hasSuffix(".new") })
     }
 
     @Test func aDiskThatIsFullAtTheStartIsToldByName() {
