@@ -36,7 +36,19 @@ import Testing
 
         /// On the connection that told of it, so behind the telling.
         func told(_ id: ResponseID, of account: AccountID) async throws -> StoredResponse? {
-            try await Self.find(id, of: account, in: self.one).get()
+            try await Self.known(id, of: account, in: self.one)
+        }
+
+        /// An answer within the deadline, however often it takes on a busy machine.
+        static func known(
+            _ id: ResponseID, of account: AccountID, in responses: RedisStoredResponses
+        ) async throws -> StoredResponse? {
+            for _ in 0..<20 {
+                if case .success(let response) = await Self.find(id, of: account, in: responses) {
+                    return response
+                }
+            }
+            return try await Self.find(id, of: account, in: responses).get()
         }
 
         func close() async {
@@ -57,8 +69,8 @@ import Testing
             id: id, account: account, model: "gpt;~", context: ContextTokens(input: 120, output: 30))
         rig.one.remember(ended)
         #expect(try await rig.told(id, of: account) == ended)
-        #expect(try await Rig.find(id, of: account, in: rig.other).get() == ended)
-        #expect(try await Rig.find(id, of: stranger, in: rig.other).get() == nil)
+        #expect(try await Rig.known(id, of: account, in: rig.other) == ended)
+        #expect(try await Rig.known(id, of: stranger, in: rig.other) == nil)
         // Ten minutes, since the ledger has it soon; in the account's slot, under a name that the sweep does not take for an account.
         let key = "r:{\(account)}:\(id)"
         guard case .integer(let left) = try await rig.client.command("TTL", key) else {
