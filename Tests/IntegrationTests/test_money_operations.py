@@ -1,5 +1,6 @@
 """What an operator does about money: refunds, events applied again, the proof that the webhook is set up."""
 import json
+import time
 import uuid
 
 import pytest
