@@ -9,7 +9,6 @@ import argparse
 import os
 import pathlib
 import resource
-import ssl
 import sys
 import time
 

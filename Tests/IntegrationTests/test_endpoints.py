@@ -7,7 +7,7 @@ import openai
 import pydantic
 import pytest
 
-from harness import Serve, http, running, wait_until
+from harness import Serve, http, running
 from pricing_oracle import Card, differences, expected
 
 CARD = Card.newest_openai()

@@ -3,7 +3,6 @@ import concurrent.futures
 import random
 
 import openai
-import pytest
 
 from harness import Mock, Serve, running, wait_until
 from pricing_oracle import Card, differences

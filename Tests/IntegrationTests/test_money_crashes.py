@@ -1,5 +1,4 @@
 """kill -9 and lost connections to the database between any two steps of a purchase or a refund: it converges."""
-import json
 import os
 import random
 import threading
@@ -8,9 +7,9 @@ import uuid
 
 import pytest
 
-from harness import free_port, http, running, wait_until
+from harness import free_port, running, wait_until
 from stripe_tools import LIVE_KEY, MockStripe
-from test_purchases import STARTER, Till, payment_of, suppress
+from test_purchases import STARTER, Till, suppress
 
 ROUNDS = int(os.environ.get("TOLLGATE_MONEY_CRASHES", 25))
 

@@ -5,9 +5,7 @@ import pathlib
 import signal
 import stat
 import subprocess
-import time
 
-import psycopg2
 import pytest
 
 from harness import BIN, ROOT, Dev, Process, http, wait_until

@@ -103,7 +103,7 @@ def test_a_stream_within_the_balance_is_charged_by_its_report(dev, serve, sql, m
             types = [event.type for event in client.responses.create(
                 model="gpt-4o-mini", input=PROMPT, stream=True)]
             assert types[-1] == "response.completed"
-    rows = settled(user, 2)
+    settled(user, 2)
     assert sql("SELECT count(*) FROM usage_events WHERE user_id = %s AND estimated", user) == [(0,)]
 
 

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import threading
 
-from harness import BIN, ROOT, Process, Serve, free_port, http, reachable, wait_until
+from harness import Process, Serve, free_port, http, reachable, wait_until
 
 
 def openssl(*arguments):
