@@ -33,7 +33,7 @@ public struct CreditRefund: Sendable, Hashable {
     ) throws(Refusal) {
         precondition(creditedBefore >= .zero, "credit refunds are never negative")
         guard RefundRequest.isID(request) else { throw .invalidRequestID }
-        guard RefundRequest.isReason(reason) else { throw .noReason }
+        guard Reason.isValid(reason) else { throw .noReason }
         guard posted.isGranted else { throw .notPaid }
         guard !posted.state.isDisputed else { throw .disputed }
         // What went back as money does not go back as credits too.

@@ -76,11 +76,20 @@ private struct PaymentSteps {
 
         if target.isGranted, !before.isGranted { self.grant(target) }
         self.reverse(target)
-        if (target.frozen, target.isDisputed) != (before.frozen, before.isDisputed) {
-            self.posted.state.frozen = target.frozen
-            self.posted.state.isDisputed = target.isDisputed
-            self.add(.gate(frozen: target.frozen, isDisputed: target.isDisputed))
-        }
+        self.setGate(target)
+    }
+
+    /// A second dispute may change nothing but the ids: it suspends an account whose first one a person has lifted.
+    private mutating func setGate(_ target: PaymentTarget) {
+        let before = self.posted.state
+        guard
+            (target.frozen, target.isDisputed, target.disputes)
+                != (before.frozen, before.isDisputed, before.disputes)
+        else { return }
+        self.posted.state.frozen = target.frozen
+        self.posted.state.isDisputed = target.isDisputed
+        self.posted.state.disputes = target.disputes
+        self.add(.gate(frozen: target.frozen, disputes: target.disputes))
     }
 
     private mutating func grant(_ target: PaymentTarget) {

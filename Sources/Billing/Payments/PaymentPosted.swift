@@ -30,8 +30,9 @@ public struct PaymentPosting: Sendable, Hashable {
         /// For the books only.
         case cash(CashMovement, cents: Int64)
         /// The whole of what this payment does to its account's gate, not a change of it. The floor is raised by
-        /// Σ `frozen` over the account's payments, and it is suspended while any of them is disputed.
-        case gate(frozen: Millicredits, isDisputed: Bool)
+        /// Σ `frozen` over the account's payments, and it is suspended while any of them has a dispute that is open or
+        /// lost and that no person has lifted.
+        case gate(frozen: Millicredits, disputes: [String: DisputeHold])
     }
 
     public struct Reversal: Sendable, Hashable {

@@ -28,13 +28,16 @@ extension PaymentSnapshot.RefundFacts {
 }
 
 extension PaymentSnapshot.DisputeFacts {
-    /// A bank decides. Inquiries (`warning_…`) move no money and freeze nothing.
-    var isOpen: Bool {
+    /// What it does to its account. Inquiries (`warning_…`) move no money, freeze nothing and suspend nobody.
+    var hold: DisputeHold? {
         switch self.status {
-        case .needsResponse, .underReview: true
-        case .warningNeedsResponse, .warningUnderReview, .warningClosed, .won, .lost, .prevented: false
+        case .needsResponse, .underReview: .open
+        case .lost: .lost
+        case .warningNeedsResponse, .warningUnderReview, .warningClosed, .won, .prevented: nil
         }
     }
+
+    var isOpen: Bool { self.hold == .open }
 
     /// What the bank took for good.
     var lostCents: Int64 {

@@ -15,8 +15,10 @@ public struct PaymentTarget: Sendable, Hashable {
     public var clawedByDisputes: Millicredits = .zero
     /// Raises the account's floor while a bank decides.
     public var frozen: Millicredits = .zero
-    /// The account is suspended while this is so of any of its payments.
+    /// A bank is deciding about it.
     public var isDisputed = false
+    /// Disputes that keep its account suspended, by their ids, unless a person lifts them.
+    public var disputes: [String: DisputeHold] = [:]
     /// What moved at Stripe, for the books.
     public var cash = PaymentCash()
 
@@ -29,6 +31,14 @@ public struct PaymentTarget: Sendable, Hashable {
     }
     /// Never above what was paid.
     public var reversedCents: Int64 { self.refundedCents + self.lostCents }
+}
+
+/// Why a dispute keeps its account suspended. One that is won, was only an inquiry or was prevented does not.
+public enum DisputeHold: String, Sendable, Hashable, CaseIterable {
+    /// A bank decides.
+    case open
+    /// The bank took the money for good; only a person, or the bank that overturns it, ends this.
+    case lost
 }
 
 /// Money at Stripe because of one payment, in US cents since its beginning.
@@ -112,6 +122,7 @@ extension PaymentTarget {
     private mutating func freeze(_ snapshot: PaymentSnapshot) {
         let open = snapshot.disputes.filter(\.isOpen)
         self.isDisputed = !open.isEmpty
+        for dispute in snapshot.disputes { self.disputes[dispute.id] = dispute.hold }
         let disputed = min(self.paidCents, open.reduce(0) { $0 + $1.amountCents })
         let left = Millicredits(self.granted.value - self.clawed.value)
         self.frozen = min(self.share(of: disputed), left)

@@ -39,7 +39,7 @@ public struct RefundPlan: Sendable, Hashable {
     ) throws(Refusal) {
         precondition(inFlightCents >= 0, "plans are never negative")
         guard RefundRequest.isID(request) else { throw .invalidRequestID }
-        guard RefundRequest.isReason(reason) else { throw .noReason }
+        guard Reason.isValid(reason) else { throw .noReason }
         guard posted.isGranted, let paymentIntent = purchase.paymentIntent else { throw .notPaid }
         guard !posted.state.isDisputed else { throw .disputed }
         let left = posted.state.paidCents - posted.state.reversedCents - inFlightCents
@@ -75,11 +75,5 @@ public struct RefundPlan: Sendable, Hashable {
 enum RefundRequest {
     static func isID(_ text: String) -> Bool {
         1...200 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7e ~= $0 }
-    }
-
-    /// 1 to 1,000 bytes that are not all blank, without control characters.
-    static func isReason(_ text: String) -> Bool {
-        1...1000 ~= text.utf8.count && text.utf8.contains { $0 > 0x20 }
-            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
     }
 }

@@ -14,6 +14,8 @@ public struct AccountBook: Sendable {
         /// Empty, longer than 256 bytes, or with control characters.
         case invalidUserID
         case invalidLabel
+        /// Blank, longer than 1,000 bytes, or with control characters.
+        case invalidReason
         case noSuchAccount
         case noSuchKey
     }
@@ -65,16 +67,20 @@ public struct AccountBook: Sendable {
     public func setGate(
         of account: AccountID, floor: Millicredits? = nil, status: Status? = nil
     ) async throws -> AccountGate {
+        try await self.row(
+            "SELECT o_gate_version, o_floor, o_blocked FROM set_account_gate($1, $2, $3)",
+            [.int(account), .int(floor?.value), .text(status?.rawValue)]
+        ) { try AccountGate($0, of: account) }
+    }
+
+    /// The row of a function that changes one account.
+    func row<Value: Sendable>(
+        _ sql: String, _ parameters: PostgresParameters,
+        _ read: @escaping @Sendable (PostgresRow) throws -> Value
+    ) async throws -> Value {
         try await self.pool.run { connection in
             do {
-                let row = try connection.retryingConcurrency {
-                    try connection.run(
-                        "SELECT o_gate_version, o_floor, o_blocked FROM set_account_gate($1, $2, $3)",
-                        [.int(account), .int(floor?.value), .text(status?.rawValue)]
-                    ).one()
-                }
-                return try AccountGate(
-                    account: account, version: row.int(0), floor: row.millicredits(1), blocked: row.bool(2))
+                return try read(connection.retryingConcurrency { try connection.run(sql, parameters).one() })
             } catch let error as PostgresError where error.sqlState == .noSuchAccount {
                 throw Failure.noSuchAccount
             }
@@ -96,11 +102,8 @@ public struct AccountBook: Sendable {
 
     private static func account(_ row: PostgresRow) throws -> Account {
         let account = try row.int(0)
-        guard let status = Status(rawValue: try row.text(2)) else {
-            throw PostgresError.unexpectedResult("unknown account status")
-        }
         return Account(
-            account: account, userID: try row.text(1), status: status,
+            account: account, userID: try row.text(1), status: try Self.status(row.text(2)),
             balance: LedgerBalance(
                 account: account, generation: try row.int(5), version: try row.int(4),
                 balance: try row.millicredits(3)),
@@ -108,5 +111,13 @@ public struct AccountBook: Sendable {
                 account: account, version: try row.int(6), floor: try row.millicredits(7),
                 blocked: try row.bool(8)),
             createdAt: try row.int(9))
+    }
+}
+
+extension AccountGate {
+    /// Version, floor and whether it is blocked, in this order from the first column on.
+    init(_ row: PostgresRow, of account: AccountID) throws {
+        try self.init(
+            account: account, version: row.int(0), floor: row.millicredits(1), blocked: row.bool(2))
     }
 }

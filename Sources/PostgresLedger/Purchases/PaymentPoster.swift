@@ -9,6 +9,7 @@ struct PaymentPoster {
     /// The state is written first: the gate adds up what the rows of the account say.
     func post(_ change: PaymentChange) throws {
         try PaymentStateRow.write(self.purchase.id, change.after, on: self.connection)
+        try DisputeRow.write(change.after.state.disputes, of: self.purchase, on: self.connection)
         for posting in change.postings { try self.post(posting) }
     }
 

@@ -92,6 +92,7 @@ enum PaymentStateRow {
         state.cash.withdrawnCents = try row.int(10)
         state.cash.lostBeyondPaidCents = try row.int(11)
         state.cash.disputeFeeCents = try row.int(12)
+        state.disputes = try DisputeRow.standing(of: purchase, on: connection)
         return PaymentPosted(revision: try row.int(0), state: state)
     }
 
@@ -128,7 +129,8 @@ enum PaymentStateRow {
             """
             UPDATE payment_state SET doubt = NULL, revision = $2, granted = $3, paid_cents = $4, refunded_cents = $5,
                 lost_cents = $6, clawed_by_refunds = $7, clawed_by_disputes = $8, frozen = $9, is_disputed = $10,
-                fee_cents = $11, withdrawn_cents = $12, lost_beyond_paid_cents = $13, dispute_fee_cents = $14
+                fee_cents = $11, withdrawn_cents = $12, lost_beyond_paid_cents = $13, dispute_fee_cents = $14,
+                disputes_revision = $2
             WHERE purchase_id = $1::uuid
             """,
             [

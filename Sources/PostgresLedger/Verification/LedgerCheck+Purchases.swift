@@ -57,13 +57,7 @@ extension LedgerCheck {
                 FROM credit_balance b LEFT JOIN payment_state s USING (account_id)
                 GROUP BY b.account_id HAVING b.frozen_millicredits <> coalesce(sum(s.frozen), 0)
                 """),
-        LedgerCheck(
-            name: "I7 whoever is suspended by a dispute has one", severity: .violation,
-            sql: """
-                SELECT format('account %s is %s', a.account_id, a.status) FROM account a
-                WHERE a.suspended_by_dispute AND (a.status <> 'suspended' OR NOT EXISTS (
-                    SELECT 1 FROM payment_state s WHERE s.account_id = a.account_id AND s.is_disputed))
-                """),
+        suspensions, namedDisputes,
         LedgerCheck(
             name: "I7 the cash of a payment adds up", severity: .violation,
             sql: """

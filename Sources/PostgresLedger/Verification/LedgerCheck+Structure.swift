@@ -13,6 +13,7 @@ extension LedgerCheck {
                     ('purchase', 'purchase_id'), ('purchase', 'payment_intent_id'),
                     ('payment_state', 'purchase_id'), ('stripe_event', 'event_id'),
                     ('refund_request', 'request'), ('cash_movement', 'movement_key'),
+                    ('dispute', 'purchase_id, dispute_id'), ('dispute_lift', 'purchase_id, dispute_id'),
                     ('credit_balance', 'account_id')) k(name, columns)
                 WHERE NOT EXISTS (
                     SELECT 1 FROM pg_index i
@@ -31,7 +32,8 @@ extension LedgerCheck {
                     ('rate_card', '_append_only'), ('account', '_never_deleted'),
                     ('credit_lot', '_never_deleted'), ('purchase', '_never_deleted'),
                     ('payment_state', '_never_deleted'), ('refund_request', '_never_deleted'),
-                    ('lot_reversal', '_append_only'), ('journal_entry', '_append_only'), ('journal_line', '_append_only'), ('cash_movement', '_append_only'),
+                    ('account_change', '_append_only'), ('dispute', '_never_deleted'),
+                    ('dispute_lift', '_append_only'), ('lot_reversal', '_append_only'), ('journal_entry', '_append_only'), ('journal_line', '_append_only'), ('cash_movement', '_append_only'),
                     ('reconciliation_run', '_append_only'), ('reconciliation_result', '_append_only'),
                     ('reconciliation_finding', '_append_only')) t(name, suffix)
                 WHERE NOT EXISTS (

@@ -89,13 +89,13 @@ import Testing
         #expect(
             open.effects == [
                 .cash(.disputeWithdrawn, cents: 999), .cash(.disputeFee, cents: 1500),
-                .gate(frozen: Millicredits(9_990_000), isDisputed: true),
+                .gate(frozen: Millicredits(9_990_000), disputes: ["du_0": .open]),
             ])
         let posted = paid.following(.paid().disputing(999, .needsResponse))
         let lost = self.decide(.paid().disputing(999, .lost), after: posted)
         #expect(lost.lines == [-9_990_000])
         #expect(lost.effects.first == .cash(.disputeLost, cents: 999))
-        #expect(lost.effects.last == .gate(frozen: .zero, isDisputed: false))
+        #expect(lost.effects.last == .gate(frozen: .zero, disputes: ["du_0": .lost]))
     }
 
     @Test func aDisputeThatIsWonOpensTheAccountAndMovesNoCredits() {
@@ -103,7 +103,7 @@ import Testing
         let won = self.decide(.paid().disputing(999, .won), after: posted)
         #expect(
             won.effects == [
-                .cash(.disputeReturned, cents: 999), .gate(frozen: .zero, isDisputed: false),
+                .cash(.disputeReturned, cents: 999), .gate(frozen: .zero, disputes: [:]),
             ])
     }
 
@@ -111,7 +111,23 @@ import Testing
     @Test func aDisputeOfARefundedPaymentSuspends() {
         let posted = PaymentPosted.nothing.following(.paid().refunding(999))
         let decision = self.decide(.paid().refunding(999).disputing(999, .needsResponse), after: posted)
-        #expect(decision.effects.last == .gate(frozen: .zero, isDisputed: true))
+        #expect(decision.effects.last == .gate(frozen: .zero, disputes: ["du_0": .open]))
+    }
+
+    /// The payment is disputed as before, and nothing more is frozen: still the account must hear of it, since a person
+    /// may have lifted the first one.
+    @Test func aSecondDisputeIsToldToTheAccount() {
+        let posted = PaymentPosted.nothing.following(.paid().disputing(999, .lost))
+        let before = posted.following(.paid().disputing(999, .lost).disputing(999, .underReview))
+        let again = PaymentSnapshot.paid().disputing(999, .lost).disputing(999, .lost)
+        let decision = self.decide(again, after: before)
+        #expect(decision.effects.last == .gate(frozen: .zero, disputes: ["du_0": .lost, "du_1": .lost]))
+        let open = PaymentPosted.nothing.following(.paid().disputing(999, .underReview))
+        let second = self.decide(
+            .paid().disputing(999, .underReview).disputing(999, .needsResponse, fee: 0), after: open)
+        #expect(
+            second.effects.last
+                == .gate(frozen: Millicredits(9_990_000), disputes: ["du_0": .open, "du_1": .open]))
     }
 
     /// A bank that overturns its own decision.
@@ -123,6 +139,7 @@ import Testing
             decision.effects.prefix(2) == [
                 .cash(.disputeReturned, cents: 999), .cash(.disputeLossReturned, cents: 999),
             ])
+        #expect(decision.effects.last == .gate(frozen: .zero, disputes: [:]))
     }
 
     /// The refund takes over part of what the dispute had taken: in between, too, the lot never loses more than it had.

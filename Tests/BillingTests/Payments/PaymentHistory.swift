@@ -11,7 +11,7 @@ struct PostedWorld {
     private(set) var lots: [String: (credits: Int64, clawed: Int64, reversedCents: Int64)] = [:]
     /// Debits minus credits, cents.
     private(set) var books: [String: Int64] = [:]
-    private(set) var gates: [Int: (frozen: Int64, isDisputed: Bool)] = [:]
+    private(set) var gates: [Int: (frozen: Int64, disputes: [String: DisputeHold])] = [:]
 
     mutating func post(_ postings: [PaymentPosting], payment: Int) throws {
         for posting in postings {
@@ -26,7 +26,7 @@ struct PostedWorld {
                 let (debit, credit) = Self.accounts(cash)
                 self.books[debit, default: 0] += cents
                 self.books[credit, default: 0] -= cents
-            case .gate(let frozen, let isDisputed): self.gates[payment] = (frozen.value, isDisputed)
+            case .gate(let frozen, let disputes): self.gates[payment] = (frozen.value, disputes)
             }
         }
     }

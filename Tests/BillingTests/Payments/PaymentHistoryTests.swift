@@ -45,17 +45,24 @@ import Testing
             gone += refund.amountCents
         }
         var open: Int64 = 0
+        var disputes: [String: DisputeHold] = [:]
         for dispute in snapshot.disputes {
-            if dispute.status == .lost { gone += dispute.amountCents }
-            if dispute.status == .needsResponse { open += dispute.amountCents }
+            if dispute.status == .lost {
+                gone += dispute.amountCents
+                disputes[dispute.id] = .lost
+            }
+            if dispute.status == .needsResponse {
+                open += dispute.amountCents
+                disputes[dispute.id] = .open
+            }
         }
         let reversed = min(paid, gone)
         try #require(state.reversedCents == reversed)
         try #require(state.clawed.value == (credits * reversed + paid - 1) / paid)
         let frozen = min((credits * min(open, paid) + paid - 1) / paid, credits - state.clawed.value)
         try #require(state.frozen.value == frozen && state.isDisputed == (open > 0))
-        let gate = history.world.gates[at] ?? (0, false)
-        try #require(gate.frozen == frozen && gate.isDisputed == (open > 0))
+        let gate = history.world.gates[at] ?? (0, [:])
+        try #require(gate.frozen == frozen && gate.disputes == disputes && state.disputes == disputes)
         let lot = try #require(history.world.lots["stripe:payment:\(snapshot.paymentIntent)"])
         try #require(lot == (credits, state.clawed.value, reversed))
         // From scratch it is the same.

@@ -67,6 +67,7 @@ import Testing
     ) throws {
         let target = try self.target(.paid().disputing(500, status))
         #expect(target.frozen.value == 5_000_000 && target.isDisputed)
+        #expect(target.disputes == ["du_0": .open])
         #expect(target.clawed == .zero && target.cash.withdrawnCents == 500)
     }
 
@@ -84,7 +85,7 @@ import Testing
     @Test func aLostDisputeTakesItsShare() throws {
         let target = try self.target(.paid().disputing(999, .lost))
         #expect(target.clawedByDisputes.value == 9_990_000 && target.lostCents == 999)
-        #expect(target.frozen == .zero && !target.isDisputed)
+        #expect(target.frozen == .zero && !target.isDisputed && target.disputes == ["du_0": .lost])
         #expect(target.cash.disputeFeeCents == 1500 && target.cash.lostBeyondPaidCents == 0)
     }
 
@@ -92,7 +93,10 @@ import Testing
     @Test func aPreventedDisputeCountsAsLostIfTheMoneyIsGone() throws {
         var snapshot = PaymentSnapshot.paid().disputing(999, .prevented, fee: 0)
         snapshot.disputes[0].withdrawnCents = -999
-        #expect(try self.target(snapshot).clawedByDisputes.value == 9_990_000)
+        let target = try self.target(snapshot)
+        #expect(target.clawedByDisputes.value == 9_990_000)
+        // The customer agreed with the bank before there was a dispute: nobody is suspended for it.
+        #expect(target.disputes.isEmpty)
     }
 
     /// Refunded, and then disputed all the same: the credits go once, the second loss is ours.

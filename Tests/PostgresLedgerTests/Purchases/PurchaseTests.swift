@@ -77,7 +77,7 @@ import Testing
         #expect(try await database.verifier.verify().isEmpty)
     }
 
-    /// Spent credits leave a debt, and the next purchase repays it first.
+    /// Spent credits leave a debt, and the next purchase repays it first. Who lost a dispute stays suspended.
     @Test func aDisputeFreezesAndSuspendsAndALostOneLeavesADebt() async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await database.account("buyer"), FakeStripe())
@@ -102,7 +102,10 @@ import Testing
         try await database.settle(database.event("evt_3", nil, payment: "pi_1"), stripe)
         #expect(try await database.balance(account) == -9_000_000)
         let after = try #require(try await database.ledger.summary(of: account)).gate
-        #expect(!after.blocked && after.floor == .zero)
+        #expect(after.blocked && after.floor == .zero)
+        #expect(
+            try await database.text("SELECT status FROM account WHERE account_id = \(account)") == "suspended"
+        )
         let next = try await database.starter(account)
         stripe.put(.made(for: next, "pi_2"))
         try await database.settle(database.event("evt_4", next, payment: "pi_2"), stripe)
