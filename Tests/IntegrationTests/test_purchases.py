@@ -61,6 +61,17 @@ class Till:
         self.stripe.press(page["url"], outcome)
         return page
 
+    def serves(self, key):
+        """Whether a question is answered; nothing but a suspension may keep it from that."""
+        client = openai.OpenAI(base_url=self.serve.base, api_key=key, max_retries=0)
+        try:
+            client.chat.completions.create(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], max_tokens=16)
+            return True
+        except openai.APIStatusError as error:
+            assert error.status_code == 403 and error.code == "account_suspended", error
+            return False
+
     def summary(self, key):
         status, _, reply = http("GET", self.serve.root + "/api/billing/summary", headers={"Authorization": "Bearer " + key})
         assert status == 200
@@ -173,24 +184,14 @@ def test_a_dispute_suspends_and_a_won_one_restores(till, buyer, sql):
     _, key = buyer
     page = till.buy(key)
     till.comes_to(key, STARTER)
-    client = openai.OpenAI(base_url=till.serve.base, api_key=key, max_retries=0)
-    ask = lambda: client.chat.completions.create(  # noqa: E731
-        model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello"}], max_tokens=16)
-    ask()
+    assert till.serves(key)
     payment = payment_of(sql, page["purchaseId"])
     dispute = till.stripe.control("dispute", payment=payment, action="open")
-
-    def is_suspended():
-        try:
-            ask()
-        except openai.APIStatusError as error:
-            return error.status_code == 403 and error.code == "account_suspended"
-
-    wait_until(is_suspended, 20, "403")
+    wait_until(lambda: not till.serves(key), 20, "403")
     status, reply = till.order(key)
     assert status == 403 and reply["code"] == "account_suspended"
     till.stripe.control("dispute", dispute=dispute["id"], action="win")
-    wait_until(lambda: not is_suspended(), 20, "service again")
+    wait_until(lambda: till.serves(key), 20, "service again")
 
 
 def test_a_lost_dispute_leaves_a_debt_that_the_next_purchase_repays(till, buyer, sql, dev):
@@ -201,8 +202,78 @@ def test_a_lost_dispute_leaves_a_debt_that_the_next_purchase_repays(till, buyer,
     dispute = till.stripe.control("dispute", payment=payment_of(sql, page["purchaseId"]), action="open")
     till.stripe.control("dispute", dispute=dispute["id"], action="lose")
     till.comes_to(key, -9_000_000)
+    status, reply = till.order(key)
+    assert status == 403 and reply["code"] == "account_suspended"
+    dev.cli("account", "set", "--user", user, "--status", "active", "--reason", "will pay")
+    wait_until(lambda: till.order(key)[0] == 200, 5, "a page again")
     till.buy(key)
     till.comes_to(key, STARTER - 9_000_000)
+
+
+def test_a_lost_dispute_suspends_until_a_person_lifts_it(till, buyer, sql, dev):
+    user, key = buyer
+    page = till.buy(key)
+    till.buy(key)
+    till.comes_to(key, 2 * STARTER)
+    assert till.serves(key)
+    first = till.stripe.control("dispute", payment=payment_of(sql, page["purchaseId"]), amount=100, action="open")
+    wait_until(lambda: not till.serves(key), 20, "403")
+    till.stripe.control("dispute", dispute=first["id"], action="lose")
+    wait_until(lambda: till.balance(key) < 2 * STARTER - 900_000, 20, "the claw-back")
+    till.stripe.settled()
+    assert not till.serves(key)
+    shown = dev.cli("account", "show", "--user", user).stdout
+    assert f"dispute  {first['id']} of purchase {page['purchaseId']} is lost since " in shown and "suspends" in shown
+    # A process that starts afterwards knows it as well.
+    till.stop()
+    till.start()
+    assert not till.serves(key)
+    changed = dev.cli("account", "set", "--user", user, "--status", "active", "--reason", "a friend of ours").stdout
+    assert changed == f"user {user}: suspended -> active, disputes lifted: 1\n"
+    asked = time.monotonic()
+    wait_until(lambda: till.serves(key), 5, "service again")
+    assert time.monotonic() - asked < 2
+    shown = dev.cli("account", "show", "--user", user).stdout
+    assert "a friend of ours" in shown and "made active by cli:" in shown and ", lifted" in shown
+    # Its events once more change nothing; another dispute does.
+    begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 300))
+    replay = dev.cli(
+        "stripe", "replay", "--since", begin, "--type", "charge.dispute.created", "--type", "charge.dispute.closed",
+        STRIPE_SECRET_KEY=till.stripe.key, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=till.stripe.url)
+    assert "charge.dispute.closed" in replay.stdout, replay.stdout
+    assert till.serves(key)
+    till.stripe.control("dispute", payment=payment_of(sql, page["purchaseId"]), amount=50, action="open")
+    wait_until(lambda: not till.serves(key), 20, "403 again")
+
+
+def test_a_person_suspends_and_lifts(till, buyer, dev, sql):
+    user, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    assert till.serves(key)
+    dev.cli("account", "set", "--user", user, "--status", "suspended", "--reason", "asked by law")
+    wait_until(lambda: not till.serves(key), 5, "403")
+    assert "status   suspended by cli:" in dev.cli("account", "show", "--user", user).stdout
+    # A dispute that is won is no reason to lift what a person wanted.
+    dispute = till.stripe.control("dispute", payment=payment_of(sql, page["purchaseId"]), action="open")
+    till.stripe.control("dispute", dispute=dispute["id"], action="win")
+    till.stripe.settled()
+    assert not till.serves(key)
+    dev.cli("account", "set", "--user", user, "--status", "active", "--reason", "the order was lifted")
+    wait_until(lambda: till.serves(key), 5, "service again")
+    rows = sql("SELECT from_value, to_value, reason FROM account_change c JOIN account a USING (account_id) "
+               "WHERE a.user_id = %s ORDER BY change_id", user)
+    assert rows == [("active", "suspended", "asked by law"), ("suspended", "active", "the order was lifted")]
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["--status", "active"], 64, "--reason"),
+    (["--status", "active", "--reason", " "], 64, "--reason must be 1 to 1,000 bytes"),
+    (["--status", "closed", "--reason", "x"], 64, "--status"),
+    (["--status", "active", "--reason", "x"], 1, "no account of user 'nobody-here'")])
+def test_a_wrong_change_of_an_account_is_refused_by_name(dev, arguments, code, words):
+    done = dev.cli("account", "set", "--user", "nobody-here", *arguments, check=False)
+    assert done.returncode == code and words in done.stderr, done.stderr
 
 
 # Faults

@@ -4,8 +4,10 @@ import PostgresLedger
 
 struct AccountCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "account", abstract: "Who pays: create, list, show, limit, adjust.",
-        subcommands: [Create.self, List.self, Show.self, Limits.self, Holds.self, Adjust.self])
+        commandName: "account", abstract: "Who pays: create, list, show, suspend, limit, adjust.",
+        subcommands: [
+            Create.self, List.self, Show.self, SetStatus.self, Limits.self, Holds.self, Adjust.self,
+        ])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -78,6 +80,8 @@ struct AccountCommand: AsyncParsableCommand {
                     )
                     print("floor    \(account.gate.floor) millicredits")
                     print("blocked  \(account.gate.blocked ? "yes" : "no")")
+                    let standing = try await store.accounts().standing(of: account.account)
+                    for line in standing.lines { print(line) }
                     for line in try await store.ledger.usage(.init(account: account.account, limit: 10)) {
                         print("usage    \(line.text)")
                     }
@@ -184,7 +188,7 @@ struct AccountCommand: AsyncParsableCommand {
 
 extension AccountBook {
     /// - Throws: `UsageError` that names the user.
-    fileprivate func existing(_ user: String) async throws -> Account {
+    func existing(_ user: String) async throws -> Account {
         guard let account = try await self.account(userID: user) else {
             throw UsageError("no account of user '\(user)'")
         }
