@@ -129,12 +129,13 @@ public struct StripeClient: Sendable {
                 isToPost: request.isPost)
         case .success(let reply):
             let kind = StripeErrorReply.kind(status: reply.status, body: reply.body)
-            // Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too; unless
+            // What is not Stripe's says nothing of a POST. Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too; unless
             // it says that the key belongs to other parameters, which it may have done.
-            let isRefused = [400, 402, 404].contains(reply.status) && kind != .idempotencyMismatch
-            let isOther = request.isPost && kind == .idempotencyMismatch
+            let isOther = kind == .idempotencyMismatch || kind == .unreadableReply
+            let isRefused = [400, 402, 404].contains(reply.status) && !isOther
             throw StripeFailure(
-                kind, requestID: result.requestID, mayHaveBeenApplied: isOther || isUnknown && !isRefused)
+                kind, requestID: result.requestID,
+                mayHaveBeenApplied: request.isPost && isOther || isUnknown && !isRefused)
         }
     }
 }

@@ -19,11 +19,13 @@ struct StripeErrorReply: Decodable {
 
     private var error: Body
 
-    /// What a reply that is not a success means. Read in this order: what the status says for sure, then the
-    /// type.
+    /// What a reply that is not a success means. Read in this order: whether it is Stripe's, what the status says for
+    /// sure, then the type.
     static func kind(status: Int, body: [UInt8]) -> StripeFailure.Kind {
-        // A proxy's page instead of Stripe's JSON leaves the status to tell.
         let error = (try? JSONDecoder().decode(Self.self, from: Data(body)))?.error
+        // Stripe's errors have a type. A proxy's page instead of them is no refusal: behind it, Stripe may have done what
+        // was asked. What says "later" or "broken" says no more than that from either.
+        if error?.type == nil, 400..<500 ~= status, status != 409, status != 429 { return .unreadableReply }
         let code = error?.code.map(Self.word)
         let parameter = error?.param.map(Self.word)
         switch (status, error?.type) {

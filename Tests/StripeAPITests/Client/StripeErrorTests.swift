@@ -39,7 +39,10 @@ import Testing
         (500, #""type":"api_error""#, .apiError(status: 500)),
         (302, #""type":"?""#, .apiError(status: 302)),
         // A code that is no word stays out of logs and tables.
-        (400, #""code":"\#(StripeKey.secretText) and more""#, .invalidRequest(code: "other", parameter: nil)),
+        (
+            400, #""type":"invalid_request_error","code":"\#(StripeKey.secretText) and more""#,
+            .invalidRequest(code: "other", parameter: nil)
+        ),
     ]
 
     @Test(arguments: Self.errors) func errorsHaveTheirKind(
@@ -52,12 +55,24 @@ import Testing
         await test.server.stop()
     }
 
-    /// A proxy's page between Stripe and us.
-    @Test func anErrorWithoutJSONIsJudgedByItsStatus() {
-        #expect(StripeErrorReply.kind(status: 502, body: Array("<html>".utf8)) == .apiError(status: 502))
-        #expect(StripeErrorReply.kind(status: 404, body: []) == .notFound(parameter: nil))
-        #expect(
-            StripeErrorReply.kind(status: 400, body: Array(#"{"error":"text"}"#.utf8))
-                == .invalidRequest(code: nil, parameter: nil))
+    /// A proxy's page between Stripe and us, or a filter's own JSON: no refusal, as Stripe may have done it behind that.
+    @Test(arguments: [400, 401, 402, 403, 404, 407, 451])
+    func whatIsNotStripesIsNoRefusal(_ status: Int) async throws {
+        for body in ["<html>", "", #"{"error":"text"}"#, #"{"error":{"message":"blocked"}}"#, "{}"] {
+            let test = try await TestClient([.reply(status, body)])
+            #expect(
+                await refusal(test, CreateRefund.example)
+                    == StripeFailure(.unreadableReply, mayHaveBeenApplied: true), "\(status) \(body)")
+            // What only reads has changed nothing.
+            #expect(await refusal(test, RetrievePaymentIntent("pi_1")) == StripeFailure(.unreadableReply))
+            await test.server.stop()
+        }
+    }
+
+    @Test func troubleIsTroubleWhoeverSaysSo() {
+        let page = Array("<html>".utf8)
+        #expect(StripeErrorReply.kind(status: 502, body: page) == .apiError(status: 502))
+        #expect(StripeErrorReply.kind(status: 429, body: page) == .rateLimited)
+        #expect(StripeErrorReply.kind(status: 409, body: page) == .locked)
     }
 }
