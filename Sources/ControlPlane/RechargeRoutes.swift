@@ -29,9 +29,10 @@ struct RechargeRoutes: Sendable {
 
     private func put(_ request: Request) async throws -> Response {
         let account = try await self.credentials.account(of: request)
-        guard !account.suspended else { throw APIError.accountSuspended }
         let body = try await request.body.collect(upTo: Self.bodyBytesMax)
         let wish = try RechargeWish(parsing: Array(body.readableBytesView))
+        // Whoever is suspended may turn it off.
+        guard wish == nil || !account.suspended else { throw APIError.accountSuspended }
         return try await self.answer { () async throws(RechargeRefusal) in
             guard let wish else { return try await self.desk.turnOffRecharge(of: account.account) }
             return try await self.desk.turnOnRecharge(
@@ -62,6 +63,15 @@ struct RechargeRoutes: Sendable {
             .badRequest(
                 "dailyLimitUsdCents",
                 "'dailyLimitUsdCents' is below the price of the package, so nothing would ever be charged.")
+        case .settings(.limitAboveMaximum(let cents)):
+            .badRequest(
+                "dailyLimitUsdCents",
+                "'dailyLimitUsdCents' must not be above \(cents), the maximum of this service.")
+        case .settings(.thresholdNotBelowCredits):
+            .badRequest(
+                "thresholdMillicredits",
+                "'thresholdMillicredits' must be less than the credits of the package, or one charge would lead to another."
+            )
         case .settings(.priceNotPositive):
             .badRequest("packageCode", "This package cannot be charged to a card.")
         case .ledgerUnavailable: .unavailable

@@ -4,7 +4,7 @@ import Metering
 extension Recharger: RechargeDesk {
     public func recharge(of account: AccountID) async throws(RechargeRefusal) -> RechargeStatus {
         guard self.isEnabled else { throw .notEnabled }
-        do { return try await self.ledger.rechargeStatus(of: account) } catch { throw .ledgerUnavailable }
+        return try await self.status(of: account)
     }
 
     public func turnOnRecharge(
@@ -17,23 +17,26 @@ extension Recharger: RechargeDesk {
         let settings: RechargeSettings
         do throws(RechargeSettings.Failure) {
             settings = try RechargeSettings(
-                threshold: threshold, packageCode: packageCode, priceUSDCents: package.priceUSDCents,
-                dailyLimitCents: dailyLimitCents)
+                threshold: threshold, package: package, dailyLimitCents: dailyLimitCents,
+                dailyMaxCents: self.dailyMaxCents)
         } catch { throw .settings(error) }
         return try await self.set(settings, of: account)
     }
 
     public func turnOffRecharge(of account: AccountID) async throws(RechargeRefusal) -> RechargeStatus {
-        guard self.isEnabled else { throw .notEnabled }
-        return try await self.set(nil, of: account)
+        try await self.set(nil, of: account)
     }
 
     private func set(
         _ settings: RechargeSettings?, of account: AccountID
     ) async throws(RechargeRefusal) -> RechargeStatus {
+        do { try await self.ledger.setRecharge(settings, of: account) } catch { throw .ledgerUnavailable }
+        return try await self.status(of: account)
+    }
+
+    private func status(of account: AccountID) async throws(RechargeRefusal) -> RechargeStatus {
         do {
-            try await self.ledger.setRecharge(settings, of: account)
-            return try await self.ledger.rechargeStatus(of: account)
+            return try await self.ledger.rechargeStatus(of: account, dailyMaxCents: self.dailyMaxCents)
         } catch { throw .ledgerUnavailable }
     }
 }

@@ -10,18 +10,25 @@ public struct Recharger: Sendable {
 
     let desk: PaymentDesk
     let ledger: any RechargeLedger
+    /// Throws when the ledger is an older one than was heard of, else has it know if it was set back.
+    private let confirmLedger: @Sendable () async throws -> Void
     /// `BILLING_AUTO_RECHARGE`.
     public let isEnabled: Bool
+    /// `BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY`, per account.
+    let dailyMaxCents: Int64
     private let interval: Duration
     private let logger: Logger
 
     public init(
-        desk: PaymentDesk, ledger: any RechargeLedger, isEnabled: Bool, interval: Duration = .seconds(3),
-        logger: Logger
+        desk: PaymentDesk, ledger: any RechargeLedger,
+        confirmLedger: @escaping @Sendable () async throws -> Void, isEnabled: Bool, dailyMaxCents: Int64,
+        interval: Duration = .seconds(3), logger: Logger
     ) {
         self.desk = desk
         self.ledger = ledger
+        self.confirmLedger = confirmLedger
         self.isEnabled = isEnabled
+        self.dailyMaxCents = dailyMaxCents
         self.interval = interval
         self.logger = logger
     }
@@ -34,19 +41,32 @@ public struct Recharger: Sendable {
         }
     }
 
-    /// One pass. What fails is tried again in the next one, or when the machine says so.
+    /// One pass. What fails is tried again in the next one, or when the machine says so; the others do not wait for it.
     func look() async {
         guard self.isEnabled, let stripe = self.desk.stripe else { return }
         do {
             for account in try await self.ledger.rechargesDue(now: self.desk.now(), limit: Self.batch) {
-                try Task.checkCancellation()
-                guard let order = try await self.ledger.decideRecharge(of: account, now: self.desk.now())
-                else { continue }
-                await self.carryOut(order, stripe)
+                try await self.look(at: account, stripe)
             }
         } catch is CancellationError {
         } catch {
             self.logger.warning("recharges were not looked at", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// - Throws: `CancellationError` alone.
+    private func look(at account: AccountID, _ stripe: StripeClient) async throws {
+        try Task.checkCancellation()
+        do {
+            try await self.confirmLedger()
+            let order = try await self.ledger.decideRecharge(
+                of: account, now: self.desk.now(), dailyMaxCents: self.dailyMaxCents)
+            if let order { await self.carryOut(order, stripe) }
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            self.logger.warning(
+                "a recharge was not decided", metadata: ["account": "\(account)", "error": "\(error)"])
         }
     }
 
@@ -69,20 +89,24 @@ public struct Recharger: Sendable {
         if let opened = order.opened { return opened }
         // The kill switch stops what is not begun; what Stripe may have heard of goes on above.
         guard self.desk.settings.purchasesEnabled else { return try await self.end(order, .refused) }
+        let package = try await self.desk.offers.packages().first { $0.code == order.packageCode }
+        // It counts against the day with the price that was decided on.
+        guard let package, package.priceUSDCents == order.attempt.cents else {
+            return try await self.end(order, .notWanted)
+        }
         guard let customer = try await self.ledger.customer(of: order.account, livemode: stripe.isLive)
         else { return try await self.end(order, .noPaymentMethod) }
         guard let method = try await self.newestMethod(of: customer, stripe) else {
             return try await self.end(order, .noPaymentMethod)
         }
-        let package = try await self.desk.offers.packages().first { $0.code == order.packageCode }
-        // It counts against the day with the price that was decided on.
-        guard let package, package.priceUSDCents == order.attempt.cents else {
-            return try await self.end(order, .refused)
-        }
         let purchase = try Purchase(
             id: PurchaseID(PaymentDesk.freshID(at: self.desk.now())), account: order.account, kind: .recharge,
             of: package, customer: customer, livemode: stripe.isLive, createdAt: self.desk.now())
-        return try await self.ledger.openRecharge(purchase, key: order.key, paymentMethod: method)
+        let opened = try await self.ledger.openRecharge(
+            purchase, of: order, paymentMethod: method, now: self.desk.now(),
+            dailyMaxCents: self.dailyMaxCents)
+        if opened == nil { self.note(order, .notWanted) }
+        return opened
     }
 
     private func end(_ order: RechargeOrder, _ failure: RechargeFailure) async throws -> OpenedRecharge? {
@@ -128,6 +152,11 @@ public struct Recharger: Sendable {
     private func failed(
         _ order: RechargeOrder, _ purchase: PurchaseID?, _ failure: RechargeFailure, _ why: String = "none"
     ) async throws {
+        self.note(order, failure, why)
+        try await self.ledger.rechargeFailed(order, purchase: purchase, failure, now: self.desk.now())
+    }
+
+    private func note(_ order: RechargeOrder, _ failure: RechargeFailure, _ why: String = "none") {
         self.desk.counters.recharged(failure.rawValue)
         self.logger.notice(
             "a recharge brought nothing",
@@ -135,37 +164,10 @@ public struct Recharger: Sendable {
                 "account": "\(order.account)", "attempt": "\(order.attempt.number)",
                 "failure": "\(failure.rawValue)", "stripe": "\(why)",
             ])
-        try await self.ledger.rechargeFailed(order, purchase: purchase, failure, now: self.desk.now())
     }
 
     private static func word(_ error: any Error) -> String {
         (error as? StripeFailure)?.label ?? "\(type(of: error))"
-    }
-}
-
-/// What an off-session charge that did not succeed means.
-enum RechargeAnswer: Equatable {
-    /// There is a payment intent, and it tells why.
-    case read(String)
-    case failed(RechargeFailure)
-
-    init(_ error: StripeFailure) {
-        switch error.kind {
-        case .cardDeclined(_, _, let payment?), .authenticationRequired(let payment?):
-            self = .read(payment)
-        case .cardDeclined: self = .failed(.declined)
-        case .authenticationRequired: self = .failed(.authenticationRequired)
-        // Stripe's refusal of these parameters is the outcome of whatever was asked under this key.
-        case .invalidRequest(_, let parameter?), .notFound(let parameter?):
-            let isCard = parameter == "payment_method" || parameter == "customer"
-            self = .failed(isCard ? .noPaymentMethod : .refused)
-        case .invalidRequest, .notFound, .malformedRequest: self = .failed(.refused)
-        // An earlier request under this key may have been carried out though this one was turned away: another attempt
-        // could charge a second time, so it stays the same one.
-        case .idempotencyMismatch, .locked, .unauthorised, .rateLimited, .apiError, .unreachable, .outOfTime,
-            .wrongLivemode, .unreadableReply, .unknownStatus, .foreignCurrency:
-            self = .failed(.outcomeUnknown)
-        }
     }
 }
 

@@ -57,6 +57,8 @@ import Testing
         (RechargeRefusal.notEnabled, 503, "auto_recharge_disabled"),
         (.unknownPackage, 400, "invalid_request"),
         (.settings(.limitBelowPrice), 400, "invalid_request"),
+        (.settings(.limitAboveMaximum(cents: 5000)), 400, "invalid_request"),
+        (.settings(.thresholdNotBelowCredits), 400, "invalid_request"),
         (.ledgerUnavailable, 503, "ledger_unavailable"),
     ])
     func everyRefusalHasItsStatus(_ refusal: RechargeRefusal, _ status: Int, _ code: String) async throws {
@@ -72,6 +74,8 @@ import Testing
             (.pausing(until: 9), false, "paused", nil),
             (.processing(RechargeAttempt(number: 1, cents: 9, startedAt: 9)), false, "charging", nil),
             (.stopped(.declined), false, "disabled", "declined"),
+            (.stopped(.reversed), false, "disabled", "reversed"),
+            (.stopped(.restored), false, "disabled", "restored"),
         ] as [(Recharge.State, Bool, String, String?)])
     func theStateIsTold(
         _ state: Recharge.State, _ isChanged: Bool, _ word: String, _ reason: String?
@@ -80,7 +84,7 @@ import Testing
             threshold: .zero, packageCode: "starter", priceUSDCents: 999, dailyLimitCents: 999)
         let machine = Recharge(
             account: 1, settings: settings, state: state, attempts: 1, declines: 0, failures: 0,
-            spent: .init(day: 0, cents: 0), versionLeast: 0)
+            spent: .init(day: 0, cents: 0), versionLeast: 0, restsUntil: 0)
         let text = RechargeRoutes.json(
             RechargeStatus(
                 machine: machine, isPackageChanged: isChanged,

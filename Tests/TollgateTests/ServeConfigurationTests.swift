@@ -118,6 +118,13 @@ import Testing
         #expect(self.problems(on) == ["BILLING_AUTO_RECHARGE"])
     }
 
+    @Test func noAccountIsChargedMoreADayThanTheOperatorAllows() throws {
+        let name = "BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY"
+        #expect(try self.read([:]).stripe.rechargeDailyMaxCents == 20_000)
+        #expect(try self.read([name: "7"]).stripe.rechargeDailyMaxCents == 700)
+        for bad in ["0", "-1", "7.5", "1000001"] { #expect(self.problems([name: bad]) == [name]) }
+    }
+
     /// A kill switch that would be ignored must not be accepted.
     @Test(arguments: [
         ("BILLING_CHARGING_ENABLED", "false"),

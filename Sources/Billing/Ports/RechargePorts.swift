@@ -64,7 +64,8 @@ public struct RechargeStatus: Sendable, Hashable {
     }
 
     public var machine: Recharge
-    /// The package is not sold any more, or not at the price that was agreed to: nothing is charged.
+    /// The package is not sold any more, not at the price that was agreed to, or with no more credits than the threshold:
+    /// nothing is charged.
     public var isPackageChanged: Bool
     public var lastAttempt: Attempt?
 
@@ -76,20 +77,24 @@ public struct RechargeStatus: Sendable, Hashable {
 }
 
 /// Stores `Recharge`, one row per account; every change of it has the row locked. Its ends are told by
-/// `PurchaseLedger.settle`, in the transaction that posts what they bring. Times are milliseconds since 1970.
+/// `PurchaseLedger.settle`, in the transaction that posts what they bring. Times are milliseconds since 1970;
+/// `dailyMaxCents` is the operator's bound of every account.
 public protocol RechargeLedger: PurchaseLedger {
     /// Accounts that may have something to do now; cheap when there are none.
     func rechargesDue(now: Int64, limit: Int64) async throws -> [AccountID]
     /// Asks the machine and stores its answer. nil: nothing to do, or another instance has the account.
-    func decideRecharge(of account: AccountID, now: Int64) async throws -> RechargeOrder?
-    /// Stores the purchase of an attempt; the one that is stored already stands.
+    func decideRecharge(
+        of account: AccountID, now: Int64, dailyMaxCents: Int64
+    ) async throws -> RechargeOrder?
+    /// Stores the purchase of an attempt; the one that is stored already stands. nil: the reason of the attempt has
+    /// gone, and it has ended.
     func openRecharge(
-        _ purchase: Purchase, key: String, paymentMethod: String
-    ) async throws -> OpenedRecharge
+        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, now: Int64, dailyMaxCents: Int64
+    ) async throws -> OpenedRecharge?
     /// The attempt brought nothing, or nobody knows. With a purchase, Stripe refused that.
     func rechargeFailed(
         _ order: RechargeOrder, purchase: PurchaseID?, _ failure: RechargeFailure, now: Int64) async throws
-    func rechargeStatus(of account: AccountID) async throws -> RechargeStatus
+    func rechargeStatus(of account: AccountID, dailyMaxCents: Int64) async throws -> RechargeStatus
     /// nil turns it off.
     func setRecharge(_ settings: RechargeSettings?, of account: AccountID) async throws
 }
@@ -110,5 +115,6 @@ public protocol RechargeDesk: Sendable {
     func turnOnRecharge(
         of account: AccountID, threshold: Millicredits, packageCode: String, dailyLimitCents: Int64
     ) async throws(RechargeRefusal) -> RechargeStatus
+    /// Always possible.
     func turnOffRecharge(of account: AccountID) async throws(RechargeRefusal) -> RechargeStatus
 }

@@ -19,45 +19,16 @@ public struct Recharge: Sendable, Hashable {
     /// A balance of an older version is no reason to charge.
     public private(set) var versionLeast: Int64 = 0
 
-    public struct DailySpend: Sendable, Hashable {
-        /// Since 1970.
-        public var day: Int64
-        public var cents: Int64
-
-        public init(day: Int64, cents: Int64) {
-            self.day = day
-            self.cents = cents
-        }
-    }
-
-    public enum State: Sendable, Hashable {
-        /// Can become `asking`.
-        case idle
-        /// Stripe is asked, or was before a crash; asked again at `retryAt`. Can become `processing`, `idle`,
-        /// `pausing`, `stopped`.
-        case asking(RechargeAttempt, retryAt: Int64)
-        /// There is a payment intent, and its events tell the end. Can become `idle`, `pausing`, `stopped`.
-        case processing(RechargeAttempt)
-        /// The last attempt failed. Can become `asking`.
-        case pausing(until: Int64)
-        /// Can become `idle` by `turnOn`.
-        case stopped(RechargeStop)
-    }
-
-    public enum Action: Sendable, Hashable {
-        /// Ask Stripe for this attempt; its key never changes.
-        case start(RechargeAttempt)
-        case wait(until: Int64)
-        /// Tell the user.
-        case disable(RechargeStop)
-        case nothing
-    }
+    /// Nothing new is begun before.
+    public private(set) var restsUntil: Int64 = 0
 
     /// After the first, second, third and each further failure in a row.
     static let pauses: [Int64] = [60_000, 600_000, 3_600_000]
     public static let declinesMax = 3
     /// Stripe keeps an `Idempotency-Key` for at least 24 hours; asked again later it would charge anew.
     static let keyLifetime: Int64 = 23 * 3_600_000
+    /// After a charge: what it brought is seen and used before another one.
+    static let rest: Int64 = 60_000
     private static let dayLength: Int64 = 86_400_000
 
     public init(account: AccountID) { self.account = account }
@@ -65,7 +36,7 @@ public struct Recharge: Sendable, Hashable {
     /// As it was stored.
     public init(
         account: AccountID, settings: RechargeSettings?, state: State, attempts: Int64, declines: Int,
-        failures: Int, spent: DailySpend, versionLeast: Int64
+        failures: Int, spent: DailySpend, versionLeast: Int64, restsUntil: Int64
     ) {
         self.account = account
         self.settings = settings
@@ -75,6 +46,7 @@ public struct Recharge: Sendable, Hashable {
         self.failures = failures
         self.spent = spent
         self.versionLeast = versionLeast
+        self.restsUntil = restsUntil
     }
 
     // MARK: The user
@@ -91,8 +63,15 @@ public struct Recharge: Sendable, Hashable {
         }
     }
 
-    /// What is under way goes on: Stripe may have the money already.
+    /// What has a purchase goes on: Stripe may have the money already.
     public mutating func turnOff() { self.settings = nil }
+
+    /// With what its owner's wish comes to today; nil: to nothing.
+    public func with(_ settings: RechargeSettings?) -> Recharge {
+        var recharge = self
+        recharge.settings = settings
+        return recharge
+    }
 
     // MARK: The balance
 
@@ -104,9 +83,9 @@ public struct Recharge: Sendable, Hashable {
             return self.settings == nil ? .nothing : .wait(until: until)
         case .pausing, .idle: break
         }
-        guard let settings, !sight.isSuspended, sight.version >= self.versionLeast,
-            sight.available < settings.threshold
-        else { return .nothing }
+        guard let settings, self.isWanted(sight) else { return .nothing }
+        guard now >= self.restsUntil else { return .wait(until: self.restsUntil) }
+        guard !sight.isPaymentUnderWay else { return .wait(until: now + Self.rest) }
         let day = now / Self.dayLength
         let spentToday = self.spent.day == day ? self.spent.cents : 0
         guard settings.priceUSDCents <= settings.dailyLimitCents - spentToday else {
@@ -141,13 +120,13 @@ public struct Recharge: Sendable, Hashable {
 
     /// To be told in the transaction that posts the grant.
     /// - Parameter version: of the ledger with the grant in it.
-    public mutating func succeeded(_ number: Int64, version: Int64) -> Action {
+    public mutating func succeeded(_ number: Int64, version: Int64, now: Int64) -> Action {
         self.versionLeast = max(self.versionLeast, version)
         guard let attempt = self.underWay, attempt.number == number else { return .nothing }
         self.declines = 0
         self.failures = 0
         self.state = .idle
-        return .nothing
+        return self.takeRest(now: now)
     }
 
     public mutating func failed(_ number: Int64, _ failure: RechargeFailure, now: Int64) -> Action {
@@ -161,12 +140,26 @@ public struct Recharge: Sendable, Hashable {
         case .declined:
             self.declines += 1
             guard self.declines < Self.declinesMax else { return self.stop(.declined) }
+        case .notWanted:
+            self.state = .idle
+            return self.takeRest(now: now)
         case .refused, .outcomeUnknown: break
         }
         let until = now + self.pause
         self.failures += 1
         self.state = .pausing(until: until)
         return .wait(until: until)
+    }
+
+    /// Money of this account went back, or a bank may take it back. The balance falls by that, and a card is not charged
+    /// for what was just returned. An attempt is not asked for again; what Stripe made of it is granted all the same.
+    public mutating func reversed() -> Action {
+        switch self.state {
+        case .stopped: return .nothing
+        case .idle, .pausing: guard self.settings != nil else { return .nothing }
+        case .asking, .processing: break
+        }
+        return self.stop(.reversed)
     }
 
     // MARK: Steps
@@ -178,6 +171,11 @@ public struct Recharge: Sendable, Hashable {
         self.failures += 1
         self.state = .asking(attempt, retryAt: retryAt)
         return .wait(until: retryAt)
+    }
+
+    private mutating func takeRest(now: Int64) -> Action {
+        self.restsUntil = now + Self.rest
+        return .wait(until: self.restsUntil)
     }
 
     private mutating func stop(_ reason: RechargeStop) -> Action {

@@ -7,14 +7,18 @@ public struct RechargeSettings: Sendable, Hashable {
     public let packageCode: String
     /// Of the package today; what is charged is the price of the purchase that is made then.
     public let priceUSDCents: Int64
-    /// Per UTC day.
-    public let dailyLimitCents: Int64
+    /// Per UTC day. Below the price only by an operator's maximum, and then nothing is charged.
+    public private(set) var dailyLimitCents: Int64
 
     public enum Failure: Error, Sendable, Hashable {
         case thresholdNegative
         case priceNotPositive
         /// It would never charge anything.
         case limitBelowPrice
+        /// The operator's, per UTC day.
+        case limitAboveMaximum(cents: Int64)
+        /// It would charge again at once, until the day's limit.
+        case thresholdNotBelowCredits
     }
 
     public init(
@@ -27,6 +31,31 @@ public struct RechargeSettings: Sendable, Hashable {
         self.packageCode = packageCode
         self.priceUSDCents = priceUSDCents
         self.dailyLimitCents = dailyLimitCents
+    }
+
+    /// What a user may agree to today.
+    ///
+    /// - Parameter dailyMaxCents: the operator's.
+    public init(
+        threshold: Millicredits, package: CreditPackage, dailyLimitCents: Int64, dailyMaxCents: Int64
+    ) throws(Failure) {
+        try self.init(
+            threshold: threshold, packageCode: package.code, priceUSDCents: package.priceUSDCents,
+            dailyLimitCents: dailyLimitCents)
+        guard let credits = Millicredits(credits: package.credits), self.isFilled(by: credits) else {
+            throw .thresholdNotBelowCredits
+        }
+        guard dailyLimitCents <= dailyMaxCents else { throw .limitAboveMaximum(cents: dailyMaxCents) }
+    }
+
+    /// One charge of a balance of nothing takes it above the threshold.
+    func isFilled(by credits: Millicredits) -> Bool { self.threshold < credits }
+
+    /// A limit that was agreed to before the operator's became smaller counts as that.
+    public func atMost(_ dailyMaxCents: Int64) -> RechargeSettings {
+        var settings = self
+        settings.dailyLimitCents = min(self.dailyLimitCents, dailyMaxCents)
+        return settings
     }
 }
 
@@ -60,6 +89,8 @@ public enum RechargeFailure: String, Sendable, Hashable, CaseIterable {
     case refused
     /// No answer, or one that says nothing: the money may have moved.
     case outcomeUnknown = "outcome_unknown"
+    /// Its reason had gone before Stripe heard of it.
+    case notWanted = "not_wanted"
 }
 
 /// Why recharging stopped until the user turns it on again.
@@ -69,6 +100,10 @@ public enum RechargeStop: String, Sendable, Hashable, CaseIterable {
     case noPaymentMethod = "no_payment_method"
     /// For so long that repeating the request might charge anew.
     case outcomeUnknown = "outcome_unknown"
+    /// A payment of the account was refunded or disputed.
+    case reversed
+    /// The ledger was set back, and does not know what was charged since.
+    case restored
 }
 
 /// The balance as it was read once.
@@ -78,10 +113,13 @@ public struct RechargeSight: Sendable, Hashable {
     public let version: Int64
     /// A disputed account is not charged again.
     public let isSuspended: Bool
+    /// Of an earlier attempt, which was stopped: it may bring what is missing.
+    public let isPaymentUnderWay: Bool
 
-    public init(available: Millicredits, version: Int64, isSuspended: Bool) {
+    public init(available: Millicredits, version: Int64, isSuspended: Bool, isPaymentUnderWay: Bool) {
         self.available = available
         self.version = version
         self.isSuspended = isSuspended
+        self.isPaymentUnderWay = isPaymentUnderWay
     }
 }

@@ -55,6 +55,7 @@ struct PaymentSettlement {
         if purchase.kind == .recharge {
             try RechargeRow.tell(of: purchase, snapshot, now: self.now, on: self.connection)
         }
+        if decision.takesBack { try RechargeRow.reversed(purchase.account, on: self.connection) }
         return outcome
     }
 

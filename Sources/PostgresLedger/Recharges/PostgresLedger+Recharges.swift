@@ -9,19 +9,24 @@ extension PostgresLedger: RechargeLedger {
                 SELECT r.account_id FROM recharge r JOIN credit_balance b USING (account_id)
                 WHERE r.look_at <= $1 AND (r.state = 'asking'
                     OR (r.state IN ('idle', 'pausing') AND r.threshold IS NOT NULL AND NOT b.blocked
-                        AND b.balance_millicredits - b.floor_millicredits < r.threshold))
+                        AND b.balance_millicredits - b.floor_millicredits < r.threshold
+                        AND EXISTS (SELECT FROM package p WHERE p.code = r.package_code AND p.active
+                            AND p.price_usd_cents <= r.price_usd_cents AND p.credits > r.threshold / 1000)))
                 ORDER BY r.look_at LIMIT $2
                 """, [.int(now), .int(limit)]
             ).rows.map { try $0.int(0) }
         }
     }
 
-    public func decideRecharge(of account: AccountID, now: Int64) async throws -> RechargeOrder? {
+    public func decideRecharge(
+        of account: AccountID, now: Int64, dailyMaxCents: Int64
+    ) async throws -> RechargeOrder? {
         try await self.pool.run { connection in
             try connection.transaction { connection in
+                try Self.stopIfSetBack(on: connection)
                 guard var row = try RechargeRow.find(account, lock: .skip, on: connection) else { return nil }
                 // What is sold now, at no more than what was agreed to; else nothing new is begun.
-                row.machine = try Self.withTodaysPrice(row.machine, on: connection)
+                row.machine = try Self.today(row.machine, dailyMaxCents, on: connection)
                 // Read after the lock is there: a grant that told the machine of itself is in it.
                 let action = row.machine.saw(try Self.sight(of: account, on: connection), now: now)
                 switch action {
@@ -48,21 +53,26 @@ extension PostgresLedger: RechargeLedger {
     }
 
     public func openRecharge(
-        _ purchase: Purchase, key: String, paymentMethod: String
-    ) async throws -> OpenedRecharge {
+        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, now: Int64, dailyMaxCents: Int64
+    ) async throws -> OpenedRecharge? {
         try await self.pool.run { connection in
-            do {
-                try connection.transaction { connection in
-                    try PurchaseRow.insert(
-                        purchase, urls: nil, paymentMethod: paymentMethod, attemptKey: key, on: connection)
+            try connection.transaction { connection in
+                try Self.stopIfSetBack(on: connection)
+                guard var row = try RechargeRow.find(order.account, lock: .wait, on: connection) else {
+                    throw PostgresError.unexpectedResult("a recharge that was decided on is not there")
                 }
-            } catch let error as PostgresError where error.sqlState?.code == "23505" {
                 // Another instance was first, or this one before it died.
+                if let opened = try Self.opened(order.key, on: connection) { return opened }
+                row.machine = try Self.today(row.machine, dailyMaxCents, on: connection)
+                let sight = try Self.sight(of: order.account, on: connection)
+                guard row.machine.mayOpen(purchase, of: order, seeing: sight) else {
+                    try row.fail(order, .notWanted, now: now, on: connection)
+                    return nil
+                }
+                try PurchaseRow.insert(
+                    purchase, urls: nil, paymentMethod: paymentMethod, attemptKey: order.key, on: connection)
+                return try Self.opened(order.key, on: connection)
             }
-            guard let opened = try Self.opened(key, on: connection) else {
-                throw PostgresError.unexpectedResult("a recharge that was stored is not there")
-            }
-            return opened
         }
     }
 
@@ -77,28 +87,22 @@ extension PostgresLedger: RechargeLedger {
                 guard var row = try RechargeRow.find(order.account, lock: .wait, on: connection) else {
                     return
                 }
-                let before = row.machine
-                let action = row.machine.failed(order.attempt.number, failure, now: now)
-                guard row.machine != before else { return }
-                row.lastFailure = failure
-                if case .wait(let until) = action {
-                    try row.write(lookAt: until, on: connection)
-                } else {
-                    try row.write(lookAt: 0, on: connection)
-                }
+                try row.fail(order, failure, now: now, on: connection)
             }
         }
     }
 
-    public func rechargeStatus(of account: AccountID) async throws -> RechargeStatus {
+    public func rechargeStatus(
+        of account: AccountID, dailyMaxCents: Int64
+    ) async throws -> RechargeStatus {
         try await self.pool.run { connection in
             guard let row = try RechargeRow.find(account, lock: .none, on: connection) else {
                 return RechargeStatus(
                     machine: Recharge(account: account), isPackageChanged: false, lastAttempt: nil)
             }
-            let today = try Self.withTodaysPrice(row.machine, on: connection)
+            let today = try Self.today(row.machine, dailyMaxCents, on: connection)
             return RechargeStatus(
-                machine: row.machine,
+                machine: row.machine.with(row.machine.settings?.atMost(dailyMaxCents)),
                 isPackageChanged: row.machine.settings != nil && today.settings == nil,
                 lastAttempt: try Self.lastAttempt(of: row, on: connection))
         }
@@ -125,84 +129,5 @@ extension PostgresLedger: RechargeLedger {
                 try row.write(lookAt: 0, on: connection)
             }
         }
-    }
-}
-
-extension PostgresLedger {
-    private static func sight(
-        of account: AccountID, on connection: PostgresConnection
-    ) throws -> RechargeSight {
-        let row = try connection.run(
-            """
-            SELECT balance_millicredits - floor_millicredits, version, blocked FROM credit_balance
-            WHERE account_id = $1
-            """, [.int(account)]
-        ).one()
-        // A difference of two amounts can leave their range, and the machine only compares it.
-        let magnitude = Millicredits.magnitudeMax
-        return RechargeSight(
-            available: Millicredits(min(max(try row.int(0), -magnitude), magnitude)), version: try row.int(1),
-            isSuspended: try row.bool(2))
-    }
-
-    /// Without settings when the package is not sold any more, or costs more than was agreed to.
-    private static func withTodaysPrice(
-        _ machine: Recharge, on connection: PostgresConnection
-    ) throws -> Recharge {
-        guard let agreed = machine.settings else { return machine }
-        let price = try connection.run(
-            "SELECT price_usd_cents FROM package WHERE code = $1 AND active AND price_usd_cents <= $2",
-            [.text(agreed.packageCode), .int(agreed.priceUSDCents)]
-        ).first?.int(0)
-        let settings = try price.map { price in
-            try RechargeSettings(
-                threshold: agreed.threshold, packageCode: agreed.packageCode, priceUSDCents: price,
-                dailyLimitCents: agreed.dailyLimitCents)
-        }
-        return Recharge(
-            account: machine.account, settings: settings, state: machine.state, attempts: machine.attempts,
-            declines: machine.declines, failures: machine.failures, spent: machine.spent,
-            versionLeast: machine.versionLeast)
-    }
-
-    private static func opened(
-        _ key: String, on connection: PostgresConnection
-    ) throws -> OpenedRecharge? {
-        try connection.run(
-            "SELECT \(PurchaseRow.columns), p.payment_method_id FROM purchase p WHERE p.attempt_key = $1",
-            [.text(key)]
-        ).first.map { row in
-            OpenedRecharge(purchase: try PurchaseRow.read(row), paymentMethod: try row.text(14))
-        }
-    }
-
-    /// - Returns: false: money came or is coming, and then no answer of another kind counts.
-    private static func refuse(_ id: PurchaseID, on connection: PostgresConnection) throws -> Bool {
-        var purchase = try PurchaseRow.read(
-            connection.run(
-                "SELECT \(PurchaseRow.columns) FROM purchase p WHERE p.purchase_id = $1::uuid FOR UPDATE",
-                [.uuid(id.uuid)]
-            ).one())
-        purchase.refused()
-        try PurchaseRow.write(purchase, nil, on: connection)
-        return purchase.status == .failed
-    }
-
-    private static func lastAttempt(
-        of row: RechargeRow, on connection: PostgresConnection
-    ) throws -> RechargeStatus.Attempt? {
-        guard let attempt = row.attempt else { return nil }
-        let opened = try Self.opened(attempt.key(of: row.machine.account), on: connection)
-        let outcome: RechargeStatus.Attempt.Outcome =
-            switch (row.machine.state, row.lastFailure) {
-            case (.asking, _), (.processing, _): .underWay
-            case (_, _) where opened?.purchase.status == .paid: .paid
-            case (_, .outcomeUnknown?): .unknown
-            case (_, let failure?): .failed(failure)
-            case (_, nil): .unknown
-            }
-        return RechargeStatus.Attempt(
-            number: attempt.number, cents: attempt.cents, startedAt: attempt.startedAt, outcome: outcome,
-            purchase: opened?.purchase.id)
     }
 }

@@ -6,7 +6,7 @@ struct RechargeRow {
     private static let columns = """
         r.threshold, r.package_code, r.price_usd_cents, r.daily_limit_cents, r.state, r.wake_at, r.stop_reason,
         r.attempts, r.attempt_cents, r.attempt_started_at, r.last_failure, r.declines, r.failures, r.spent_day,
-        r.spent_cents, r.version_least
+        r.spent_cents, r.version_least, r.rests_until
         """
 
     var machine: Recharge
@@ -40,7 +40,8 @@ struct RechargeRow {
         self.machine = Recharge(
             account: account, settings: try Self.settings(row), state: try Self.state(row, self.attempt),
             attempts: attempts, declines: Int(try row.int(11)), failures: Int(try row.int(12)),
-            spent: .init(day: try row.int(13), cents: try row.int(14)), versionLeast: try row.int(15))
+            spent: .init(day: try row.int(13), cents: try row.int(14)), versionLeast: try row.int(15),
+            restsUntil: try row.int(16))
     }
 
     private static func settings(_ row: PostgresRow) throws -> RechargeSettings? {
@@ -74,7 +75,8 @@ struct RechargeRow {
             """
             UPDATE recharge SET state = $2, wake_at = $3, stop_reason = $4, attempts = $5, attempt_cents = $6,
                 attempt_started_at = $7, last_failure = $8, declines = $9, failures = $10, spent_day = $11,
-                spent_cents = $12, version_least = $13, look_at = $14, updated_at = now()
+                spent_cents = $12, version_least = $13, look_at = $14, rests_until = $15,
+                updated_at = now()
             WHERE account_id = $1
             """,
             [
@@ -83,6 +85,7 @@ struct RechargeRow {
                 .text(self.lastFailure?.rawValue), .int(Int64(machine.declines)),
                 .int(Int64(machine.failures)), .int(machine.spent.day), .int(machine.spent.cents),
                 .int(machine.versionLeast), .int(max(lookAt, state.wakeAt ?? 0)),
+                .int(machine.restsUntil),
             ]
         ).affected
         precondition(changed == 1, "a row that was found is never deleted")
@@ -104,32 +107,5 @@ struct RechargeRow {
             case .stopped(let reason): (self.name, self.stop) = ("stopped", reason)
             }
         }
-    }
-}
-
-extension RechargeRow {
-    /// What became of an attempt, in the transaction that posts it.
-    static func tell(
-        of purchase: Purchase, _ snapshot: PaymentSnapshot, now: Int64, on connection: PostgresConnection
-    ) throws {
-        guard var row = try Self.find(purchase.account, lock: .wait, on: connection) else { return }
-        let named = try connection.run(
-            """
-            SELECT split_part(p.attempt_key, ':', 3)::bigint, b.version
-            FROM purchase p JOIN credit_balance b USING (account_id) WHERE p.purchase_id = $1::uuid
-            """, [.uuid(purchase.id.uuid)]
-        ).one()
-        let number = try named.int(0)
-        let before = row.machine
-        switch purchase.status {
-        case .paid: _ = row.machine.succeeded(number, version: try named.int(1))
-        case .processing, .quarantined: _ = row.machine.started(number)
-        case .created, .open, .expired, .failed:
-            guard let failure = RechargeFailure(snapshot) else { return }
-            _ = row.machine.failed(number, failure, now: now)
-            if row.machine != before { row.lastFailure = failure }
-        }
-        guard row.machine != before else { return }
-        try row.write(lookAt: 0, on: connection)
     }
 }

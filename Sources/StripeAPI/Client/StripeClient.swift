@@ -129,8 +129,8 @@ public struct StripeClient: Sendable {
                 isToPost: request.isPost)
         case .success(let reply):
             let kind = StripeErrorReply.kind(status: reply.status, body: reply.body)
-            // What is not Stripe's says nothing of a POST. Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too; unless
-            // it says that the key belongs to other parameters, which it may have done.
+            // Stripe's refusal of these parameters under this key is the outcome of the earlier attempts too; unless it says
+            // that the key belongs to other parameters, which it may have done, or is not Stripe's at all.
             let isOther = kind == .idempotencyMismatch || kind == .unreadableReply
             let isRefused = [400, 402, 404].contains(reply.status) && !isOther
             throw StripeFailure(

@@ -25,6 +25,8 @@ struct ServeCommand: AsyncParsableCommand {
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
 
+            Auto-recharge: BILLING_AUTO_RECHARGE (false), BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY (200).
+
             Statements: STATEMENT_NAME (Tollgate), STATEMENT_ADDRESS (up to eight lines, by line ends or |), \
             STATEMENT_LOGO (a PNG file).
 

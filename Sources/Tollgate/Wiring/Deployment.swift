@@ -75,10 +75,12 @@ final class Deployment: Sendable {
         self.directory = LedgerDirectory(pool: self.readingPool, logger: logger)
         self.replies = KeptReplies(
             pool: self.retryPool, settings: configuration.idempotency.replies, logger: logger)
+        let watch = await LedgerWatch(
+            ledger: self.ledger, journals: configuration.moneyPath.journalDirectory, logger: logger)
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
-            holder: "\(self.boot)", logger: logger)
+            confirmLedger: { try await watch.confirm() }, holder: "\(self.boot)", logger: logger)
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
         self.finance = FinanceParts(
             database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,
@@ -94,9 +96,7 @@ final class Deployment: Sendable {
         let settings = configuration.moneyPath
         let sweep = LedgerSweep(
             boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
-            clock: self.clock,
-            watch: await LedgerWatch(
-                ledger: self.ledger, journals: settings.journalDirectory, logger: logger))
+            clock: self.clock, watch: watch)
         // Brings the ledger's time, by which old journals go.
         let first = try await sweep.beat()
         let journal = try await MoneyPathParts.openJournal(

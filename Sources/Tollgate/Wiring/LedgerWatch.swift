@@ -44,6 +44,13 @@ final class LedgerWatch: Sendable {
         return generation
     }
 
+    /// Before something is begun that a ledger which was set back does not know of: between two heartbeats it is told how
+    /// far it had come. Throws when it is a primary that was replaced.
+    func confirm() async throws {
+        guard let newest = self.history.withLock({ $0.newest }) else { return }
+        guard try await self.ledger.follow(newest) >= newest.generation else { throw ReplacedLedger() }
+    }
+
     private func keep() async {
         guard let newest = self.history.withLock({ $0.newest }) else { return }
         do throws(JournalFileFailure) {

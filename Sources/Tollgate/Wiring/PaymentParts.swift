@@ -21,10 +21,11 @@ final class PaymentParts: Sendable {
 
     /// - Parameters:
     ///   - offers: reads packages.
+    ///   - confirmLedger: see `Recharger`.
     ///   - holder: name of this instance among those that run.
     init(
         _ settings: StripeSettings, database: PostgresConfiguration, origins: [String],
-        offers: PostgresLedger,
+        offers: PostgresLedger, confirmLedger: @escaping @Sendable () async throws -> Void,
         holder: String, logger: Logger
     ) {
         var outbound = OutboundHTTP.Configuration()
@@ -53,7 +54,8 @@ final class PaymentParts: Sendable {
             now: { Clock.wallMilliseconds() })
         self.refunds = RefundDesk(desk: self.desk, chores: ledger)
         self.recharges = Recharger(
-            desk: self.desk, ledger: ledger, isEnabled: settings.recharges, logger: logger)
+            desk: self.desk, ledger: ledger, confirmLedger: confirmLedger, isEnabled: settings.recharges,
+            dailyMaxCents: settings.rechargeDailyMaxCents, logger: logger)
         self.replay = PaymentReplay(desk: self.desk, records: ledger)
         self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
     }

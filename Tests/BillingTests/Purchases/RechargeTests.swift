@@ -22,7 +22,9 @@ import Testing
     private func low(_ available: Int64 = 999, version: Int64 = 100, isSuspended: Bool = false)
         -> RechargeSight
     {
-        RechargeSight(available: Millicredits(available), version: version, isSuspended: isSuspended)
+        RechargeSight(
+            available: Millicredits(available), version: version, isSuspended: isSuspended,
+            isPaymentUnderWay: false)
     }
 
     private func attempt(_ number: Int64, at: Int64 = Self.noon) -> RechargeAttempt {
@@ -58,11 +60,24 @@ import Testing
     @Test func aBalanceFromBeforeTheGrantIsNoReason() throws {
         var recharge = try self.recharge()
         _ = recharge.saw(self.low(version: 100), now: Self.noon)
-        _ = recharge.succeeded(1, version: 101)
-        #expect(recharge.saw(self.low(version: 100), now: Self.noon + 1) == .nothing)
+        _ = recharge.succeeded(1, version: 101, now: Self.noon)
+        let later = Self.noon + Self.minute
+        #expect(recharge.saw(self.low(version: 100), now: later) == .nothing)
         #expect(
-            recharge.saw(self.low(version: 101), now: Self.noon + 2)
-                == .start(self.attempt(2, at: Self.noon + 2)))
+            recharge.saw(self.low(version: 101), now: later + 1)
+                == .start(self.attempt(2, at: later + 1)))
+    }
+
+    /// Whatever is wrong with a threshold or a balance: cards are charged once a minute at most.
+    @Test func aChargeIsFollowedByARest() throws {
+        var recharge = try self.recharge()
+        _ = recharge.saw(self.low(), now: Self.noon)
+        let rested = Self.noon + 5 + Self.minute
+        #expect(recharge.succeeded(1, version: 100, now: Self.noon + 5) == .wait(until: rested))
+        #expect(recharge.saw(self.low(), now: rested - 1) == .wait(until: rested))
+        recharge.turnOn(try #require(recharge.settings))
+        #expect(recharge.saw(self.low(), now: rested - 1) == .wait(until: rested))
+        #expect(recharge.saw(self.low(), now: rested) == .start(self.attempt(2, at: rested)))
     }
 
     /// A crash, a time-out, a lost answer: the same attempt again, with the same key and the same cents.
@@ -124,7 +139,7 @@ import Testing
                 recharge.saw(self.low(version: number * 10), now: now)
                     == .start(self.attempt(number, at: now)))
             if number == 3 {
-                #expect(recharge.succeeded(3, version: 30) == .nothing)
+                #expect(recharge.succeeded(3, version: 30, now: now) == .wait(until: now + Self.minute))
             } else {
                 #expect(recharge.failed(number, .declined, now: now) != .disable(.declined))
             }
@@ -148,12 +163,14 @@ import Testing
 
     @Test func theDayHasALimit() throws {
         var recharge = try self.recharge(dailyLimit: 1998)
+        var now = Self.noon
         for number in 1...2 as ClosedRange<Int64> {
-            _ = recharge.saw(self.low(version: 200), now: Self.noon)
-            _ = recharge.succeeded(number, version: 100 + number)
+            _ = recharge.saw(self.low(version: 200), now: now)
+            _ = recharge.succeeded(number, version: 100 + number, now: now)
+            now += Self.minute
         }
         let midnight = Self.noon + Self.day / 2
-        #expect(recharge.saw(self.low(version: 200), now: Self.noon) == .wait(until: midnight))
+        #expect(recharge.saw(self.low(version: 200), now: now) == .wait(until: midnight))
         #expect(recharge.saw(self.low(version: 200), now: midnight - 1) == .wait(until: midnight))
         #expect(recharge.saw(self.low(version: 200), now: midnight) == .start(self.attempt(3, at: midnight)))
     }
@@ -187,9 +204,9 @@ import Testing
         #expect(recharge.failed(1, .declined, now: Self.noon + Self.minute) == .nothing)
         #expect(recharge.started(1) == .nothing && recharge.started(3) == .nothing)
         #expect(recharge == before)
-        _ = recharge.succeeded(2, version: 5)
+        _ = recharge.succeeded(2, version: 5, now: Self.noon)
         let after = recharge
-        #expect(recharge.succeeded(2, version: 5) == .nothing && recharge == after)
+        #expect(recharge.succeeded(2, version: 5, now: Self.noon + 1) == .nothing && recharge == after)
     }
 
     /// Stripe may have the money already.
@@ -198,29 +215,20 @@ import Testing
         _ = recharge.saw(self.low(), now: Self.noon)
         recharge.turnOff()
         #expect(recharge.tick(now: Self.noon + Self.minute) == .start(self.attempt(1)))
-        _ = recharge.succeeded(1, version: 101)
+        _ = recharge.succeeded(1, version: 101, now: Self.noon)
         #expect(recharge.saw(self.low(version: 102), now: Self.noon + 2 * Self.minute) == .nothing)
     }
 
     @Test func whatIsStoredIsTheWholeOfIt() throws {
         var recharge = try self.recharge()
         _ = recharge.saw(self.low(), now: Self.noon)
-        _ = recharge.failed(1, .declined, now: Self.noon)
+        _ = recharge.succeeded(1, version: 101, now: Self.noon)
+        _ = recharge.saw(self.low(version: 102), now: Self.noon + Self.minute)
+        _ = recharge.failed(2, .declined, now: Self.noon + Self.minute)
         let read = Recharge(
             account: recharge.account, settings: recharge.settings, state: recharge.state,
             attempts: recharge.attempts, declines: recharge.declines, failures: recharge.failures,
-            spent: recharge.spent, versionLeast: recharge.versionLeast)
+            spent: recharge.spent, versionLeast: recharge.versionLeast, restsUntil: recharge.restsUntil)
         #expect(read == recharge)
-    }
-
-    @Test func settingsThatMakeNoSenseAreRefused() {
-        func make(_ threshold: Int64, _ price: Int64, _ limit: Int64) throws(RechargeSettings.Failure) {
-            _ = try RechargeSettings(
-                threshold: Millicredits(threshold), packageCode: "x", priceUSDCents: price,
-                dailyLimitCents: limit)
-        }
-        #expect(throws: RechargeSettings.Failure.thresholdNegative) { try make(-1, 1, 1) }
-        #expect(throws: RechargeSettings.Failure.priceNotPositive) { try make(0, 0, 1) }
-        #expect(throws: RechargeSettings.Failure.limitBelowPrice) { try make(0, 999, 998) }
     }
 }

@@ -41,7 +41,9 @@ private struct RechargeHistory {
         self.random = SeededGenerator(seed: seed)
         self.now = PostgresLedgerClock.now
         self.account = try await database.account("recharging-\(seed)")
-        try await database.turnOn(self.account, threshold: 1_000_000_000, limit: Self.limit)
+        // So much is never there.
+        try await database.book.setGate(of: self.account, floor: Millicredits(1_000_000_000))
+        try await database.turnOn(self.account, limit: Self.limit)
     }
 
     private func payment(_ purchase: PurchaseID) -> String { "pi_\(purchase)" }
@@ -60,11 +62,15 @@ private struct RechargeHistory {
 
     /// One pass of an instance that may die behind every step.
     private mutating func look() async throws {
-        guard let order = try await self.database.ledger.decideRecharge(of: self.account, now: self.now),
+        guard let order = try await self.database.decide(self.account, now: self.now),
             self.survives()
         else { return }
         let opened: OpenedRecharge
-        if let before = order.opened { opened = before } else { opened = try await self.database.open(order) }
+        if let before = order.opened {
+            opened = before
+        } else {
+            opened = try #require(try await self.database.open(order, now: self.now))
+        }
         guard self.survives() else { return }
         let id = opened.purchase.id
         if self.payments[id] == nil {

@@ -23,28 +23,28 @@ import Testing
         let database = try await TestDatabase.migrated()
         let (account, ledger) = (try await self.owner(database), database.ledger)
         #expect(try await ledger.rechargesDue(now: self.start, limit: 10) == [account])
-        let order = try #require(try await ledger.decideRecharge(of: account, now: self.start))
+        let order = try #require(try await database.decide(account, now: self.start))
         #expect(order.key == "recharge:\(account):1" && order.opened == nil && order.attempt.cents == 999)
-        #expect(try await ledger.decideRecharge(of: account, now: self.start + 1) == nil)
+        #expect(try await database.decide(account, now: self.start + 1) == nil)
         #expect(try await ledger.rechargesDue(now: self.start + 1, limit: 10).isEmpty)
-        let opened = try await database.open(order)
+        let opened = try await database.opened(order)
         #expect(try await ledger.rechargesDue(now: self.start + Self.minute, limit: 10) == [account])
         let again = try #require(
-            try await ledger.decideRecharge(of: account, now: self.start + Self.minute))
+            try await database.decide(account, now: self.start + Self.minute))
         #expect(again.key == order.key && again.opened == opened)
     }
 
     @Test func oneAttemptHasOnePurchaseWhoeverIsFirst() async throws {
         let database = try await TestDatabase.migrated(poolSize: 6)
         let account = try await self.owner(database)
-        let order = try #require(try await database.ledger.decideRecharge(of: account, now: self.start))
+        let order = try #require(try await database.decide(account, now: self.start))
         let opened = try await withThrowingTaskGroup { group in
             for index in 0..<6 {
                 group.addTask { try await database.open(order, paymentMethod: "pm_\(index)") }
             }
-            return try await group.reduce(into: Set<OpenedRecharge>()) { $0.insert($1) }
+            return try await group.reduce(into: Set<OpenedRecharge?>()) { $0.insert($1) }
         }
-        #expect(opened.count == 1)
+        #expect(opened.count == 1 && !opened.contains(nil))
         #expect(try await database.integer("SELECT count(*) FROM purchase") == 1)
         #expect(try await database.integer("SELECT count(*) FROM payment_state") == 1)
     }
@@ -55,7 +55,7 @@ import Testing
         let now = self.start
         let orders = try await withThrowingTaskGroup { group in
             for _ in 0..<16 {
-                group.addTask { try await database.ledger.decideRecharge(of: account, now: now) }
+                group.addTask { try await database.decide(account, now: now) }
             }
             return try await group.reduce(into: [RechargeOrder?]()) { $0.append($1) }
         }
@@ -66,8 +66,8 @@ import Testing
     @Test func theGrantEndsTheAttemptInItsTransaction() async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await self.owner(database), FakeStripe())
-        let order = try #require(try await database.ledger.decideRecharge(of: account, now: self.start))
-        let purchase = try await database.open(order).purchase
+        let order = try #require(try await database.decide(account, now: self.start))
+        let purchase = try await database.opened(order).purchase
         stripe.put(.made(for: purchase, "pi_1"))
         stripe.failNext(1)
         let event = database.event("evt_1", purchase, payment: "pi_1")
@@ -93,8 +93,8 @@ import Testing
     func aPaymentSaysWhyItFailed(_ code: String, _ failure: RechargeFailure, _ stops: Bool) async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await self.owner(database), FakeStripe())
-        let order = try #require(try await database.ledger.decideRecharge(of: account, now: self.start))
-        let purchase = try await database.open(order).purchase
+        let order = try #require(try await database.decide(account, now: self.start))
+        let purchase = try await database.opened(order).purchase
         // The card has not been tried yet.
         stripe.put(.made(for: purchase, "pi_1", status: .requiresPaymentMethod))
         try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
@@ -116,8 +116,8 @@ import Testing
     @Test func aRefusedChargeEndsItsPurchaseAndAnUnknownOneDoesNot() async throws {
         let database = try await TestDatabase.migrated()
         let (account, ledger) = (try await self.owner(database), database.ledger)
-        let order = try #require(try await ledger.decideRecharge(of: account, now: self.start))
-        let purchase = try await database.open(order).purchase
+        let order = try #require(try await database.decide(account, now: self.start))
+        let purchase = try await database.opened(order).purchase
         try await ledger.rechargeFailed(order, purchase: purchase.id, .outcomeUnknown, now: self.start)
         #expect(try await ledger.purchase(purchase.id)?.status == .created)
         #expect(try await database.status(account).lastAttempt?.outcome == .underWay)
@@ -130,8 +130,8 @@ import Testing
     @Test func aRefusalAfterTheMoneyCameIsNotBelieved() async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await self.owner(database), FakeStripe())
-        let order = try #require(try await database.ledger.decideRecharge(of: account, now: self.start))
-        let purchase = try await database.open(order).purchase
+        let order = try #require(try await database.decide(account, now: self.start))
+        let purchase = try await database.opened(order).purchase
         stripe.put(.made(for: purchase, "pi_1", status: .processing))
         try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
         try await database.ledger.rechargeFailed(order, purchase: purchase.id, .refused, now: self.start)
@@ -148,11 +148,11 @@ import Testing
             INSERT INTO package (code, version, name, price_usd_cents, credits)
                 VALUES ('starter', 2, 'Starter', 1000, 9990);
             """)
-        #expect(try await database.ledger.decideRecharge(of: account, now: self.start) == nil)
+        #expect(try await database.decide(account, now: self.start) == nil)
         #expect(try await database.status(account).isPackageChanged)
         #expect(try await database.status(account).machine.settings?.priceUSDCents == 999)
         try await database.execute("UPDATE package SET price_usd_cents = 998 WHERE version = 2")
-        let order = try await database.ledger.decideRecharge(of: account, now: self.start)
+        let order = try await database.decide(account, now: self.start)
         #expect(order?.attempt.cents == 998)
     }
 
@@ -163,57 +163,120 @@ import Testing
         let due = { try await ledger.rechargesDue(now: self.start, limit: 10) }
         try await database.book.setGate(of: account, status: .suspended)
         #expect(try await due().isEmpty)
-        #expect(try await ledger.decideRecharge(of: account, now: self.start) == nil)
+        #expect(try await database.decide(account, now: self.start) == nil)
         try await database.book.setGate(of: account, status: .active)
         try await database.book.setGate(of: account, floor: Millicredits(-1_000_000))
         #expect(try await due().isEmpty)
-        #expect(try await ledger.decideRecharge(of: account, now: self.start) == nil)
+        #expect(try await database.decide(account, now: self.start) == nil)
         try await database.book.setGate(of: account, floor: Millicredits(-999_999))
         #expect(try await due() == [account])
         try await ledger.setRecharge(nil, of: account)
         #expect(try await due().isEmpty)
-        #expect(try await ledger.decideRecharge(of: account, now: self.start) == nil)
+        #expect(try await database.decide(account, now: self.start) == nil)
         #expect(try await database.status(account).machine.settings == nil)
     }
 
     @Test func theDailyLimitIsWaitedFor() async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await self.owner(database, limit: 1998), FakeStripe())
-        try await database.turnOn(account, threshold: 900_000_000, limit: 1998)
+        try await database.book.setGate(of: account, floor: Millicredits(900_000_000))
         let noon = self.start / 86_400_000 * 86_400_000 + 43_200_000
         for number in 1...2 {
-            let order = try #require(try await database.ledger.decideRecharge(of: account, now: noon))
-            let purchase = try await database.open(order).purchase
+            let order = try #require(try await database.decide(account, now: noon))
+            let purchase = try await database.opened(order).purchase
             stripe.put(.made(for: purchase, "pi_\(number)"))
             try await database.settle(
                 database.event("evt_\(number)", purchase, payment: "pi_\(number)"), stripe)
+            try await database.endRest(of: account)
         }
-        #expect(try await database.ledger.decideRecharge(of: account, now: noon) == nil)
+        #expect(try await database.decide(account, now: noon) == nil)
         #expect(try await database.ledger.rechargesDue(now: noon + 43_199_999, limit: 9).isEmpty)
         #expect(try await database.ledger.rechargesDue(now: noon + 43_200_000, limit: 9) == [account])
-        try await database.turnOn(account, threshold: 900_000_000, limit: 2997)
-        #expect(try await database.ledger.decideRecharge(of: account, now: noon)?.attempt.number == 3)
+        // The operator's maximum is smaller than what the user wants now.
+        try await database.turnOn(account, limit: 2997)
+        #expect(try await database.decide(account, now: noon, dailyMaxCents: 2996) == nil)
+        #expect(
+            try await database.ledger.rechargeStatus(of: account, dailyMaxCents: 2996).machine.settings?
+                .dailyLimitCents == 2996)
+        try await database.turnOn(account, limit: 2997)
+        #expect(try await database.decide(account, now: noon)?.attempt.number == 3)
+    }
+
+    /// Whatever makes one charge follow another, there is a minute between them.
+    @Test func aChargeIsFollowedByARest() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, stripe) = (try await self.owner(database, limit: 1998), FakeStripe())
+        try await database.book.setGate(of: account, floor: Millicredits(900_000_000))
+        let order = try #require(try await database.decide(account, now: self.start))
+        let purchase = try await database.opened(order).purchase
+        stripe.put(.made(for: purchase, "pi_1"))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        let rested = try await database.integer("SELECT rests_until FROM recharge")
+        #expect(rested >= self.start + Self.minute)
+        #expect(try await database.ledger.rechargesDue(now: rested - 1, limit: 9).isEmpty)
+        #expect(try await database.decide(account, now: rested - 1) == nil)
+        #expect(try await database.ledger.rechargesDue(now: rested, limit: 9) == [account])
+        #expect(try await database.decide(account, now: rested) != nil)
+    }
+
+    /// Amended to grant no more than the threshold, it would be charged again and again.
+    @Test func aPackageThatBecameSmallerIsNotCharged() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await self.owner(database)
+        for (version, credits, isCharged) in [(2, 1000, false), (3, 1001, true)] {
+            try await database.execute(
+                """
+                UPDATE package SET active = false WHERE code = 'starter';
+                INSERT INTO package (code, version, name, price_usd_cents, credits)
+                    VALUES ('starter', \(version), 'Starter', 999, \(credits));
+                """)
+            let due = try await database.ledger.rechargesDue(now: self.start, limit: 9)
+            #expect(due == (isCharged ? [account] : []))
+            #expect(try await database.status(account).isPackageChanged != isCharged)
+            #expect(try await (database.decide(account, now: self.start) != nil) == isCharged)
+        }
     }
 }
 
 extension TestDatabase {
     func turnOn(_ account: AccountID, threshold: Int64 = 1_000_000, limit: Int64) async throws {
+        // A copy of the template is another ledger, and whoever asks it first stops all recharges.
+        _ = try await self.ledger.checkGeneration()
         try await self.ledger.setRecharge(
             try RechargeSettings(
                 threshold: Millicredits(threshold), packageCode: "starter", priceUSDCents: 999,
                 dailyLimitCents: limit), of: account)
     }
 
-    func open(_ order: RechargeOrder, paymentMethod: String = "pm_1") async throws -> OpenedRecharge {
+    func decide(
+        _ account: AccountID, now: Int64, dailyMaxCents: Int64 = 100_000
+    ) async throws -> RechargeOrder? {
+        try await self.ledger.decideRecharge(of: account, now: now, dailyMaxCents: dailyMaxCents)
+    }
+
+    /// nil: it was not wanted any more.
+    func open(
+        _ order: RechargeOrder, paymentMethod: String = "pm_1", now: Int64 = PostgresLedgerClock.now
+    ) async throws -> OpenedRecharge? {
         let package = CreditPackage(
             code: "starter", version: 1, name: "Starter", priceUSDCents: 999, credits: 9990, bonusCredits: 0)
         let purchase = try Purchase(
             id: PurchaseID(PostgresLedgerClock.freshID()), account: order.account, kind: .recharge,
             of: package, customer: "cus_1", livemode: false, createdAt: PostgresLedgerClock.now)
-        return try await self.ledger.openRecharge(purchase, key: order.key, paymentMethod: paymentMethod)
+        return try await self.ledger.openRecharge(
+            purchase, of: order, paymentMethod: paymentMethod, now: now, dailyMaxCents: 100_000)
+    }
+
+    func opened(_ order: RechargeOrder) async throws -> OpenedRecharge {
+        try #require(try await self.open(order))
     }
 
     func status(_ account: AccountID) async throws -> RechargeStatus {
-        try await self.ledger.rechargeStatus(of: account)
+        try await self.ledger.rechargeStatus(of: account, dailyMaxCents: 100_000)
+    }
+
+    func endRest(of account: AccountID) async throws {
+        try await self.execute(
+            "UPDATE recharge SET rests_until = 0, look_at = 0 WHERE account_id = \(account)")
     }
 }
