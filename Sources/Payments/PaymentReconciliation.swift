@@ -1,71 +1,124 @@
 import Billing
 import StripeAPI
 
-/// One day's payments against Stripe's own listing. Stripe is read first, so that what arrives meanwhile is there.
+/// One day's payments against Stripe's own listing. In each look Stripe is read first, so that what arrives meanwhile is
+/// there; what differs is looked at twice.
 public struct PaymentReconciliation: Sendable {
     private static let dayLength: Int64 = 86_400
-    /// A day may have thousands of pages.
-    private static let listingTime: Duration = .seconds(600)
+    /// An event is applied within a moment of its arrival.
+    private static let betweenLooks: Duration = .seconds(3)
 
-    private let stripe: StripeClient
+    private let listing: any PaymentListing
     private let ledger: any ReconciledPayments
+    private let pause: @Sendable () async throws -> Void
 
     public init(stripe: StripeClient, ledger: any ReconciledPayments) {
-        (self.stripe, self.ledger) = (stripe, ledger)
+        self.init(listing: StripePaymentListing(stripe: stripe), ledger: ledger) {
+            try await Task.sleep(for: Self.betweenLooks)
+        }
+    }
+
+    init(
+        listing: any PaymentListing, ledger: any ReconciledPayments,
+        pause: @escaping @Sendable () async throws -> Void
+    ) {
+        (self.listing, self.ledger, self.pause) = (listing, ledger, pause)
     }
 
     /// - Throws: what the ledger throws; Stripe's failures are a result.
     public func run(_ day: UTCDay) async throws -> ReconciliationResult {
         do {
-            return ReconciliationResult(.payments, try await self.findings(day))
+            let first = try await self.look(day)
+            guard !first.isEmpty else { return ReconciliationResult(.payments, []) }
+            try await self.pause()
+            let second = try await self.lookAgain(day, at: Set(first.map(\.subject)))
+            return ReconciliationResult(.payments, ReconciliationFinding.standing(first, second))
         } catch let failure as StripeFailure {
             return ReconciliationResult(
                 .payments, without: .unavailable, because: "Stripe could not be asked: \(failure.label)")
         }
     }
 
-    private func findings(_ day: UTCDay) async throws -> [ReconciliationFinding] {
-        let start = Int64(day.daysSinceEpoch) * Self.dayLength
+    /// Payments that name none of our purchases and that the ledger does not know are somebody else's: they are neither
+    /// read nor found.
+    private func look(_ day: UTCDay) async throws -> [ReconciliationFinding] {
+        let window = Self.window(day)
         // A payment is made up to a day before it succeeds, as long as a page is open.
-        let intents = try await self.stripe.run(
-            ListPaymentIntents(
-                created: CreationWindow(from: start - Self.dayLength, to: start + Self.dayLength)),
-            within: Self.listingTime)
-        let refunds = try await self.stripe.run(
-            ListRefunds(created: CreationWindow(from: start, to: start + Self.dayLength)),
-            within: Self.listingTime)
-        var listed: [String: ListedPayment] = [:]
-        for intent in intents { listed[intent.id] = ListedPayment(intent) }
-        let refunded = Set(refunds.compactMap(\.paymentIntent))
+        let payments = try await self.listing.payments(
+            created: CreationWindow(from: window.from - Self.dayLength, to: window.to))
+        let reversed = try await self.listing.reversedPayments(created: window)
+        var listed = Dictionary(payments.map { ($0.paymentIntent, $0) }) { first, _ in first }
         let records = try await self.ledger.paymentRecords(
-            of: day, named: Array(refunded.union(listed.keys)), livemode: self.stripe.isLive)
+            of: day, named: Array(reversed.union(listed.keys)), livemode: self.listing.isLive)
+        var unreadable: [String: String] = [:]
         for record in records
-        where record.hasMovedBack || refunded.contains(record.paymentIntent)
+        where record.hasMovedBack || record.isDisputed || reversed.contains(record.paymentIntent)
             || listed[record.paymentIntent] == nil
         {
-            try Task.checkCancellation()
-            listed[record.paymentIntent] = try await self.read(record.paymentIntent)
+            try await self.read(record.paymentIntent, window, &listed, &unreadable)
         }
-        let sorted = listed.values.sorted { $0.paymentIntent < $1.paymentIntent }
-        return PaymentComparison.findings(records: records, listed: sorted)
+        return Self.findings(records, listed, unreadable)
     }
 
-    /// nil: Stripe knows no such payment.
-    private func read(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment? {
-        do throws(StripeFailure) {
-            return ListedPayment(try await self.stripe.run(ReadPayment(paymentIntent)))
-        } catch {
-            if case .notFound = error.kind { return nil }
-            throw error
+    private func lookAgain(_ day: UTCDay, at suspects: Set<String>) async throws -> [ReconciliationFinding] {
+        var listed: [String: ListedPayment] = [:]
+        var unreadable: [String: String] = [:]
+        for suspect in suspects.sorted() {
+            try await self.read(suspect, Self.window(day), &listed, &unreadable)
         }
+        let records = try await self.ledger.paymentRecords(
+            of: day, named: Array(suspects), livemode: self.listing.isLive
+        ).filter { suspects.contains($0.paymentIntent) }
+        return Self.findings(records, listed, unreadable)
+    }
+
+    /// Reads it whole, or notes why that cannot be done. One that Stripe does not know is in neither.
+    private func read(
+        _ paymentIntent: String, _ window: CreationWindow, _ listed: inout [String: ListedPayment],
+        _ unreadable: inout [String: String]
+    ) async throws {
+        try Task.checkCancellation()
+        listed[paymentIntent] = nil
+        do throws(StripeFailure) {
+            listed[paymentIntent] = try await self.listing.payment(paymentIntent)
+        } catch {
+            switch error.readingFault {
+            case .unknown: return
+            case .stripe: throw error
+            // Whoever still lists a day is there, and it is this payment that fails.
+            case .stripeOrPayment: _ = try await self.listing.reversedPayments(created: window)
+            case .payment: break
+            }
+            unreadable[paymentIntent] = error.label
+        }
+    }
+
+    private static func window(_ day: UTCDay) -> CreationWindow {
+        let start = Int64(day.daysSinceEpoch) * Self.dayLength
+        return CreationWindow(from: start, to: start + Self.dayLength)
+    }
+
+    private static func findings(
+        _ records: [PaymentRecord], _ listed: [String: ListedPayment], _ unreadable: [String: String]
+    ) -> [ReconciliationFinding] {
+        PaymentComparison.findings(
+            records: records, listed: listed.values.sorted { $0.paymentIntent < $1.paymentIntent },
+            unreadable: unreadable)
     }
 }
 
-extension ListedPayment {
-    fileprivate init(_ intent: PaymentIntent) {
-        let hasSucceeded = intent.status == PaymentSnapshot.Status.succeeded.rawValue
-        self.init(
-            paymentIntent: intent.id, purchase: intent.metadata[Purchase.purchaseKey],
-            hasSucceeded: hasSucceeded, receivedCents: hasSucceeded ? intent.amountReceivedCents : 0)
+extension StripeFailure {
+    fileprivate enum ReadingFault { case unknown, payment, stripeOrPayment, stripe }
+
+    /// Whose fault it is that a payment could not be read.
+    fileprivate var readingFault: ReadingFault {
+        switch self.kind {
+        case .notFound: .unknown
+        case .apiError, .locked, .unreachable(.replyTooLarge): .stripeOrPayment
+        case .unreachable, .unauthorised, .rateLimited, .outOfTime: .stripe
+        case .cardDeclined, .authenticationRequired, .idempotencyMismatch, .invalidRequest, .wrongLivemode,
+            .unreadableReply, .unknownStatus, .foreignCurrency, .malformedRequest:
+            .payment
+        }
     }
 }

@@ -1,4 +1,5 @@
 """The books on the clock, the daily reconciliation and the export, as an operator meets them."""
+import concurrent.futures
 import csv
 import datetime
 import io
@@ -151,6 +152,81 @@ def test_a_refund_that_was_not_taken_back_is_found(till, buyer, sql):
     assert Reconciled(till).code == 0
 
 
+def test_a_dispute_whose_events_never_came_is_found(till, buyer, sql):
+    _, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    till.stripe.settled()
+    payment = payment_of(sql, page["purchaseId"])
+    till.stripe.control("delivery", on=False)
+    try:
+        till.stripe.control("dispute", payment=payment, action="open")
+        got = Reconciled(till)
+        assert got.code == 1
+        (row,) = got.checks["payments"]["rows"]
+        assert (row["subject"], row["expected"], row["found"], row["unit"]) == (payment, 999, 0, "cents")
+        assert "dispute" in row["detail"]
+    finally:
+        till.stripe.control("delivery", on=True)
+    wait_until(lambda: Reconciled(till).code == 0, 20, "the dispute's events")
+
+
+def test_payments_of_other_products_are_nobodys_finding(till):
+    """One account at Stripe may sell more than credits."""
+    client = till.stripe.client()
+    paid = client.v1.payment_intents.create({
+        "amount": 777, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True,
+        "payment_method_types": ["card"], "metadata": {"shop": "mugs"}})
+    assert paid.status == "succeeded"
+    client.v1.refunds.create({"payment_intent": paid.id, "amount": 7})
+    got = Reconciled(till)
+    assert got.code == 0, got.report
+
+
+def test_a_payment_that_cannot_be_read_is_one_finding(till, buyer, sql):
+    _, key = buyer
+    pages = [till.buy(key), till.buy(key)]
+    till.comes_to(key, 2 * STARTER)
+    till.stripe.settled()
+    broken, other = (payment_of(sql, page["purchaseId"]) for page in pages)
+    till.stripe.control("delivery", on=False)
+    try:
+        till.stripe.control("api_faults", kind="error_500", calls=1000, path=f"/v1/payment_intents/{broken}")
+        for payment in (broken, other):
+            till.stripe.client().v1.refunds.create({"payment_intent": payment, "amount": 50})
+        got = Reconciled(till)
+        assert got.code == 1
+        rows = {row["subject"]: row for row in got.checks["payments"]["rows"]}
+        assert set(rows) == {broken, other}
+        assert "unreadable" in rows[broken]["detail"] and "api_error" in rows[broken]["detail"]
+        assert rows[other]["expected"] == 50
+    finally:
+        till.stripe.control("api_faults", clear=True)
+        till.stripe.control("delivery", on=True)
+    till.comes_to(key, 2 * STARTER - 1_000_000)
+
+
+def test_what_arrives_while_it_is_compared_is_no_mismatch(till, buyer):
+    _, key = buyer
+    till.stripe.control("delivery", on=False)
+    try:
+        till.buy(key)
+
+        def lists_of_disputes():
+            return sum(call["path"] == "/v1/disputes" for call in till.stripe.log()["calls"])
+
+        before = lists_of_disputes()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            late = pool.submit(Reconciled, till)
+            # The lists of the first look are read, its disputes last.
+            wait_until(lambda: lists_of_disputes() > before, 20, "the first look")
+            till.stripe.control("delivery", on=True)
+            got = late.result(60)
+    finally:
+        till.stripe.control("delivery", on=True)
+    assert got.outcomes()["payments"] == "clean", got.report
+
+
 def test_a_grant_without_a_payment_is_found(till, buyer, sql, planted):
     _, key = buyer
     page = till.buy(key)
@@ -193,9 +269,22 @@ def test_a_balance_in_redis_that_is_not_the_ledgers_is_found(till, buyer, redis,
     try:
         got = Reconciled(till)
         assert got.code == 1 and got.outcomes()["hold_store"] == "mismatch"
-        assert any(f"account {account} " in row["detail"] for row in got.checks["hold_store"]["rows"])
+        (row,) = [row for row in got.checks["hold_store"]["rows"] if row["subject"] == f"account {account}"]
+        assert row["found"] - row["expected"] == 5 and row["unit"] == "millicredits"
+        assert row["detail"].startswith("R3 ") and got.checks["hold_store"]["mismatch_millicredits"] == "5"
     finally:
         redis.hincrby(name, "p", -5)
+    # What was on its way when it was looked at first is gone when it is looked at again.
+    redis.hincrby(name, "p", 5)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        looked = redis.info("commandstats")["cmdstat_hgetall"]["calls"] + len(list(redis.scan_iter("a:*")))
+        late = pool.submit(Reconciled, till)
+        try:
+            wait_until(lambda: redis.info("commandstats")["cmdstat_hgetall"]["calls"] >= looked, 20, "the first look")
+        finally:
+            redis.hincrby(name, "p", -5)
+        got = late.result(60)
+    assert got.outcomes()["hold_store"] == "clean", got.report
 
 
 def test_costs_of_openai_are_compared_to_the_micro_dollar(till, tmp_path, dev, sql):

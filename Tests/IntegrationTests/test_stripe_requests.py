@@ -39,6 +39,7 @@ EXPECTED = {
     "ListEvents": ("GET", "/v1/events", params.EventListParams),
     "ListPaymentIntents": ("GET", "/v1/payment_intents", params.PaymentIntentListParams),
     "ListRefunds": ("GET", "/v1/refunds", params.RefundListParams),
+    "ListDisputes": ("GET", "/v1/disputes", params.DisputeListParams),
     "ListCharges": ("GET", "/v1/charges", params.ChargeListParams),
     "ListBalanceTransactions": ("GET", "/v1/balance_transactions", params.BalanceTransactionListParams),
     "ListWebhookEndpoints": ("GET", "/v1/webhook_endpoints", params.WebhookEndpointListParams),

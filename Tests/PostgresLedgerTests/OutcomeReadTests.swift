@@ -147,18 +147,20 @@ import Testing
         _ = try await database.ledger.settle([final, estimate])
         let open = LedgerHold(account: account, hold: Outcomes.hold())
         let clean = [
-            StoreEntry(hold: open, kind: .held), StoreEntry(hold: open, kind: .captured),
-            StoreEntry(hold: self.key(estimate), kind: .captured),
+            StoreEntry(hold: open, kind: .held, amount: Millicredits(5)),
+            StoreEntry(hold: open, kind: .captured, amount: Millicredits(5)),
+            StoreEntry(hold: self.key(estimate), kind: .captured, amount: Millicredits(5)),
         ]
-        #expect(try await database.verifier.verify(store: clean).isEmpty)
+        #expect(try await database.verifier.settled(among: clean).findings.isEmpty)
         for kind in StoreEntry.Kind.allCases {
-            let entries = clean + [StoreEntry(hold: self.key(final), kind: kind)]
-            let found = try await database.verifier.verify(store: entries)
+            let entries = clean + [StoreEntry(hold: self.key(final), kind: kind, amount: Millicredits(5))]
+            let found = try await database.verifier.settled(among: entries).findings
             #expect(found.map(\.check) == ["R5 no terminal id left in the hold store"])
             #expect(found.map(\.severity) == [.violation])
         }
-        let estimated = try await database.verifier.verify(
-            store: [StoreEntry(hold: self.key(estimate), kind: .held)])
+        let estimated = try await database.verifier.settled(among: [
+            StoreEntry(hold: self.key(estimate), kind: .held, amount: Millicredits(5))
+        ]).findings
         #expect(estimated.map(\.severity) == [.warning])
     }
 }

@@ -58,6 +58,26 @@ public struct ReconciliationFinding: Sendable, Hashable {
     public init(_ subject: String, _ amounts: Amounts?, _ detail: String) {
         (self.subject, self.amounts, self.detail) = (subject, amounts, detail)
     }
+
+    /// What differs in both looks, and by as much, as the second one tells it: what is on its way arrives between them,
+    /// and traffic moves both sides alike.
+    public static func standing(_ first: [Self], _ second: [Self]) -> [Self] {
+        let seen = Set(first.map(Difference.init))
+        return second.filter { seen.contains(Difference($0)) }
+    }
+
+    private struct Difference: Hashable {
+        var subject: String
+        var unit: Unit?
+        var amount: Int128?
+        var detail: String
+
+        init(_ finding: ReconciliationFinding) {
+            (self.subject, self.detail) = (finding.subject, finding.detail)
+            self.unit = finding.amounts?.unit
+            self.amount = finding.amounts.map { Int128($0.found) - Int128($0.expected) }
+        }
+    }
 }
 
 /// What one check came to.

@@ -45,6 +45,21 @@ struct DifferenceQuery: Sendable {
             FROM journal_line HAVING sum(amount_microusd) <> 0
             """)
 
+    /// An invariant of the books: its offenders with their amounts.
+    init?(_ check: LedgerCheck) {
+        guard let unit = check.unit else { return nil }
+        // A finding of several checks is told apart by the name.
+        self.init(
+            check: .books, unit: unit,
+            sql: """
+                SELECT '\(check.name)', expected, found, offender FROM (\(check.sql)) AS offenders(offender)
+                """)
+    }
+
+    private init(check: ReconciliationCheck, unit: ReconciliationFinding.Unit, sql: String) {
+        (self.check, self.unit, self.sql) = (check, unit, sql)
+    }
+
     /// Days that the operator imported, against what the books have of them.
     static let openAICosts = DifferenceQuery(
         check: .openAICosts, unit: .microUSD,
@@ -66,7 +81,7 @@ struct DifferenceQuery: Sendable {
             SELECT subject, expected::bigint, found::bigint, detail, count(*) OVER (),
                    (sum(abs(found - expected)) OVER ())::text
             FROM (\(self.sql)) AS differences(subject, expected, found, detail)
-            WHERE $1::date IS NOT NULL ORDER BY abs(found - expected) DESC, subject
+            WHERE $1::date IS NOT NULL ORDER BY abs(found - expected) DESC, subject, detail
             LIMIT \(ReconciliationResult.findingsMax)
             """, [.text("\(day)")], timeout: .seconds(900)
         ).rows

@@ -18,7 +18,7 @@ extension PostgresLedger {
             results.append(try await self.onSnapshot { try query.run(day, on: $0) })
         }
         results.append(try await self.onSnapshot { try Self.compareCosts(day, on: $0) })
-        results.append(try await self.compareBooks())
+        results.append(try await self.compareBooks(day))
         return results
     }
 
@@ -45,16 +45,15 @@ extension PostgresLedger {
         return try DifferenceQuery.openAICosts.run(day, on: connection)
     }
 
-    /// I8 of `verify`: differences of several sides, told in words.
-    private func compareBooks() async throws -> ReconciliationResult {
-        var found: [LedgerFinding] = []
-        for check in LedgerCheck.books {
-            let finding = try await self.onSnapshot { try LedgerVerifier.finding(check, on: $0) }
-            if let finding { found.append(finding) }
+    /// I8 of `verify`: differences of several sides.
+    private func compareBooks(_ day: UTCDay) async throws -> ReconciliationResult {
+        var parts: [ReconciliationResult] = []
+        for query in LedgerCheck.books.compactMap(DifferenceQuery.init) {
+            parts.append(try await self.onSnapshot { try query.run(day, on: $0) })
         }
         return ReconciliationResult(
-            .books, found.flatMap { check in check.rows.map { ReconciliationFinding(check.check, nil, $0) } },
-            total: found.reduce(0) { $0 + $1.total })
+            .books, parts.flatMap(\.findings), total: parts.reduce(0) { $0 + $1.total },
+            mismatch: parts.reduce(0) { $0 + $1.mismatch })
     }
 
     /// Takes over what OpenAI says its days cost; a day that is there already is replaced.
@@ -81,7 +80,7 @@ extension PostgresLedger: ReconciledPayments {
     public func paymentRecords(
         of day: UTCDay, named paymentIntents: [String], livemode: Bool
     ) async throws -> [PaymentRecord] {
-        try await self.pool.run(timeout: .seconds(120)) { connection in
+        try await self.onSnapshot { connection in
             try connection.run(
                 """
                 WITH moved AS (
@@ -90,22 +89,23 @@ extension PostgresLedger: ReconciledPayments {
                       AND created_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC'
                       AND kind NOT IN ('received', 'fee', 'fee_returned'))
                 SELECT p.purchase_id::text, p.payment_intent_id, s.granted, s.paid_cents, s.refunded_cents,
-                       s.lost_cents, m.purchase_id IS NOT NULL
+                       s.lost_cents, s.withdrawn_cents, s.frozen, s.is_disputed, m.purchase_id IS NOT NULL
                 FROM purchase p JOIN payment_state s USING (purchase_id) LEFT JOIN moved m USING (purchase_id)
                 WHERE p.livemode = $3::boolean AND p.payment_intent_id IS NOT NULL
-                  AND (m.purchase_id IS NOT NULL OR p.payment_intent_id = ANY ($2::text[])
+                  AND (m.purchase_id IS NOT NULL OR s.is_disputed OR p.payment_intent_id = ANY ($2::text[])
                     OR p.paid_at >= $1::timestamp AT TIME ZONE 'UTC'
                        AND p.paid_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC')
                 ORDER BY p.purchase_id
                 """,
                 [
                     .text("\(day)"), .array(PostgresArray(paymentIntents)), .bool(livemode),
-                ], timeout: .seconds(120)
+                ], timeout: .seconds(900)
             ).rows.map { row in
                 try PaymentRecord(
                     purchase: row.text(0), paymentIntent: row.text(1), granted: row.millicredits(2),
                     paidCents: row.int(3), refundedCents: row.int(4), lostCents: row.int(5),
-                    hasMovedBack: row.bool(6))
+                    withdrawnCents: row.int(6), frozen: row.millicredits(7), isDisputed: row.bool(8),
+                    hasMovedBack: row.bool(9))
             }
         }
     }

@@ -48,6 +48,7 @@ extension LedgerCheck {
 
     /// Nothing is wrong, but a person should look.
     static let forAPerson: [LedgerCheck] = [
+        booksAreBehind,
         LedgerCheck(
             name: "quarantine is empty", severity: .warning,
             sql: """

@@ -1,9 +1,13 @@
+import Billing
+
 /// One invariant of the ledger: a query whose rows are the offenders, each rendered as one text.
 struct LedgerCheck: Sendable {
     let name: String
     let severity: LedgerFinding.Severity
     /// Selects one text column; no row is good news.
     let sql: String
+    /// Where there is one, the query selects `expected` and `found` beside the text.
+    var unit: ReconciliationFinding.Unit?
 
     static let all = invariants + purchases + books + structure + forAPerson
 

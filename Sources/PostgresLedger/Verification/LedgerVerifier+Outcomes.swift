@@ -11,10 +11,39 @@ public struct StoreEntry: Sendable, Hashable {
 
     public var hold: LedgerHold
     public var kind: Kind
+    public var amount: Millicredits
 
-    public init(hold: LedgerHold, kind: Kind) {
+    public init(hold: LedgerHold, kind: Kind, amount: Millicredits) {
         self.hold = hold
         self.kind = kind
+        self.amount = amount
+    }
+
+    /// For a person.
+    public var name: String { "hold \(self.hold.hold) of account \(self.hold.account)" }
+}
+
+/// Entries of the hold store whose holds are settled.
+public struct SettledEntries: Sendable, Hashable {
+    public static let check = "R5 no terminal id left in the hold store"
+
+    public struct Entry: Sendable, Hashable {
+        public var entry: StoreEntry
+        /// For a person.
+        public var text: String
+    }
+
+    /// Settled for good: they have no business there.
+    public var final: [Entry] = []
+    /// Held, while the ledger has an estimate: their owner has the last word still to say.
+    public var estimated: [Entry] = []
+
+    public var findings: [LedgerFinding] {
+        [
+            LedgerFinding(check: Self.check, severity: .violation, rows: self.final.map(\.text)),
+            LedgerFinding(
+                check: "R5 holds with an estimate", severity: .warning, rows: self.estimated.map(\.text)),
+        ].filter { $0.total > 0 }
     }
 }
 
@@ -52,29 +81,27 @@ extension LedgerVerifier {
         }
     }
 
-    /// R5: no hold that is over stands in the hold store. An entry whose owner has the last word still to say, since
-    /// the ledger has only an estimate, is a warning as a hold, and in order as a capture.
-    public func verify(store entries: [StoreEntry]) async throws -> [LedgerFinding] {
+    /// R5: which of the entries stand for holds that are over. A capture is in order while the ledger has only an
+    /// estimate.
+    public func settled(among entries: [StoreEntry]) async throws -> SettledEntries {
         let over = try await self.pool.run(timeout: .seconds(300)) { connection in
             try SettledOutcome.all(of: entries.map(\.hold), on: connection).compactMapValues(\.last)
         }
-        var (left, estimated): ([String], [String]) = ([], [])
+        var settled = SettledEntries()
         for entry in entries {
             guard let outcome = over[entry.hold] else { continue }
-            let text =
-                "hold \(entry.hold.hold) of account \(entry.hold.account) is \(entry.kind.rawValue), and settled "
-                + "with \(outcome.amount), authority \(outcome.authority.rawValue)"
+            let found = SettledEntries.Entry(
+                entry: entry,
+                text:
+                    "\(entry.name) is \(entry.kind.rawValue), and settled with \(outcome.amount), authority "
+                    + "\(outcome.authority.rawValue)")
             switch (outcome.authority, entry.kind) {
-            case (.owner, _): left.append(text)
-            case (_, .held): estimated.append(text)
+            case (.owner, _): settled.final.append(found)
+            case (_, .held): settled.estimated.append(found)
             case (_, .captured): continue
             }
         }
-        return [
-            LedgerFinding(
-                check: "R5 no terminal id left in the hold store", severity: .violation, rows: left),
-            LedgerFinding(check: "R5 holds with an estimate", severity: .warning, rows: estimated),
-        ].filter { $0.total > 0 }
+        return settled
     }
 
     private static func describe(

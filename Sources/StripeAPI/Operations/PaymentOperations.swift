@@ -89,3 +89,13 @@ public struct ListRefunds: StripeListing {
         self.pages = PageReader(["refunds"], ["created": window.filter])
     }
 }
+
+/// For reconciliation: all that banks asked back in a time, by whatever payment.
+public struct ListDisputes: StripeListing {
+    public typealias Item = Dispute
+    public var pages: PageReader<Dispute>
+
+    public init(created window: CreationWindow) {
+        self.pages = PageReader(["disputes"], ["created": window.filter])
+    }
+}

@@ -32,20 +32,13 @@ struct Reconciler {
             return ReconciliationResult(
                 .holdStore, without: .notConfigured, because: "REDIS_URL is not set")
         }
-        var findings = VerifyFindings()
-        let store = StoreSession(pool: self.pool, ledger: self.ledger, logger: self.logger)
         do {
-            try await HoldStoreCheck.run(store, redisURL, &findings, saying: { _ in })
+            let look = try await HoldStoreCheck(pool: self.pool, redisURL, self.logger).run()
+            return ReconciliationResult(.holdStore, look.differences.map(\.finding))
         } catch is HoldStoreUnavailable {
             return ReconciliationResult(
                 .holdStore, without: .unavailable, because: "the hold store could not be read")
         }
-        let violations = findings.all.filter { $0.severity == .violation }
-        return ReconciliationResult(
-            .holdStore,
-            violations.flatMap { finding in
-                finding.rows.map { ReconciliationFinding(finding.check, nil, $0) }
-            }, total: violations.reduce(0) { $0 + $1.total })
     }
 
     private func payments(_ day: UTCDay) async throws -> ReconciliationResult {

@@ -28,11 +28,20 @@ import Testing
         Plant(
             check: .trialBalance,
             sql: "DELETE FROM journal_line WHERE book_account = 'expenses:stripe fees'", mismatch: 590_000),
+        // The journal is a cent short of what the lot earned, and the lot earned a cent too much.
         Plant(
             check: .books, sql: "UPDATE credit_lot SET recognized_cents = 1 WHERE kind = 'purchase'",
-            mismatch: 0,
-            total: 2),
-        Plant(check: .books, sql: "UPDATE lot_book SET failure = 'gap'", mismatch: 0),
+            mismatch: 20_000, total: 2),
+        Plant(
+            check: .books,
+            sql: "UPDATE lot_book SET failure = 'gap', version = version - 1, balance = balance + 100",
+            mismatch: 300, total: 3),
+        Plant(
+            check: .books, sql: "DELETE FROM journal_line WHERE book_account = 'expenses:stripe fees'",
+            mismatch: 590_000),
+        Plant(
+            check: .books,
+            sql: "UPDATE payment_state SET fee_cents = 60", mismatch: 10_000),
         Plant(
             check: .openAICosts,
             sql: "INSERT INTO openai_cost SELECT (now() AT TIME ZONE 'UTC')::date, 60", mismatch: 10),
@@ -147,6 +156,11 @@ import Testing
         #expect(
             try await database.ledger.paymentRecords(of: yesterday, named: ["pi_1"], livemode: false).count
                 == 1)
+        // A dispute that ended without our hearing of it shows on no list of the day.
+        try await database.execute("UPDATE payment_state SET is_disputed = true, withdrawn_cents = 7")
+        let disputed = try await database.ledger.paymentRecords(of: yesterday, named: [], livemode: false)
+        #expect(disputed.map(\.isDisputed) == [true] && disputed.map(\.withdrawnCents) == [7])
+        try await database.execute("UPDATE payment_state SET is_disputed = false, withdrawn_cents = 0")
         try await database.execute(
             "INSERT INTO cash_movement SELECT 'x', purchase_id, 'refunded', 1 FROM purchase")
         #expect(

@@ -86,4 +86,19 @@ import Testing
         #expect(request.path == ["refunds"])
         #expect(request.form.encoded == "created[gte]=7&created[lt]=9&limit=100")
     }
+
+    @Test func disputesAreAskedForByTimeAndReadToTheEnd() throws {
+        var rehearsal = Rehearsal<ListDisputes>()
+        let disputes = try rehearsal.run(
+            ListDisputes(created: CreationWindow(from: 7, to: 9)),
+            [Replies.page([Replies.dispute("du_2")], more: true), Replies.page([Replies.dispute("du_1")])])
+        #expect(disputes?.map(\.id) == ["du_2", "du_1"])
+        #expect(disputes?.map(\.paymentIntent) == ["pi_1", "pi_1"])
+        #expect(rehearsal.asked.map(\.path) == [["disputes"], ["disputes"]])
+        #expect(
+            rehearsal.asked.map(\.form.encoded) == [
+                "created[gte]=7&created[lt]=9&limit=100",
+                "created[gte]=7&created[lt]=9&limit=100&starting_after=du_2",
+            ])
+    }
 }

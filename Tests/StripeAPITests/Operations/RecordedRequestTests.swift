@@ -107,6 +107,7 @@ import Testing
                 "ListPaymentIntents", ListPaymentIntents(created: window), [Replies.intent(id: "pi_9")])
             + Self.pages("ListCharges", ListCharges(created: window), [Replies.charge()])
             + Self.pages("ListRefunds", ListRefunds(created: window), [Replies.refund("re_1")])
+            + Self.pages("ListDisputes", ListDisputes(created: window), [Replies.dispute("du_9")])
             + Self.pages(
                 "ListBalanceTransactions", ListBalanceTransactions(created: window),
                 [Replies.transaction("txn_9")])
