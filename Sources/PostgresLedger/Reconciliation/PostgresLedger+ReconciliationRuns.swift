@@ -2,17 +2,33 @@ import Billing
 import Metering
 
 extension PostgresLedger {
-    /// Whether the day still needs its daily reconciliation: none was complete, and none was tried within the hour.
-    public func needsDailyReconciliation(_ day: UTCDay) async throws -> Bool {
-        try await self.pool.run { connection in
-            try connection.run(
+    /// The day that is to be reconciled now, if there is one.
+    ///
+    /// - Parameter now: milliseconds since 1970.
+    public func dayToReconcile(at now: Int64) async throws -> UTCDay? {
+        guard let from = BooksSchedule.firstDayToTell(at: now) else { return nil }
+        return try await self.pool.run { connection in
+            let first = try connection.run(
+                "SELECT (created_at AT TIME ZONE 'UTC')::date::text FROM account ORDER BY account_id LIMIT 1"
+            ).first
+            let tried = try connection.run(
                 """
-                SELECT NOT EXISTS (
-                    SELECT 1 FROM reconciliation_run WHERE day = $1::date AND source = 'daily'
-                      AND (is_complete OR finished_at > now() - interval '1 hour'))
-                """, [.text("\(day)")]
-            ).one().bool(0)
+                SELECT day::text, bool_or(is_complete), (extract(epoch FROM max(finished_at)) * 1000)::bigint
+                FROM reconciliation_run WHERE source = 'daily' AND day >= $1::date GROUP BY day
+                """, [.text("\(from)")]
+            ).rows.map { row in
+                try BooksSchedule.Tried(day: Self.day(row), isComplete: row.bool(1), at: row.int(2))
+            }
+            return BooksSchedule.dayToReconcile(at: now, since: try first.map(Self.day), tried: tried)
         }
+    }
+
+    /// In the first column.
+    private static func day(_ row: PostgresRow) throws -> UTCDay {
+        guard let day = UTCDay(text: try row.text(0)) else {
+            throw PostgresError.unexpectedResult("a day outside the calendar")
+        }
+        return day
     }
 
     /// Stores a run with its results and the first findings of each, in one transaction.
@@ -90,8 +106,9 @@ extension PostgresLedger {
                 """
             ).rows
             guard let first = rows.first else { return nil }
-            guard let day = UTCDay(text: try first.text(0)), let mismatch = Int128(try first.text(1)) else {
-                throw PostgresError.unexpectedResult("no day or no sum of a reconciliation")
+            let day = try Self.day(first)
+            guard let mismatch = Int128(try first.text(1)) else {
+                throw PostgresError.unexpectedResult("no sum of a reconciliation")
             }
             var findings: [ReconciliationCheck: Int64] = [:]
             for row in rows {

@@ -4,7 +4,7 @@ import PostgresLedger
 import StripeAPI
 
 /// The clock of the books: recognises revenue every five minutes and shortly after midnight (UTC), reconciles each day
-/// that is over, and refreshes the gauges. One instance at a time works; each refreshes its own gauges.
+/// that is over, with those on which nobody ran, and refreshes the gauges. One instance at a time works; each refreshes its own gauges.
 final class FinanceParts: Sendable {
     let gauges = FinanceGauges()
     private let pool: PostgresPool
@@ -36,7 +36,7 @@ final class FinanceParts: Sendable {
         await withTaskGroup { group in
             group.addTask { await self.onSchedule("the books were not kept") { try await self.keepBooks() } }
             group.addTask {
-                await self.onSchedule("the day was not reconciled") { try await self.reconcileDueDay() }
+                await self.onSchedule("the day was not reconciled") { try await self.reconcileDueDays() }
             }
         }
     }
@@ -59,19 +59,27 @@ final class FinanceParts: Sendable {
         try await self.refresh()
     }
 
-    private func reconcileDueDay() async throws {
-        guard let day = BooksSchedule.dueDay(at: Clock.wallMilliseconds()),
-            try await self.ledger.needsDailyReconciliation(day),
+    /// All days that are due, one after the other; each is stored before the next is chosen.
+    private func reconcileDueDays() async throws {
+        while let day = try await self.takeDueDay() {
+            try Task.checkCancellation()
+            let startedAt = Clock.wallMilliseconds()
+            let report = try await self.reconciler.run(day)
+            try await self.ledger.store(report, .daily, startedAt: startedAt)
+            self.tell(report)
+            try await self.refresh()
+        }
+    }
+
+    /// nil: nothing is due, or another instance is at it.
+    private func takeDueDay() async throws -> UTCDay? {
+        let now = Clock.wallMilliseconds()
+        guard try await self.ledger.dayToReconcile(at: now) != nil,
             try await self.ledger.takeJob(
-                "reconcile", for: self.holder, seconds: Self.reconcileLeaseSeconds) != nil,
-            // Whoever had the lease before us may have done it.
-            try await self.ledger.needsDailyReconciliation(day)
-        else { return }
-        let startedAt = Clock.wallMilliseconds()
-        let report = try await self.reconciler.run(day)
-        try await self.ledger.store(report, .daily, startedAt: startedAt)
-        self.tell(report)
-        try await self.refresh()
+                "reconcile", for: self.holder, seconds: Self.reconcileLeaseSeconds) != nil
+        else { return nil }
+        // Whoever had the lease before us may have done it.
+        return try await self.ledger.dayToReconcile(at: now)
     }
 
     private func tell(_ report: ReconciliationReport) {

@@ -20,6 +20,70 @@ import Testing
     }
 }
 
+/// Days on which nobody ran are made up for, and days that cannot be compared keep nobody waiting.
+@Suite struct DayToReconcileTests {
+    private static let due: Int64 = 20_000
+    /// Noon of the day after the due one.
+    private static let now = (due + 1) * 86_400_000 + 43_200_000
+    private static let hour: Int64 = 3_600_000
+
+    private static func day(_ number: Int64) -> UTCDay { UTCDay(daysSinceEpoch: number)! }
+
+    private static func tried(
+        _ days: ClosedRange<Int64>, complete: Bool = true, hoursAgo: Int64 = 0
+    ) -> [BooksSchedule.Tried] {
+        days.map { .init(day: Self.day($0), isComplete: complete, at: Self.now - hoursAgo * Self.hour) }
+    }
+
+    private static func next(since first: Int64?, _ tried: [BooksSchedule.Tried]) -> Int64? {
+        BooksSchedule.dayToReconcile(at: Self.now, since: first.map(Self.day), tried: tried)
+            .map { Int64($0.daysSinceEpoch) }
+    }
+
+    @Test func theDueDayIsReconciledOnce() {
+        #expect(Self.next(since: 20_000, []) == 20_000)
+        #expect(Self.next(since: 20_000, Self.tried(20_000...20_000)) == nil)
+    }
+
+    /// A ledger of today has yesterday compared all the same, and nothing before it.
+    @Test func daysBeforeTheFirstAccountAreNotMissed() {
+        #expect(Self.next(since: nil, []) == 20_000)
+        #expect(Self.next(since: 20_001, []) == 20_000)
+        #expect(Self.next(since: 19_998, []) == 19_998)
+    }
+
+    @Test func missedDaysAreDoneOldestFirst() {
+        let before = Self.tried(19_980...19_990)
+        #expect(Self.next(since: 19_980, before) == 19_991)
+        #expect(Self.next(since: 19_980, before + Self.tried(19_991...19_999)) == 20_000)
+        #expect(Self.next(since: 19_980, before + Self.tried(19_991...20_000)) == nil)
+    }
+
+    @Test func noMoreThanThirtyDaysAreMadeUpFor() {
+        #expect(Self.next(since: 1, []) == 19_971)
+        let first = BooksSchedule.firstDayToTell(at: Self.now)
+        #expect(first.map { Int64($0.daysSinceEpoch) } == 19_971)
+    }
+
+    /// Stripe is away since the tenth: each day is tried, the newest too, and none of them twice within the hour.
+    @Test func daysThatCannotBeComparedStarveNobody() {
+        let done = Self.tried(19_971...19_996)
+        let away = Self.tried(19_997...19_997, complete: false, hoursAgo: 2)
+        #expect(Self.next(since: 1, done + away) == 19_998)
+        let all = done + away + Self.tried(19_998...20_000, complete: false)
+        #expect(Self.next(since: 1, all) == 19_997)
+        let justTried = done + Self.tried(19_997...20_000, complete: false)
+        #expect(Self.next(since: 1, justTried) == nil)
+    }
+
+    @Test func ofThoseThatCouldNotBeComparedTheLeastRecentlyTriedIsNext() {
+        let tried =
+            Self.tried(19_999...19_999, complete: false, hoursAgo: 3)
+            + Self.tried(20_000...20_000, complete: false, hoursAgo: 5)
+        #expect(Self.next(since: 19_999, tried) == 20_000)
+    }
+}
+
 /// A file of the operator's is taken over as a whole, or named by its line.
 @Suite struct OpenAICostExportTests {
     @Test func daysAndAmountsAreRead() throws {

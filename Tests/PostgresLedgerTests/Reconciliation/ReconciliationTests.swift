@@ -109,12 +109,13 @@ import Testing
                 ReconciliationResult(.payments, without: .notConfigured, because: "no key"),
             ])
         #expect(try await database.ledger.lastReconciliation() == nil)
-        #expect(try await database.ledger.needsDailyReconciliation(today))
+        let tomorrow = Self.noonAfter(today)
+        #expect(try await database.ledger.dayToReconcile(at: tomorrow) == today)
         #expect(try await database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
         // A second instance that was as fast.
         #expect(try await !database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
         #expect(try await database.ledger.store(report, .command, startedAt: PostgresLedgerClock.now))
-        #expect(try await !database.ledger.needsDailyReconciliation(today))
+        #expect(try await database.ledger.dayToReconcile(at: tomorrow) == nil)
         let last = try #require(try await database.ledger.lastReconciliation())
         #expect(last.mismatch == 20_000 && last.day == today)
         #expect(last.findings == [.balances: 1, .usage: 0, .payments: 0])
@@ -134,14 +135,37 @@ import Testing
         let report = ReconciliationReport(
             day: today, results: [ReconciliationResult(.payments, without: .unavailable, because: "gone")])
         try await database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now)
-        #expect(try await !database.ledger.needsDailyReconciliation(today))
+        let now = Self.noonAfter(today)
+        func tried(_ minutesAgo: Int64) async throws {
+            try await database.execute(
+                """
+                SET session_replication_role = replica;
+                UPDATE reconciliation_run SET finished_at = to_timestamp(\(now / 1000 - minutesAgo * 60));
+                RESET session_replication_role
+                """)
+        }
+        try await tried(59)
+        #expect(try await database.ledger.dayToReconcile(at: now) == nil)
         #expect(try await database.ledger.lastCompleteReconciliation() == nil)
-        try await database.execute(
-            """
-            SET session_replication_role = replica;
-            UPDATE reconciliation_run SET finished_at = now() - interval '61 minutes'
-            """)
-        #expect(try await database.ledger.needsDailyReconciliation(today))
+        try await tried(61)
+        #expect(try await database.ledger.dayToReconcile(at: now) == today)
+    }
+
+    /// Instances were down for days: each is made up for, the oldest first.
+    @Test func daysThatNobodyReconciledAreDoneInTheirOrder() async throws {
+        let (database, today) = try await Self.books()
+        try await database.execute("UPDATE account SET created_at = created_at - interval '3 days'")
+        var done: [Int64] = []
+        while let day = try await database.ledger.dayToReconcile(at: Self.noonAfter(today)) {
+            done.append(Int64(day.daysSinceEpoch) - Int64(today.daysSinceEpoch))
+            try await database.ledger.store(
+                ReconciliationReport(day: day, results: []), .daily, startedAt: PostgresLedgerClock.now)
+        }
+        #expect(done == [-3, -2, -1, 0])
+    }
+
+    private static func noonAfter(_ day: UTCDay) -> Int64 {
+        (Int64(day.daysSinceEpoch) + 1) * 86_400_000 + 43_200_000
     }
 
     @Test func paymentsOfTheDayAreThereAndThoseThatAreNamed() async throws {
