@@ -359,14 +359,30 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     wait_until(lambda: sql(daily, yesterday)[0][0] == 1, 30, "yesterday's reconciliation")
     user = f"user-{uuid.uuid4().hex[:8]}"
     dev.account(user, credits=5)
-    with running(
-        Serve(
-            dev, JOURNAL_DIR=str(dev.directory / "books-journal"), STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET,
-            STRIPE_API_BASE=till.stripe.url)) as serve:
+    owed = "SELECT sum(greatest(balance_millicredits, 0)) FROM credit_balance"
+    stored = "SELECT liability_microusd FROM finance_reading"
+
+    def another(name):
+        return running(
+            Serve(
+                dev, JOURNAL_DIR=str(dev.directory / name), STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET,
+                STRIPE_API_BASE=till.stripe.url))
+
+    # Another instance has the lease: this one tells what that one has read.
+    sql("UPDATE job_lease SET holder = 'another', until = now() + interval '10 minutes' WHERE job = 'books'")
+    before = sql(stored)[0][0]
+    assert before != sql(owed)[0][0]
+    with another("reading-journal") as serve:
+        wait_until(lambda: "books_lag_lines" in scrape(serve.ops), 30, "gauges")
+        seen = scrape(serve.ops)
+        assert round(float(seen["finance_liability_credits_usd"]) * 10**6) == before == sql(stored)[0][0]
+        assert float(seen["finance_read_seconds"]) > 1_700_000_000
+    sql("UPDATE job_lease SET until = now() - interval '1 second' WHERE job = 'books'")
+    with another("books-journal") as serve:
         wait_until(lambda: "books_lag_lines" in scrape(serve.ops), 30, "gauges")
         seen = scrape(serve.ops)
     assert sql(daily, yesterday)[0][0] == 1
-    outstanding = sql("SELECT sum(greatest(balance_millicredits, 0)) FROM credit_balance")[0][0]
+    outstanding = sql(owed)[0][0]
     assert round(float(seen["finance_liability_credits_usd"]) * 10**6) == outstanding
     ours = json.loads(dev.cli("books", "balance", "--json").stdout)
     assert float(seen["finance_deferred_revenue_usd"]) == float(ours["deferred_revenue_usd"])

@@ -15,16 +15,15 @@ public struct BookRun: Sendable, Hashable {
 
 extension PostgresLedger {
     private static let linesPerRun: Int64 = 5_000
-    /// Holds are settled and corrected at most 35 days back.
-    private static let costDays = 36
-    /// What is looked at in every run; the whole once a day.
-    private static let costDaysOften = 2
 
     /// Recognises revenue for every account that has lines the books have not seen. May run on several instances at
     /// once; each account's book is locked while it goes on.
     ///
-    /// - Parameter batch: accounts per query.
-    public func keepBooks(batch: Int64 = 500) async throws -> BookRun {
+    /// - Parameters:
+    ///   - batch: accounts per query.
+    ///   - waitsForCosts: costs are there up to now when it returns, also those that another instance is posting; for a
+    ///     comparison.
+    public func keepBooks(batch: Int64 = 500, waitsForCosts: Bool = false) async throws -> BookRun {
         var run = BookRun()
         var after: AccountID = 0
         while true {
@@ -42,7 +41,7 @@ extension PostgresLedger {
             guard let last = behind.last else { break }
             after = last
         }
-        run.entries += try await self.postCosts()
+        run.entries += try await self.postCosts(waits: waitsForCosts)
         return run
     }
 
@@ -113,69 +112,5 @@ extension PostgresLedger {
                 """, [.int(account), .text(reason)]
             ).affected
         }
-    }
-
-    // MARK: Costs
-
-    /// What OpenAI charges for the last days, as targets: corrections move them. Returns how many entries were posted.
-    private func postCosts() async throws -> Int {
-        try await self.pool.run(timeout: .seconds(120)) { connection in
-            try connection.retryingConcurrency {
-                try connection.transaction { connection in
-                    // One instance at a time: the revision of an entry is counted.
-                    try connection.run(
-                        """
-                        INSERT INTO job_lease (job, holder, until) VALUES ('costs', '', now()) ON CONFLICT DO NOTHING
-                        """)
-                    try connection.run("SELECT 1 FROM job_lease WHERE job = 'costs' FOR UPDATE")
-                    try connection.run("SELECT set_config('statement_timeout', '110s', true)")
-                    let entries = try Self.costEntries(on: connection)
-                    for entry in entries {
-                        try JournalWriter.write(entry, account: nil, on: connection)
-                    }
-                    return entries.count
-                }
-            }
-        }
-    }
-
-    /// Of the days since the last one that has costs in the journal, and once a day of all days in which holds are still
-    /// settled or corrected. A cost is of the day of its hold, which a correction does not move.
-    private static func costEntries(on connection: PostgresConnection) throws -> [JournalEntry] {
-        let from = try connection.run(
-            """
-            WITH last AS (
-                SELECT max(day) AS day, max(created_at) AS posted FROM journal_entry WHERE kind = 'cost'),
-            today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day)
-            SELECT (least(today.day, coalesce(last.day, (
-                        SELECT (min(created_at) AT TIME ZONE 'UTC')::date FROM account)))
-                    - CASE WHEN (last.posted AT TIME ZONE 'UTC')::date = today.day THEN \(Self.costDaysOften)
-                      ELSE \(Self.costDays) END)::text
-            FROM last, today
-            """
-        ).one().text(0)
-        // A hold is settled within 35 days, or never: older partitions are not read.
-        return try connection.run(
-            """
-            SELECT day::text, coalesce(c.cost, 0)::text, coalesce(p.posted, 0)::bigint, coalesce(p.entries, 0)::bigint
-            FROM (SELECT (to_timestamp((('x' || left(replace(hold_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0))
-                          AT TIME ZONE 'UTC')::date AS day, sum(cost_picousd) AS cost
-                  FROM usage_effective WHERE hold_id >= hold_id_at($1::timestamp AT TIME ZONE 'UTC')
-                  GROUP BY 1) c
-            FULL JOIN (SELECT e.day, sum(l.amount_microusd) AS posted, count(*) AS entries
-                       FROM journal_entry e JOIN journal_line l USING (entry_key)
-                       WHERE e.day >= $1::date AND e.kind = 'cost' AND l.book_account = 'expenses:openai'
-                       GROUP BY e.day) p USING (day)
-            ORDER BY day
-            """, [.text(from)], timeout: .seconds(110)
-        ).rows.compactMap(Self.costEntry)
-    }
-
-    private static func costEntry(_ row: PostgresRow) throws -> JournalEntry? {
-        guard let day = UTCDay(text: try row.text(0)), let cost = Int128(try row.text(1)),
-            let target = MicroUSD(roundingPicoUSD: cost)
-        else { throw PostgresError.unexpectedResult("no day, or a cost beyond the books") }
-        return try JournalEntry(
-            costOf: day, target: target, posted: MicroUSD(row.int(2)), revision: row.int(3) + 1)
     }
 }

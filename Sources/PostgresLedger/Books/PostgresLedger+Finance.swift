@@ -9,6 +9,8 @@ public struct FinanceFigures: Sendable, Hashable {
     public var lagLines: Int64
     /// Deducted credits / 1000 − what OpenAI charges for it, of the last whole day (UTC); micro-USD.
     public var marginYesterday: Int128
+    /// The moment they are of, microseconds since 1970 by the database's clock.
+    var readAt: Int64
 }
 
 extension PostgresLedger {
@@ -21,7 +23,9 @@ extension PostgresLedger {
                 let (lots, lag) = try Self.lotTotals(on: connection)
                 return FinanceFigures(
                     trial: trial, liability: LiabilityReport(trial, lots), lagLines: lag,
-                    marginYesterday: try Self.marginYesterday(on: connection))
+                    marginYesterday: try Self.marginYesterday(on: connection),
+                    readAt: try connection.run("SELECT (extract(epoch FROM now()) * 1000000)::bigint")
+                        .one().int(0))
             }
         }
     }
@@ -77,7 +81,7 @@ extension PostgresLedger {
         return try Self.whole(row, 0) - Self.whole(row, 1)
     }
 
-    private static func whole(_ row: PostgresRow, _ column: Int) throws -> Int128 {
+    static func whole(_ row: PostgresRow, _ column: Int) throws -> Int128 {
         guard let value = Int128(try row.text(column)) else {
             throw PostgresError.unexpectedResult("no whole number in column \(column)")
         }

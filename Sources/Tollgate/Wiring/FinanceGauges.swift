@@ -6,7 +6,8 @@ import Synchronization
 /// What was last read of books and reconciliations. A scrape asks nobody: `FinanceParts` refreshes it.
 final class FinanceGauges: MetricSource {
     struct Reading: Sendable {
-        var figures: FinanceFigures
+        /// nil: no instance has read them yet.
+        var books: FinanceReading?
         var last: PostgresLedger.LastReconciliation?
         /// Seconds since 1970.
         var lastComplete: Int64?
@@ -19,21 +20,7 @@ final class FinanceGauges: MetricSource {
     /// Empty until something was read: a gauge of zero would be an answer.
     func samples() -> [MetricSample] {
         guard let reading = self.reading.withLock({ $0 }) else { return [] }
-        let figures = reading.figures
-        var samples = [
-            Self.dollars(
-                "finance_deferred_revenue_usd", "Paid for and not yet used.",
-                figures.liability.deferredRevenue),
-            Self.dollars(
-                "finance_liability_credits_usd", "Outstanding credits / 1000.",
-                figures.liability.nominalLiability),
-            Self.dollars(
-                "finance_margin_daily_usd", "Deducted credits / 1000 less OpenAI's cost, of yesterday (UTC).",
-                figures.marginYesterday),
-            MetricSample(
-                "books_lag_lines", help: "Ledger lines that the books have not seen.", kind: .gauge,
-                count: Int(figures.lagLines)),
-        ]
+        var samples = reading.books.map(Self.samples) ?? []
         if let last = reading.last {
             samples.append(
                 MetricSample(
@@ -55,6 +42,24 @@ final class FinanceGauges: MetricSource {
                     kind: .gauge, count: Int(seconds)))
         }
         return samples
+    }
+
+    private static func samples(_ books: FinanceReading) -> [MetricSample] {
+        [
+            Self.dollars(
+                "finance_deferred_revenue_usd", "Paid for and not yet used.", books.deferredRevenue),
+            Self.dollars("finance_liability_credits_usd", "Outstanding credits / 1000.", books.liability),
+            Self.dollars(
+                "finance_margin_daily_usd", "Deducted credits / 1000 less OpenAI's cost, of yesterday (UTC).",
+                books.margin),
+            MetricSample(
+                "books_lag_lines", help: "Ledger lines that the books have not seen.", kind: .gauge,
+                count: Int(books.lagLines)),
+            MetricSample(
+                "finance_read_seconds",
+                help: "When one instance read the figures above for all; seconds since 1970.", kind: .gauge,
+                count: Int(books.readAt)),
+        ]
     }
 
     /// A micro-dollar has six digits after the point.

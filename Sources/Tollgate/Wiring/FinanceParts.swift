@@ -4,7 +4,8 @@ import PostgresLedger
 import StripeAPI
 
 /// The clock of the books: recognises revenue every five minutes and shortly after midnight (UTC), reconciles each day
-/// that is over, with those on which nobody ran, and refreshes the gauges. One instance at a time works; each refreshes its own gauges.
+/// that is over, with those on which nobody ran, and reads the figures of the gauges. One instance at a time works; each tells what
+/// is stored.
 final class FinanceParts: Sendable {
     let gauges = FinanceGauges()
     private let pool: PostgresPool
@@ -55,6 +56,7 @@ final class FinanceParts: Sendable {
     private func keepBooks() async throws {
         if try await self.ledger.takeJob("books", for: self.holder, seconds: Self.booksLeaseSeconds) != nil {
             _ = try await self.ledger.keepBooks()
+            try await self.ledger.storeFinanceReading()
         }
         try await self.refresh()
     }
@@ -94,10 +96,11 @@ final class FinanceParts: Sendable {
         }
     }
 
+    /// Small reads: every instance does it every five minutes.
     private func refresh() async throws {
         self.gauges.update(
             FinanceGauges.Reading(
-                figures: try await self.ledger.financeFigures(),
+                books: try await self.ledger.financeReading(),
                 last: try await self.ledger.lastReconciliation(),
                 lastComplete: try await self.ledger.lastCompleteReconciliation()))
     }

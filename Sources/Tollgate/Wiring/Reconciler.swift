@@ -18,7 +18,7 @@ struct Reconciler {
     ///
     /// - Throws: when the ledger itself cannot be read.
     func run(_ day: UTCDay) async throws -> ReconciliationReport {
-        _ = try await self.ledger.keepBooks()
+        _ = try await self.ledger.keepBooks(waitsForCosts: true)
         var results = try await self.ledger.reconcile(day)
         results.append(try await self.holdStore())
         results.append(try await self.payments(day))

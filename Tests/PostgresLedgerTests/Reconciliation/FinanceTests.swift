@@ -78,14 +78,63 @@ import Testing
         #expect(try await costs() == [23_000_150, 20_000_050, 9_000_200])
     }
 
-    /// The last entries were posted yesterday: the whole window is looked at again.
+    /// The whole window was looked at yesterday: it is again.
     private func anotherDay(_ database: TestDatabase) async throws {
+        try await database.execute("UPDATE job_lease SET progress = progress::date - 1 WHERE job = 'costs'")
+    }
+
+    /// A backlog that fails at one day keeps the days before it, and the whole window is looked at again.
+    @Test func eachDayOfCostsIsATransactionOfItsOwn() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1_000_000)
+        let outcomes = Outcomes()
+        for days in [9, 6, 3] as [Int64] {
+            _ = try await database.ledger.settle([
+                outcomes.final(account, 100, hold: Self.hold(daysAgo: days))
+            ])
+        }
+        // The second day cannot be posted: its first revision is there already.
         try await database.execute(
             """
-            SET session_replication_role = replica;
-            UPDATE journal_entry SET created_at = created_at - interval '1 day';
+            INSERT INTO journal_entry (entry_key, day, kind)
+            SELECT 'cost:' || day || ':1', day, 'withdrawal' FROM (
+                SELECT (now() AT TIME ZONE 'UTC')::date - 6 AS day) d
+            """)
+        await #expect(throws: PostgresError.self) { try await database.ledger.keepBooks() }
+        let posted = """
+            SELECT string_agg(((now() AT TIME ZONE 'UTC')::date - day)::text, ',' ORDER BY day) FROM journal_entry
+            WHERE kind = 'cost'
+            """
+        #expect(try await database.text(posted) == "9")
+        try await database.execute(
+            """
+            SET session_replication_role = replica; DELETE FROM journal_entry WHERE kind = 'withdrawal';
             RESET session_replication_role
             """)
+        #expect(try await database.ledger.keepBooks().entries == 2)
+        #expect(try await database.text(posted) == "9,6,3")
+    }
+
+    /// A run of the clock leaves a day to the instance that is posting; a comparison waits until it has ended, and looks
+    /// at every day whose holds may still be corrected.
+    @Test func aComparisonWaitsForCostsThatAnotherInstanceIsPosting() async throws {
+        let database = try await TestDatabase.migrated(poolSize: 3)
+        let account = try await database.account("user", balance: 1_000_000)
+        _ = try await database.ledger.keepBooks()
+        _ = try await database.ledger.settle([Outcomes().final(account, 100, hold: Self.hold(daysAgo: 20))])
+        let other = try await OpenTransaction(
+            ["SELECT 1 FROM job_lease WHERE job = 'costs' FOR UPDATE"], on: database)
+        let costs = "SELECT count(*) FROM journal_entry WHERE kind = 'cost'"
+        _ = try await database.ledger.keepBooks()
+        #expect(try await database.integer(costs) == 0)
+        let ledger = database.ledger
+        async let compared = ledger.keepBooks(waitsForCosts: true)
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        #expect(try await eventually { try await database.integer(waiting) == 1 })
+        #expect(await other.commit())
+        _ = try await compared
+        #expect(try await database.integer(costs) == 1)
     }
 
     private static func hold(daysAgo days: Int64) -> HoldID {
@@ -94,6 +143,31 @@ import Testing
             millisecondsSinceEpoch: UInt64(PostgresLedgerClock.now - days * 86_400_000),
             randomA: random.next(),
             randomB: random.next())
+    }
+
+    /// One instance reads for all: what is stored is told until it reads again, with the moment it is of.
+    @Test func figuresAreStoredForEveryInstance() async throws {
+        let database = try await TestDatabase.migrated()
+        #expect(try await database.ledger.financeReading() == nil)
+        _ = try await database.account("rich", balance: 700)
+        try await database.ledger.storeFinanceReading()
+        _ = try await database.account("richer", balance: 5)
+        let stored = try #require(try await database.ledger.financeReading())
+        #expect(stored.liability == 700 && stored.lagLines == 1 && stored.deferredRevenue == 0)
+        #expect(abs(stored.readAt * 1000 - PostgresLedgerClock.now) < 60_000)
+        try await database.ledger.storeFinanceReading()
+        #expect(try await database.ledger.financeReading()?.liability == 705)
+        #expect(try await database.integer("SELECT count(*) FROM finance_reading") == 1)
+    }
+
+    /// An instance that was slow must not put back what another one has read since.
+    @Test func anOlderReadingDoesNotReplaceANewerOne() async throws {
+        let database = try await TestDatabase.migrated()
+        try await database.ledger.storeFinanceReading()
+        try await database.execute(
+            "UPDATE finance_reading SET lag_lines = 7, read_at = now() + interval '1 minute'")
+        try await database.ledger.storeFinanceReading()
+        #expect(try await database.ledger.financeReading()?.lagLines == 7)
     }
 
     /// Debts of one customer are not what another is owed.
