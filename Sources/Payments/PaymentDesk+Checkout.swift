@@ -64,7 +64,14 @@ extension PaymentDesk: CheckoutDesk {
     func makePage(
         of purchase: Purchase, _ urls: ReturnURLs, _ stripe: StripeClient
     ) async throws(CheckoutRefusal) -> Page {
-        let offer = CheckoutOffer(purchase, urls: urls, savesPaymentMethod: self.settings.savesPaymentMethods)
+        let label: PurchaseLabel
+        do {
+            label = try await self.ledger.label(of: purchase.id)
+        } catch {
+            throw .ledgerUnavailable
+        }
+        let offer = CheckoutOffer(
+            purchase, label: label, urls: urls, savesPaymentMethod: self.settings.savesPaymentMethods)
         let session: CheckoutSession
         do throws(StripeFailure) {
             session = try await stripe.run(CreateCheckoutSession(offer))

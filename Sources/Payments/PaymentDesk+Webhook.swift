@@ -108,8 +108,11 @@ extension StripeEventRecord {
             case .purchaseMetadata: subject.metadata[Purchase.purchaseKey]
             }
         }
+        // Every payment of ours has a payment intent: what says that it has none is of another product.
+        let isOfAnother = kind == .unusable(.namesNoPayment) && subject.isWithoutPaymentIntent
         self.init(
             id: event.id, type: event.type, livemode: event.livemode ?? isLive, createdAt: event.createdAt,
-            source: source, kind: kind)
+            source: source, kind: isOfAnother ? .ignored : kind,
+            metadata: subject.carriesPaymentMetadata ? subject.metadata : nil)
     }
 }

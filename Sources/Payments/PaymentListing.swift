@@ -6,11 +6,14 @@ protocol PaymentListing: Sendable {
     /// Of the key that asks.
     var isLive: Bool { get }
     /// Payments that were made in the time, as the list tells them: without what went back.
-    func payments(created window: CreationWindow) async throws(StripeFailure) -> [ListedPayment]
+    /// What another ledger made names no purchase.
+    func payments(
+        created window: CreationWindow, of ledger: LedgerID
+    ) async throws(StripeFailure) -> [ListedPayment]
     /// Payments of which refunds or disputes were made in the time: `pi_…`.
     func reversedPayments(created window: CreationWindow) async throws(StripeFailure) -> Set<String>
     /// One payment with all that went back.
-    func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment
+    func payment(_ paymentIntent: String, of ledger: LedgerID) async throws(StripeFailure) -> ListedPayment
 }
 
 struct StripePaymentListing: PaymentListing {
@@ -21,9 +24,11 @@ struct StripePaymentListing: PaymentListing {
 
     var isLive: Bool { self.stripe.isLive }
 
-    func payments(created window: CreationWindow) async throws(StripeFailure) -> [ListedPayment] {
+    func payments(
+        created window: CreationWindow, of ledger: LedgerID
+    ) async throws(StripeFailure) -> [ListedPayment] {
         try await self.stripe.run(ListPaymentIntents(created: window), within: Self.listingTime)
-            .map(ListedPayment.init)
+            .map { ListedPayment($0, of: ledger) }
     }
 
     func reversedPayments(created window: CreationWindow) async throws(StripeFailure) -> Set<String> {
@@ -32,16 +37,17 @@ struct StripePaymentListing: PaymentListing {
         return Set(refunds.compactMap(\.paymentIntent) + disputes.compactMap(\.paymentIntent))
     }
 
-    func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment {
-        ListedPayment(try await self.stripe.run(ReadPayment(paymentIntent)))
+    func payment(_ paymentIntent: String, of ledger: LedgerID) async throws(StripeFailure) -> ListedPayment {
+        ListedPayment(try await self.stripe.run(ReadPayment(paymentIntent)), of: ledger)
     }
 }
 
 extension ListedPayment {
-    fileprivate init(_ intent: PaymentIntent) {
+    init(_ intent: PaymentIntent, of ledger: LedgerID) {
+        let isOfAnother = PaymentOwner(intent.metadata, of: ledger) { _ in false } == .notOurs
         let hasSucceeded = intent.status == PaymentSnapshot.Status.succeeded.rawValue
         self.init(
-            paymentIntent: intent.id, purchase: intent.metadata[Purchase.purchaseKey],
+            paymentIntent: intent.id, purchase: isOfAnother ? nil : intent.metadata[Purchase.purchaseKey],
             hasSucceeded: hasSucceeded, receivedCents: hasSucceeded ? intent.amountReceivedCents : 0)
     }
 }

@@ -44,8 +44,9 @@ public struct PaymentReconciliation: Sendable {
     private func look(_ day: UTCDay) async throws -> [ReconciliationFinding] {
         let window = Self.window(day)
         // A payment is made up to a day before it succeeds, as long as a page is open.
+        let ledger = try await self.ledger.ledgerID()
         let payments = try await self.listing.payments(
-            created: CreationWindow(from: window.from - Self.dayLength, to: window.to))
+            created: CreationWindow(from: window.from - Self.dayLength, to: window.to), of: ledger)
         let reversed = try await self.listing.reversedPayments(created: window)
         var listed = Dictionary(payments.map { ($0.paymentIntent, $0) }) { first, _ in first }
         let records = try await self.ledger.paymentRecords(
@@ -55,16 +56,17 @@ public struct PaymentReconciliation: Sendable {
         where record.hasMovedBack || record.isDisputed || reversed.contains(record.paymentIntent)
             || listed[record.paymentIntent] == nil
         {
-            try await self.read(record.paymentIntent, window, &listed, &unreadable)
+            try await self.read(record.paymentIntent, of: ledger, window, &listed, &unreadable)
         }
         return Self.findings(records, listed, unreadable)
     }
 
     private func lookAgain(_ day: UTCDay, at suspects: Set<String>) async throws -> [ReconciliationFinding] {
+        let ledger = try await self.ledger.ledgerID()
         var listed: [String: ListedPayment] = [:]
         var unreadable: [String: String] = [:]
         for suspect in suspects.sorted() {
-            try await self.read(suspect, Self.window(day), &listed, &unreadable)
+            try await self.read(suspect, of: ledger, Self.window(day), &listed, &unreadable)
         }
         let records = try await self.ledger.paymentRecords(
             of: day, named: Array(suspects), livemode: self.listing.isLive
@@ -74,13 +76,14 @@ public struct PaymentReconciliation: Sendable {
 
     /// Reads it whole, or notes why that cannot be done. One that Stripe does not know is in neither.
     private func read(
-        _ paymentIntent: String, _ window: CreationWindow, _ listed: inout [String: ListedPayment],
+        _ paymentIntent: String, of ledger: LedgerID, _ window: CreationWindow,
+        _ listed: inout [String: ListedPayment],
         _ unreadable: inout [String: String]
     ) async throws {
         try Task.checkCancellation()
         listed[paymentIntent] = nil
         do throws(StripeFailure) {
-            listed[paymentIntent] = try await self.listing.payment(paymentIntent)
+            listed[paymentIntent] = try await self.listing.payment(paymentIntent, of: ledger)
         } catch {
             switch error.readingFault {
             case .unknown: return

@@ -129,7 +129,9 @@ public struct Recharger: Sendable {
     private func charge(
         _ order: RechargeOrder, _ opened: OpenedRecharge, _ stripe: StripeClient
     ) async throws {
-        guard let offer = RechargeOffer(opened.purchase, paymentMethod: opened.paymentMethod) else {
+        let label = try await self.ledger.label(of: opened.purchase.id)
+        guard let offer = RechargeOffer(opened.purchase, label: label, paymentMethod: opened.paymentMethod)
+        else {
             return try await self.failed(order, opened.purchase.id, .noPaymentMethod)
         }
         let payment: String

@@ -25,7 +25,11 @@ import Testing
         let state = Mutex(State())
         let isLive = false
 
-        func payments(created window: CreationWindow) async throws(StripeFailure) -> [ListedPayment] {
+        func ledgerID() async throws -> LedgerID { LedgerID(HoldID(high: 1, low: 2)) }
+
+        func payments(
+            created window: CreationWindow, of ledger: LedgerID
+        ) async throws(StripeFailure) -> [ListedPayment] {
             self.state.withLock(\.listed)
         }
 
@@ -35,7 +39,9 @@ import Testing
             return reversed
         }
 
-        func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment {
+        func payment(
+            _ paymentIntent: String, of ledger: LedgerID
+        ) async throws(StripeFailure) -> ListedPayment {
             let (failure, whole) = self.state.withLock { state in
                 state.read.append(paymentIntent)
                 return (state.failures[paymentIntent], state.whole[paymentIntent])

@@ -25,11 +25,6 @@ public struct SessionSnapshot: Sendable, Hashable {
         self.clientReferenceID = clientReferenceID
         self.metadata = metadata
     }
-
-    /// The purchase that it was made for, if it is one of ours.
-    public var purchase: PurchaseID? {
-        (self.metadata[Purchase.purchaseKey] ?? self.clientReferenceID).flatMap { PurchaseID(text: $0) }
-    }
 }
 
 /// Reads Stripe from a thread that may block: it is called with a payment locked, so that whoever posts later has also

@@ -17,9 +17,13 @@ public struct StripeEventRecord: Sendable, Hashable {
     public var createdAt: Int64
     public var source: Source
     public var kind: StripeEventKind
+    /// Metadata of its payment or session, as far as the event has them; nil: it is about something of them (a refund, a
+    /// dispute), or only what is stored of it is known. Not stored.
+    public var metadata: [String: String]?
 
     public init(
-        id: String, type: String, livemode: Bool, createdAt: Int64, source: Source, kind: StripeEventKind
+        id: String, type: String, livemode: Bool, createdAt: Int64, source: Source, kind: StripeEventKind,
+        metadata: [String: String]? = nil
     ) {
         self.id = id
         self.type = type
@@ -27,6 +31,7 @@ public struct StripeEventRecord: Sendable, Hashable {
         self.createdAt = createdAt
         self.source = source
         self.kind = kind
+        self.metadata = metadata
     }
 }
 
@@ -52,6 +57,8 @@ public protocol PurchaseLedger: Sendable {
     /// Stripe made its session, or refused to (nil).
     func sessionAnswered(_ session: String?, for purchase: PurchaseID) async throws
     func purchase(_ id: PurchaseID) async throws -> Purchase?
+    /// What Stripe is told of a purchase that is stored.
+    func label(of purchase: PurchaseID) async throws -> PurchaseLabel
     /// `cus_…` by which the account is known at Stripe.
     func customer(of account: Int64, livemode: Bool) async throws -> String?
     /// Stripe does not know this customer any more.

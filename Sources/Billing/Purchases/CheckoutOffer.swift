@@ -26,15 +26,16 @@ public struct CheckoutOffer: Sendable, Hashable {
     /// Stripe takes 30 minutes to 24 hours from when it hears of it; this leaves an hour for clocks that differ.
     public static let lifetimeSeconds: Int64 = 23 * 3600
 
-    /// - Precondition: the caller guarantees a purchase of kind `checkout`.
-    public init(_ purchase: Purchase, urls: ReturnURLs, savesPaymentMethod: Bool) {
+    /// - Precondition: the caller guarantees a purchase of kind `checkout`, and its label.
+    public init(_ purchase: Purchase, label: PurchaseLabel, urls: ReturnURLs, savesPaymentMethod: Bool) {
         precondition(purchase.kind == .checkout, "a recharge has no page")
+        precondition(label.purchase == purchase.id, "a label names its purchase")
         self.purchase = purchase.id
         self.lineItem = LineItem(
             name: purchase.packageName, currency: "usd", unitAmountCents: purchase.priceUSDCents, quantity: 1)
         self.urls = urls
         self.customer = purchase.customer
-        self.metadata = purchase.metadata
+        self.metadata = label.metadata
         self.savesPaymentMethod = savesPaymentMethod
         self.expiresAt = purchase.createdAt / 1000 + Self.lifetimeSeconds
     }
@@ -56,16 +57,17 @@ public struct RechargeOffer: Sendable, Hashable {
     public let description: String
 
     /// nil: nobody was charged before, so there is no customer whose card it could be.
-    /// - Precondition: the caller guarantees a purchase of kind `recharge`.
-    public init?(_ purchase: Purchase, paymentMethod: String) {
+    /// - Precondition: the caller guarantees a purchase of kind `recharge`, and its label.
+    public init?(_ purchase: Purchase, label: PurchaseLabel, paymentMethod: String) {
         precondition(purchase.kind == .recharge, "a checkout is paid on its page")
+        precondition(label.purchase == purchase.id, "a label names its purchase")
         guard let customer = purchase.customer else { return nil }
         self.purchase = purchase.id
         self.currency = "usd"
         self.amountCents = purchase.priceUSDCents
         self.customer = customer
         self.paymentMethod = paymentMethod
-        self.metadata = purchase.metadata
+        self.metadata = label.metadata
         self.description = purchase.packageName
     }
 

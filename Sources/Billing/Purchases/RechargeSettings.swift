@@ -75,6 +75,12 @@ public struct RechargeAttempt: Sendable, Hashable {
 
     /// Names the purchase of this attempt: one attempt has one purchase, however often it is asked for.
     public func key(of account: AccountID) -> String { "recharge:\(account):\(self.number)" }
+
+    /// The number in a key; 0, of no attempt, when there is none.
+    public static func number(inKey key: String) -> Int64 {
+        let parts = key.split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false)
+        return parts.count > 2 ? Int64(parts[2]) ?? 0 : 0
+    }
 }
 
 /// Why an attempt brought nothing, or nothing yet.

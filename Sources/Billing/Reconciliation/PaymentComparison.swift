@@ -38,6 +38,7 @@ public struct PaymentRecord: Sendable, Hashable {
 
 /// The ledger's side of the comparison with Stripe.
 public protocol ReconciledPayments: Sendable {
+    func ledgerID() async throws -> LedgerID
     /// Payments that were granted, or of which money moved back, on the day; those that a bank decides about; and those
     /// that are named.
     func paymentRecords(

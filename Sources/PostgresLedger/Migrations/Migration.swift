@@ -20,7 +20,8 @@ public struct Migration: Sendable {
     public static let all: [Migration] = [
         .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages, .generationsAndEstimates,
         .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
-        .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions, .booksReading,
+        .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions,
+        .booksReading, .ledgerID,
     ]
 }
 

@@ -13,12 +13,13 @@ struct PaymentSettlement {
     /// Inside a transaction; nothing of it stays when it throws.
     func run() throws -> PaymentOutcome {
         if let event, try self.isRepeated(event) { return .repeated }
-        let found: Found
-        switch try self.find() {
+        let finder = PaymentFinder(
+            connection: self.connection, hint: self.hint, metadata: self.event?.metadata, reader: self.reader)
+        let found: PaymentFinder.Found
+        switch try finder.find() {
         case .ours(let purchase): found = purchase
         case .notOurs: return try self.end(.ignored, nil)
-        // It was made here, and the ledger that knew it is gone: money came, and a person must say for what.
-        case .lost: return try self.end(.dead(reason: "unknown_purchase"), nil)
+        case .lost(let reason): return try self.end(.dead(reason: reason), nil)
         }
         let purchase = found.purchase
         guard let payment = found.payment ?? purchase.paymentIntent else {
@@ -145,59 +146,7 @@ struct PaymentSettlement {
         return outcome
     }
 
-    // MARK: Whose payment it is
-
-    private struct Found {
-        var purchase: Purchase
-        var payment: String?
-        var session: String?
-    }
-
-    private enum Owner {
-        case ours(Found)
-        case notOurs
-        case lost
-    }
-
-    /// By what we know already, else by what Stripe says the payment or session was made for.
-    private func find() throws -> Owner {
-        if let payment = self.hint.paymentIntent,
-            let purchase = try self.purchase("p.payment_intent_id = $1", .text(payment))
-        {
-            return .ours(Found(purchase: purchase, payment: payment, session: self.hint.session))
-        }
-        if let session = self.hint.session,
-            let purchase = try self.purchase("p.session_id = $1", .text(session))
-        {
-            return .ours(Found(purchase: purchase, payment: self.hint.paymentIntent, session: session))
-        }
-        if let id = self.hint.purchase { return try self.find(id, self.hint) }
-        return try self.findByAsking()
-    }
-
-    private func find(_ id: PurchaseID, _ hint: PaymentHint) throws -> Owner {
-        guard let purchase = try self.purchase("p.purchase_id = $1::uuid", .uuid(id.uuid)) else {
-            return .lost
-        }
-        return .ours(Found(purchase: purchase, payment: hint.paymentIntent, session: hint.session))
-    }
-
-    /// A refund or a dispute can arrive before we heard that the payment succeeded.
-    private func findByAsking() throws -> Owner {
-        if let payment = self.hint.paymentIntent {
-            let metadata = try self.reader.payment(payment).metadata
-            if let id = metadata[Purchase.purchaseKey].flatMap({ PurchaseID(text: $0) }) {
-                return try self.find(id, self.hint)
-            }
-        } else if let session = self.hint.session {
-            if let id = try self.reader.session(session).purchase { return try self.find(id, self.hint) }
-        }
-        return .notOurs
-    }
-
     private func purchase(_ condition: String, _ value: PostgresValue) throws -> Purchase? {
-        try self.connection.run(
-            "SELECT \(PurchaseRow.columns) FROM purchase p WHERE \(condition)", [value]
-        ).first.map(PurchaseRow.read)
+        try PurchaseRow.find(condition, value, on: self.connection)
     }
 }

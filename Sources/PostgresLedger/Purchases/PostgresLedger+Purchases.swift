@@ -58,6 +58,25 @@ extension PostgresLedger: PurchaseLedger {
         }
     }
 
+    public func label(of purchase: PurchaseID) async throws -> PurchaseLabel {
+        try await self.pool.run { connection in
+            let row = try connection.run(
+                """
+                SELECT \(PurchaseRow.columns), a.user_id, m.ledger_id, p.attempt_key, p.payment_method_id
+                FROM purchase p JOIN account a USING (account_id) CROSS JOIN ledger_meta m
+                WHERE p.purchase_id = $1::uuid
+                """, [.uuid(purchase.uuid)]
+            ).one()
+            let attempt = try row.optionalText(16).map { key in
+                PurchaseLabel.Attempt(
+                    number: RechargeAttempt.number(inKey: key), paymentMethod: try row.text(17))
+            }
+            return PurchaseLabel(
+                try PurchaseRow.read(row), userID: try row.text(14), ledger: LedgerID(try row.uuid(15)),
+                attempt: attempt)
+        }
+    }
+
     public func customer(of account: AccountID, livemode: Bool) async throws -> String? {
         try await self.pool.run { connection in
             try connection.run(

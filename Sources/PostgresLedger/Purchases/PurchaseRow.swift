@@ -22,6 +22,13 @@ enum PurchaseRow {
             paymentIntent: try row.optionalText(12), customer: try row.optionalText(13))
     }
 
+    static func find(
+        _ condition: String, _ value: PostgresValue, on connection: PostgresConnection
+    ) throws -> Purchase? {
+        try connection.run("SELECT \(Self.columns) FROM purchase p WHERE \(condition)", [value]).first
+            .map(Self.read)
+    }
+
     /// With the row of its payment.
     ///
     /// - Parameter attemptKey: of a recharge, and only of one.

@@ -77,6 +77,10 @@ extension PostgresLedger {
 }
 
 extension PostgresLedger: ReconciledPayments {
+    public func ledgerID() async throws -> LedgerID {
+        try await self.pool.run { try LedgerRow.id(on: $0) }
+    }
+
     public func paymentRecords(
         of day: UTCDay, named paymentIntents: [String], livemode: Bool
     ) async throws -> [PaymentRecord] {

@@ -12,6 +12,14 @@ public struct StripeEvent: StripeObject, Listed, Hashable {
         public var paymentIntent: String?
         public var clientReferenceID: String?
         public var metadata: [String: String] = [:]
+        /// It says that it has none, as charges do that were made without one, their refunds and their disputes.
+        public var isWithoutPaymentIntent = false
+
+        /// A session and a payment intent have what they were made with, and a charge has that of its payment intent; a
+        /// refund or a dispute has its own.
+        public var carriesPaymentMetadata: Bool {
+            ["checkout.session", "payment_intent", "charge"].contains(self.object)
+        }
     }
 
     /// `evt_…`
@@ -86,6 +94,9 @@ extension StripeEvent.Subject: Decodable {
         self.object = try? values.decode(String.self, forKey: .object)
         self.id = try? values.decode(String.self, forKey: .id)
         self.paymentIntent = try? values.id(.paymentIntent)
+        let isNull =
+            values.contains(.paymentIntent) && (try? values.decodeNil(forKey: .paymentIntent)) == true
+        self.isWithoutPaymentIntent = isNull && ["charge", "refund", "dispute"].contains(self.object)
         if self.object == "payment_intent" { self.paymentIntent = self.id }
         self.clientReferenceID = try? values.decode(String.self, forKey: .clientReferenceID)
         self.metadata = (try? values.texts(.metadata)) ?? [:]
