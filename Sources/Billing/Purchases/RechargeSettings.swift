@@ -74,7 +74,9 @@ public struct RechargeAttempt: Sendable, Hashable {
     }
 
     /// Names the purchase of this attempt: one attempt has one purchase, however often it is asked for.
-    public func key(of account: AccountID) -> String { "recharge:\(account):\(self.number)" }
+    public func key(of account: AccountID) -> String { Self.key(of: account, number: self.number) }
+
+    public static func key(of account: AccountID, number: Int64) -> String { "recharge:\(account):\(number)" }
 
     /// The number in a key; 0, of no attempt, when there is none.
     public static func number(inKey key: String) -> Int64 {

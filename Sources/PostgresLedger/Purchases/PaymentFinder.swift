@@ -8,6 +8,8 @@ struct PaymentFinder {
     /// Of the payment, as the event has them; nil: it has none.
     let metadata: [String: String]?
     let reader: any PaymentReading
+    /// Milliseconds since 1970.
+    let now: Int64
 
     struct Found {
         var purchase: Purchase
@@ -35,13 +37,24 @@ struct PaymentFinder {
         }
         switch try self.owner(read, ledger) {
         case .notOurs: return .notOurs
-        case .lost: return .lost(Self.unknownPurchase)
-        case .ours(let id):
-            guard let found = try self.found("p.purchase_id = $1::uuid", .uuid(id.uuid)) else {
-                throw PostgresError.unexpectedResult("a purchase that was there is gone")
-            }
-            return .ours(found)
+        case .ours(let id): return .ours(try self.found(id))
+        case .lost(let id): return try self.restore(id, read, ledger)
         }
+    }
+
+    /// By everything that the payment says of it; a release before said too little.
+    private func restore(
+        _ id: PurchaseID, _ metadata: [String: String], _ ledger: LedgerID
+    ) throws -> Owner {
+        guard let label = PurchaseLabel(metadata), label.ledger == ledger else {
+            return .lost(Self.unknownPurchase)
+        }
+        do {
+            try PurchaseRestorer(connection: self.connection, now: self.now).restore(label)
+        } catch let doubt as PurchaseRestoration.Doubt {
+            return .lost(doubt.rawValue)
+        }
+        return .ours(try self.found(id))
     }
 
     private func known() throws -> Found? {
@@ -55,6 +68,14 @@ struct PaymentFinder {
         }
         guard let id = self.hint.purchase else { return nil }
         return try self.found("p.purchase_id = $1::uuid", .uuid(id.uuid))
+    }
+
+    /// - Precondition: the caller has seen it.
+    private func found(_ id: PurchaseID) throws -> Found {
+        guard let found = try self.found("p.purchase_id = $1::uuid", .uuid(id.uuid)) else {
+            throw PostgresError.unexpectedResult("a purchase that was there is gone")
+        }
+        return found
     }
 
     private func found(_ condition: String, _ value: PostgresValue) throws -> Found? {
@@ -74,6 +95,24 @@ struct PaymentFinder {
         if let payment = self.hint.paymentIntent { return try self.reader.payment(payment).metadata }
         if let session = self.hint.session { return try self.reader.session(session).metadata }
         return nil
+    }
+}
+
+extension PaymentFinder {
+    /// A user's account can have another number after a restore. With our ledger's id, the user is who it is for, whatever the
+    /// number was; so the payment names the account that its purchase has now.
+    static func renamed(
+        _ snapshot: PaymentSnapshot, for purchase: Purchase, on connection: PostgresConnection
+    ) throws -> PaymentSnapshot {
+        guard snapshot.metadata[Purchase.accountKey] != String(purchase.account),
+            let label = PurchaseLabel(snapshot.metadata), label.ledger == (try LedgerRow.id(on: connection)),
+            let user = try connection.run(
+                "SELECT user_id FROM account WHERE account_id = $1", [.int(purchase.account)]
+            ).first?.text(0), user == label.userID
+        else { return snapshot }
+        var snapshot = snapshot
+        snapshot.metadata[Purchase.accountKey] = String(purchase.account)
+        return snapshot
     }
 }
 

@@ -14,7 +14,8 @@ struct PaymentSettlement {
     func run() throws -> PaymentOutcome {
         if let event, try self.isRepeated(event) { return .repeated }
         let finder = PaymentFinder(
-            connection: self.connection, hint: self.hint, metadata: self.event?.metadata, reader: self.reader)
+            connection: self.connection, hint: self.hint, metadata: self.event?.metadata, reader: self.reader,
+            now: self.now)
         let found: PaymentFinder.Found
         switch try finder.find() {
         case .ours(let purchase): found = purchase
@@ -32,7 +33,8 @@ struct PaymentSettlement {
             return try self.end(.upToDate, purchase.id)
         }
         try PaymentStateRow.beginReading(purchase.id, on: self.connection)
-        let snapshot = try self.reader.payment(payment)
+        let snapshot = try PaymentFinder.renamed(
+            self.reader.payment(payment), for: current, on: self.connection)
         let decision = PaymentDecision(current, snapshot, posted: posted)
         current.observed(snapshot, decision)
         try self.lookForOpenPage(&current, snapshot, found.session)

@@ -9,9 +9,9 @@ struct RestoreCommand: AsyncParsableCommand {
         discussion: """
             Checks the dump against its manifest, restores it in one transaction, brings an older schema up to date, and \
             starts a new generation of the ledger: every instance loads its accounts again and posts its journals again, \
-            so what was used since the backup comes back, once. Purchases made since do not: run \
-            `tollgate stripe replay --since` and look at what stays dead. Auto-recharge is stopped for everybody until \
-            they turn it on again. When the instances have caught up, run \
+            so what was used since the backup comes back, once. Purchases made since come back from their payments: run \
+            `tollgate stripe replay --since` before the instances start, and look at what stays dead. Auto-recharge is \
+            stopped for everybody until they turn it on again. When the instances have caught up, run \
             `tollgate verify`.
             Reads DATABASE_DIRECT_URL, or DATABASE_URL. The password goes through pg_restore's environment.
             """)
