@@ -13,7 +13,7 @@ protocol PaymentListing: Sendable {
     /// Payments of which refunds or disputes were made in the time: `pi_…`.
     func reversedPayments(created window: CreationWindow) async throws(StripeFailure) -> Set<String>
     /// One payment with all that went back.
-    func payment(_ paymentIntent: String, of ledger: LedgerID) async throws(StripeFailure) -> ListedPayment
+    func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment
 }
 
 struct StripePaymentListing: PaymentListing {
@@ -37,13 +37,13 @@ struct StripePaymentListing: PaymentListing {
         return Set(refunds.compactMap(\.paymentIntent) + disputes.compactMap(\.paymentIntent))
     }
 
-    func payment(_ paymentIntent: String, of ledger: LedgerID) async throws(StripeFailure) -> ListedPayment {
-        ListedPayment(try await self.stripe.run(ReadPayment(paymentIntent)), of: ledger)
+    func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment {
+        ListedPayment(try await self.stripe.run(ReadPayment(paymentIntent)))
     }
 }
 
 extension ListedPayment {
-    init(_ intent: PaymentIntent, of ledger: LedgerID) {
+    fileprivate init(_ intent: PaymentIntent, of ledger: LedgerID) {
         let isOfAnother = PaymentOwner(intent.metadata, of: ledger) { _ in false } == .notOurs
         let hasSucceeded = intent.status == PaymentSnapshot.Status.succeeded.rawValue
         self.init(

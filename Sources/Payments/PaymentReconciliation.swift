@@ -56,17 +56,16 @@ public struct PaymentReconciliation: Sendable {
         where record.hasMovedBack || record.isDisputed || reversed.contains(record.paymentIntent)
             || listed[record.paymentIntent] == nil
         {
-            try await self.read(record.paymentIntent, of: ledger, window, &listed, &unreadable)
+            try await self.read(record.paymentIntent, window, &listed, &unreadable)
         }
         return Self.findings(records, listed, unreadable)
     }
 
     private func lookAgain(_ day: UTCDay, at suspects: Set<String>) async throws -> [ReconciliationFinding] {
-        let ledger = try await self.ledger.ledgerID()
         var listed: [String: ListedPayment] = [:]
         var unreadable: [String: String] = [:]
         for suspect in suspects.sorted() {
-            try await self.read(suspect, of: ledger, Self.window(day), &listed, &unreadable)
+            try await self.read(suspect, Self.window(day), &listed, &unreadable)
         }
         let records = try await self.ledger.paymentRecords(
             of: day, named: Array(suspects), livemode: self.listing.isLive
@@ -76,14 +75,13 @@ public struct PaymentReconciliation: Sendable {
 
     /// Reads it whole, or notes why that cannot be done. One that Stripe does not know is in neither.
     private func read(
-        _ paymentIntent: String, of ledger: LedgerID, _ window: CreationWindow,
-        _ listed: inout [String: ListedPayment],
+        _ paymentIntent: String, _ window: CreationWindow, _ listed: inout [String: ListedPayment],
         _ unreadable: inout [String: String]
     ) async throws {
         try Task.checkCancellation()
         listed[paymentIntent] = nil
         do throws(StripeFailure) {
-            listed[paymentIntent] = try await self.listing.payment(paymentIntent, of: ledger)
+            listed[paymentIntent] = try await self.listing.payment(paymentIntent)
         } catch {
             switch error.readingFault {
             case .unknown: return

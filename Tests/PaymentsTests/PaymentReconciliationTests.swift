@@ -39,9 +39,7 @@ import Testing
             return reversed
         }
 
-        func payment(
-            _ paymentIntent: String, of ledger: LedgerID
-        ) async throws(StripeFailure) -> ListedPayment {
+        func payment(_ paymentIntent: String) async throws(StripeFailure) -> ListedPayment {
             let (failure, whole) = self.state.withLock { state in
                 state.read.append(paymentIntent)
                 return (state.failures[paymentIntent], state.whole[paymentIntent])

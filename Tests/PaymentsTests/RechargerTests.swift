@@ -141,6 +141,7 @@ private final class FakeRecharges: RechargeLedger {
     func open(_ purchase: Purchase, urls: ReturnURLs?, paymentMethod: String?) async throws -> Bool { false }
     func sessionAnswered(_ session: String?, for purchase: PurchaseID) async throws {}
     func purchase(_ id: PurchaseID) async throws -> Purchase? { nil }
+    func label(of purchase: PurchaseID) async throws -> PurchaseLabel { throw Trouble() }
     func customer(of account: Int64, livemode: Bool) async throws -> String? { nil }
     func forgetCustomer(_ customer: String, of account: Int64) async throws {}
     func settle(

@@ -33,7 +33,7 @@ extension PaymentDecision {
         return change.postings.contains { posting in
             switch posting.effect {
             case .reversal(let reversal): reversal.amount < .zero
-            case .gate(let frozen, let isDisputed): frozen > .zero || isDisputed
+            case .gate(let frozen, let disputes): frozen > .zero || !disputes.isEmpty
             case .grant, .cash: false
             }
         }

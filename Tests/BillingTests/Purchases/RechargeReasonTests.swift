@@ -145,9 +145,9 @@ import Testing
         arguments: [
             (PaymentPosting.Effect.grant(Millicredits(5), paidCents: 5), false),
             (.cash(.disputeWithdrawn, cents: 5), false),
-            (.gate(frozen: .zero, isDisputed: false), false),
-            (.gate(frozen: Millicredits(1), isDisputed: false), true),
-            (.gate(frozen: .zero, isDisputed: true), true),
+            (.gate(frozen: .zero, disputes: [:]), false),
+            (.gate(frozen: Millicredits(1), disputes: [:]), true),
+            (.gate(frozen: .zero, disputes: ["dp_1": .open]), true),
             (
                 .reversal(
                     .init(

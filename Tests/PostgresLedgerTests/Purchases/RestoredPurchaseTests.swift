@@ -179,18 +179,18 @@ extension RestoredPurchaseTests {
     /// The attempt was stored before the backup and charged after it: asked again, it must find that charge.
     @Test func theAttemptUnderWayFindsItsCharge() async throws {
         let gone = try await SetBack(kind: .recharge)
-        let (database, ledger) = (gone.database, gone.database.ledger)
+        let database = gone.database
         let account = try await database.account("ada")
         try await database.turnOn(account, limit: 99_900)
         let now = PostgresLedgerClock.now
         try await database.execute(
             "UPDATE recharge SET attempts = 3, attempt_cents = 999, attempt_started_at = 1")
-        let order = try #require(try await ledger.decideRecharge(of: account, now: now))
+        let order = try #require(try await database.decide(account, now: now))
         #expect(order.attempt.number == 4 && order.opened == nil)
         try await gone.tell()
         #expect(try await database.text(Self.key) == "recharge:\(account):4")
         #expect(try await database.status(account).lastAttempt?.outcome == .paid)
-        let opened = try await database.open(order)
+        let opened = try await database.opened(order)
         #expect(opened.purchase.id == gone.label.purchase && opened.paymentMethod == "pm_1")
         #expect(try await database.balance(account) == 9_990_000)
         #expect(try await database.verifier.verify().isEmpty)
