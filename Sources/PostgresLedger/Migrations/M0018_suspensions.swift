@@ -137,7 +137,7 @@ extension Migration {
     /// (`unnamed:…`) until a reading names it, and a lift of such a one passes on to the dispute that it turns out to be.
     private static let disputeFunctions = """
         CREATE FUNCTION name_disputes(p_purchase uuid, p_account bigint, p_ids text[], p_states text[])
-        RETURNS void LANGUAGE plpgsql AS $$
+        RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
         BEGIN
             IF cardinality(p_ids) = 0 AND NOT EXISTS (
                 SELECT 1 FROM dispute d WHERE d.purchase_id = p_purchase AND d.state <> 'over') THEN RETURN;
@@ -165,7 +165,8 @@ extension Migration {
                 WHERE d.purchase_id = p_purchase AND d.state <> 'over' AND d.dispute_id <> ALL (p_ids);
         END $$;
 
-        CREATE FUNCTION note_unnamed_dispute() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION note_unnamed_dispute() RETURNS trigger
+        LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
         DECLARE
             v_loss bigint := NEW.lost_cents + NEW.lost_beyond_paid_cents;
             v_loss_before bigint := OLD.lost_cents + OLD.lost_beyond_paid_cents;
