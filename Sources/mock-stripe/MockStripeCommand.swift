@@ -54,7 +54,7 @@ struct MockStripeCommand: AsyncParsableCommand {
           /_mock/faults      {"duplicates", "twins", "delay_ms", "shuffle_seed", "drop", "wrong_livemode",
                              "bad_timestamp", "skew_seconds", "bad_signature", "concurrency", "late_fees"}
           /_mock/api_faults  {"kind": error_500|error_500_after|rate_limit|lock_timeout|conflict|hang|
-                             hang_after|cut|cut_after|slow, "calls", "method", "path", "milliseconds", "clear"}
+                             hang_after|cut|cut_after|proxy_page_after|slow, "calls", "method", "path", "milliseconds", "clear"}
           /_mock/delivery    {"on": false|true, "hurry": true}
           /_mock/resend      {"event"} · /_mock/settle_fees · /_mock/reset
         GET /_mock/stats; GET /_mock/log[?after_calls=N&after_deliveries=N]

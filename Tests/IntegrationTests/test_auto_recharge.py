@@ -237,6 +237,20 @@ def test_an_answer_that_is_lost_is_the_same_charge(till, owner):
     assert len(owner.charges()) == owner.grants() == 1
 
 
+def test_an_answer_that_is_not_stripes_refuses_nothing(till, owner):
+    """A filter on the way says 403 and hides a charge, and nobody else tells of it: it is asked for under its key."""
+    till.stripe.control("delivery", on=False)
+    till.stripe.control("api_faults", kind="proxy_page_after", calls=1, method="POST", path="/v1/payment_intents")
+    try:
+        till.turn_on(owner.key, limit=10 * PRICE)
+        till.comes_to(owner.key, LEFT + STARTER, 120)
+    finally:
+        till.stripe.control("delivery", on=True)
+    till.stripe.settled(30)
+    assert len(owner.charges()) == owner.grants() == 1
+    assert owner.becomes(state="active")["lastAttempt"]["number"] == 1
+
+
 def test_two_instances_charge_once(till, dev, sql):
     owners = [Owner(till, dev, sql) for _ in range(3)]
     with running(Serve(

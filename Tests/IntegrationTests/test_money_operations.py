@@ -149,10 +149,11 @@ def test_only_an_operator_sees_the_admin_api(till, bought):
         assert admin(till, method, path, body, token="tg_nobody")[0] == 401
 
 
-def test_an_answer_that_never_comes_is_pending_and_found_later(till, bought, sql):
-    """Stripe made the refund and died: 202, and the same request tells what became of it."""
+@pytest.mark.parametrize("fault", ["cut_after", "proxy_page_after"])
+def test_an_answer_that_never_comes_is_pending_and_found_later(till, bought, sql, fault):
+    """Stripe made the refund and died, or somebody else answered: 202, and the same request tells what became of it."""
     _, key, purchase = bought
-    till.stripe.control("api_faults", kind="cut_after", calls=10, method="POST", path="/v1/refunds")
+    till.stripe.control("api_faults", kind=fault, calls=10, method="POST", path="/v1/refunds")
     order = {"purchaseId": purchase, "kind": "cash", "reason": "broken", "idempotencyKey": uuid.uuid4().hex}
     try:
         status, pending = admin(till, "POST", "/api/admin/refunds", order)

@@ -50,10 +50,11 @@ import Testing
         #expect(shop.call("POST", "/v1/customers", "", key: "k").header("Idempotent-Replayed") == nil)
     }
 
-    @Test func anErrorAfterTheFactHidesASuccess() {
+    @Test(arguments: [("error_500_after", 500), ("proxy_page_after", 403)])
+    func anErrorAfterTheFactHidesASuccess(_ kind: String, _ status: Int) {
         var shop = Shop()
-        _ = shop.control("api_faults", #"{"kind":"error_500_after"}"#)
-        #expect(shop.call("POST", "/v1/customers", "", key: "k").status == 500)
+        _ = shop.control("api_faults", "{\"kind\":\"\(kind)\"}")
+        #expect(shop.call("POST", "/v1/customers", "", key: "k").status == status)
         #expect(shop.world.customers.rows.count == 1)
         #expect(shop.call("POST", "/v1/customers", "", key: "k").status == 200)
         #expect(shop.world.customers.rows.count == 1)

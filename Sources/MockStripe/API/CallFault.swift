@@ -19,6 +19,8 @@ struct CallFault: Equatable, Sendable {
         case cutAfter = "cut_after"
         /// Done, and answered with a 500 that no one remembers: the same key gets the true result.
         case error500After = "error_500_after"
+        /// Done, and answered with a 403 by somebody on the way: the same key gets the true result.
+        case proxyPageAfter = "proxy_page_after"
         /// Done and answered late. The idempotency key is in use meanwhile.
         case slow
     }
@@ -56,7 +58,7 @@ struct CallFault: Equatable, Sendable {
                     "This object cannot be accessed right now because another API request or Stripe process "
                     + "is currently accessing it.", began: false)
         case .conflict: return .keyInUse("(the mock was told so)")
-        case .hang, .cut, .hangAfter, .cutAfter, .slow: return nil
+        case .hang, .cut, .hangAfter, .cutAfter, .proxyPageAfter, .slow: return nil
         }
     }
 }

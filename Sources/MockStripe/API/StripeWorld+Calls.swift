@@ -21,6 +21,9 @@ extension StripeWorld {
         case .error500After:
             _ = self.execute(request, fault: fault.kind)
             return .answer(self.reply(to: request, fault.refusal?.status ?? 500, fault.refusal?.json ?? nil))
+        case .proxyPageAfter:
+            _ = self.execute(request, fault: fault.kind)
+            return .answer(APIReply(status: 403, body: ["error": "blocked by the filter of this network"]))
         case .slow: return self.hold(request, milliseconds: fault.milliseconds)
         case .error500, .rateLimit, .lockTimeout, .conflict:
             let failure = fault.refusal ?? .keyInUse(request.key ?? "")
