@@ -136,7 +136,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PaymentsTests",
-            dependencies: ["Payments", "Billing", "Metering", "StripeAPI"],
+            dependencies: ["Payments", "Billing", "Metering", "StripeAPI", logging],
             swiftSettings: settings),
 
         // Statements as PDF.

@@ -75,6 +75,13 @@ extension PostgresLedger {
         }
     }
 
+    /// Before something is begun that a ledger which was set back does not know of: tells it how far it had come.
+    ///
+    /// - Throws: `ReplacedLedger` when it is older than that and cannot have been set back.
+    public func confirm(_ heard: LedgerPosition) async throws {
+        guard try await self.follow(heard) >= heard.generation else { throw ReplacedLedger() }
+    }
+
     /// Starts a new generation (rule P7) whatever the timeline says.
     ///
     /// - Returns: the generation before, and the new one.
@@ -86,5 +93,15 @@ extension PostgresLedger {
                 return (try row.int(0), try connection.run("SELECT new_ledger_generation()").one().int(0))
             }
         }
+    }
+}
+
+/// Nothing is to be learned from it.
+public struct ReplacedLedger: Error, CustomStringConvertible {
+    public init() {}
+
+    public var description: String {
+        "the ledger is older than the one that this host knew: a primary that was replaced, or a restored one "
+            + "(then: `tollgate ledger new-generation`)"
     }
 }

@@ -44,11 +44,10 @@ final class LedgerWatch: Sendable {
         return generation
     }
 
-    /// Before something is begun that a ledger which was set back does not know of: between two heartbeats it is told how
-    /// far it had come. Throws when it is a primary that was replaced.
+    /// See `PostgresLedger.confirm`; heartbeats are seconds apart.
     func confirm() async throws {
         guard let newest = self.history.withLock({ $0.newest }) else { return }
-        guard try await self.ledger.follow(newest) >= newest.generation else { throw ReplacedLedger() }
+        try await self.ledger.confirm(newest)
     }
 
     private func keep() async {
@@ -60,12 +59,5 @@ final class LedgerWatch: Sendable {
                 "not noted how far the ledger has come: the next process would not see that it was set back",
                 metadata: ["error": "\(error)"])
         }
-    }
-}
-
-private struct ReplacedLedger: Error, CustomStringConvertible {
-    var description: String {
-        "the ledger is older than the one that this host knew: a primary that was replaced, or a restored one "
-            + "(then: `tollgate ledger new-generation`)"
     }
 }

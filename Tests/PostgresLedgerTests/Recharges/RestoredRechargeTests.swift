@@ -35,7 +35,7 @@ import Testing
         case .position:
             var lost = position
             lost.flushed += 1 << 40
-            _ = try await database.ledger.follow(lost)
+            try await database.ledger.confirm(lost)
         case .person: try await database.ledger.startNewGeneration()
         // Nobody else has asked it yet.
         case .recharger: #expect(try await database.decide(account, now: self.start) == nil)
@@ -55,8 +55,20 @@ import Testing
         let database = try await TestDatabase.migrated()
         let account = try await self.owner(database)
         let position = try await database.ledger.heartbeat(PostgresLedger.freshID(), hostname: "h").position
-        _ = try await database.ledger.follow(position)
+        try await database.ledger.confirm(position)
         #expect(try await database.ledger.checkGeneration() == position.generation)
+        #expect(try await database.status(account).machine.state == .idle)
+    }
+
+    /// A primary that was replaced and answers again: what it says of a balance is of the past.
+    @Test func aReplacedPrimaryIsNotConfirmed() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await self.owner(database)
+        var newer = try await database.ledger.heartbeat(PostgresLedger.freshID(), hostname: "h").position
+        newer.timeline += 1
+        newer.generation += 1
+        let heard = newer
+        await #expect(throws: ReplacedLedger.self) { try await database.ledger.confirm(heard) }
         #expect(try await database.status(account).machine.state == .idle)
     }
 
