@@ -3,7 +3,7 @@ import Metering
 extension PostgresLedger: BillingReading {
     /// The offers of today, cheapest first.
     public func packages() async throws -> [CreditPackage] {
-        try await self.pool.run { connection in
+        try await self.list { connection in
             try connection.run(
                 """
                 SELECT code, version, name, price_usd_cents, credits, bonus_credits FROM package
@@ -19,7 +19,7 @@ extension PostgresLedger: BillingReading {
 
     /// nil: no such account.
     public func summary(of account: AccountID) async throws -> AccountSummary? {
-        try await self.pool.run { connection in
+        try await self.list { connection in
             guard
                 let row = try connection.run(
                     """

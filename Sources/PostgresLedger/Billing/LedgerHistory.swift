@@ -4,7 +4,7 @@ import Metering
 extension PostgresLedger: HistoryReading {
     /// A page is a range of the key, read backwards.
     public func ledger(_ query: LedgerQuery) async throws -> [LedgerEntry] {
-        try await self.pool.run { connection in
+        try await self.list { connection in
             try connection.run(
                 """
                 SELECT l.version, l.type, l.amount_millicredits, l.balance_after_millicredits, l.reference_type,

@@ -3,7 +3,7 @@ import Metering
 extension PostgresLedger {
     /// Exchanges of one account as they count, newest first.
     public func usage(_ query: UsageQuery) async throws -> [UsageLine] {
-        try await self.pool.run { try Self.usage(query, on: $0) }
+        try await self.list { try Self.usage(query, on: $0) }
     }
 
     private static let lastHold = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"

@@ -3,7 +3,7 @@ import Metering
 
 extension PostgresLedger: PaymentRecords {
     public func purchases(_ query: PurchaseQuery) async throws -> [PurchaseLine] {
-        try await self.pool.run { connection in
+        try await self.list { connection in
             try connection.run(
                 """
                 SELECT \(PurchaseRow.columns), a.user_id, p.receipt_url,
@@ -35,7 +35,7 @@ extension PostgresLedger: PaymentRecords {
 
     public func events(_ query: StoredEventQuery) async throws -> [StoredEvent] {
         let outcomes = query.outcomes.isEmpty ? Set(EventOutcome.allCases) : query.outcomes
-        return try await self.pool.run { connection in
+        return try await self.list { connection in
             try connection.run(
                 """
                 SELECT \(Self.eventColumns) FROM stripe_event e
@@ -56,7 +56,7 @@ extension PostgresLedger: PaymentRecords {
     }
 
     public func event(_ id: String) async throws -> StoredEvent? {
-        try await self.pool.run { connection in
+        try await self.list { connection in
             try connection.run(
                 "SELECT \(Self.eventColumns) FROM stripe_event e WHERE e.event_id = $1", [.text(id)]
             ).first.map(Self.storedEvent)

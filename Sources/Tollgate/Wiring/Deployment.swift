@@ -217,11 +217,12 @@ final class Deployment: Sendable {
                 corsOrigins: self.configuration.corsOrigins),
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
-                billing: self.ledger, held: HeldAmounts(reader: self.heldReader), readiness: self.readiness,
+                billing: self.statements.ledger, held: HeldAmounts(reader: self.heldReader),
+                readiness: self.readiness,
                 encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk,
                 history: self.statements.ledger, statements: self.statements.printer,
                 recharges: self.payments.recharges,
-                refunds: self.payments.refunds, records: self.ledger))
+                refunds: self.payments.refunds, records: self.statements.ledger))
     }
 
     private static func dataPlane(

@@ -5,15 +5,15 @@ import PostgresLedger
 import StatementPDF
 import Synchronization
 
-/// Statements and history, for the API.
+/// Statements, and lists for users and administrators, for the API.
 final class StatementParts: Sendable {
     let ledger: PostgresLedger
     let printer: StatementPrinter
     private let pool: PostgresPool
 
     init(_ settings: StatementSettings, database: PostgresConfiguration, logger: Logger) {
-        // A month can take a second to read, and no look-up of a key may queue behind it.
-        self.pool = PostgresPool(database, size: 2, logger: logger)
+        // A month can take a second to read, and so can a list: neither admission nor a settlement may queue behind it.
+        self.pool = PostgresPool(database, size: 3, logger: logger)
         self.ledger = PostgresLedger(pool: self.pool, logger: logger)
         self.printer = StatementPrinter(settings)
     }
