@@ -68,20 +68,23 @@ struct StatementReader {
 
     // MARK: What is read
 
-    /// Opening is the sum of the lines before the month, and closing the balance without the lines after it: that the
-    /// one leads to the other proves both. By time and not by `balance_after`, since a line's version is given when its
+    /// Opening is what the ledger's last line says without the lines since the month began, and closing the balance
+    /// without those since it ended: that the one leads to the other proves both, and of an account of years only the
+    /// last lines are read. By time and not by `balance_after`, since a line's version is given when its
     /// transaction gets the lock, and its time when it began: at midnight the two orders may differ.
     private func balances(_ after: AccountID, _ last: AccountID) throws -> [StatementDraft] {
         try self.connection.run(
             """
-            SELECT a.account_id, a.user_id, l.before, b.balance_millicredits - l.later
+            SELECT a.account_id, a.user_id, coalesce(n.balance, 0) - l.since, b.balance_millicredits - l.later
             FROM account a JOIN credit_balance b USING (account_id)
             CROSS JOIN LATERAL (
-                SELECT coalesce(sum(amount_millicredits) FILTER (WHERE created_at < \(Self.instant(3))), 0)::bigint
-                           AS before,
+                SELECT coalesce(sum(amount_millicredits), 0)::bigint AS since,
                        coalesce(sum(amount_millicredits) FILTER (WHERE created_at >= \(Self.instant(4))), 0)::bigint
                            AS later
-                FROM credit_ledger c WHERE c.account_id = a.account_id) l
+                FROM credit_ledger c WHERE c.account_id = a.account_id AND c.created_at >= \(Self.instant(3))) l
+            LEFT JOIN LATERAL (
+                SELECT balance_after_millicredits AS balance FROM credit_ledger c WHERE c.account_id = a.account_id
+                ORDER BY version DESC LIMIT 1) n ON true
             WHERE a.account_id > $1 AND a.account_id <= $2 AND a.created_at < \(Self.instant(4))
             ORDER BY a.account_id
             """, self.range(after, last)
@@ -116,18 +119,19 @@ struct StatementReader {
     private func lines(_ after: AccountID, _ last: AccountID) throws -> [(AccountID, StatementLine)] {
         try self.connection.run(
             """
-            WITH lines AS (
-                SELECT l.*, r.cause, r.reversed_cents - lag(r.reversed_cents, 1, 0::bigint)
-                           OVER (PARTITION BY r.lot ORDER BY l.version) AS cents
-                FROM credit_ledger l LEFT JOIN lot_reversal r USING (transaction_id)
-                WHERE l.account_id > $1 AND l.account_id <= $2
-                  AND l.reference_type NOT IN ('settlement', 'settlement_correction'))
             SELECT l.account_id, \(Self.dayNumber("l.created_at")), l.type, l.amount_millicredits, l.reference_id,
-                   coalesce(t.paid_cents, 0), p.package_name, p.receipt_url, l.cause, l.cents
-            FROM lines l JOIN ledger_transaction t ON t.id = l.transaction_id
+                   coalesce(t.paid_cents, 0), p.package_name, p.receipt_url, r.cause,
+                   r.reversed_cents - coalesce(earlier.reversed_cents, 0)
+            FROM credit_ledger l JOIN ledger_transaction t ON t.id = l.transaction_id
+            LEFT JOIN lot_reversal r ON r.transaction_id = l.transaction_id
+            LEFT JOIN LATERAL (
+                SELECT o.reversed_cents FROM lot_reversal o JOIN credit_ledger c ON c.transaction_id = o.transaction_id
+                WHERE o.lot = r.lot AND c.version < l.version ORDER BY c.version DESC LIMIT 1) earlier ON true
             LEFT JOIN purchase p
                 ON p.purchase_id = CASE WHEN l.reference_type = 'purchase' THEN l.reference_id::uuid END
-            WHERE l.created_at >= \(Self.instant(3)) AND l.created_at < \(Self.instant(4))
+            WHERE l.account_id > $1 AND l.account_id <= $2
+              AND l.reference_type NOT IN ('settlement', 'settlement_correction')
+              AND l.created_at >= \(Self.instant(3)) AND l.created_at < \(Self.instant(4))
             ORDER BY l.account_id, l.version
             """, self.range(after, last)
         ).rows.map { (try $0.int(0), try Self.line($0)) }

@@ -14,6 +14,13 @@ extension Migration {
 
             -- One row per day and correction of it, among the entries of all accounts.
             CREATE INDEX IF NOT EXISTS journal_entry_cost ON journal_entry (day) WHERE kind = 'cost';
+            -- A statement tells by how much a reversal went beyond the one before.
+            CREATE INDEX IF NOT EXISTS lot_reversal_lot ON lot_reversal (lot);
+
+            -- Lines are appended in the order of their time, but for the length of a transaction: a few bytes per
+            -- megabyte say which pages are of a month.
+            CREATE INDEX IF NOT EXISTS credit_ledger_created ON credit_ledger
+                USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
 
             \(Comments.booksReading)
             """)

@@ -220,6 +220,52 @@ import Testing
         #expect(results?.filter { $0.outcome == .failure(failure) }.map(\.account) == [bad])
     }
 
+    /// A balance that its lines do not make is seen in the opening.
+    @Test func aBalanceThatIsNotTheLedgersIsNoStatement() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1000)
+        let month = try Self.month(PostgresLedgerClock.now)
+        try await database.execute("UPDATE credit_balance SET balance_millicredits = 1007")
+        await #expect(throws: StatementFailure.doesNotAdd(rows: 1000, closing: Millicredits(1007))) {
+            try await database.ledger.statement(of: account, month: month)
+        }
+    }
+
+    /// Years of lines are not read again for each month: the pages of the month's time are.
+    @Test func aStatementReadsTheLinesSinceItsMonthBegan() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 1000)
+        try await database.execute(
+            """
+            SET session_replication_role = replica;
+            UPDATE account SET created_at = now() - interval '400 days';
+            DELETE FROM credit_ledger;
+            INSERT INTO credit_ledger (account_id, version, transaction_id, user_id, type, amount_millicredits,
+                                       balance_after_millicredits, reference_type, reference_id, created_at)
+            SELECT \(account), n, gen_random_uuid(), 'user', 'trial', 1, n, 'settlement', 'x',
+                   now() - interval '400 days' + n * interval '400 days' / 30000 FROM generate_series(1, 30000) n;
+            UPDATE credit_balance SET version = 30000, balance_millicredits = 30000;
+            RESET session_replication_role
+            """)
+        try await database.execute("VACUUM ANALYZE credit_ledger")
+        let month = try Self.month(PostgresLedgerClock.now - 40 * Self.day)
+        let read = try await database.pool.run { connection in
+            try connection.transaction(.readSnapshot) { connection in
+                let reader = try StatementReader(month: month, on: connection, timeout: .seconds(60))
+                _ = try reader.drafts(after: account - 1, upTo: account)
+                return try connection.run(
+                    """
+                    SELECT sum(pg_stat_get_xact_tuples_returned(o) + pg_stat_get_xact_tuples_fetched(o))::bigint
+                    FROM (SELECT 'credit_ledger'::regclass::oid AS o UNION ALL
+                          SELECT indexrelid FROM pg_index WHERE indrelid = 'credit_ledger'::regclass) t
+                    """
+                ).one().int(0)
+            }
+        }
+        // At most three months of thirteen.
+        #expect(read < 20_000, "\(read) lines")
+    }
+
     // MARK: Ledger
 
     @Test func aPageOfTheLedgerGoesOnWhereTheOneBeforeEnded() async throws {
