@@ -208,6 +208,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "TollgateTests", dependencies: ["Tollgate", "Billing", "Metering"], swiftSettings: settings),
+            name: "TollgateTests",
+            dependencies: ["Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds"],
+            swiftSettings: settings),
     ]
 )

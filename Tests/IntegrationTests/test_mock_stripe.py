@@ -183,6 +183,10 @@ def test_bank_debits_and_disputes(client, mock, hook):
     assert client.v1.disputes.retrieve(dispute["id"]).status == "needs_response"
     mock.control("dispute", payment=payment, action="lose")
     (listed,) = client.v1.disputes.list({"payment_intent": payment})
+    day = {"gte": listed.created, "lt": listed.created + 86400}
+    assert listed.id in [row.id for row in client.v1.disputes.list({"created": day}).auto_paging_iter()]
+    before = {"gte": listed.created - 86400, "lt": listed.created}
+    assert listed.id not in [row.id for row in client.v1.disputes.list({"created": before}).auto_paging_iter()]
     assert listed.status == "lost" and listed.balance_transactions[0].fee == 1500
     mock.settled()
     assert hook.types()[-3:] == [

@@ -391,3 +391,23 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     assert seen['reconciliation_findings{check="balances"}'].isdigit()
     last = sql("SELECT mismatch_millicredits FROM reconciliation_run ORDER BY run_id DESC LIMIT 1")[0][0]
     assert int(seen["reconciliation_mismatch_millicredits"]) == last
+
+
+def test_days_on_which_nobody_ran_are_made_up_for(till, dev, sql, planted):
+    planted(
+        "UPDATE account SET created_at = created_at - interval '4 days'",
+        "UPDATE account SET created_at = created_at + interval '4 days'")
+    first = sql("SELECT (created_at AT TIME ZONE 'UTC')::date FROM account ORDER BY account_id LIMIT 1")[0][0]
+    due = sql("SELECT ((now() - interval '15 minutes') AT TIME ZONE 'UTC')::date - 1")[0][0]
+    missed = [first + datetime.timedelta(days=days) for days in range((due - first).days + 1)]
+    assert len(missed) >= 3
+    sql("UPDATE job_lease SET until = now() - interval '1 second' WHERE job = 'reconcile'")
+    runs = "SELECT day FROM reconciliation_run WHERE source = 'daily' AND is_complete ORDER BY run_id"
+    with running(
+        Serve(
+            dev, JOURNAL_DIR=str(dev.directory / "missed-journal"), STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET,
+            STRIPE_API_BASE=till.stripe.url)):
+        wait_until(lambda: set(missed) <= {row[0] for row in sql(runs)}, 60, "all missed days")
+    days = [row[0] for row in sql(runs)]
+    # The due day was done before; the others follow in their order, each once.
+    assert [day for day in days if day != due] == missed[:-1] and len(days) == len(missed)

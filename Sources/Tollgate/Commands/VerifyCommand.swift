@@ -18,7 +18,7 @@ struct VerifyCommand: AsyncParsableCommand {
               I5  every hold has at most one settlement; corrections add up to the last outcome
               I6  every paid purchase has exactly one grant and one lot
               I7  clawed-back and frozen credits equal their target state (once purchases exist)
-              I8  deferred revenue is the sum of unrecognised lots (once purchases exist)
+              I8  deferred revenue of each account is that of its lots, and these have of each kind what the ledger has
               C1  amount and cost are what usage with its parts, tier and rate card say, where it can be computed again
             Journals:
               I9  every outcome of every boot has its row in the ledger, or one of higher authority
