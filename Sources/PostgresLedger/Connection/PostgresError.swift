@@ -89,6 +89,11 @@ public enum PostgresError: Error, Sendable, Hashable {
         if case .unreachable = self { return true }
         return self.sqlState?.kind == .unavailable
     }
+
+    /// The server itself says so, a statement's time-out among it: others may succeed.
+    public var isAnswer: Bool {
+        if case .unreachable = self { false } else { true }
+    }
 }
 
 extension PostgresError: CustomStringConvertible {

@@ -83,7 +83,7 @@ struct DifferenceQuery: Sendable {
             FROM (\(self.sql)) AS differences(subject, expected, found, detail)
             WHERE $1::date IS NOT NULL ORDER BY abs(found - expected) DESC, subject, detail
             LIMIT \(ReconciliationResult.findingsMax)
-            """, [.text("\(day)")], timeout: .seconds(900)
+            """, [.text("\(day)")], timeout: .seconds(930)
         ).rows
         guard let first = rows.first else { return ReconciliationResult(self.check, []) }
         guard let sum = Int128(try first.text(5)) else {

@@ -11,22 +11,40 @@ public enum ReconciliationSource: String, Sendable, Hashable, CaseIterable {
 extension PostgresLedger {
     /// What the ledger can compare alone, each check on a snapshot of its own: settlement may go on meanwhile, and a
     /// process that stops waits for one query at most. Differences of days after `day` are left to their own
-    /// reconciliation.
+    /// reconciliation. A check that fails does not keep the others back.
+    ///
+    /// - Throws: when the ledger is away.
     public func reconcile(_ day: UTCDay) async throws -> [ReconciliationResult] {
         var results: [ReconciliationResult] = []
         for query in DifferenceQuery.all {
-            results.append(try await self.onSnapshot { try query.run(day, on: $0) })
+            results.append(
+                try await Self.unlessRefused(query.check) {
+                    try await self.onSnapshot { try query.run(day, on: $0) }
+                })
         }
-        results.append(try await self.onSnapshot { try Self.compareCosts(day, on: $0) })
-        results.append(try await self.compareBooks(day))
+        results.append(
+            try await Self.unlessRefused(.openAICosts) {
+                try await self.onSnapshot { try Self.compareCosts(day, on: $0) }
+            })
+        results.append(try await Self.unlessRefused(.books) { try await self.compareBooks(day) })
         return results
     }
 
+    /// A query that the ledger refuses, or that takes too long, says nothing about amounts; nor does it about others.
+    public static func unlessRefused(
+        _ check: ReconciliationCheck, _ body: () async throws -> ReconciliationResult
+    ) async throws -> ReconciliationResult {
+        do { return try await body() } catch let error as PostgresError where error.isAnswer {
+            return ReconciliationResult(check, without: .unavailable, because: "the ledger: \(error)")
+        }
+    }
+
+    /// The server gives up first: a time-out is then its refusal, and not the end of the connection.
     private func onSnapshot<Value: Sendable>(
         _ body: @escaping @Sendable (PostgresConnection) throws -> Value
     ) async throws -> Value {
         try Task.checkCancellation()
-        return try await self.pool.run(timeout: .seconds(900)) { connection in
+        return try await self.pool.run(timeout: .seconds(960)) { connection in
             try connection.transaction(.readSnapshot) { connection in
                 try connection.run("SELECT set_config('statement_timeout', '900s', true)")
                 return try body(connection)
@@ -103,7 +121,7 @@ extension PostgresLedger: ReconciledPayments {
                 """,
                 [
                     .text("\(day)"), .array(PostgresArray(paymentIntents)), .bool(livemode),
-                ], timeout: .seconds(900)
+                ], timeout: .seconds(930)
             ).rows.map { row in
                 try PaymentRecord(
                     purchase: row.text(0), paymentIntent: row.text(1), granted: row.millicredits(2),

@@ -16,15 +16,31 @@ struct Reconciler {
 
     /// In the order of `ReconciliationCheck`.
     ///
-    /// - Throws: when the ledger itself cannot be read.
+    /// - Throws: when the ledger itself is away.
     func run(_ day: UTCDay) async throws -> ReconciliationReport {
-        _ = try await self.ledger.keepBooks(waitsForCosts: true)
+        let trouble = try await self.bringBooksUpToDate()
         var results = try await self.ledger.reconcile(day)
+        if let trouble,
+            let costs = results.firstIndex(where: { $0.check == .openAICosts && $0.outcome == .mismatch })
+        {
+            results[costs] = ReconciliationResult(.openAICosts, without: .unavailable, because: trouble)
+        }
         results.append(try await self.holdStore())
-        results.append(try await self.payments(day))
+        results.append(try await PostgresLedger.unlessRefused(.payments) { try await self.payments(day) })
         let order = ReconciliationCheck.allCases
         results.sort { order.firstIndex(of: $0.check) ?? 0 < order.firstIndex(of: $1.check) ?? 0 }
         return ReconciliationReport(day: day, results: results)
+    }
+
+    /// Why that could not be done: costs that are not posted are no mismatch.
+    private func bringBooksUpToDate() async throws -> String? {
+        do {
+            _ = try await self.ledger.keepBooks(waitsForCosts: true)
+            return nil
+        } catch let error as PostgresError where error.isAnswer {
+            self.logger.error("the books could not be brought up to date", metadata: ["error": "\(error)"])
+            return "the books could not be brought up to date: \(error)"
+        }
     }
 
     private func holdStore() async throws -> ReconciliationResult {

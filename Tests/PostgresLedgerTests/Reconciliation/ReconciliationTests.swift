@@ -77,6 +77,35 @@ import Testing
         }
     }
 
+    /// Else one check that fails each time would keep a day, and all days after it, from ever being compared.
+    @Test func aCheckThatFailsDoesNotKeepTheOthersBack() async throws {
+        let (database, today) = try await Self.books()
+        try await database.execute(
+            "ALTER TABLE openai_cost RENAME TO lost")
+        try await database.execute(
+            "SET session_replication_role = replica; UPDATE credit_balance SET balance_millicredits = 1")
+        let results = try await database.ledger.reconcile(today)
+        #expect(results.map(\.outcome) == [.mismatch, .clean, .clean, .unavailable, .clean])
+        #expect(results.first { $0.check == .openAICosts }?.findings.first?.detail.contains("42P01") == true)
+    }
+
+    /// A server that gives up on one query is there for the others.
+    @Test func aTimeOutOfTheServersIsAResult() async throws {
+        let result = try await PostgresLedger.unlessRefused(.usage) {
+            throw PostgresError.refused(SQLState("57014"), constraint: nil, message: "time-out")
+        }
+        #expect(result.outcome == .unavailable && result.check == .usage && result.total == 0)
+        await #expect(throws: PostgresError.unreachable(.timedOut)) {
+            try await PostgresLedger.unlessRefused(.usage) { throw PostgresError.unreachable(.timedOut) }
+        }
+    }
+
+    @Test func aLedgerThatIsAwayIsNoResult() async throws {
+        let (database, today) = try await Self.books()
+        database.pool.shutDownAndWait()
+        await #expect(throws: PostgresError.self) { try await database.ledger.reconcile(today) }
+    }
+
     /// Triggers and foreign keys do not run for a replica: that is how a difference gets in.
     private static func planted(_ sql: String) async throws -> TestDatabase {
         let (database, _) = try await Self.books()
