@@ -6,16 +6,9 @@ import StripeAPI
 /// What nobody tells us: events that Stripe could not deliver, pages whose answer was lost, payments that take days,
 /// refunds whose outcome is unknown. At start and every five minutes, by one instance at a time.
 public struct PaymentWatch: Sendable {
-    /// Longer than a pass; a dead instance is replaced after it.
-    private static let leaseSeconds: Int64 = 240
     private static let batch: Int64 = 200
-    /// For purchases, and again for refunds: together less than the lease.
+    /// For purchases, and again for refunds: events come first again after it.
     private static let patience = Duration.seconds(60)
-    /// Stripe keeps events for 30 days.
-    private static let eventSecondsMax: Int64 = 29 * 86_400
-    private static let firstLookSeconds: Int64 = 3 * 86_400
-    /// An event is listed as undelivered while its first delivery is still under way.
-    private static let overlapSeconds: Int64 = 3600
 
     private let desk: PaymentDesk
     private let chores: any PaymentChores
@@ -46,26 +39,29 @@ public struct PaymentWatch: Sendable {
     /// One pass. What fails is tried again in the next one.
     func look() async {
         guard let stripe = self.desk.stripe else { return }
-        let job = Self.job(isLive: stripe.isLive)
         do {
             guard
-                let lease = try await self.chores.takeJob(
-                    job, for: self.holder, seconds: Self.leaseSeconds)
+                let hold = try await JobHold(
+                    Self.job(isLive: stripe.isLive), by: self.holder, self.chores)
             else { return }
-            await self.attempt("events") { try await self.pollEvents(since: lease.progress, job, stripe) }
-            await self.attempt("purchases") { try await self.finishPurchases(stripe) }
-            await self.attempt("refunds") { try await self.finishRefunds(stripe) }
-            await self.attempt("old events") { _ = try await self.chores.forgetEvents() }
-            try await self.chores.endJob(job, by: self.holder)
+            var events = self.events(stripe)
+            try await self.attempt("events") { try await events.look(hold) }
+            try await self.attempt("events that failed") { try await events.tryAgain(hold) }
+            try await self.attempt("purchases") { try await self.finishPurchases(hold, stripe) }
+            try await self.attempt("refunds") { try await self.finishRefunds(hold, stripe) }
+            try await self.attempt("old events") { _ = try await self.chores.forgetEvents() }
+            try await hold.end()
         } catch {
             self.logger.warning("payments were not looked at", metadata: ["error": "\(error)"])
         }
     }
 
-    /// What goes wrong in one place keeps nothing else from being looked at.
-    private func attempt(_ what: String, _ body: () async throws -> Void) async {
+    /// What goes wrong in one place keeps nothing else from being looked at, unless another instance is at it by now.
+    private func attempt(_ what: String, _ body: () async throws -> Void) async throws {
         do {
             try await body()
+        } catch let lost as JobHold.Lost {
+            throw lost
         } catch {
             self.logger.warning(
                 "payments were not looked at", metadata: ["what": "\(what)", "error": "\(error)"])
@@ -77,40 +73,37 @@ public struct PaymentWatch: Sendable {
 
     // MARK: Events
 
-    private func pollEvents(since progress: String?, _ job: String, _ stripe: StripeClient) async throws {
-        let now = self.desk.now() / 1000
-        let from = max(
-            progress.flatMap { Int64($0) } ?? now - Self.firstLookSeconds, now - Self.eventSecondsMax)
-        // All of them, not only those that Stripe could not deliver: what it delivered can be lost with a ledger that
-        // was restored, and an endpoint that is gone has nothing undelivered.
-        var events: [StripeEvent] = []
-        for types in StripeEventKind.paymentTypesForListing {
-            events += try await stripe.run(ListEvents(created: CreationWindow(from: from), types: types))
-        }
-        let settled = try await self.chores.settledEvents(among: events.map(\.id))
-        var progress = now - Self.overlapSeconds
-        for event in events.sorted(by: { $0.createdAt < $1.createdAt }) where !settled.contains(event.id) {
-            try Task.checkCancellation()
-            do {
-                try await self.desk.apply(
-                    StripeEventRecord(event, isLive: stripe.isLive, source: .poll), stripe)
-            } catch {
-                progress = min(progress, event.createdAt)
+    private func events(_ stripe: StripeClient) -> EventWatch {
+        EventWatch(
+            chores: self.chores, isLive: stripe.isLive,
+            list: { window in
+                var events: [StripeEventRecord] = []
+                for types in StripeEventKind.paymentTypesForListing {
+                    events += try await stripe.run(ListEvents(created: window, types: types)).map {
+                        StripeEventRecord($0, isLive: stripe.isLive, source: .poll)
+                    }
+                }
+                return events
+            },
+            apply: { _ = try await self.desk.apply($0, stripe) },
+            keep: { event, reason, error in
                 self.logger.warning(
                     "an event was not applied", metadata: ["event": "\(event.id)", "error": "\(error)"])
-            }
-        }
-        try await self.chores.noteProgress(of: job, by: self.holder, String(progress))
+                guard try await self.chores.keep(event, deadBecause: reason) else { return }
+                self.desk.counters.failed(reason)
+            },
+            now: { self.desk.now() / 1000 })
     }
 
     // MARK: Purchases
 
-    private func finishPurchases(_ stripe: StripeClient) async throws {
+    private func finishPurchases(_ hold: JobHold, _ stripe: StripeClient) async throws {
         let end = ContinuousClock.now + Self.patience
         let all = try await self.chores.unfinishedPurchases(livemode: stripe.isLive, limit: Self.batch)
         for unfinished in all {
             try Task.checkCancellation()
             guard ContinuousClock.now < end else { return }
+            try await hold.prolong()
             do {
                 try await self.finish(unfinished, stripe)
             } catch {
@@ -140,11 +133,12 @@ public struct PaymentWatch: Sendable {
 
     // MARK: Refunds
 
-    private func finishRefunds(_ stripe: StripeClient) async throws {
+    private func finishRefunds(_ hold: JobHold, _ stripe: StripeClient) async throws {
         let end = ContinuousClock.now + Self.patience
         for refund in try await self.chores.askedRefunds(livemode: stripe.isLive, limit: Self.batch) {
             try Task.checkCancellation()
             guard ContinuousClock.now < end else { return }
+            try await hold.prolong()
             do {
                 try await RefundDesk(desk: self.desk, chores: self.chores).finish(refund, stripe)
             } catch {

@@ -299,6 +299,35 @@ def test_events_that_were_lost_are_found_at_the_next_start(till, buyer):
         till.stripe.control("faults", drop=0)
 
 
+def test_an_event_that_cannot_be_applied_holds_up_no_other(till, dev, sql):
+    """Stripe cannot be read about one payment: its event is kept, the others are applied, and it is tried again."""
+    broken, whole = dev.account(f"buyer-{uuid.uuid4().hex[:8]}"), dev.account(f"buyer-{uuid.uuid4().hex[:8]}")
+    till.stripe.control("delivery", on=False)
+    till.stripe.control("faults", drop=1000)
+    payment = till.stripe.client().v1.checkout.sessions.retrieve(till.buy(broken)["sessionId"]).payment_intent
+    till.buy(whole)
+    till.stop()
+    till.stripe.control("api_faults", kind="error_500", calls=100_000, method="GET", path=f"/v1/payment_intents/{payment}")
+    till.stripe.control("delivery", on=True)
+    till.start()
+    try:
+        till.comes_to(whole, STARTER, 60)
+        assert till.balance(broken) == 0
+        kept = sql("SELECT outcome, reason FROM stripe_event WHERE payment_intent_id = %s", payment)
+        assert kept and set(kept) == {("dead", "not_applied_api_error")}
+        wait_until(lambda: "0" < sql(
+            "SELECT coalesce(max(progress), '0') FROM job_lease WHERE job = 'payments:live'")[0][0], 60, "progress")
+        till.stop()
+        till.stripe.control("api_faults", clear=True)
+        till.start()
+        till.comes_to(broken, STARTER, 60)
+        wait_until(lambda: {("applied", None)} == set(sql(
+            "SELECT outcome, reason FROM stripe_event WHERE payment_intent_id = %s", payment)), 30, "no dead letter")
+    finally:
+        till.stripe.control("faults", drop=0)
+        till.stripe.control("api_faults", clear=True)
+
+
 def test_a_process_that_dies_before_it_knows_the_page_still_grants_its_payment(till, buyer, sql):
     user, key = buyer
     till.stripe.control("api_faults", kind="hang_after", calls=1, method="POST", path="/v1/checkout/sessions")

@@ -74,8 +74,23 @@ public struct StoredRefund: Sendable, Hashable {
     }
 }
 
+/// Stripe's events, followed by one instance at a time.
+public protocol EventChores: Sendable {
+    /// Those of these events that are stored and not to be applied by whoever finds them again: they need nobody, or are
+    /// tried again as `unappliedEvents`.
+    func settledEvents(among ids: [String]) async throws -> Set<String>
+    /// Events of the last three days that were kept because they could not be applied; the least tried first.
+    func unappliedEvents(livemode: Bool, limit: Int64) async throws -> [StripeEventRecord]
+    /// Takes or prolongs the lease of a job; nil: another instance has it.
+    func takeJob(_ job: String, for holder: String, seconds: Int64) async throws -> JobLease?
+    /// Any instance may do it from now on. Without it, the lease of a dead instance has to run out.
+    func endJob(_ job: String, by holder: String) async throws
+    /// Where the next run begins.
+    func noteProgress(of job: String, by holder: String, _ progress: String) async throws
+}
+
 /// What is done now and then, by one instance at a time.
-public protocol PaymentChores: PurchaseLedger {
+public protocol PaymentChores: PurchaseLedger, EventChores {
     /// - Parameter livemode: of the key by which they are looked at.
     func unfinishedPurchases(livemode: Bool, limit: Int64) async throws -> [UnfinishedPurchase]
     /// Decides and stores a refund with the payment locked; the same request again is answered with what is stored.
@@ -97,16 +112,8 @@ public protocol PaymentChores: PurchaseLedger {
     /// A look that failed: others come first the next time.
     func wasLookedAt(_ purchase: PurchaseID) async throws
     func wasLookedAt(_ request: String) async throws
-    /// Those of these events that are stored and need nobody.
-    func settledEvents(among ids: [String]) async throws -> Set<String>
     /// Stripe made it, or refused (nil, with a bounded reason).
     func refundAnswered(_ request: String, refund: String?, refusal: String?) async throws
-    /// Takes or prolongs the lease of a job; nil: another instance has it.
-    func takeJob(_ job: String, for holder: String, seconds: Int64) async throws -> JobLease?
-    /// Any instance may do it from now on. Without it, the lease of a dead instance has to run out.
-    func endJob(_ job: String, by holder: String) async throws
-    /// Where the next run begins.
-    func noteProgress(of job: String, by holder: String, _ progress: String) async throws
     /// Events older than 90 days that need nobody any more. Returns how many went.
     func forgetEvents() async throws -> Int
 }

@@ -9,6 +9,9 @@ public struct StripeEventRecord: Sendable, Hashable {
         case replay
     }
 
+    /// How the reason begins for which an event is a dead letter that nobody could apply yet.
+    public static let notApplied = "not_applied_"
+
     /// `evt_…`
     public var id: String
     public var type: String

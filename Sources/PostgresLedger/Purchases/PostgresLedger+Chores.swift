@@ -78,10 +78,29 @@ extension PostgresLedger: PaymentChores {
     public func settledEvents(among ids: [String]) async throws -> Set<String> {
         try await self.pool.run { connection in
             let rows = try connection.run(
-                "SELECT event_id FROM stripe_event WHERE event_id = ANY ($1::text[]) AND outcome <> 'dead'",
-                [.array(PostgresArray(ids))]
+                """
+                SELECT event_id FROM stripe_event
+                WHERE event_id = ANY ($1::text[]) AND (outcome <> 'dead' OR starts_with(reason, $2))
+                """, [.array(PostgresArray(ids)), .text(StripeEventRecord.notApplied)]
             ).rows
             return Set(try rows.map { try $0.text(0) })
+        }
+    }
+
+    public func unappliedEvents(livemode: Bool, limit: Int64) async throws -> [StripeEventRecord] {
+        try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT \(Self.eventColumns) FROM stripe_event e
+                WHERE e.outcome = 'dead' AND e.livemode = $1 AND e.received_at > now() - interval '3 days'
+                  AND starts_with(e.reason, $2)
+                ORDER BY e.attempts, e.received_at, e.event_id LIMIT $3
+                """, [.bool(livemode), .text(StripeEventRecord.notApplied), .int(limit)]
+            ).rows.map { row in
+                var event = try Self.storedEvent(row).record
+                event.source = .poll
+                return event
+            }
         }
     }
 

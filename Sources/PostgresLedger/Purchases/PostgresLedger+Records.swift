@@ -63,13 +63,13 @@ extension PostgresLedger: PaymentRecords {
         }
     }
 
-    private static let eventColumns = """
+    static let eventColumns = """
         e.event_id, e.type, e.livemode, extract(epoch FROM e.happened_at)::bigint, e.source, e.session_id,
         e.payment_intent_id, e.purchase_id::text, e.outcome, e.reason, e.attempts,
         (extract(epoch FROM e.received_at) * 1000000)::bigint
         """
 
-    private static func storedEvent(_ row: PostgresRow) throws -> StoredEvent {
+    static func storedEvent(_ row: PostgresRow) throws -> StoredEvent {
         guard let source = StripeEventRecord.Source(rawValue: try row.text(4)),
             let outcome = EventOutcome(rawValue: try row.text(8))
         else { throw PostgresError.unexpectedResult("unknown source or outcome of an event") }

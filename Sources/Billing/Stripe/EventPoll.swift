@@ -1,0 +1,42 @@
+/// Which of Stripe's events are read next: window after window, so that as many as there are fit into memory, and what was
+/// read once need not be read again after a crash. All times are seconds since 1970.
+public struct EventPoll: Sendable, Hashable {
+    public struct Window: Sendable, Hashable {
+        public var from: Int64
+        /// Not included; nil: up to now.
+        public var to: Int64?
+        /// To be noted once every event of it is applied or kept.
+        public var progress: Int64
+    }
+
+    public static let windowSeconds: Int64 = 6 * 3600
+    /// An event is listed a while after it was made, and its first delivery may still be under way.
+    public static let overlapSeconds: Int64 = 3600
+    /// Stripe keeps events for 30 days.
+    public static let keptSeconds: Int64 = 29 * 86_400
+    /// Of a ledger that nobody has looked for before.
+    public static let firstLookSeconds: Int64 = 3 * 86_400
+
+    private let now: Int64
+    /// nil: everything is read.
+    private var from: Int64?
+
+    /// - Parameter progress: as it was noted last; nil: never.
+    public init(progress: Int64?, now: Int64) {
+        self.now = now
+        let noted = progress ?? now - Self.firstLookSeconds
+        self.from = min(max(noted, now - Self.keptSeconds), now - Self.overlapSeconds)
+    }
+
+    /// nil: everything is read.
+    public mutating func next() -> Window? {
+        guard let from else { return nil }
+        let to = from + Self.windowSeconds
+        guard to < self.now else {
+            self.from = nil
+            return Window(from: from, to: nil, progress: self.now - Self.overlapSeconds)
+        }
+        self.from = to
+        return Window(from: from, to: to, progress: min(to, self.now - Self.overlapSeconds))
+    }
+}
