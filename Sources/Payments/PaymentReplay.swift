@@ -1,33 +1,6 @@
 import Billing
 import StripeAPI
 
-/// An event that was applied again, or rehearsed.
-public struct ReplayedEvent: Sendable, Hashable {
-    public enum Result: Sendable, Hashable {
-        case settled(PaymentOutcome)
-        case rehearsed(Rehearsal)
-        /// Stripe was not to be read just now; a bounded word. The event is as it was.
-        case unread(String)
-    }
-
-    public var event: StripeEventRecord
-    public var result: Result
-
-    public init(event: StripeEventRecord, result: Result) {
-        self.event = event
-        self.result = result
-    }
-
-    /// A person, or another replay, still has to do something about it.
-    public var isOpen: Bool {
-        switch self.result {
-        case .settled(.dead), .unread: true
-        case .rehearsed(let rehearsal): if case .dead = rehearsal.outcome { true } else { false }
-        case .settled: false
-        }
-    }
-}
-
 /// Applies events again: those that Stripe has, and those that are stored here and that Stripe has forgotten. What an
 /// event says is never needed again: the purchase that it names is read anew.
 public struct PaymentReplay: Sendable {
@@ -38,6 +11,14 @@ public struct PaymentReplay: Sendable {
         /// Seconds since 1970, the end not included.
         case happened(from: Int64, to: Int64?)
         case dead(from: Int64?, to: Int64?)
+
+        /// It goes day by day.
+        var isOfTime: Bool {
+            switch self {
+            case .undelivered, .happened: true
+            case .event, .dead: false
+            }
+        }
     }
 
     public enum Failure: Error, Sendable, Hashable {
@@ -52,91 +33,119 @@ public struct PaymentReplay: Sendable {
     /// Stripe keeps events for 30 days.
     private static let eventSecondsMax: Int64 = 29 * 86_400
 
-    private let desk: PaymentDesk
+    /// nil: no key is set.
+    private let ports: ReplayPorts?
     private let records: any PaymentReplaying
 
     public init(desk: PaymentDesk, records: any PaymentReplaying) {
-        self.desk = desk
+        self.init(ReplayPorts(desk), records: records)
+    }
+
+    init(_ ports: ReplayPorts?, records: any PaymentReplaying) {
+        self.ports = ports
         self.records = records
     }
 
+    /// Day by day where the selection is of a time, so that a long one shows how far it is and needs no more memory than
+    /// its busiest day.
+    ///
     /// - Parameters:
     ///   - types: only of these; empty means all that payments need.
     ///   - isRehearsal: says what would be posted, and commits nothing.
-    ///   - tell: called after each event, in the order in which they happened.
     /// - Throws: `Failure`, and what the ledger throws; what was applied until then stays.
     public func run(
-        _ selection: Selection, types: Set<String> = [], isRehearsal: Bool, tell: (ReplayedEvent) -> Void
+        _ selection: Selection, types: Set<String> = [], isRehearsal: Bool, tell: (ReplayStep) -> Void
     ) async throws {
-        guard let stripe = self.desk.stripe else { throw Failure.notConfigured }
-        for event in try await self.events(selection, types, stripe) {
-            try Task.checkCancellation()
-            tell(ReplayedEvent(event: event, result: try await self.apply(event, isRehearsal, stripe)))
+        guard let ports else { throw Failure.notConfigured }
+        var progress = ReplayProgress()
+        let now = ports.now()
+        for portion in self.portions(of: selection, now: now) {
+            let events = try await self.events(selection, portion, types, now, ports)
+            for event in events {
+                try Task.checkCancellation()
+                let replayed = ReplayedEvent(
+                    event: event, result: try await self.apply(event, isRehearsal, ports))
+                progress.add(replayed)
+                tell(.event(replayed))
+            }
+            progress.end(portion, now: now)
+            guard selection.isOfTime else { continue }
+            tell(
+                .part(
+                    ReplayedPart(
+                        day: portion.day, events: events.count,
+                        doneUntil: isRehearsal ? nil : progress.doneUntil)))
         }
     }
 
     // MARK: Which
 
+    private func portions(of selection: Selection, now: Int64) -> [ReplayPortion] {
+        switch selection {
+        case .event: [ReplayPortion()]
+        case .undelivered: ReplayPortion.days(from: now - Self.eventSecondsMax, to: nil, now: now)
+        case .happened(let from, let to): ReplayPortion.days(from: from, to: to, now: now)
+        // Few, and all of them are here.
+        case .dead(let from, let to): [ReplayPortion(from: from, to: to)]
+        }
+    }
+
     private func events(
-        _ selection: Selection, _ types: Set<String>, _ stripe: StripeClient
+        _ selection: Selection, _ portion: ReplayPortion, _ types: Set<String>, _ now: Int64,
+        _ ports: ReplayPorts
     ) async throws -> [StripeEventRecord] {
-        let oldest = self.desk.now() / 1000 - Self.eventSecondsMax
         var found: [String: StripeEventRecord] = [:]
         switch selection {
         case .event(let id):
-            return [try await self.single(id, stripe)]
+            return [try await self.single(id, ports)]
         case .undelivered:
-            try await self.list(CreationWindow(from: oldest), types, onlyUndelivered: true, stripe, &found)
-        case .happened(let from, let to):
-            try await self.collect(.init(outcomes: [.applied, .dead], from: from, to: to, limit: 0), &found)
-            try await self.list(
-                CreationWindow(from: max(from, oldest), to: to), types, onlyUndelivered: false, stripe, &found
-            )
-        case .dead(let from, let to):
-            try await self.collect(.init(outcomes: [.dead], from: from, to: to, limit: 0), &found)
+            try await self.list(portion, types, onlyUndelivered: true, now, ports, &found)
+        case .happened:
+            try await self.collect([.applied, .dead], portion, &found)
+            try await self.list(portion, types, onlyUndelivered: false, now, ports, &found)
+        case .dead:
+            try await self.collect([.dead], portion, &found)
         }
         return found.values.filter { types.isEmpty || types.contains($0.type) }
             .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
     }
 
-    private func single(_ id: String, _ stripe: StripeClient) async throws -> StripeEventRecord {
+    private func single(_ id: String, _ ports: ReplayPorts) async throws -> StripeEventRecord {
         let stored = try await self.records.event(id)
-        do throws(StripeFailure) {
-            let event = try await stripe.run(RetrieveEvent(id))
-            return StripeEventRecord(event, isLive: stripe.isLive, source: .replay)
-        } catch {
+        do {
+            return try await ports.event(id)
+        } catch let failure as StripeFailure {
             guard let stored else {
-                if case .notFound = error.kind { throw Failure.unknownEvent }
-                throw Failure.unlisted(error.label)
+                if case .notFound = failure.kind { throw Failure.unknownEvent }
+                throw Failure.unlisted(failure.label)
             }
             return stored.replayed
         }
     }
 
     private func list(
-        _ window: CreationWindow, _ types: Set<String>, onlyUndelivered: Bool, _ stripe: StripeClient,
-        _ found: inout [String: StripeEventRecord]
+        _ portion: ReplayPortion, _ types: Set<String>, onlyUndelivered: Bool, _ now: Int64,
+        _ ports: ReplayPorts, _ found: inout [String: StripeEventRecord]
     ) async throws {
-        for portion in StripeEventKind.paymentTypesForListing {
-            let wanted = types.isEmpty ? portion : portion.filter(types.contains)
+        let oldest = now - Self.eventSecondsMax
+        guard portion.to.map({ $0 > oldest }) ?? true else { return }
+        let window = CreationWindow(from: max(portion.from ?? oldest, oldest), to: portion.to)
+        for some in StripeEventKind.paymentTypesForListing {
+            let wanted = types.isEmpty ? some : some.filter(types.contains)
             guard !wanted.isEmpty else { continue }
-            do throws(StripeFailure) {
-                let events = try await stripe.run(
-                    ListEvents(created: window, types: wanted, onlyUndelivered: onlyUndelivered))
-                for event in events {
-                    found[event.id] = StripeEventRecord(event, isLive: stripe.isLive, source: .replay)
-                }
-            } catch {
-                throw Failure.unlisted(error.label)
+            do {
+                for event in try await ports.list(window, wanted, onlyUndelivered) { found[event.id] = event }
+            } catch let failure as StripeFailure {
+                throw Failure.unlisted(failure.label)
             }
         }
     }
 
     private func collect(
-        _ query: StoredEventQuery, _ found: inout [String: StripeEventRecord]
+        _ outcomes: Set<EventOutcome>, _ portion: ReplayPortion, _ found: inout [String: StripeEventRecord]
     ) async throws {
-        var query = query
-        query.limit = Self.pageSize
+        var query = StoredEventQuery(
+            outcomes: outcomes, from: portion.from, to: portion.to, limit: Self.pageSize)
         while true {
             let page = try await self.records.events(query)
             for stored in page { found[stored.record.id] = stored.replayed }
@@ -148,19 +157,19 @@ public struct PaymentReplay: Sendable {
     // MARK: What comes of it
 
     private func apply(
-        _ event: StripeEventRecord, _ isRehearsal: Bool, _ stripe: StripeClient
+        _ event: StripeEventRecord, _ isRehearsal: Bool, _ ports: ReplayPorts
     ) async throws -> ReplayedEvent.Result {
         // Test money and live money never meet: with this key there is nothing to read.
-        guard event.livemode == stripe.isLive else {
+        guard event.livemode == ports.isLive else {
             return Self.result(.dead(reason: PaymentDoubt.wrongLivemode.rawValue), isRehearsal)
         }
         do {
             guard case .unusable(let defect) = event.kind else {
                 return isRehearsal
-                    ? .rehearsed(try await self.rehearse(event, stripe))
-                    : .settled(try await self.desk.apply(event, stripe))
+                    ? .rehearsed(try await self.rehearse(event, ports))
+                    : .settled(try await ports.apply(event))
             }
-            if !isRehearsal { _ = try await self.desk.apply(event, stripe) }
+            if !isRehearsal { _ = try await ports.apply(event) }
             // Kept before, it still names no payment.
             return Self.result(.dead(reason: defect.rawValue), isRehearsal)
         } catch let failure as StripeFailure {
@@ -169,10 +178,10 @@ public struct PaymentReplay: Sendable {
         }
     }
 
-    private func rehearse(_ event: StripeEventRecord, _ stripe: StripeClient) async throws -> Rehearsal {
+    private func rehearse(_ event: StripeEventRecord, _ ports: ReplayPorts) async throws -> Rehearsal {
         guard case .payment(let hint) = event.kind else { return Rehearsal(outcome: .ignored) }
         return try await self.records.rehearse(
-            hint, event: event, reader: StripePaymentReader(stripe: stripe))
+            hint, event: event, reader: ports.reader())
     }
 
     private static func result(_ outcome: PaymentOutcome, _ isRehearsal: Bool) -> ReplayedEvent.Result {

@@ -214,12 +214,42 @@ def test_undelivered_events_are_rehearsed_and_then_applied(till, dev):
         assert till.balance(key) == 0
         done = command(till, "stripe", "replay")
         assert done.returncode == 0 and f"for purchase {page['purchaseId']}" in done.stdout, done.stdout
+        assert done_until(done) >= begin and len(done.stderr.splitlines()) >= 29, done.stderr
+        assert "done until" not in rehearsal.stderr
         assert till.balance(key) == STARTER
         again = command(till, "stripe", "replay", "--since", begin)
         assert again.returncode == 0 and ", 0 with postings, " in again.stdout, again.stdout
         assert till.balance(key) == STARTER
     finally:
         till.stripe.control("faults", drop=0)
+
+
+def done_until(replay):
+    """As far as a replay said last that everything is done."""
+    told = [line.split("done until ")[1] for line in replay.stderr.splitlines() if "done until " in line]
+    return told[-1] if told else ""
+
+
+def test_a_replay_is_not_done_beyond_what_it_could_not_read(till, dev):
+    key = dev.account(f"unread-{uuid.uuid4().hex[:8]}")
+    till.stripe.settled()
+    till.stripe.control("faults", drop=1000)
+    begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    try:
+        session = till.stripe.client().v1.checkout.sessions.retrieve(till.buy(key)["sessionId"])
+        till.stripe.control(
+            "api_faults", kind="error_500", calls=1000, method="GET",
+            path=f"/v1/payment_intents/{session.payment_intent}")
+        unread = command(till, "stripe", "replay")
+        assert unread.returncode == 1 and "not read: api_error" in unread.stdout, unread.stdout
+        assert ", 0 open" not in unread.stdout and done_until(unread) <= begin, unread.stderr
+        till.stripe.control("api_faults", clear=True)
+        whole = command(till, "stripe", "replay")
+        assert whole.returncode == 0 and ", 0 open" in whole.stdout and done_until(whole) >= begin, whole.stderr
+        assert till.balance(key) == STARTER
+    finally:
+        till.stripe.control("faults", drop=0)
+        till.stripe.control("api_faults", clear=True)
 
 
 def test_an_event_that_stripe_has_forgotten_still_names_its_purchase(till, bought, sql):

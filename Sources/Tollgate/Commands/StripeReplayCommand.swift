@@ -10,7 +10,7 @@ struct StripeReplayCommand: AsyncParsableCommand {
         discussion: """
             Without a selection: events that no endpoint has taken yet. With --since, all of that time, those that Stripe \
             has forgotten (after 30 days) included: their purchases are read again. With --dead, those that need a \
-            person. Nothing is granted or taken twice, however often this is run.
+            person. A time is gone through day by day; stderr tells how far it is. Nothing is granted or taken twice, however often this is run.
 
             Times are a UTC day (2026-11-12), an instant (2026-11-12T08:30:00Z), or how long ago: 90m, 2h, 3d.
             Reads DATABASE_URL, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE.
@@ -61,9 +61,13 @@ struct StripeReplayCommand: AsyncParsableCommand {
                 var summary = ReplaySummary()
                 do throws {
                     try await parts.replay.run(selection, types: Set(self.type), isRehearsal: self.dryRun) {
-                        summary.add($0)
-                        print(ReplaySummary.line($0))
-                        fflush(nil)
+                        switch $0 {
+                        case .event(let event):
+                            summary.add(event)
+                            print(ReplaySummary.line(event))
+                            fflush(nil)
+                        case .part(let part): complain("replay: " + ReplaySummary.text(of: part))
+                        }
                     }
                 } catch let failure as PaymentReplay.Failure {
                     try Self.fail(failure)
@@ -116,6 +120,14 @@ struct ReplaySummary {
     }
 
     var text: String { "\(self.events) events, \(self.posted) with postings, \(self.open) open" }
+
+    /// For stderr, while it lasts.
+    static func text(of part: ReplayedPart) -> String {
+        let what = "\(part.day.map(String.init(describing:)) ?? "longer ago"): \(part.events) events"
+        guard let doneUntil = part.doneUntil else { return what }
+        let time = Date(timeIntervalSince1970: TimeInterval(doneUntil)).formatted(.iso8601)
+        return what + "; done until \(time)"
+    }
 
     /// Id, type, time, what came of it; by tabs.
     static func line(_ event: ReplayedEvent) -> String {
