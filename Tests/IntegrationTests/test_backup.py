@@ -8,8 +8,9 @@ import urllib.parse
 import psycopg2
 import pytest
 
-from harness import Dev, http, wait_until
-from stripe_tools import MockStripe
+from harness import Dev, free_port, http, wait_until
+from stripe_tools import LIVE_KEY, MockStripe
+from test_purchases import Till
 
 STARTER = 9_990_000
 
@@ -88,7 +89,18 @@ def lose(dev, name):
     query(dev, f'CREATE DATABASE "{name}"', database="postgres")
 
 
-def test_a_lost_database_comes_back_with_all_that_was_used_since(stack, tmp_path):
+@pytest.fixture()
+def till(stack, tmp_path):
+    """A proxy beside the stack's own, which is not there while the database is away."""
+    port = free_port()
+    mock = MockStripe(tmp_path.parent, key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    till = Till(stack, mock, port)
+    yield till
+    till.stop()
+    mock.stop()
+
+
+def test_a_lost_database_comes_back_with_all_that_was_used_since(stack, till, tmp_path):
     dev, file = stack, tmp_path / "ledger.dump"
     key = dev.account("alice")
     bought = buy(dev, key)
@@ -107,6 +119,10 @@ def test_a_lost_database_comes_back_with_all_that_was_used_since(stack, tmp_path
     since = settled(dev, [ask(dev, key) for _ in range(20)])
     late = dev.account("bob")
     lost_purchase = buy(dev, late)
+    carol = dev.account("carol")
+    elsewhere = till.buy(carol)["purchaseId"]
+    till.comes_to(carol, STARTER)
+    till.stop()
     spent = sum(before.values()) + sum(since.values())
     assert balance(dev, "alice") == STARTER - spent
 
@@ -132,6 +148,12 @@ def test_a_lost_database_comes_back_with_all_that_was_used_since(stack, tmp_path
     again = stripe(dev, "replay", "--since", "1h")
     assert again.returncode == 0 and ", 0 with postings, 0 open" in again.stdout, again.stdout + again.stderr
     assert balance(dev, "bob") == STARTER
+    # Without anybody asking for it, the next look at the events does the same.
+    till.start()
+    wait_until(
+        lambda: query(dev, "SELECT status FROM purchase WHERE purchase_id = %s", elsewhere) == [("paid",)], 60,
+        "a purchase that came back by itself")
+    assert balance(dev, "carol") == STARTER
     assert dev.cli("verify", JOURNAL_DIR=str(dev.directory / "dev" / "journal")).returncode == 0
 
 
