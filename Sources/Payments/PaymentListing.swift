@@ -43,7 +43,7 @@ struct StripePaymentListing: PaymentListing {
 }
 
 extension ListedPayment {
-    fileprivate init(_ intent: PaymentIntent, of ledger: LedgerID) {
+    init(_ intent: PaymentIntent, of ledger: LedgerID) {
         let isOfAnother = PaymentOwner(intent.metadata, of: ledger) { _ in false } == .notOurs
         let hasSucceeded = intent.status == PaymentSnapshot.Status.succeeded.rawValue
         self.init(
