@@ -57,4 +57,14 @@ import Testing
         }
         #expect(limits == ["8s", "on", "repeatable read"])
     }
+
+    /// A summary tells the ledger's generation, and whoever asks first after a fail-over is the one who raises it.
+    @Test func aSummaryMayFollowTheLedgersTimeline() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("user", balance: 5)
+        let before = try #require(try await database.ledger.summary(of: account)).balance.generation
+        try await database.execute("UPDATE ledger_meta SET origin = 'another cluster'")
+        let after = try #require(try await database.ledger.summary(of: account)).balance.generation
+        #expect(after > before)
+    }
 }

@@ -19,7 +19,8 @@ extension PostgresLedger: BillingReading {
 
     /// nil: no such account.
     public func summary(of account: AccountID) async throws -> AccountSummary? {
-        try await self.list { connection in
+        // The generation may have to follow a new timeline, which writes: not on a snapshot that only reads.
+        try await self.list(.readWrite) { connection in
             guard
                 let row = try connection.run(
                     """
