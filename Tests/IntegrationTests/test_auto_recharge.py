@@ -197,6 +197,14 @@ def test_a_dispute_stops_it_for_longer_than_it_lasts(till, owner):
     assert till.state(owner.key)["disabledReason"] == "reversed" and owner.charges() == []
 
 
+def test_whoever_is_suspended_can_turn_it_off(till, owner):
+    till.turn_on(owner.key, threshold=1)
+    till.stripe.control("dispute", payment=owner.first_payment(), action="open")
+    wait_until(lambda: till.turn_on(owner.key, threshold=1)[1].get("code") == "account_suspended", 20, "403")
+    status, answer = till.turn_on(owner.key, enabled=False)
+    assert status == 200 and not answer["enabled"]
+
+
 # Faults
 
 

@@ -316,6 +316,31 @@ def test_costs_of_openai_are_compared_to_the_micro_dollar(till, tmp_path, dev, s
         sql("DELETE FROM openai_cost")
 
 
+def test_costs_that_cannot_be_posted_are_no_mismatch(till, buyer, dev, sql, planted, tmp_path):
+    user, key = buyer
+    dev.cli("books", "run")
+    day = today()
+    entries = sql("SELECT count(*) FROM journal_entry WHERE kind = 'cost' AND day = %s", day)[0][0]
+    taken = f"cost:{day}:{entries + 1}"
+    planted(
+        f"INSERT INTO journal_entry (entry_key, day, kind) VALUES ('{taken}', '{day}', 'withdrawal')",
+        f"DELETE FROM journal_entry WHERE entry_key = '{taken}'")
+    dev.cli("account", "adjust", "--user", user, "--millicredits=50000", "--reason", "x", "--idempotency-key", user)
+    status, _, _ = http(
+        "POST", till.serve.base + "/chat/completions",
+        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}, {"Authorization": "Bearer " + key})
+    assert status == 200
+    wait_until(lambda: sql("SELECT 1 FROM usage_events WHERE user_id = %s", user), 20, "a settlement")
+    file = tmp_path / "costs.csv"
+    file.write_text(f"day,amount_usd\n{day},1000\n")
+    dev.cli("reconcile", "import-openai-costs", file)
+    try:
+        costs = Reconciled(till).checks["openai_costs"]
+        assert costs["outcome"] == "unavailable" and "could not be brought up to date" in costs["rows"][0]["detail"]
+    finally:
+        sql("DELETE FROM openai_cost")
+
+
 def test_hledger_accepts_the_export_and_comes_to_our_balances(till, buyer, dev, tmp_path):
     _, key = buyer
     till.buy(key)

@@ -67,7 +67,7 @@ struct BooksCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await reporting {
-                let run = try await StoreSession.with { try await $0.ledger.keepBooks() }
+                let run = try await StoreSession.with { try await $0.ledger.keepBooks(waitsForCosts: true) }
                 print(
                     "\(run.accounts) accounts, \(run.lines) ledger lines, \(run.entries) entries, "
                         + "\(run.failed) that cannot go on")
