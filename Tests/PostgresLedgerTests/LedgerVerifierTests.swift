@@ -132,7 +132,8 @@ import Testing
 
     @Test func findingsAreBoundedAndCounted() async throws {
         let database = try await TestDatabase.migrated()
-        for number in 0..<30 { _ = try await database.account("user\(number)", balance: 5) }
+        var accounts: [AccountID] = []
+        for number in 0..<30 { accounts.append(try await database.account("user\(number)", balance: 5)) }
         try await database.execute("UPDATE credit_balance SET balance_millicredits = 6")
         let finding = try #require(
             try await database.verifier.verify().first { $0.check.hasPrefix("I2") })
@@ -140,7 +141,7 @@ import Testing
         #expect(finding.rows.count == LedgerVerifier.rowsMax)
         #expect(finding.severity == .violation)
         #expect(try await database.verifier.reconcile().map(\.check) == ["balance reconciliation"])
-        let balances = try await database.verifier.balances(of: [1, 2, 4711])
+        let balances = try await database.verifier.balances(of: [accounts[0], accounts[1], 4711])
         #expect(balances.map(\.balance.value) == [6, 6])
     }
 }
