@@ -27,6 +27,8 @@ public struct Recharge: Sendable, Hashable {
     public static let declinesMax = 3
     /// Stripe keeps an `Idempotency-Key` for at least 24 hours; asked again later it would charge anew.
     static let keyLifetime: Int64 = 23 * 3_600_000
+    /// Who was asked for a purchase without an answer has told of it by then, if there is a payment.
+    public static let eventsLateMax: Int64 = 24 * 3_600_000
     /// After a charge: what it brought is seen and used before another one.
     static let rest: Int64 = 60_000
     private static let dayLength: Int64 = 86_400_000
@@ -132,8 +134,8 @@ public struct Recharge: Sendable, Hashable {
     public mutating func failed(_ number: Int64, _ failure: RechargeFailure, now: Int64) -> Action {
         guard let attempt = self.underWay, attempt.number == number else { return .nothing }
         if failure == .outcomeUnknown { return self.askAgain(now: now) }
-        // No money moved, so it does not count against its day; that is `spent`'s, as no other has begun since.
-        self.spent.cents -= attempt.cents
+        // No money moved.
+        self.giveBack(attempt)
         switch failure {
         case .authenticationRequired: return self.stop(.authenticationRequired)
         case .noPaymentMethod: return self.stop(.noPaymentMethod)
@@ -153,13 +155,25 @@ public struct Recharge: Sendable, Hashable {
 
     /// Money of this account went back, or a bank may take it back. The balance falls by that, and a card is not charged
     /// for what was just returned. An attempt is not asked for again; what Stripe made of it is granted all the same.
-    public mutating func reversed() -> Action {
+    ///
+    /// - Parameter isOpened: the last attempt has a purchase; else Stripe cannot have heard of it.
+    public mutating func reversed(isOpened: Bool) -> Action {
         switch self.state {
         case .stopped: return .nothing
         case .idle, .pausing: guard self.settings != nil else { return .nothing }
-        case .asking, .processing: break
+        case .asking(let attempt, _): if !isOpened { self.giveBack(attempt) }
+        case .processing: break
         }
         return self.stop(.reversed)
+    }
+
+    /// A purchase that is none of its attempts came back from its payment, and is paid: it was made in a past that was
+    /// lost, and counts against its day if that is today. To be told once.
+    public mutating func recalled(_ purchase: Purchase, now: Int64) {
+        let day = now / Self.dayLength
+        guard purchase.createdAt / Self.dayLength == day else { return }
+        let spentToday = self.spent.day == day ? self.spent.cents : 0
+        self.spent = DailySpend(day: day, cents: spentToday + purchase.priceUSDCents)
     }
 
     // MARK: Steps
@@ -171,6 +185,12 @@ public struct Recharge: Sendable, Hashable {
         self.failures += 1
         self.state = .asking(attempt, retryAt: retryAt)
         return .wait(until: retryAt)
+    }
+
+    /// What moved no money does not count against its day, unless another day is counted by now.
+    private mutating func giveBack(_ attempt: RechargeAttempt) {
+        guard self.spent.day == attempt.startedAt / Self.dayLength else { return }
+        self.spent.cents -= attempt.cents
     }
 
     private mutating func takeRest(now: Int64) -> Action {

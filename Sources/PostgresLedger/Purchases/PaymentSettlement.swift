@@ -56,7 +56,9 @@ struct PaymentSettlement {
         let outcome = try self.write(decision, purchase, snapshot)
         // At last: its row is locked after all others, here and wherever else it is locked with them.
         if purchase.kind == .recharge {
-            try RechargeRow.tell(of: purchase, snapshot, now: self.now, on: self.connection)
+            let isGranted = if case .posted(_, granted: true, _) = outcome { true } else { false }
+            try RechargeRow.tell(
+                of: purchase, snapshot, isGranted: isGranted, now: self.now, on: self.connection)
         }
         if decision.takesBack { try RechargeRow.reversed(purchase.account, on: self.connection) }
         return outcome

@@ -3,8 +3,11 @@ import Metering
 
 extension RechargeRow {
     /// What became of an attempt, in the transaction that posts it.
+    ///
+    /// - Parameter isGranted: in this transaction.
     static func tell(
-        of purchase: Purchase, _ snapshot: PaymentSnapshot, now: Int64, on connection: PostgresConnection
+        of purchase: Purchase, _ snapshot: PaymentSnapshot, isGranted: Bool, now: Int64,
+        on connection: PostgresConnection
     ) throws {
         guard var row = try Self.find(purchase.account, lock: .wait, on: connection) else { return }
         let named = try connection.run(
@@ -17,7 +20,10 @@ extension RechargeRow {
         let before = row.machine
         var action = Recharge.Action.nothing
         switch purchase.status {
-        case .paid: action = row.machine.succeeded(number, version: try named.int(1), now: now)
+        case .paid:
+            // Of no attempt: it came back, see `PurchaseRestoration.attemptKey`.
+            if number == 0, isGranted { row.machine.recalled(purchase, now: now) }
+            action = row.machine.succeeded(number, version: try named.int(1), now: now)
         case .processing, .quarantined: action = row.machine.started(number)
         case .created, .open, .expired, .failed:
             guard let failure = RechargeFailure(snapshot) else { return }
@@ -31,7 +37,10 @@ extension RechargeRow {
     /// Money of the account goes back, in the transaction that posts it.
     static func reversed(_ account: AccountID, on connection: PostgresConnection) throws {
         guard var row = try Self.find(account, lock: .wait, on: connection) else { return }
-        let action = row.machine.reversed()
+        let opened = try row.attempt.flatMap { attempt in
+            try PostgresLedger.opened(attempt.key(of: account), on: connection)
+        }
+        let action = row.machine.reversed(isOpened: opened != nil)
         guard action != .nothing else { return }
         try row.write(after: action, on: connection)
     }

@@ -7,6 +7,7 @@ import Testing
 @Suite struct RechargeReasonTests {
     private static let now: Int64 = 1_790_000_000_000
     private static let minute: Int64 = 60_000
+    private static let day: Int64 = 86_400_000
 
     private static func settings(
         _ package: String = "starter", price: Int64 = 999, threshold: Int64 = 1000, limit: Int64 = 3000
@@ -26,13 +27,14 @@ import Testing
     }
 
     private static func purchase(
-        _ package: String = "starter", price: Int64 = 999, credits: Int64 = 9990
+        _ package: String = "starter", price: Int64 = 999, credits: Int64 = 9990,
+        at createdAt: Int64 = Self.now
     ) throws -> Purchase {
         let package = CreditPackage(
             code: package, version: 1, name: "P", priceUSDCents: price, credits: credits, bonusCredits: 0)
         return try Purchase(
             id: PurchaseID(HoldID(millisecondsSinceEpoch: 7, randomA: 1, randomB: 2)), account: 7,
-            kind: .recharge, of: package, customer: "cus_1", livemode: false, createdAt: Self.now)
+            kind: .recharge, of: package, customer: "cus_1", livemode: false, createdAt: createdAt)
     }
 
     /// With an attempt that is decided on, and its order.
@@ -121,19 +123,50 @@ import Testing
     @Test func moneyThatWentBackStopsItUntilItIsTurnedOnAgain() throws {
         var recharge = Recharge(account: 7)
         let settings = try Self.settings()
-        #expect(recharge.reversed() == .nothing, "it is off")
+        #expect(recharge.reversed(isOpened: true) == .nothing, "it is off")
         recharge.turnOn(settings)
-        #expect(recharge.reversed() == .disable(.reversed))
+        #expect(recharge.reversed(isOpened: true) == .disable(.reversed))
         #expect(recharge.saw(Self.sight(), now: Self.now) == .nothing)
-        #expect(recharge.reversed() == .nothing && recharge.state == .stopped(.reversed))
+        #expect(recharge.reversed(isOpened: true) == .nothing && recharge.state == .stopped(.reversed))
         recharge.turnOn(settings)
         #expect(recharge.saw(Self.sight(), now: Self.now) != .nothing)
+    }
+
+    /// Stripe cannot have heard of an attempt without a purchase.
+    @Test(arguments: [false, true]) func anAttemptThatWasStoppedCountsIfItWasOpened(_ isOpened: Bool) throws {
+        var (recharge, _) = try Self.decided()
+        #expect(recharge.spent.cents == 999)
+        _ = recharge.reversed(isOpened: isOpened)
+        #expect(recharge.spent.cents == (isOpened ? 999 : 0))
+    }
+
+    /// Else the day's limit could be charged again after each restore.
+    @Test func whatComesBackCountsAgainstItsDay() throws {
+        var recharge = Recharge(account: 7)
+        recharge.turnOn(try Self.settings(limit: 1998))
+        recharge.recalled(try Self.purchase(), now: Self.now)
+        #expect(recharge.spent.cents == 999)
+        recharge.recalled(try Self.purchase(), now: Self.now + Self.day)
+        #expect(recharge.spent.cents == 999, "of another day")
+        recharge.recalled(try Self.purchase(), now: Self.now)
+        #expect(
+            recharge.saw(Self.sight(), now: Self.now) == .wait(until: (Self.now / Self.day + 1) * Self.day))
+    }
+
+    /// An attempt that fails takes only from the day on which it was counted.
+    @Test func anAttemptOfYesterdayTakesNothingFromToday() throws {
+        var (recharge, order) = try Self.decided()
+        let tomorrow = Self.now + Self.day
+        recharge.recalled(
+            try Self.purchase(at: tomorrow), now: tomorrow)
+        _ = recharge.failed(order.attempt.number, .declined, now: tomorrow)
+        #expect(recharge.spent == .init(day: tomorrow / Self.day, cents: 999))
     }
 
     @Test func anAttemptIsNotAskedForAfterMoneyWentBack() throws {
         var (recharge, order) = try Self.decided()
         recharge.turnOff()
-        #expect(recharge.reversed() == .disable(.reversed))
+        #expect(recharge.reversed(isOpened: true) == .disable(.reversed))
         #expect(recharge.tick(now: Self.now + Self.minute) == .nothing)
         #expect(try !recharge.mayOpen(Self.purchase(), of: order, seeing: Self.sight()))
         // What Stripe made of it is granted, and is no reason to go on.

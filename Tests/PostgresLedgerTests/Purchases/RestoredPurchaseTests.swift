@@ -173,6 +173,10 @@ extension RestoredPurchaseTests {
             try await gone.database.text(Self.key) == "recharge:\(account):0:\(gone.label.purchase)")
         let status = try await gone.database.status(account)
         #expect(status.machine.attempts == attempts && status.machine.state == .idle)
+        // Its price counts against its day, which is today, once.
+        #expect(status.machine.spent.cents == 999)
+        try await gone.tell("evt_2")
+        #expect(try await gone.database.status(account).machine.spent.cents == 999)
         #expect(try await gone.database.verifier.verify().isEmpty)
     }
 
@@ -192,6 +196,7 @@ extension RestoredPurchaseTests {
         #expect(try await database.status(account).lastAttempt?.outcome == .paid)
         let opened = try await database.opened(order)
         #expect(opened.purchase.id == gone.label.purchase && opened.paymentMethod == "pm_1")
+        #expect(try await database.status(account).machine.spent.cents == 999, "counted when it was decided")
         #expect(try await database.balance(account) == 9_990_000)
         #expect(try await database.verifier.verify().isEmpty)
     }
