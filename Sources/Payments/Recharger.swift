@@ -10,8 +10,8 @@ public struct Recharger: Sendable {
 
     let desk: PaymentDesk
     let ledger: any RechargeLedger
-    /// Throws when the ledger is an older one than was heard of, else has it know if it was set back.
-    private let confirmLedger: @Sendable () async throws -> Void
+    /// How far the ledger had come: one that is older decides nothing.
+    private let heard: @Sendable () -> LedgerPosition?
     /// `BILLING_AUTO_RECHARGE`.
     public let isEnabled: Bool
     /// `BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY`, per account.
@@ -21,12 +21,12 @@ public struct Recharger: Sendable {
 
     public init(
         desk: PaymentDesk, ledger: any RechargeLedger,
-        confirmLedger: @escaping @Sendable () async throws -> Void, isEnabled: Bool, dailyMaxCents: Int64,
+        heard: @escaping @Sendable () -> LedgerPosition?, isEnabled: Bool, dailyMaxCents: Int64,
         interval: Duration = .seconds(3), logger: Logger
     ) {
         self.desk = desk
         self.ledger = ledger
-        self.confirmLedger = confirmLedger
+        self.heard = heard
         self.isEnabled = isEnabled
         self.dailyMaxCents = dailyMaxCents
         self.interval = interval
@@ -58,9 +58,7 @@ public struct Recharger: Sendable {
     private func look(at account: AccountID, _ stripe: StripeClient) async throws {
         try Task.checkCancellation()
         do {
-            try await self.confirmLedger()
-            let order = try await self.ledger.decideRecharge(
-                of: account, now: self.desk.now(), dailyMaxCents: self.dailyMaxCents)
+            let order = try await self.ledger.decideRecharge(of: account, self.context(stripe))
             if let order { await self.carryOut(order, stripe) }
         } catch let error as CancellationError {
             throw error
@@ -68,6 +66,12 @@ public struct Recharger: Sendable {
             self.logger.warning(
                 "a recharge was not decided", metadata: ["account": "\(account)", "error": "\(error)"])
         }
+    }
+
+    private func context(_ stripe: StripeClient) -> RechargeContext {
+        RechargeContext(
+            now: self.desk.now(), livemode: stripe.isLive, dailyMaxCents: self.dailyMaxCents,
+            heard: self.heard())
     }
 
     /// Whatever is thrown here leaves the attempt as it is stored: it is asked for again under the same key.
@@ -103,8 +107,7 @@ public struct Recharger: Sendable {
             id: PurchaseID(PaymentDesk.freshID(at: self.desk.now())), account: order.account, kind: .recharge,
             of: package, customer: customer, livemode: stripe.isLive, createdAt: self.desk.now())
         let opened = try await self.ledger.openRecharge(
-            purchase, of: order, paymentMethod: method, now: self.desk.now(),
-            dailyMaxCents: self.dailyMaxCents)
+            purchase, of: order, paymentMethod: method, self.context(stripe))
         if opened == nil { self.note(order, .notWanted) }
         return opened
     }

@@ -12,7 +12,7 @@ import Testing
     private static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     private static func recharger(
-        _ ledger: FakeRecharges, isEnabled: Bool = true, confirm: @escaping @Sendable () throws -> Void = {}
+        _ ledger: FakeRecharges, isEnabled: Bool = true, heard: LedgerPosition? = nil
     ) throws -> Recharger {
         let stripe = StripeClient(
             http: OutboundHTTP(OutboundHTTP.Configuration()),
@@ -24,7 +24,7 @@ import Testing
             stripe: stripe, ledger: ledger, settling: ledger, offers: FakeOffers(),
             counters: PaymentCounters(), logger: Self.logger, now: { 1_790_000_000_000 })
         return Recharger(
-            desk: desk, ledger: ledger, confirmLedger: confirm, isEnabled: isEnabled, dailyMaxCents: 5000,
+            desk: desk, ledger: ledger, heard: { heard }, isEnabled: isEnabled, dailyMaxCents: 5000,
             logger: Self.logger)
     }
 
@@ -42,10 +42,13 @@ import Testing
     }
 
     /// A ledger that is an older one than was heard of does not know what was charged.
-    @Test func nothingIsDecidedByALedgerThatIsNotConfirmed() async throws {
+    @Test func eachDecisionIsToldHowFarTheLedgerHadCome() async throws {
         let ledger = FakeRecharges(due: [1, 2])
-        await (try Self.recharger(ledger) { throw Trouble() }).look()
-        #expect(ledger.decided == [])
+        let heard = LedgerPosition(origin: "here", timeline: 3, generation: 7, flushed: 9)
+        await (try Self.recharger(ledger, heard: heard)).look()
+        let context = RechargeContext(
+            now: 1_790_000_000_000, livemode: false, dailyMaxCents: 5000, heard: heard)
+        #expect(ledger.contexts == [context, context])
     }
 
     // MARK: The settings
@@ -97,6 +100,7 @@ private struct FakeOffers: BillingReading {
 private final class FakeRecharges: RechargeLedger {
     private struct State {
         var decided: [AccountID] = []
+        var contexts: [RechargeContext] = []
         var wishes: [RechargeSettings?] = []
     }
 
@@ -110,20 +114,22 @@ private final class FakeRecharges: RechargeLedger {
     }
 
     var decided: [AccountID] { self.state.withLock { $0.decided } }
+    var contexts: [RechargeContext] { self.state.withLock { $0.contexts } }
     var wishes: [RechargeSettings?] { self.state.withLock { $0.wishes } }
 
     func rechargesDue(now: Int64, limit: Int64) async throws -> [AccountID] { self.due }
 
-    func decideRecharge(
-        of account: AccountID, now: Int64, dailyMaxCents: Int64
-    ) async throws -> RechargeOrder? {
-        self.state.withLock { $0.decided.append(account) }
+    func decideRecharge(of account: AccountID, _ context: RechargeContext) async throws -> RechargeOrder? {
+        self.state.withLock {
+            $0.decided.append(account)
+            $0.contexts.append(context)
+        }
         try self.decide(account)
         return nil
     }
 
     func openRecharge(
-        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, now: Int64, dailyMaxCents: Int64
+        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, _ context: RechargeContext
     ) async throws -> OpenedRecharge? { throw Trouble() }
 
     func rechargeFailed(

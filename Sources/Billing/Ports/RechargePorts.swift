@@ -76,6 +76,25 @@ public struct RechargeStatus: Sendable, Hashable {
     }
 }
 
+/// What whoever looks at a recharge knows besides the ledger.
+public struct RechargeContext: Sendable, Hashable {
+    /// Milliseconds since 1970.
+    public var now: Int64
+    /// Of Stripe's key: test and live payments never meet.
+    public var livemode: Bool
+    /// The operator's bound of every account.
+    public var dailyMaxCents: Int64
+    /// An older ledger does not know what was charged, and decides nothing; nil: nothing was heard of it yet.
+    public var heard: LedgerPosition?
+
+    public init(now: Int64, livemode: Bool, dailyMaxCents: Int64, heard: LedgerPosition?) {
+        self.now = now
+        self.livemode = livemode
+        self.dailyMaxCents = dailyMaxCents
+        self.heard = heard
+    }
+}
+
 /// Stores `Recharge`, one row per account; every change of it has the row locked. Its ends are told by
 /// `PurchaseLedger.settle`, in the transaction that posts what they bring. Times are milliseconds since 1970;
 /// `dailyMaxCents` is the operator's bound of every account.
@@ -83,13 +102,11 @@ public protocol RechargeLedger: PurchaseLedger {
     /// Accounts that may have something to do now; cheap when there are none.
     func rechargesDue(now: Int64, limit: Int64) async throws -> [AccountID]
     /// Asks the machine and stores its answer. nil: nothing to do, or another instance has the account.
-    func decideRecharge(
-        of account: AccountID, now: Int64, dailyMaxCents: Int64
-    ) async throws -> RechargeOrder?
+    func decideRecharge(of account: AccountID, _ context: RechargeContext) async throws -> RechargeOrder?
     /// Stores the purchase of an attempt; the one that is stored already stands. nil: the reason of the attempt has
     /// gone, and it has ended.
     func openRecharge(
-        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, now: Int64, dailyMaxCents: Int64
+        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, _ context: RechargeContext
     ) async throws -> OpenedRecharge?
     /// The attempt brought nothing, or nobody knows. With a purchase, Stripe refused that.
     func rechargeFailed(

@@ -16,4 +16,11 @@ public struct LedgerPosition: Sendable, Hashable {
         self.generation = generation
         self.flushed = flushed
     }
+
+    /// In the same place, and on the same timeline or a later one, it lost what it said it had.
+    public func isSetBack(from heard: LedgerPosition) -> Bool {
+        guard self.origin == heard.origin, self.timeline >= heard.timeline else { return false }
+        guard self.generation == heard.generation else { return self.generation < heard.generation }
+        return self.timeline == heard.timeline && self.flushed < heard.flushed
+    }
 }

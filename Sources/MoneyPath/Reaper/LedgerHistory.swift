@@ -27,14 +27,8 @@ public struct LedgerHistory: Sendable {
             self.newest = position
             return isFirst ? .advanced : .moved
         }
-        if position.generation < newest.generation {
-            return position.timeline < newest.timeline ? .replaced : .setBack(from: newest)
-        }
-        if position.generation == newest.generation, position.timeline == newest.timeline,
-            position.flushed < newest.flushed
-        {
-            return .setBack(from: newest)
-        }
+        if position.isSetBack(from: newest) { return .setBack(from: newest) }
+        if position.generation < newest.generation { return .replaced }
         self.newest = position
         return position.timeline == newest.timeline ? .advanced : .moved
     }

@@ -75,13 +75,6 @@ extension PostgresLedger {
         }
     }
 
-    /// Before something is begun that a ledger which was set back does not know of: tells it how far it had come.
-    ///
-    /// - Throws: `ReplacedLedger` when it is older than that and cannot have been set back.
-    public func confirm(_ heard: LedgerPosition) async throws {
-        guard try await self.follow(heard) >= heard.generation else { throw ReplacedLedger() }
-    }
-
     /// Starts a new generation (rule P7) whatever the timeline says.
     ///
     /// - Returns: the generation before, and the new one.

@@ -2,22 +2,20 @@ import Billing
 import Metering
 
 extension PostgresLedger {
-    /// This may be the first to ask a ledger that was set back; then every recharge stops here, and so the one that is
-    /// asked about. Before the lock of a row: raising the generation takes them all.
-    static func stopIfSetBack(on connection: PostgresConnection) throws {
-        try connection.run("SELECT ledger_generation()")
-    }
-
+    /// A purchase that Stripe was asked for without an answer, by an attempt that was stopped since, may be paid: its event
+    /// tells, and after a day none comes any more.
     static func sight(
-        of account: AccountID, on connection: PostgresConnection
+        of account: AccountID, _ context: RechargeContext, on connection: PostgresConnection
     ) throws -> RechargeSight {
         let row = try connection.run(
             """
             SELECT balance_millicredits - floor_millicredits, version, blocked,
-                   EXISTS (SELECT FROM purchase p WHERE p.account_id = $1 AND p.kind = 'recharge'
-                       AND p.status IN ('processing', 'quarantined'))
+                   EXISTS (SELECT FROM purchase p
+                       WHERE p.account_id = $1 AND p.kind = 'recharge' AND p.livemode = $2
+                           AND (p.status IN ('processing', 'quarantined')
+                               OR (p.status = 'created' AND p.created_at > to_timestamp($3 / 1000.0))))
             FROM credit_balance WHERE account_id = $1
-            """, [.int(account)]
+            """, [.int(account), .bool(context.livemode), .int(context.now - Recharge.eventsLateMax)]
         ).one()
         // A difference of two amounts can leave their range, and the machine only compares it.
         let magnitude = Millicredits.magnitudeMax

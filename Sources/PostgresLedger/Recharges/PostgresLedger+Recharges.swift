@@ -19,60 +19,54 @@ extension PostgresLedger: RechargeLedger {
     }
 
     public func decideRecharge(
-        of account: AccountID, now: Int64, dailyMaxCents: Int64
+        of account: AccountID, _ context: RechargeContext
     ) async throws -> RechargeOrder? {
-        try await self.pool.run { connection in
-            try connection.transaction { connection in
-                try Self.stopIfSetBack(on: connection)
-                guard var row = try RechargeRow.find(account, lock: .skip, on: connection) else { return nil }
-                // What is sold now, at no more than what was agreed to; else nothing new is begun.
-                row.machine = try Self.today(row.machine, dailyMaxCents, on: connection)
-                // Read after the lock is there: a grant that told the machine of itself is in it.
-                let action = row.machine.saw(try Self.sight(of: account, on: connection), now: now)
-                switch action {
-                case .nothing:
-                    return nil
-                case .wait(let until):
-                    try row.write(lookAt: until, on: connection)
-                    return nil
-                case .disable:
-                    row.lastFailure = .outcomeUnknown
-                    try row.write(lookAt: 0, on: connection)
-                    return nil
-                case .start(let attempt):
-                    if attempt.number != row.attempt?.number { row.lastFailure = nil }
-                    row.attempt = attempt
-                    try row.write(lookAt: 0, on: connection)
-                    let opened = try Self.opened(attempt.key(of: account), on: connection)
-                    let code = opened?.purchase.packageCode ?? row.machine.settings?.packageCode
-                    return RechargeOrder(
-                        account: account, attempt: attempt, packageCode: code ?? "", opened: opened)
-                }
+        try await self.onHeardLedger(context.heard) { connection in
+            guard var row = try RechargeRow.find(account, lock: .skip, on: connection) else { return nil }
+            // What is sold now, at no more than what was agreed to; else nothing new is begun.
+            row.machine = try Self.today(row.machine, context.dailyMaxCents, on: connection)
+            // Read after the lock is there: a grant that told the machine of itself is in it.
+            let sight = try Self.sight(of: account, context, on: connection)
+            switch row.machine.saw(sight, now: context.now) {
+            case .nothing:
+                return nil
+            case .wait(let until):
+                try row.write(lookAt: until, on: connection)
+                return nil
+            case .disable:
+                row.lastFailure = .outcomeUnknown
+                try row.write(lookAt: 0, on: connection)
+                return nil
+            case .start(let attempt):
+                if attempt.number != row.attempt?.number { row.lastFailure = nil }
+                row.attempt = attempt
+                try row.write(lookAt: 0, on: connection)
+                let opened = try Self.opened(attempt.key(of: account), on: connection)
+                let code = opened?.purchase.packageCode ?? row.machine.settings?.packageCode
+                return RechargeOrder(
+                    account: account, attempt: attempt, packageCode: code ?? "", opened: opened)
             }
         }
     }
 
     public func openRecharge(
-        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, now: Int64, dailyMaxCents: Int64
+        _ purchase: Purchase, of order: RechargeOrder, paymentMethod: String, _ context: RechargeContext
     ) async throws -> OpenedRecharge? {
-        try await self.pool.run { connection in
-            try connection.transaction { connection in
-                try Self.stopIfSetBack(on: connection)
-                guard var row = try RechargeRow.find(order.account, lock: .wait, on: connection) else {
-                    throw PostgresError.unexpectedResult("a recharge that was decided on is not there")
-                }
-                // Another instance was first, or this one before it died.
-                if let opened = try Self.opened(order.key, on: connection) { return opened }
-                row.machine = try Self.today(row.machine, dailyMaxCents, on: connection)
-                let sight = try Self.sight(of: order.account, on: connection)
-                guard row.machine.mayOpen(purchase, of: order, seeing: sight) else {
-                    try row.fail(order, .notWanted, now: now, on: connection)
-                    return nil
-                }
-                try PurchaseRow.insert(
-                    purchase, urls: nil, paymentMethod: paymentMethod, attemptKey: order.key, on: connection)
-                return try Self.opened(order.key, on: connection)
+        try await self.onHeardLedger(context.heard) { connection in
+            guard var row = try RechargeRow.find(order.account, lock: .wait, on: connection) else {
+                throw PostgresError.unexpectedResult("a recharge that was decided on is not there")
             }
+            // Another instance was first, or this one before it died.
+            if let opened = try Self.opened(order.key, on: connection) { return opened }
+            row.machine = try Self.today(row.machine, context.dailyMaxCents, on: connection)
+            let sight = try Self.sight(of: order.account, context, on: connection)
+            guard row.machine.mayOpen(purchase, of: order, seeing: sight) else {
+                try row.fail(order, .notWanted, now: context.now, on: connection)
+                return nil
+            }
+            try PurchaseRow.insert(
+                purchase, urls: nil, paymentMethod: paymentMethod, attemptKey: order.key, on: connection)
+            return try Self.opened(order.key, on: connection)
         }
     }
 

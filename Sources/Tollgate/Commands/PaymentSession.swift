@@ -10,8 +10,7 @@ enum PaymentSession {
         try await StoreSession.with(url: url) { store in
             let parts = PaymentParts(
                 settings, database: store.pool.configuration, origins: [], offers: store.ledger,
-                confirmLedger: {},
-                holder: "command", logger: store.logger)
+                heard: { nil }, holder: "command", logger: store.logger)
             defer { parts.shutdown() }
             try await body(parts)
         }

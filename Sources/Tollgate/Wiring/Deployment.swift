@@ -80,7 +80,8 @@ final class Deployment: Sendable {
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
-            confirmLedger: { try await watch.confirm() }, holder: "\(self.boot)", logger: logger)
+            heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
+        watch.whenMoved { [payments = self.payments] in payments.reconnect() }
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
         self.finance = FinanceParts(
             database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,

@@ -11,6 +11,7 @@ final class LedgerWatch: Sendable {
     private let file: LedgerPositionFile
     private let logger: Logger
     private let history: Mutex<LedgerHistory>
+    private let others = Mutex<[@Sendable () -> Void]>([])
 
     /// - Parameter journals: the directory of the host's journals.
     init(ledger: PostgresLedger, journals: String, logger: Logger) async {
@@ -26,9 +27,9 @@ final class LedgerWatch: Sendable {
         var generation = position.generation
         switch self.history.withLock({ $0.heard(position) }) {
         case .advanced: break
-        case .moved: self.ledger.reconnect()
+        case .moved: self.reconnect()
         case .replaced:
-            self.ledger.reconnect()
+            self.reconnect()
             throw ReplacedLedger()
         case .setBack(let newest):
             generation = try await self.ledger.follow(newest)
@@ -44,14 +45,21 @@ final class LedgerWatch: Sendable {
         return generation
     }
 
-    /// See `PostgresLedger.confirm`; heartbeats are seconds apart.
-    func confirm() async throws {
-        guard let newest = self.history.withLock({ $0.newest }) else { return }
-        try await self.ledger.confirm(newest)
+    /// nil: the ledger was never heard of.
+    var newest: LedgerPosition? { self.history.withLock { $0.newest } }
+
+    /// - Parameter reconnect: closes connections that may be to where the ledger was.
+    func whenMoved(_ reconnect: @escaping @Sendable () -> Void) {
+        self.others.withLock { $0.append(reconnect) }
+    }
+
+    private func reconnect() {
+        self.ledger.reconnect()
+        for reconnect in self.others.withLock({ $0 }) { reconnect() }
     }
 
     private func keep() async {
-        guard let newest = self.history.withLock({ $0.newest }) else { return }
+        guard let newest = self.newest else { return }
         do throws(JournalFileFailure) {
             try await self.file.write(newest)
         } catch {

@@ -21,11 +21,11 @@ final class PaymentParts: Sendable {
 
     /// - Parameters:
     ///   - offers: reads packages.
-    ///   - confirmLedger: see `Recharger`.
+    ///   - heard: see `Recharger`.
     ///   - holder: name of this instance among those that run.
     init(
         _ settings: StripeSettings, database: PostgresConfiguration, origins: [String],
-        offers: PostgresLedger, confirmLedger: @escaping @Sendable () async throws -> Void,
+        offers: PostgresLedger, heard: @escaping @Sendable () -> LedgerPosition?,
         holder: String, logger: Logger
     ) {
         var outbound = OutboundHTTP.Configuration()
@@ -54,7 +54,7 @@ final class PaymentParts: Sendable {
             now: { Clock.wallMilliseconds() })
         self.refunds = RefundDesk(desk: self.desk, chores: ledger)
         self.recharges = Recharger(
-            desk: self.desk, ledger: ledger, confirmLedger: confirmLedger, isEnabled: settings.recharges,
+            desk: self.desk, ledger: ledger, heard: heard, isEnabled: settings.recharges,
             dailyMaxCents: settings.rechargeDailyMaxCents, logger: logger)
         self.replay = PaymentReplay(desk: self.desk, records: ledger)
         self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
@@ -71,6 +71,12 @@ final class PaymentParts: Sendable {
         async let watching: Void = self.watch.run()
         if self.recharges.isEnabled { await self.recharges.run() }
         await watching
+    }
+
+    /// What is connected may not be the primary any more.
+    func reconnect() {
+        self.pool.reconnect()
+        self.deskPool.reconnect()
     }
 
     func shutdown() {

@@ -138,6 +138,62 @@ import Testing
         #expect(try await database.status(account).machine.state == .stopped(.reversed))
     }
 
+    /// Stripe may have the money of a request whose answer never came.
+    @Test func aPurchaseWithoutAnAnswerIsWaitedForForADay() async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, order) = try await self.decided(database)
+        let purchase = try await database.opened(order).purchase
+        try await database.execute(
+            "UPDATE recharge SET state = 'stopped', stop_reason = 'reversed', wake_at = NULL, spent_cents = 0"
+        )
+        try await database.turnOn(account, limit: 99_900)
+        #expect(try await database.decide(account, now: self.start) == nil)
+        try await database.endRest(of: account)
+        let day: Int64 = 24 * 3_600_000
+        #expect(try await database.decide(account, now: purchase.createdAt + day - 1) == nil)
+        try await database.endRest(of: account)
+        let next = try await database.decide(account, now: purchase.createdAt + day)
+        #expect(next?.attempt.number == 2)
+    }
+
+    private enum NoAnswer: CaseIterable {
+        case refused, ofTestMode
+    }
+
+    @Test(arguments: NoAnswer.allCases)
+    private func whatBringsNothingIsNotWaitedFor(_ answer: NoAnswer) async throws {
+        let database = try await TestDatabase.migrated()
+        let (account, order) = try await self.decided(database)
+        let purchase = try await database.opened(order).purchase
+        if answer == .refused {
+            try await database.ledger.rechargeFailed(
+                order, purchase: purchase.id, .refused, now: self.start)
+        }
+        try await database.execute(
+            "UPDATE recharge SET state = 'stopped', stop_reason = 'reversed', wake_at = NULL, spent_cents = 0"
+        )
+        try await database.turnOn(account, limit: 99_900)
+        let next = try await database.decide(
+            account, now: self.start, livemode: answer == .ofTestMode)
+        #expect(next?.attempt.number == 2)
+    }
+
+    /// Money went back before Stripe heard of the attempt: nothing of it counts against the day.
+    @Test(arguments: [false, true]) func aStoppedAttemptCountsIfItHasAPurchase(_ isOpened: Bool) async throws
+    {
+        let (database, stripe) = (try await TestDatabase.migrated(), FakeStripe())
+        let purchase = try await self.bought(database, stripe)
+        try await database.book.setGate(of: purchase.account, floor: Millicredits(9_990_000))
+        let order = try #require(try await database.decide(purchase.account, now: self.start))
+        if isOpened { _ = try await database.opened(order) }
+        stripe.change("pi_1") {
+            $0.refunds = [.init(id: "re_1", amountCents: 999, status: .succeeded)]
+        }
+        try await database.settle(database.event("evt_2", purchase, payment: "pi_1"), stripe)
+        let machine = try await database.status(purchase.account).machine
+        #expect(machine.state == .stopped(.reversed) && machine.spent.cents == (isOpened ? 999 : 0))
+    }
+
     /// A bank debit takes days: whoever turns it on again meanwhile is not charged for the same need twice.
     @Test func aPaymentOfBeforeTheStopIsWaitedFor() async throws {
         let (database, stripe) = (try await TestDatabase.migrated(), FakeStripe())

@@ -249,14 +249,18 @@ extension TestDatabase {
     }
 
     func decide(
-        _ account: AccountID, now: Int64, dailyMaxCents: Int64 = 100_000
+        _ account: AccountID, now: Int64, dailyMaxCents: Int64 = 100_000, livemode: Bool = false,
+        heard: LedgerPosition? = nil
     ) async throws -> RechargeOrder? {
-        try await self.ledger.decideRecharge(of: account, now: now, dailyMaxCents: dailyMaxCents)
+        try await self.ledger.decideRecharge(
+            of: account,
+            RechargeContext(now: now, livemode: livemode, dailyMaxCents: dailyMaxCents, heard: heard))
     }
 
     /// nil: it was not wanted any more.
     func open(
-        _ order: RechargeOrder, paymentMethod: String = "pm_1", now: Int64 = PostgresLedgerClock.now
+        _ order: RechargeOrder, paymentMethod: String = "pm_1", now: Int64 = PostgresLedgerClock.now,
+        heard: LedgerPosition? = nil
     ) async throws -> OpenedRecharge? {
         let package = CreditPackage(
             code: "starter", version: 1, name: "Starter", priceUSDCents: 999, credits: 9990, bonusCredits: 0)
@@ -264,7 +268,8 @@ extension TestDatabase {
             id: PurchaseID(PostgresLedgerClock.freshID()), account: order.account, kind: .recharge,
             of: package, customer: "cus_1", livemode: false, createdAt: PostgresLedgerClock.now)
         return try await self.ledger.openRecharge(
-            purchase, of: order, paymentMethod: paymentMethod, now: now, dailyMaxCents: 100_000)
+            purchase, of: order, paymentMethod: paymentMethod,
+            RechargeContext(now: now, livemode: false, dailyMaxCents: 100_000, heard: heard))
     }
 
     func opened(_ order: RechargeOrder) async throws -> OpenedRecharge {
