@@ -8,8 +8,10 @@ public enum BooksSchedule {
     static let dayLength: Int64 = 86_400_000
     /// Days that are made up for when nobody ran to reconcile them.
     static let daysMadeUpFor: Int64 = 30
-    /// A day whose other sides could not be asked is tried again after so long.
+    /// The due day, when its other sides could not be asked, is tried again after so long.
     static let betweenTries: Int64 = 3_600_000
+    /// Older days are compared in full as well: a key that was revoked must not cost thirty of them an hour.
+    static let betweenTriesOfOlderDays: Int64 = 86_400_000
 
     /// How long to wait before the next run: five minutes, or until shortly after midnight UTC.
     public static func pause(after now: Int64) -> Duration {
@@ -52,8 +54,12 @@ public enum BooksSchedule {
         let days = (start...last).compactMap { UTCDay(daysSinceEpoch: $0) }
         if let missed = days.first(where: { known[$0] == nil }) { return missed }
         return days.compactMap { known[$0] }
-            .filter { !$0.isComplete && now - $0.at >= Self.betweenTries }
+            .filter { !$0.isComplete && now - $0.at >= Self.pause(afterTrying: $0.day, due: due) }
             .min { ($0.at, $0.day) < ($1.at, $1.day) }?.day
+    }
+
+    private static func pause(afterTrying day: UTCDay, due: UTCDay) -> Int64 {
+        day == due ? Self.betweenTries : Self.betweenTriesOfOlderDays
     }
 
     /// The first day of which `dayToReconcile` has to be told.

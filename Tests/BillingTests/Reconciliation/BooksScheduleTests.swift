@@ -65,10 +65,10 @@ import Testing
         #expect(first.map { Int64($0.daysSinceEpoch) } == 19_971)
     }
 
-    /// Stripe is away since the tenth: each day is tried, the newest too, and none of them twice within the hour.
+    /// Stripe is away for four days: each of them is tried, the newest too, and none twice within its pause.
     @Test func daysThatCannotBeComparedStarveNobody() {
         let done = Self.tried(19_971...19_996)
-        let away = Self.tried(19_997...19_997, complete: false, hoursAgo: 2)
+        let away = Self.tried(19_997...19_997, complete: false, hoursAgo: 25)
         #expect(Self.next(since: 1, done + away) == 19_998)
         let all = done + away + Self.tried(19_998...20_000, complete: false)
         #expect(Self.next(since: 1, all) == 19_997)
@@ -78,9 +78,39 @@ import Testing
 
     @Test func ofThoseThatCouldNotBeComparedTheLeastRecentlyTriedIsNext() {
         let tried =
-            Self.tried(19_999...19_999, complete: false, hoursAgo: 3)
-            + Self.tried(20_000...20_000, complete: false, hoursAgo: 5)
-        #expect(Self.next(since: 19_999, tried) == 20_000)
+            Self.tried(19_998...19_998, complete: false, hoursAgo: 26)
+            + Self.tried(19_999...19_999, complete: false, hoursAgo: 25)
+            + Self.tried(20_000...20_000, complete: false, hoursAgo: 27)
+        #expect(Self.next(since: 19_998, tried) == 20_000)
+        #expect(Self.next(since: 19_998, Array(tried.prefix(2)) + Self.tried(20_000...20_000)) == 19_998)
+    }
+
+    /// Each try is a whole reconciliation: with a key that was revoked long ago, the due day is tried each hour and each
+    /// of the others once a day.
+    @Test func olderDaysAreTriedAgainOnceADay() {
+        let away = Self.tried(19_971...19_999, complete: false, hoursAgo: 23)
+        #expect(Self.next(since: 1, away + Self.tried(20_000...20_000, complete: false)) == nil)
+        #expect(
+            Self.next(since: 1, away + Self.tried(20_000...20_000, complete: false, hoursAgo: 1)) == 20_000)
+        let older = Self.tried(19_971...19_971, complete: false, hoursAgo: 24) + away.dropFirst()
+        #expect(Self.next(since: 1, older + Self.tried(20_000...20_000, complete: false)) == 19_971)
+    }
+
+    /// A day without Stripe, after a month without it: how often the ledger is compared.
+    @Test func anOutageOfTheOtherSideCostsAFewReconciliationsADay() {
+        var tried = Dictionary(
+            uniqueKeysWithValues: Self.tried(19_971...20_000, complete: false).map { ($0.day, $0) })
+        var runs = 0
+        for now in stride(from: Self.now, through: Self.now + 24 * Self.hour, by: 300_000) {
+            while let day = BooksSchedule.dayToReconcile(
+                at: now, since: Self.day(1), tried: Array(tried.values))
+            {
+                tried[day] = .init(day: day, isComplete: false, at: now)
+                runs += 1
+            }
+        }
+        // The due day each hour, and the others once each.
+        #expect((40...24 + 29).contains(runs), "\(runs)")
     }
 }
 
