@@ -75,6 +75,16 @@ import Testing
         #expect(first.standing(after: Self.look(Self.sound)).differences.isEmpty)
     }
 
+    /// A busy account settles between the looks, which moves the ledger's balance only: still nobody had that version.
+    @Test func aVersionThatTheLedgerNeverHadStandsWhateverIsSettled() {
+        let first = Self.look(Self.changed(["p": "1400", "s": "90"]))
+        let second = Self.look(Self.changed(["p": "1400", "s": "90"]), ledger: 700, version: 8)
+        #expect(second.standing(after: first).differences.map(\.finding.amounts?.found) == [1400])
+        #expect(second.standing(after: Self.look(Self.sound)).differences.isEmpty)
+        // What differed at the same version is another thing.
+        #expect(second.standing(after: Self.look(Self.changed(["p": "993"]))).differences.isEmpty)
+    }
+
     @Test func whatCannotBeReadHasNoAmount() {
         let found = Self.look(Self.changed(["H": "x"])).differences
         #expect(found.contains { $0.check == "R1 fields can be read" && $0.finding.amounts == nil })
