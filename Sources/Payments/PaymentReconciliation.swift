@@ -39,7 +39,8 @@ public struct PaymentReconciliation: Sendable {
         }
     }
 
-    /// Payments that name none of our purchases and that the ledger does not know are somebody else's: they are neither
+    /// A payment that succeeds days after it was made, such as a bank's debit, is in no listing of the day; the ledger
+    /// names it, and it is read by itself. Payments that name none of our purchases and that the ledger does not know are somebody else's: they are neither
     /// read nor found.
     private func look(_ day: UTCDay) async throws -> [ReconciliationFinding] {
         let window = Self.window(day)

@@ -17,6 +17,8 @@ import Testing
             var whole: [String: ListedPayment] = [:]
             var reversed: Set<String> = []
             var records: [PaymentRecord] = []
+            /// Of the records, those that the ledger names by itself.
+            var unfinished: Set<String> = []
             var failures: [String: StripeFailure] = [:]
             var listingFailure: StripeFailure?
             var read: [String] = []
@@ -52,7 +54,8 @@ import Testing
         func paymentRecords(
             of day: UTCDay, named paymentIntents: [String], livemode: Bool
         ) async throws -> [PaymentRecord] {
-            self.state.withLock(\.records).filter { paymentIntents.contains($0.paymentIntent) }
+            let (records, unfinished) = self.state.withLock { ($0.records, $0.unfinished) }
+            return records.filter { unfinished.union(paymentIntents).contains($0.paymentIntent) }
         }
 
         func change(_ body: (inout State) -> Void) { self.state.withLock { body(&$0) } }
@@ -65,9 +68,11 @@ import Testing
         }
     }
 
-    private static func record(_ payment: String, refunded: Int64 = 0) -> PaymentRecord {
+    private static func record(
+        _ payment: String, refunded: Int64 = 0, granted: Int64 = 9_990_000
+    ) -> PaymentRecord {
         PaymentRecord(
-            purchase: "p", paymentIntent: payment, granted: Millicredits(9_990_000), paidCents: 999,
+            purchase: "p", paymentIntent: payment, granted: Millicredits(granted), paidCents: 999,
             refundedCents: refunded, lostCents: 0, withdrawnCents: 0, frozen: .zero, isDisputed: false,
             hasMovedBack: false)
     }
@@ -99,6 +104,30 @@ import Testing
         let result = try await Self.disputed().run()
         #expect(result.findings.map(\.subject) == ["pi_1"])
         #expect(result.mismatch == 9_990_000)
+    }
+
+    /// Made days ago, so that no listing has it; the bank has paid since, and nothing was granted.
+    private static func debited(refunded: Int64 = 0) -> Sides {
+        let sides = Sides()
+        sides.change { state in
+            state.records = [Self.record("pi_bank", granted: 0)]
+            state.unfinished = ["pi_bank"]
+            state.whole["pi_bank"] = Self.listed(
+                "pi_bank", reversed: .init(refundedCents: refunded, lostCents: 0))
+        }
+        return sides
+    }
+
+    @Test func aBanksDebitThatWasNeverGrantedIsFound() async throws {
+        let result = try await Self.debited().run()
+        #expect(result.findings.map(\.subject) == ["pi_bank"])
+        #expect(result.mismatch == 9_990_000)
+        #expect(try await Self.debited(refunded: 998).run().total == 1)
+    }
+
+    /// Nobody has the money, nobody has the credits.
+    @Test func aPaymentThatWasGivenBackInsteadOfGrantedIsNoMismatch() async throws {
+        #expect(try await Self.debited(refunded: 999).run().outcome == .clean)
     }
 
     @Test func whatArrivesBetweenTheLooksIsNoMismatch() async throws {

@@ -39,8 +39,8 @@ public struct PaymentRecord: Sendable, Hashable {
 /// The ledger's side of the comparison with Stripe.
 public protocol ReconciledPayments: Sendable {
     func ledgerID() async throws -> LedgerID
-    /// Payments that were granted, or of which money moved back, on the day; those that a bank decides about; and those
-    /// that are named.
+    /// Payments that were granted, or of which money moved back, on the day; those that a bank decides about; those of
+    /// the 30 days before that are not finished; and those that are named.
     func paymentRecords(
         of day: UTCDay, named paymentIntents: [String], livemode: Bool
     ) async throws -> [PaymentRecord]
@@ -139,6 +139,12 @@ public enum PaymentComparison {
         guard let record, record.granted > .zero else {
             // Without our name on it and without a purchase it is somebody else's.
             guard payment.purchase != nil || record != nil else { return [] }
+            if let reversed = payment.reversed,
+                reversed.refundedCents + reversed.lostCents >= payment.receivedCents
+            {
+                // A person gave back what could not be granted.
+                return []
+            }
             return [
                 Self.finding(
                     payment.paymentIntent, expected: payment.receivedCents, found: 0,

@@ -115,6 +115,10 @@ extension PostgresLedger: ReconciledPayments {
                 FROM purchase p JOIN payment_state s USING (purchase_id) LEFT JOIN moved m USING (purchase_id)
                 WHERE p.livemode = $3::boolean AND p.payment_intent_id IS NOT NULL
                   AND (m.purchase_id IS NOT NULL OR s.is_disputed OR p.payment_intent_id = ANY ($2::text[])
+                    -- A bank that debits takes up to three weeks.
+                    OR p.status IN ('processing', 'quarantined')
+                       AND p.created_at >= ($1::timestamp - interval '30 days') AT TIME ZONE 'UTC'
+                       AND p.created_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC'
                     OR p.paid_at >= $1::timestamp AT TIME ZONE 'UTC'
                        AND p.paid_at < ($1::timestamp + interval '1 day') AT TIME ZONE 'UTC')
                 ORDER BY p.purchase_id
