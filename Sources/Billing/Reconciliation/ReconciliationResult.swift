@@ -136,6 +136,24 @@ public struct ReconciliationReport: Sendable, Hashable {
         (self.day, self.results) = (day, results)
     }
 
+    /// What a run came to. One that failed is a report without any comparison: stored, it gives its day a pause instead
+    /// of putting it before all others again at once.
+    ///
+    /// - Throws: `CancellationError`, since an instance that stops has tried nothing.
+    public static func of(
+        _ day: UTCDay, _ run: () async throws -> ReconciliationReport
+    ) async throws -> ReconciliationReport {
+        do { return try await run() } catch {
+            try Task.checkCancellation()
+            if error is CancellationError { throw error }
+            return ReconciliationReport(
+                day: day,
+                results: ReconciliationCheck.allCases.map {
+                    ReconciliationResult($0, without: .unavailable, because: "the run ended: \(error)")
+                })
+        }
+    }
+
     /// Nothing differs, as far as it could be compared.
     public var isClean: Bool { !self.results.contains { $0.outcome == .mismatch } }
     /// Whoever could be asked was asked.

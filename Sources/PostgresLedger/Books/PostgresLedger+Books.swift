@@ -23,8 +23,10 @@ extension PostgresLedger {
     ///   - batch: accounts per query.
     ///   - waitsForCosts: costs are there up to now when it returns, also those that another instance is posting; for a
     ///     comparison.
+    /// - Throws: what one account's book or one day's costs ended with, after all others were tried; at once when the
+    ///   ledger is away.
     public func keepBooks(batch: Int64 = 500, waitsForCosts: Bool = false) async throws -> BookRun {
-        var run = BookRun()
+        var (run, failure) = (BookRun(), FirstFailure())
         var after: AccountID = 0
         while true {
             let behind = try await self.accountsBehind(after: after, limit: batch)
@@ -32,16 +34,21 @@ extension PostgresLedger {
                 try Task.checkCancellation()
                 do {
                     try await self.keepBook(of: account, &run)
-                } catch let error as PostgresError where !error.isUnreachable && !error.isConcurrency {
-                    // One account's trouble is not the others'.
-                    run.failed += 1
-                    try await self.noteFailure(of: account, "\(error)")
+                } catch let error as PostgresError where error.isAnswer {
+                    // One account's trouble is not the others'. A time-out or a lock passes by itself.
+                    if error.isUnreachable || error.isConcurrency {
+                        failure.note(error)
+                    } else {
+                        run.failed += 1
+                        try await self.noteFailure(of: account, "\(error)")
+                    }
                 }
             }
             guard let last = behind.last else { break }
             after = last
         }
-        run.entries += try await self.postCosts(waits: waitsForCosts)
+        try await failure.trying { run.entries += try await self.postCosts(waits: waitsForCosts) }
+        try failure.throwIfAny()
         return run
     }
 

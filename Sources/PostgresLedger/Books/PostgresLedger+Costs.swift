@@ -20,21 +20,26 @@ extension PostgresLedger {
     /// Longer than another instance keeps a day locked.
     private static let costLockSeconds: Int64 = 120
 
-    /// What OpenAI charges, as a target for each UTC day: corrections move them. Each day is a transaction, the oldest
-    /// first, so that what is posted stays posted when a later day fails.
+    /// What OpenAI charges, as a target for each UTC day: corrections move them. Each day is a transaction, and one that
+    /// fails keeps no other back.
     ///
     /// - Parameter waits: every day is there when it returns, whoever posted it. Else an instance that finds another one
     ///   at work leaves the rest to it.
     /// - Returns: how many entries were posted.
+    /// - Throws: the first day's failure after all days were tried; at once when the ledger is away.
     func postCosts(waits: Bool) async throws -> Int {
         let days = try await self.pool.run { try Self.costDays(on: $0, whole: waits) }
-        var posted = 0
+        var (posted, failure) = (0, FirstFailure())
         for number in stride(from: days.first, through: days.last, by: 1) {
             guard let day = UTCDay(daysSinceEpoch: number) else { continue }
             try Task.checkCancellation()
-            guard let entries = try await self.postCosts(of: day, waits: waits) else { return posted }
+            guard let entries = try await self.tryCosts(of: day, waits: waits, &failure) else {
+                try failure.throwIfAny()
+                return posted
+            }
             posted += entries
         }
+        try failure.throwIfAny()
         if days.isWhole { try await self.noteWholeCosts(on: days.today) }
         return posted
     }
@@ -63,6 +68,18 @@ extension PostgresLedger {
         return CostDays(
             first: try row.int(1) - (isWhole ? Self.costDays : Self.costDaysOften),
             last: Int64(today.daysSinceEpoch) + 1, today: today, isWhole: isWhole)
+    }
+
+    /// Who waits in vain for another instance does so once, and not for every day.
+    private func tryCosts(of day: UTCDay, waits: Bool, _ failure: inout FirstFailure) async throws -> Int? {
+        do { return try await self.postCosts(of: day, waits: waits) } catch let error as PostgresError
+            where error.isAnswer && !error.isConcurrency
+        {
+            self.logger.error(
+                "the costs of a day cannot be posted", metadata: ["day": "\(day)", "error": "\(error)"])
+            failure.note(error)
+            return 0
+        }
     }
 
     /// nil: another instance is posting, and nobody waits for it.

@@ -25,7 +25,7 @@ struct Reconciler {
         {
             results[costs] = ReconciliationResult(.openAICosts, without: .unavailable, because: trouble)
         }
-        results.append(try await self.holdStore())
+        results.append(try await PostgresLedger.unlessRefused(.holdStore) { try await self.holdStore() })
         results.append(try await PostgresLedger.unlessRefused(.payments) { try await self.payments(day) })
         let order = ReconciliationCheck.allCases
         results.sort { order.firstIndex(of: $0.check) ?? 0 < order.firstIndex(of: $1.check) ?? 0 }

@@ -83,7 +83,7 @@ import Testing
         try await database.execute("UPDATE job_lease SET progress = progress::date - 1 WHERE job = 'costs'")
     }
 
-    /// A backlog that fails at one day keeps the days before it, and the whole window is looked at again.
+    /// A backlog that fails at one day has all others, and the whole window is looked at again.
     @Test func eachDayOfCostsIsATransactionOfItsOwn() async throws {
         let database = try await TestDatabase.migrated()
         let account = try await database.account("user", balance: 1_000_000)
@@ -105,14 +105,54 @@ import Testing
             SELECT string_agg(((now() AT TIME ZONE 'UTC')::date - day)::text, ',' ORDER BY day) FROM journal_entry
             WHERE kind = 'cost'
             """
-        #expect(try await database.text(posted) == "9")
+        #expect(try await database.text(posted) == "9,3")
         try await database.execute(
             """
             SET session_replication_role = replica; DELETE FROM journal_entry WHERE kind = 'withdrawal';
             RESET session_replication_role
             """)
-        #expect(try await database.ledger.keepBooks().entries == 2)
+        #expect(try await database.ledger.keepBooks().entries == 1)
         #expect(try await database.text(posted) == "9,6,3")
+    }
+
+    /// The server gave up on one account's book: those behind it, and the costs, are none the worse, and the run tells.
+    @Test(arguments: ["57014", "55P03"])
+    func aTimeOutInOneBookKeepsNoOtherBack(_ code: String) async throws {
+        let database = try await TestDatabase.migrated()
+        let first = try await database.account("first", balance: 1000)
+        let second = try await database.account("second", balance: 2000)
+        _ = try await database.ledger.settle([Outcomes().final(second, 100)])
+        try await database.execute(
+            """
+            CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'given up' USING ERRCODE = '\(code)'; END $$;
+            CREATE TRIGGER give_up BEFORE INSERT ON lot_book FOR EACH ROW WHEN (NEW.account_id = \(first))
+                EXECUTE FUNCTION give_up()
+            """)
+        let error = await #expect(throws: PostgresError.self) { try await database.ledger.keepBooks() }
+        #expect(error?.sqlState == SQLState(code))
+        let books = "SELECT string_agg(account_id || ':' || version, ',') FROM lot_book"
+        #expect(try await database.text(books) == "\(second):2")
+        let costs = "SELECT count(*) FROM journal_entry WHERE kind = 'cost'"
+        #expect(try await database.integer(costs) == 1)
+        // It passes by itself: nobody is sent to look at it.
+        try await database.execute("DROP TRIGGER give_up ON lot_book")
+        #expect(try await database.ledger.keepBooks().failed == 0)
+        #expect(try await database.integer("SELECT count(*) FROM lot_book WHERE version > 0") == 2)
+    }
+
+    @Test func theFirstFailureIsToldWhenAllWasTried() async throws {
+        struct Failure: Error, Equatable { var number: Int }
+        var (failure, done) = (FirstFailure(), [Int]())
+        try failure.throwIfAny()
+        for number in 1...4 {
+            try await failure.trying {
+                if number.isMultiple(of: 2) { throw Failure(number: number) }
+                done.append(number)
+            }
+        }
+        #expect(done == [1, 3])
+        #expect(throws: Failure(number: 2)) { try failure.throwIfAny() }
     }
 
     /// A run of the clock leaves a day to the instance that is posting; a comparison waits until it has ended, and looks
