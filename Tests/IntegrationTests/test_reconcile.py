@@ -341,6 +341,28 @@ def test_costs_that_cannot_be_posted_are_no_mismatch(till, buyer, dev, sql, plan
         sql("DELETE FROM openai_cost")
 
 
+def test_costs_that_cannot_be_posted_hold_no_gauge_back(till, buyer, dev, sql, planted):
+    user, key = buyer
+    dev.cli("books", "run")
+    day = today()
+    entries = sql("SELECT count(*) FROM journal_entry WHERE kind = 'cost' AND day = %s", day)[0][0]
+    taken = f"cost:{day}:{entries + 1}"
+    planted(
+        f"INSERT INTO journal_entry (entry_key, day, kind) VALUES ('{taken}', '{day}', 'withdrawal')",
+        f"DELETE FROM journal_entry WHERE entry_key = '{taken}'")
+    dev.cli("account", "adjust", "--user", user, "--millicredits=50000", "--reason", "x", "--idempotency-key", user)
+    status, _, _ = http(
+        "POST", till.serve.base + "/chat/completions",
+        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}, {"Authorization": "Bearer " + key})
+    assert status == 200
+    wait_until(lambda: sql("SELECT 1 FROM usage_events WHERE user_id = %s", user), 20, "a settlement")
+    assert "23505" in dev.cli("books", "run", check=False).stderr
+    begun = sql("UPDATE job_lease SET until = now() - interval '1 second' WHERE job = 'books' RETURNING now()")[0][0]
+    with running(Serve(dev, JOURNAL_DIR=str(dev.directory / "gauge-journal"))) as serve:
+        wait_until(lambda: sql("SELECT 1 FROM finance_reading WHERE read_at > %s", begun), 30, "the figures")
+        wait_until(lambda: float(scrape(serve.ops).get("finance_read_seconds", 0)) > begun.timestamp() - 1, 30, "gauges")
+
+
 def test_hledger_accepts_the_export_and_comes_to_our_balances(till, buyer, dev, tmp_path):
     _, key = buyer
     till.buy(key)
@@ -414,8 +436,13 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     assert "finance_margin_daily_usd" in seen
     assert float(seen["reconciliation_last_success_seconds"]) > 1_700_000_000
     assert seen['reconciliation_findings{check="balances"}'].isdigit()
-    last = sql("SELECT mismatch_millicredits FROM reconciliation_run ORDER BY run_id DESC LIMIT 1")[0][0]
-    assert int(seen["reconciliation_mismatch_millicredits"]) == last
+    told = sql("""
+        WITH compared AS (SELECT *, row_number() OVER (PARTITION BY check_name, day ORDER BY run_id DESC) AS age,
+                                 max(day) OVER (PARTITION BY check_name) AS last
+                          FROM reconciliation_run JOIN reconciliation_result r USING (run_id) WHERE outcome <> 'unavailable')
+        SELECT sum(r.mismatch_millicredits) FROM compared JOIN reconciliation_result r USING (run_id, check_name)
+        WHERE age = 1 AND (check_name = 'payments' OR day = last)""")[0][0]
+    assert int(seen["reconciliation_mismatch_millicredits"]) == told
 
 
 def test_days_on_which_nobody_ran_are_made_up_for(till, dev, sql, planted):

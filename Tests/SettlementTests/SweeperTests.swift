@@ -90,6 +90,18 @@ private struct PartlyBrokenLedger: AccountReading, LedgerSweeping {
         await rig.journal.stop()
     }
 
+    /// Values of one name are added, and `reconciliation_…` is what the daily reconciliation found.
+    @Test func theSweepsDifferenceHasANameOfItsOwn() {
+        let counters = SweepCounters()
+        var figures = SweepFigures()
+        figures.mismatch = 7
+        counters.finished(figures)
+        let samples = counters.samples(nowMilliseconds: 0)
+        let seven = ExactDecimal(coefficient: 7, scale: 0)
+        #expect(samples.filter { $0.value == seven }.map(\.name) == ["store_mismatch_millicredits"])
+        #expect(!samples.contains { $0.name.hasPrefix("reconciliation_") })
+    }
+
     /// Of a hold that ended free no exchange, settler or journal knows; what is under way ends by itself.
     @Test func anEstimateForAHoldOfOurOwnThatNobodyKnowsIsTakenBack() async throws {
         let disk = JournalDisk()

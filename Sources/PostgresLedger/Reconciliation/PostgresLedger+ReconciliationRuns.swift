@@ -87,36 +87,31 @@ extension PostgresLedger {
         }
     }
 
-    /// What is told of the last run at scrape time.
-    public struct LastReconciliation: Sendable, Hashable {
-        public var day: UTCDay
-        public var mismatch: Int128
-        /// Each check with the number of its findings.
-        public var findings: [ReconciliationCheck: Int64]
-    }
-
-    /// The run that ended last, by whomever it was asked for; nil before the first.
-    public func lastReconciliation() async throws -> LastReconciliation? {
+    /// What stands of the comparisons of the last days, by whomever they were asked for; nil before the first run.
+    public func standingDifferences() async throws -> StandingDifferences? {
         try await self.pool.run { connection in
             let rows = try connection.run(
                 """
-                SELECT u.day::text, u.mismatch_millicredits::text, r.check_name, r.findings
-                FROM (SELECT * FROM reconciliation_run ORDER BY run_id DESC LIMIT 1) u
-                JOIN reconciliation_result r USING (run_id)
-                """
+                SELECT DISTINCT ON (r.check_name, u.day)
+                       u.day::text, r.check_name, r.findings, r.mismatch_millicredits::text
+                FROM reconciliation_run u JOIN reconciliation_result r USING (run_id)
+                WHERE u.day >= (now() AT TIME ZONE 'UTC')::date - $1::integer AND r.outcome <> 'unavailable'
+                ORDER BY r.check_name, u.day, u.run_id DESC
+                """, [.int(StandingDifferences.days)]
             ).rows
-            guard let first = rows.first else { return nil }
-            let day = try Self.day(first)
-            guard let mismatch = Int128(try first.text(1)) else {
-                throw PostgresError.unexpectedResult("no sum of a reconciliation")
-            }
-            var findings: [ReconciliationCheck: Int64] = [:]
-            for row in rows {
-                guard let check = ReconciliationCheck(rawValue: try row.text(2)) else { continue }
-                findings[check] = try row.int(3)
-            }
-            return LastReconciliation(day: day, mismatch: mismatch, findings: findings)
+            guard !rows.isEmpty else { return nil }
+            return StandingDifferences(newest: try rows.compactMap(Self.compared))
         }
+    }
+
+    /// nil: a check that this program does not know.
+    private static func compared(_ row: PostgresRow) throws -> StandingDifferences.Compared? {
+        guard let check = ReconciliationCheck(rawValue: try row.text(1)) else { return nil }
+        guard let mismatch = Int128(try row.text(3)) else {
+            throw PostgresError.unexpectedResult("no sum of a reconciliation")
+        }
+        return try StandingDifferences.Compared(
+            check: check, day: Self.day(row), findings: row.int(2), mismatch: mismatch)
     }
 
     /// When the last run ended that was complete, whatever it found: seconds since 1970; nil before the first.

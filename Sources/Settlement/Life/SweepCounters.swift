@@ -79,7 +79,7 @@ final class SweepCounters: Sendable {
                 "store_sums_wrong", "Accounts whose sums are not those of their entries (R1, R2, R4).",
                 sums.last.wrongSums),
             gauge(
-                "reconciliation_mismatch_millicredits",
+                "store_mismatch_millicredits",
                 "Difference of hold store and ledger over balances of one version (R3).",
                 Int(sums.last.mismatch)),
             gauge(

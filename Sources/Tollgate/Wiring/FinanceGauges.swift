@@ -8,7 +8,7 @@ final class FinanceGauges: MetricSource {
     struct Reading: Sendable {
         /// nil: no instance has read them yet.
         var books: FinanceReading?
-        var last: PostgresLedger.LastReconciliation?
+        var standing: StandingDifferences?
         /// Seconds since 1970.
         var lastComplete: Int64?
     }
@@ -21,17 +21,18 @@ final class FinanceGauges: MetricSource {
     func samples() -> [MetricSample] {
         guard let reading = self.reading.withLock({ $0 }) else { return [] }
         var samples = reading.books.map(Self.samples) ?? []
-        if let last = reading.last {
+        if let standing = reading.standing {
             samples.append(
                 MetricSample(
                     "reconciliation_mismatch_millicredits",
-                    help: "Sum of the absolute differences of the last reconciliation.", kind: .gauge,
-                    value: ExactDecimal(coefficient: last.mismatch, scale: 0)))
+                    help: "Sum of the absolute differences that stand after the last reconciliations.",
+                    kind: .gauge,
+                    value: ExactDecimal(coefficient: standing.mismatch, scale: 0)))
             samples += ReconciliationCheck.allCases.map { check in
                 MetricSample(
-                    "reconciliation_findings", help: "Differences that the last reconciliation found.",
+                    "reconciliation_findings", help: "Differences that stand after the last reconciliations.",
                     kind: .gauge, labels: [.init("check", check.rawValue)],
-                    count: Int(last.findings[check] ?? 0))
+                    count: Int(standing.findings[check] ?? 0))
             }
         }
         if let seconds = reading.lastComplete {

@@ -54,11 +54,14 @@ final class FinanceParts: Sendable {
     }
 
     private func keepBooks() async throws {
+        var failure = FirstFailure()
         if try await self.ledger.takeJob("books", for: self.holder, seconds: Self.booksLeaseSeconds) != nil {
-            _ = try await self.ledger.keepBooks()
-            try await self.ledger.storeFinanceReading()
+            // Books that cannot go on have figures all the same; gauges that stand still would hide that they lag.
+            try await failure.trying { _ = try await self.ledger.keepBooks() }
+            try await failure.trying { try await self.ledger.storeFinanceReading() }
         }
-        try await self.refresh()
+        try await failure.trying { try await self.refresh() }
+        try failure.throwIfAny()
     }
 
     /// All days that are due, one after the other; each is stored before the next is chosen.
@@ -66,7 +69,8 @@ final class FinanceParts: Sendable {
         while let day = try await self.takeDueDay() {
             try Task.checkCancellation()
             let startedAt = Clock.wallMilliseconds()
-            let report = try await self.reconciler.run(day)
+            // When the ledger is away, storing it fails as well, and the day counts as not tried.
+            let report = try await ReconciliationReport.of(day) { try await self.reconciler.run(day) }
             try await self.ledger.store(report, .daily, startedAt: startedAt)
             self.tell(report)
             try await self.refresh()
@@ -101,7 +105,7 @@ final class FinanceParts: Sendable {
         self.gauges.update(
             FinanceGauges.Reading(
                 books: try await self.ledger.financeReading(),
-                last: try await self.ledger.lastReconciliation(),
+                standing: try await self.ledger.standingDifferences(),
                 lastComplete: try await self.ledger.lastCompleteReconciliation()))
     }
 }

@@ -137,7 +137,7 @@ import Testing
                 ReconciliationResult(.balances, [finding]), ReconciliationResult(.usage, []),
                 ReconciliationResult(.payments, without: .notConfigured, because: "no key"),
             ])
-        #expect(try await database.ledger.lastReconciliation() == nil)
+        #expect(try await database.ledger.standingDifferences() == nil)
         let tomorrow = Self.noonAfter(today)
         #expect(try await database.ledger.dayToReconcile(at: tomorrow) == today)
         #expect(try await database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
@@ -145,9 +145,9 @@ import Testing
         #expect(try await !database.ledger.store(report, .daily, startedAt: PostgresLedgerClock.now))
         #expect(try await database.ledger.store(report, .command, startedAt: PostgresLedgerClock.now))
         #expect(try await database.ledger.dayToReconcile(at: tomorrow) == nil)
-        let last = try #require(try await database.ledger.lastReconciliation())
-        #expect(last.mismatch == 20_000 && last.day == today)
-        #expect(last.findings == [.balances: 1, .usage: 0, .payments: 0])
+        let standing = try #require(try await database.ledger.standingDifferences())
+        #expect(standing.mismatch == 20_000)
+        #expect(standing.findings == [.balances: 1, .usage: 0, .payments: 0])
         #expect(try await database.ledger.lastCompleteReconciliation() != nil)
         #expect(
             try await database.integer(
@@ -156,6 +156,36 @@ import Testing
             try await database.execute("DELETE FROM reconciliation_finding")
         }
         #expect(try await database.verifier.verify().isEmpty)
+    }
+
+    /// A clean day that is made up for, and a run that could ask nobody, leave standing what another day found.
+    @Test func whatStandsIsToldUntilItsDayIsComparedAgain() async throws {
+        let database = try await TestDatabase.migrated()
+        func store(_ daysAgo: Int, _ results: [ReconciliationResult]) async throws {
+            let day = try await database.text("SELECT ((now() AT TIME ZONE 'UTC')::date - \(daysAgo))::text")
+            let report = ReconciliationReport(day: try #require(UTCDay(text: day)), results: results)
+            try await database.ledger.store(report, .command, startedAt: PostgresLedgerClock.now)
+        }
+        func standing() async throws -> [Int64?] {
+            let standing = try #require(try await database.ledger.standingDifferences())
+            return [Int64(standing.mismatch), standing.findings[.payments], standing.findings[.balances]]
+        }
+        func finding(_ cents: Int64) -> ReconciliationFinding {
+            ReconciliationFinding("x", .init(expected: 0, found: cents, unit: .cents), "x")
+        }
+        let clean = [ReconciliationResult(.payments, []), ReconciliationResult(.balances, [])]
+        try await store(31, [ReconciliationResult(.payments, [finding(50)])])
+        try await store(2, [ReconciliationResult(.payments, [finding(1)]), clean[1]])
+        try await store(1, [ReconciliationResult(.payments, [finding(2)]), .init(.balances, [finding(4)])])
+        try await store(3, clean)
+        #expect(try await standing() == [70_000, 2, 1])
+        try await store(
+            1, ReconciliationCheck.allCases.map { .init($0, without: .unavailable, because: "x") })
+        #expect(try await standing() == [70_000, 2, 1])
+        try await store(1, clean)
+        #expect(try await standing() == [10_000, 1, 0])
+        try await store(2, clean)
+        #expect(try await standing() == [0, 0, 0])
     }
 
     /// Tried again, but not at once.
@@ -178,6 +208,15 @@ import Testing
         #expect(try await database.ledger.lastCompleteReconciliation() == nil)
         try await tried(61)
         #expect(try await database.ledger.dayToReconcile(at: now) == today)
+        // The same day when another one is due, and done: once a day.
+        let tomorrow = try #require(UTCDay(daysSinceEpoch: Int64(today.daysSinceEpoch) + 1))
+        try await database.ledger.store(
+            ReconciliationReport(day: tomorrow, results: []), .daily, startedAt: PostgresLedgerClock.now)
+        let later = Self.noonAfter(tomorrow)
+        try await tried(-22 * 60)
+        #expect(try await database.ledger.dayToReconcile(at: later) == nil)
+        try await tried(0)
+        #expect(try await database.ledger.dayToReconcile(at: later) == today)
     }
 
     /// Instances were down for days: each is made up for, the oldest first.
@@ -219,5 +258,31 @@ import Testing
         #expect(
             try await database.ledger.paymentRecords(of: today, named: [], livemode: false)
                 .map(\.hasMovedBack) == [true])
+    }
+
+    /// A bank's debit that succeeded, with an event that never came or an amount that is not the package's, shows on
+    /// no list of the day: it was made before.
+    @Test(arguments: ["processing", "quarantined", "created", "failed"])
+    func paymentsThatAreNotFinishedAreComparedForAMonth(_ status: String) async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("buyer")
+        let (purchase, stripe) = (try await database.starter(account), FakeStripe())
+        stripe.put(.made(for: purchase, "pi_1", status: .processing))
+        try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
+        func records(daysLater days: Int) async throws -> [PaymentRecord] {
+            try await database.execute("UPDATE purchase SET status = '\(status)'")
+            let text = try await database.text(
+                "SELECT ((created_at AT TIME ZONE 'UTC')::date + \(days))::text FROM purchase")
+            let day = try #require(UTCDay(text: text))
+            return try await database.ledger.paymentRecords(of: day, named: [], livemode: false)
+        }
+        let isUnfinished = status == "processing" || status == "quarantined"
+        for days in [0, 5, 30] {
+            let found = try await records(daysLater: days)
+            #expect(found.map(\.paymentIntent) == (isUnfinished ? ["pi_1"] : []), "\(days)")
+            #expect(found.allSatisfy { $0.granted == .zero })
+        }
+        #expect(try await records(daysLater: -1).isEmpty)
+        #expect(try await records(daysLater: 31).isEmpty)
     }
 }
