@@ -1,3 +1,4 @@
+import Foundation
 import Metering
 import Testing
 
@@ -114,6 +115,36 @@ import Testing
         await #expect(throws: PostgresError.self) { try await migrator.migrate(database.pool) }
         #expect(try await database.integer("SELECT count(*) FROM pg_class WHERE relname = 'half_done'") == 0)
         try await Migrator().check(database.pool)
+    }
+
+    /// On a large ledger an index takes minutes, in which a migration keeps settlement waiting: what the operator made
+    /// before, while it went on, is the migration's own and is not made again.
+    @Test func indexesThatTheOperatorMadeBeforeAreTheMigrations() async throws {
+        let lines = try Self.readme().split(separator: "\n").map(String.init)
+            .filter { $0.hasPrefix("CREATE INDEX CONCURRENTLY ") }
+        let own = Migration.booksReading.sql.split(separator: ";").map(String.init)
+            .map { $0.split(separator: "\n").filter { !$0.contains("--") }.joined(separator: " ") }
+            .map { $0.split(separator: " ").joined(separator: " ") }
+            .filter { $0.hasPrefix("CREATE INDEX ") }
+        #expect(own.count == 3)
+        #expect(lines.map { $0.replacing(" CONCURRENTLY", with: "").replacing(";", with: "") } == own)
+        let database = try TestDatabase(url: await TestDatabase.empty())
+        _ = try await Migrator(Array(Migration.all.prefix(16))).migrate(database.pool)
+        for line in lines { try await database.execute(line) }
+        let made = """
+            SELECT coalesce(string_agg(indexrelid::text, ',' ORDER BY indexrelid), '') FROM pg_index
+            WHERE indisvalid AND indexrelid::regclass::text IN
+                ('journal_entry_cost', 'lot_reversal_lot', 'credit_ledger_created')
+            """
+        let before = try await database.text(made)
+        #expect(before.split(separator: ",").count == 3)
+        #expect(try await Migrator().migrate(database.pool).applied.starts(with: [17, 18, 19]))
+        #expect(try await database.text(made) == before)
+    }
+
+    private static func readme() throws -> String {
+        let path = #filePath.replacing("Tests/PostgresLedgerTests/MigrationTests.swift", with: "README.md")
+        return try String(contentsOfFile: path, encoding: .utf8)
     }
 
     @Test func everyTableAndColumnIsDocumented() async throws {
