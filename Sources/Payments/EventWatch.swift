@@ -12,8 +12,8 @@ struct EventWatch {
 
     let chores: any EventChores
     let isLive: Bool
-    /// All events that payments need, of a window.
-    let list: (CreationWindow) async throws -> [StripeEventRecord]
+    /// All events of these types, of a window; within `JobHold.stepMax`.
+    let list: (CreationWindow, _ types: [String]) async throws -> [StripeEventRecord]
     let apply: (StripeEventRecord) async throws -> Void
     /// As a dead letter, because of an error.
     let keep: (StripeEventRecord, _ reason: String, any Error) async throws -> Void
@@ -29,8 +29,13 @@ struct EventWatch {
     mutating func look(_ hold: JobHold) async throws {
         var poll = EventPoll(progress: hold.progress.flatMap { Int64($0) }, now: self.now())
         while let window = poll.next() {
-            try await hold.prolong()
-            let events = try await self.list(CreationWindow(from: window.from, to: window.to))
+            let events: [StripeEventRecord]
+            do {
+                events = try await self.events(of: window, hold)
+            } catch let failure as StripeFailure where failure.isOfTime {
+                guard poll.halve(window) else { throw failure }
+                continue
+            }
             let settled = try await self.chores.settledEvents(among: events.map(\.id))
             try await self.applyAll(
                 events.filter { !settled.contains($0.id) }.sorted {
@@ -38,6 +43,15 @@ struct EventWatch {
                 }, hold)
             try await hold.note(String(window.progress))
         }
+    }
+
+    private func events(of window: EventPoll.Window, _ hold: JobHold) async throws -> [StripeEventRecord] {
+        var events: [StripeEventRecord] = []
+        for types in StripeEventKind.paymentTypesForListing {
+            try await hold.prolong()
+            events += try await self.list(CreationWindow(from: window.from, to: window.to), types)
+        }
+        return events
     }
 
     /// Those of the last days that were kept because they could not be applied. Afterwards they are a person's.
@@ -77,12 +91,19 @@ struct EventWatch {
 
     /// Bounded: part of a metric label.
     private static func word(_ error: any Error) -> String {
-        switch (error as? StripeFailure)?.kind {
-        case .unreadableReply?: "unreadable"
-        case .outOfTime?, .unreachable(.timedOut)?: "timeout"
-        case .some(let kind): StripeFailure(kind).label
         // What is not Stripe's is the ledger's.
-        case nil: "ledger"
+        guard let failure = error as? StripeFailure else { return "ledger" }
+        if failure.isOfTime { return "timeout" }
+        return failure.kind == .unreadableReply ? "unreadable" : failure.label
+    }
+}
+
+extension StripeFailure {
+    /// It took too long: between two calls, or in the middle of one.
+    var isOfTime: Bool {
+        switch self.kind {
+        case .outOfTime, .unreachable(.timedOut): true
+        default: false
         }
     }
 }

@@ -9,6 +9,8 @@ final class JobHold {
     static let seconds: Int64 = 240
     /// Prolonged when it is older than this.
     private static let ageMax = Duration.seconds(60)
+    /// What a step between two calls of `prolong` may take: the lease outlives it.
+    static let stepMax = Duration.seconds(150)
 
     let progress: String?
     private let job: String

@@ -134,7 +134,9 @@ public struct PaymentReplay: Sendable {
             let wanted = types.isEmpty ? some : some.filter(types.contains)
             guard !wanted.isEmpty else { continue }
             do {
-                for event in try await ports.list(window, wanted, onlyUndelivered) { found[event.id] = event }
+                for event in try await ports.all(window, wanted, onlyUndelivered, now: now) {
+                    found[event.id] = event
+                }
             } catch let failure as StripeFailure {
                 throw Failure.unlisted(failure.label)
             }

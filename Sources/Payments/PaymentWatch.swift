@@ -76,14 +76,10 @@ public struct PaymentWatch: Sendable {
     private func events(_ stripe: StripeClient) -> EventWatch {
         EventWatch(
             chores: self.chores, isLive: stripe.isLive,
-            list: { window in
-                var events: [StripeEventRecord] = []
-                for types in StripeEventKind.paymentTypesForListing {
-                    events += try await stripe.run(ListEvents(created: window, types: types)).map {
-                        StripeEventRecord($0, isLive: stripe.isLive, source: .poll)
-                    }
+            list: { window, types in
+                try await stripe.run(ListEvents(created: window, types: types), within: JobHold.stepMax).map {
+                    StripeEventRecord($0, isLive: stripe.isLive, source: .poll)
                 }
-                return events
             },
             apply: { _ = try await self.desk.apply($0, stripe) },
             keep: { event, reason, error in

@@ -111,6 +111,27 @@ private struct NoReader: PaymentReading {
         #expect(runs.allSatisfy { $0.count <= 24 } && runs.count >= 5)
     }
 
+    /// A day with more events than can be listed in time is listed by halves, and nothing of it is missed or done twice.
+    @Test(arguments: [StripeFailure(.outOfTime), StripeFailure(.unreachable(.timedOut(sent: true)))])
+    func aDayWithTooManyEventsIsListedInPieces(_ failure: StripeFailure) async throws {
+        let events = Self.hourly(100)
+        var ports = self.ports(events)
+        let list = ports.list
+        ports.list = { window, types, onlyUndelivered in
+            guard (window.to ?? Self.now) - window.from <= 7200 else { throw failure }
+            return try await list(window, types, onlyUndelivered)
+        }
+        let told = try await self.run(ports, .happened(from: Self.now - 5 * Self.day, to: nil))
+        #expect(told.events.map(\.event.id) == events.map(\.id))
+        #expect(told.parts.last?.doneUntil == Self.now)
+        // Where not even a minute can be listed, it ends, and says so.
+        ports.list = { _, _, _ in throw failure }
+        let never = ports
+        await #expect(throws: PaymentReplay.Failure.unlisted(failure.label)) {
+            try await self.run(never, .undelivered)
+        }
+    }
+
     /// What was not read is open, and nothing behind it is called done, whatever comes after.
     @Test func nothingIsDoneBeyondWhatWasNotRead() async throws {
         let events = Self.hourly(100)

@@ -48,4 +48,52 @@ import Testing
         }
         #expect(progress == Self.now + 599 * 60 - Self.hour)
     }
+
+    /// An account with many events: the windows get smaller until they are read, and none of it is left out.
+    @Test(arguments: [1, 59, 60, 61, 3599, 6 * hour, 7 * hour])
+    func aWindowThatIsTooMuchIsHalved(_ readable: Int64) {
+        var poll = EventPoll(progress: Self.now - 2 * Self.day, now: Self.now)
+        var (reached, asked, failed) = (Self.now - 2 * Self.day, 0, 0)
+        while let window = poll.next() {
+            asked += 1
+            #expect(window.from == reached && window.progress <= window.to ?? Self.now)
+            let seconds = (window.to ?? Self.now) - window.from
+            #expect(seconds <= EventPoll.windowSeconds)
+            guard seconds > max(readable, EventPoll.windowSecondsMin) else {
+                reached = window.to ?? Self.now
+                continue
+            }
+            failed += 1
+            let isHalved = poll.halve(window)
+            #expect(isHalved)
+        }
+        #expect(reached == Self.now)
+        // Most of the time goes into reading, not into finding out what can be read.
+        #expect(failed <= 9 + asked / 4)
+        #expect(readable < 6 * Self.hour || asked == 8 && failed == 0)
+    }
+
+    @Test func aMinuteIsNotHalved() {
+        var poll = EventPoll(progress: Self.now - 2 * Self.hour, now: Self.now)
+        var seconds: [Int64] = []
+        while let window = poll.next() {
+            seconds.append((window.to ?? Self.now) - window.from)
+            if !poll.halve(window) { break }
+        }
+        #expect(seconds == [7200, 3600, 1800, 900, 450, 225, 112, 60])
+    }
+
+    /// One busy hour does not make the rest of the month slow.
+    @Test func afterABusyHourTheWindowsGrowAgain() {
+        var poll = EventPoll(progress: Self.now - 20 * Self.day, now: Self.now)
+        var windows: [EventPoll.Window] = []
+        while let window = poll.next() {
+            windows.append(window)
+            guard windows.count <= 9 else { continue }
+            let isHalved = poll.halve(window)
+            #expect(isHalved)
+        }
+        #expect(windows.count < 9 + 4 * 9 + 80 && windows[9].to == windows[9].from + 60)
+        #expect(windows.suffix(40).dropLast().allSatisfy { $0.to == $0.from + 6 * Self.hour })
+    }
 }
