@@ -135,6 +135,7 @@ extension Migration {
 
     /// A release that knows no ids writes `is_disputed` and cents only: what it saw is kept under a name of ours
     /// (`unnamed:…`) until a reading names it, and a lift of such a one passes on to the dispute that it turns out to be.
+    /// It tells the gate only when `is_disputed` or `frozen` changes; a loss, or one overturned, changes neither.
     private static let disputeFunctions = """
         CREATE FUNCTION name_disputes(p_purchase uuid, p_account bigint, p_ids text[], p_states text[])
         RETURNS void LANGUAGE plpgsql SET lock_timeout = '2s' AS $$
@@ -170,23 +171,29 @@ extension Migration {
         DECLARE
             v_loss bigint := NEW.lost_cents + NEW.lost_beyond_paid_cents;
             v_loss_before bigint := OLD.lost_cents + OLD.lost_beyond_paid_cents;
+            v_is_news boolean := false;
         BEGIN
             IF OLD.is_disputed AND NOT NEW.is_disputed THEN
                 UPDATE dispute SET state = CASE WHEN v_loss > v_loss_before THEN 'lost' ELSE 'over' END,
                     since = clock_timestamp()
                     WHERE purchase_id = NEW.purchase_id AND state = 'open';
+                v_is_news := FOUND;
             ELSIF v_loss > v_loss_before THEN
                 INSERT INTO dispute (purchase_id, dispute_id, account_id, state) VALUES
                     (NEW.purchase_id, format('unnamed:%s:lost', NEW.revision), NEW.account_id, 'lost');
+                v_is_news := true;
             END IF;
             IF v_loss = 0 AND v_loss_before > 0 THEN
                 UPDATE dispute SET state = 'over', since = clock_timestamp()
                     WHERE purchase_id = NEW.purchase_id AND state = 'lost';
+                v_is_news := v_is_news OR FOUND;
             END IF;
             IF NEW.is_disputed AND NOT OLD.is_disputed THEN
                 INSERT INTO dispute (purchase_id, dispute_id, account_id, state) VALUES
                     (NEW.purchase_id, format('unnamed:%s:open', NEW.revision), NEW.account_id, 'open');
+                v_is_news := true;
             END IF;
+            IF v_is_news THEN PERFORM set_dispute_gate(NEW.account_id); END IF;
             RETURN NULL;
         END $$;
         CREATE TRIGGER payment_state_names_disputes AFTER UPDATE ON payment_state FOR EACH ROW

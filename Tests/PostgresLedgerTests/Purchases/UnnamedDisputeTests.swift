@@ -41,6 +41,35 @@ import Testing
         #expect(try await till.standing == [])
     }
 
+    /// It tells nobody then: not disputed before, and not afterwards.
+    @Test func aLossThatTheReleaseBeforeSeesFirstSuspends() async throws {
+        let till = try await Till()
+        try await till.postAsBefore(isDisputed: false, lostCents: 999)
+        #expect(try await till.isSuspended)
+        #expect(try await till.standing.count == 1)
+        // Overturned: nothing is left that suspends it.
+        try await till.postAsBefore(isDisputed: false, lostCents: 0)
+        #expect(try await !till.isSuspended)
+        #expect(try await till.standing == [])
+        try await till.stands()
+    }
+
+    /// The loss that this release has named is overturned while the other one is at work.
+    @Test func aLossThatTheReleaseBeforeSeesOverturnedSuspendsNobody() async throws {
+        let till = try await Till()
+        try await till.dispute("dp_1", .lost)
+        #expect(try await till.isSuspended)
+        try await till.postAsBefore(isDisputed: false, lostCents: 0)
+        #expect(try await !till.isSuspended)
+        // A person's suspension stays.
+        try await till.postAsBefore(isDisputed: false, lostCents: 999)
+        _ = try await till.database.book.setStatus(
+            of: till.account, to: .suspended, actor: "cli:eve", reason: "fraud")
+        try await till.postAsBefore(isDisputed: false, lostCents: 0)
+        #expect(try await till.isSuspended)
+        try await till.stands()
+    }
+
     /// Lifted before anybody knew its name: it stays lifted, and another one suspends.
     @Test func aLiftPassesOnToTheName() async throws {
         let till = try await Till()
@@ -97,18 +126,30 @@ import Testing
 }
 
 extension Till {
-    /// What a release without `disputes_revision` writes, and that it tells the gate.
+    /// What a release without `disputes_revision` writes, and that it tells the gate when `is_disputed` or `frozen` changes.
     fileprivate func postAsBefore(isDisputed: Bool, lostCents: Int64) async throws {
+        let frozen = isDisputed ? 9_990_000 : 0
+        let gate = try await self.database.integer(
+            """
+            SELECT count(*) FROM payment_state WHERE purchase_id = '\(self.purchase.id)'
+                AND (is_disputed, frozen) <> (\(isDisputed), \(frozen))
+            """)
         try await self.database.execute(
             """
             BEGIN;
             UPDATE payment_state SET revision = revision + 1, is_disputed = \(isDisputed), lost_cents = \(lostCents),
                 clawed_by_disputes = \(lostCents * 10_000), withdrawn_cents = \(isDisputed ? 999 : lostCents),
-                frozen = \(isDisputed ? 9_990_000 : 0)
+                frozen = \(frozen)
                 WHERE purchase_id = '\(self.purchase.id)';
-            SELECT set_dispute_gate(\(self.account));
+            \(gate == 1 ? "SELECT set_dispute_gate(\(self.account));" : "")
             COMMIT;
             """)
+    }
+
+    /// What `verify` says of suspensions.
+    fileprivate func stands() async throws {
+        let findings = try await self.database.verifier.verify().map(\.check)
+        #expect(!findings.contains { $0.contains("suspended") }, "\(findings)")
     }
 
     fileprivate var standing: [String] {
