@@ -27,15 +27,34 @@ extension Recharge {
 }
 
 extension PaymentDecision {
-    /// It claws credits back or freezes them.
-    public var takesBack: Bool {
+    /// It claws credits back, freezes more of them, or tells of a dispute that is new, or newly open or lost. That a
+    /// dispute ends, or gets its name, takes nothing.
+    ///
+    /// - Parameter before: what was posted until now.
+    public func takesBack(since before: PaymentPosted) -> Bool {
         guard case .post(let change) = self else { return false }
         return change.postings.contains { posting in
             switch posting.effect {
             case .reversal(let reversal): reversal.amount < .zero
-            case .gate(let frozen, let disputes): frozen > .zero || !disputes.isEmpty
+            case .gate(let frozen, let disputes):
+                frozen > before.state.frozen || Self.hasNews(disputes, since: before.state.disputes)
             case .grant, .cash: false
             }
         }
+    }
+
+    /// Each dispute that a release without names has seen explains one name, in the same state.
+    private static func hasNews(
+        _ disputes: [String: DisputeHold], since before: [String: DisputeHold]
+    ) -> Bool {
+        var fresh: [DisputeHold: Int] = [:]
+        for (id, hold) in disputes where before[id] != hold {
+            guard before[id] == nil else { return true }
+            fresh[hold, default: 0] += 1
+        }
+        for (id, hold) in before where id.hasPrefix("unnamed:") && disputes[id] == nil {
+            fresh[hold, default: 0] -= 1
+        }
+        return fresh.values.contains { $0 > 0 }
     }
 }

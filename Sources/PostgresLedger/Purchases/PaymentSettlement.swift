@@ -38,7 +38,11 @@ struct PaymentSettlement {
         let decision = PaymentDecision(current, snapshot, posted: posted)
         current.observed(snapshot, decision)
         try self.lookForOpenPage(&current, snapshot, found.session)
-        return try self.post(decision, current, snapshot, found.session)
+        let outcome = try self.post(decision, current, snapshot, found.session)
+        if decision.takesBack(since: posted) {
+            try RechargeRow.reversed(current.account, on: self.connection)
+        }
+        return outcome
     }
 
     private func isRepeated(_ event: StripeEventRecord) throws -> Bool {
@@ -60,7 +64,6 @@ struct PaymentSettlement {
             try RechargeRow.tell(
                 of: purchase, snapshot, isGranted: isGranted, now: self.now, on: self.connection)
         }
-        if decision.takesBack { try RechargeRow.reversed(purchase.account, on: self.connection) }
         return outcome
     }
 

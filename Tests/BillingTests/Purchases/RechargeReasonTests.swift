@@ -198,7 +198,61 @@ import Testing
     func onlyWhatTakesBackStopsIt(_ effect: PaymentPosting.Effect, _ takesBack: Bool) {
         let change = PaymentChange(
             postings: [PaymentPosting(key: "k", effect: effect)], after: .nothing)
-        #expect(PaymentDecision.post(change).takesBack == takesBack)
-        #expect(!PaymentDecision.upToDate.takesBack)
+        #expect(PaymentDecision.post(change).takesBack(since: .nothing) == takesBack)
+        #expect(!PaymentDecision.upToDate.takesBack(since: .nothing))
+    }
+
+    /// Of a payment with two disputes, one of them lost: what else is told stops nothing unless it is bad news.
+    @Test(
+        arguments: [
+            // One is won, the other stays lost.
+            (["dp_1": .lost, "dp_2": .open], ["dp_1": .lost], false),
+            (["dp_1": .lost], ["dp_1": .lost], false), (["dp_1": .lost], [:], false),
+            // They get their names.
+            (["unnamed:3:lost": .lost], ["dp_1": .lost], false),
+            (["unnamed:3:open": .open], ["dp_1": .open], false),
+            (["unnamed:3:open": .open, "dp_2": .lost], ["dp_1": .open, "dp_2": .lost], false),
+            (["unnamed:3:lost": .lost, "unnamed:5:lost": .lost], ["dp_1": .lost], false),
+            // One name for one that was seen; what is beyond it is new.
+            (["unnamed:3:lost": .lost], ["dp_1": .lost, "dp_2": .lost], true),
+            (["unnamed:3:lost": .lost], ["unnamed:3:lost": .lost, "dp_2": .lost], true),
+            (["unnamed:3:open": .open], ["dp_1": .lost], true),
+            (["unnamed:3:lost": .lost], ["dp_1": .open], true),
+            // Another one's end explains no new one.
+            (["dp_1": .open], ["dp_2": .open], true), (["dp_1": .open], ["dp_1": .lost], true),
+            (["dp_1": .lost], ["dp_1": .open], true),
+            (["dp_1": .lost], ["dp_1": .lost, "dp_2": .open], true),
+        ] as [([String: DisputeHold], [String: DisputeHold], Bool)])
+    func onlyBadNewsOfDisputesStopsIt(
+        _ before: [String: DisputeHold], _ after: [String: DisputeHold], _ takesBack: Bool
+    ) {
+        var posted = PaymentPosted(revision: 5, state: PaymentTarget())
+        (posted.state.frozen, posted.state.disputes) = (Millicredits(7), before)
+        for (frozen, isMore) in [(Int64(6), false), (7, false), (8, true)] {
+            let change = PaymentChange(
+                postings: [
+                    PaymentPosting(key: "k", effect: .gate(frozen: Millicredits(frozen), disputes: after))
+                ], after: posted)
+            #expect(PaymentDecision.post(change).takesBack(since: posted) == (takesBack || isMore))
+        }
+    }
+
+    /// As a payment is really read: the bank gives one of two disputes back.
+    @Test func aDisputeThatIsWonBesideALostOneTakesNothing() throws {
+        var snapshot = PaymentSnapshot.paid()
+        snapshot.disputes = [
+            .init(id: "dp_1", amountCents: 100, status: .lost, feeCents: 0, withdrawnCents: -100),
+            .init(id: "dp_2", amountCents: 100, status: .needsResponse, feeCents: 0, withdrawnCents: -100),
+        ]
+        let purchase = Purchase.starter()
+        guard case .post(let first) = PaymentDecision(purchase, snapshot, posted: .nothing) else {
+            throw Missing()
+        }
+        #expect(PaymentDecision.post(first).takesBack(since: .nothing))
+        snapshot.disputes[1].status = .won
+        snapshot.disputes[1].withdrawnCents = 0
+        let won = PaymentDecision(purchase, snapshot, posted: first.after)
+        guard case .post(let second) = won else { throw Missing() }
+        #expect(second.after.state.disputes == ["dp_1": .lost] && !won.takesBack(since: first.after))
     }
 }
