@@ -57,7 +57,7 @@ public struct PaymentReplay: Sendable {
         _ selection: Selection, types: Set<String> = [], isRehearsal: Bool, tell: (ReplayStep) -> Void
     ) async throws {
         guard let ports else { throw Failure.notConfigured }
-        var progress = ReplayProgress()
+        var progress = ReplayProgress(isWhole: types.isEmpty && !isRehearsal)
         let now = ports.now()
         for portion in self.portions(of: selection, now: now) {
             let events = try await self.events(selection, portion, types, now, ports)
@@ -74,7 +74,7 @@ public struct PaymentReplay: Sendable {
                 .part(
                     ReplayedPart(
                         day: portion.day, events: events.count,
-                        doneUntil: isRehearsal ? nil : progress.doneUntil)))
+                        doneUntil: progress.doneUntil)))
         }
     }
 

@@ -39,13 +39,18 @@ struct ReplayPortion: Sendable, Hashable {
 struct ReplayProgress {
     /// Everything that happened before is applied, or kept for a person.
     private(set) var doneUntil: Int64?
-    private var isHeldUp = false
+    private var isHeldUp: Bool
+
+    /// - Parameter isWhole: it applies all events of its time; one that leaves some out, or only rehearses, gets nothing
+    ///   done.
+    init(isWhole: Bool) { self.isHeldUp = !isWhole }
 
     mutating func add(_ event: ReplayedEvent) {
         if case .unread = event.result { self.isHeldUp = true }
     }
 
     mutating func end(_ portion: ReplayPortion, now: Int64) {
-        if !self.isHeldUp { self.doneUntil = portion.to ?? now }
+        // Of what is yet to happen, nothing is done.
+        if !self.isHeldUp { self.doneUntil = min(portion.to ?? now, now) }
     }
 }

@@ -33,7 +33,7 @@ public struct ReplayedPart: Sendable, Hashable {
     public var day: UTCDay?
     public var events: Int
     /// Seconds since 1970: everything that happened before is applied, or kept for a person; nil: nothing is known to be,
-    /// or it is a rehearsal.
+    /// or it is a rehearsal, or of some types only.
     public var doneUntil: Int64?
 
     public init(day: UTCDay?, events: Int, doneUntil: Int64?) {

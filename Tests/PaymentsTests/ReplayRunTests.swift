@@ -84,10 +84,12 @@ private struct NoReader: PaymentReading {
 
     private func run(
         _ ports: ReplayPorts, _ selection: PaymentReplay.Selection, records: FakeRecords = FakeRecords(),
-        isRehearsal: Bool = false
+        types: Set<String> = [], isRehearsal: Bool = false
     ) async throws -> (events: [ReplayedEvent], parts: [ReplayedPart]) {
         var steps: [ReplayStep] = []
-        try await PaymentReplay(ports, records: records).run(selection, isRehearsal: isRehearsal) {
+        try await PaymentReplay(ports, records: records).run(
+            selection, types: types, isRehearsal: isRehearsal
+        ) {
             steps.append($0)
         }
         return (
@@ -147,6 +149,23 @@ private struct NoReader: PaymentReading {
         let ports = self.ports(Self.hourly(30), failing: { _ in StripeFailure(.outOfTime) })
         let told = try await self.run(ports, .happened(from: Self.now - 30 * 3600, to: nil))
         #expect(told.parts.count == 2 && told.parts.allSatisfy { $0.doneUntil == nil })
+    }
+
+    /// Events of other types of that time were not applied.
+    @Test func aReplayOfSomeTypesIsNotDone() async throws {
+        let told = try await self.run(
+            self.ports(Self.hourly(30)), .happened(from: Self.now - 2 * Self.day, to: nil),
+            types: ["charge.refunded"])
+        #expect(told.events.count == 30 && told.parts.count == 3)
+        #expect(told.parts.allSatisfy { $0.doneUntil == nil })
+    }
+
+    /// Whatever the end of the selection is: what has not happened yet is not done.
+    @Test(arguments: [now + 1, now + 3600, now + 11 * 3600])
+    func nothingIsDoneBeyondNow(_ to: Int64) async throws {
+        let selection = PaymentReplay.Selection.happened(from: Self.now - 2 * Self.day, to: to)
+        let told = try await self.run(self.ports(Self.hourly(30)), selection)
+        #expect(told.events.count == 30 && told.parts.last?.doneUntil == Self.now)
     }
 
     @Test func aRehearsalDoesNothing() async throws {

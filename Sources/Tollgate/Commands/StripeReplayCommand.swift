@@ -10,7 +10,8 @@ struct StripeReplayCommand: AsyncParsableCommand {
         discussion: """
             Without a selection: events that no endpoint has taken yet. With --since, all of that time, those that Stripe \
             has forgotten (after 30 days) included: their purchases are read again. With --dead, those that need a \
-            person. A time is gone through day by day; stderr tells how far it is. Nothing is granted or taken twice, however often this is run.
+            person. A time is gone through day by day; stderr tells how far it is, and up to when everything is done \
+            unless --type leaves some of it out. Nothing is granted or taken twice, however often this is run.
 
             Times are a UTC day (2026-11-12), an instant (2026-11-12T08:30:00Z), or how long ago: 90m, 2h, 3d.
             Reads DATABASE_URL, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE.
