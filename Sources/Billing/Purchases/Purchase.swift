@@ -105,10 +105,6 @@ public struct Purchase: Sendable, Hashable {
 
 extension Purchase {
     /// The names by which session and payment intent are known again; `PurchaseLabel` has the rest of what they carry.
-    public var metadata: [String: String] {
-        [Self.purchaseKey: self.id.description, Self.accountKey: String(self.account)]
-    }
-
     public static let purchaseKey = "tollgate_purchase"
     public static let accountKey = "tollgate_account"
     public static let ledgerKey = "tollgate_ledger"

@@ -17,6 +17,11 @@ extension Purchase {
             createdAt: 1_790_000_000_000, status: status, session: "cs_1", paymentIntent: paymentIntent,
             customer: customer)
     }
+
+    /// All that sessions and payments carried before they had a `PurchaseLabel`.
+    var namesOfBefore: [String: String] {
+        [Self.purchaseKey: self.id.description, Self.accountKey: String(self.account)]
+    }
 }
 
 extension PaymentSnapshot {
@@ -24,7 +29,7 @@ extension PaymentSnapshot {
     static func paid(_ cents: Int64 = 999, fee: Int64? = 59) -> PaymentSnapshot {
         PaymentSnapshot(
             paymentIntent: "pi_1", status: .succeeded, livemode: false, currency: "usd", amountCents: cents,
-            amountReceivedCents: cents, metadata: Purchase.starter().metadata, customer: "cus_1",
+            amountReceivedCents: cents, metadata: Purchase.starter().namesOfBefore, customer: "cus_1",
             charge: .init(id: "ch_1", receiptURL: nil, feeCents: fee), refunds: [], disputes: [])
     }
 

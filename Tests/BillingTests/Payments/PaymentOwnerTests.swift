@@ -9,7 +9,7 @@ import Testing
         PaymentOwner(metadata, of: .test) { _ in isKnown }
     }
 
-    private static let names = Purchase.starter().metadata
+    private static let names = Purchase.starter().namesOfBefore
     private static let other = "00000000-0000-4000-8000-000000000000"
 
     @Test(arguments: [

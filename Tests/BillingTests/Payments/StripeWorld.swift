@@ -34,7 +34,7 @@ struct StripePayment {
         self.snapshot = .unpaid(.requiresPaymentMethod)
         self.snapshot.paymentIntent = intent
         self.snapshot.amountCents = purchase.priceUSDCents
-        self.snapshot.metadata = purchase.metadata
+        self.snapshot.metadata = purchase.namesOfBefore
     }
 
     private var paid: Int64 { self.snapshot.amountReceivedCents }

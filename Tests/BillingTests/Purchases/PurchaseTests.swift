@@ -18,10 +18,6 @@ import Testing
         #expect(purchase.priceUSDCents == 4999 && purchase.credits.value == 52_490_000)
         #expect(purchase.packageCode == "starter" && purchase.packageVersion == 3)
         #expect(purchase.status == .created && purchase.livemode)
-        #expect(
-            purchase.metadata == [
-                "tollgate_purchase": "\(Purchase.testID)", "tollgate_account": "7",
-            ])
     }
 
     @Test(

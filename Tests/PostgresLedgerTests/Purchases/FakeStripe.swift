@@ -62,6 +62,13 @@ final class FakeStripe: PaymentReading {
     }
 }
 
+extension Purchase {
+    /// All that sessions and payments carried before they had a `PurchaseLabel`.
+    var namesOfBefore: [String: String] {
+        [Self.purchaseKey: self.id.description, Self.accountKey: String(self.account)]
+    }
+}
+
 extension PaymentSnapshot {
     static func made(
         for purchase: Purchase, _ id: String, status: Status = .succeeded, cents: Int64? = nil
@@ -70,7 +77,7 @@ extension PaymentSnapshot {
         return PaymentSnapshot(
             paymentIntent: id, status: status, livemode: purchase.livemode, currency: "usd",
             amountCents: price,
-            amountReceivedCents: status == .succeeded ? price : 0, metadata: purchase.metadata,
+            amountReceivedCents: status == .succeeded ? price : 0, metadata: purchase.namesOfBefore,
             customer: "cus_1",
             charge: status == .succeeded
                 ? ChargeFacts(id: "ch_\(id)", receiptURL: "https://r/\(id)", feeCents: 59) : nil,

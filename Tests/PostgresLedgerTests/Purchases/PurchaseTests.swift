@@ -215,7 +215,7 @@ extension PurchaseTests {
         stripe.put(
             SessionSnapshot(
                 id: "cs_1", status: session, url: nil, paymentIntent: "pi_1",
-                clientReferenceID: purchase.id.description, metadata: purchase.metadata))
+                clientReferenceID: purchase.id.description, metadata: purchase.namesOfBefore))
         try await database.settle(database.event("evt_1", purchase, payment: "pi_1"), stripe)
         #expect(try await database.ledger.purchase(purchase.id)?.status == expected)
         #expect(try await database.verifier.verify().isEmpty)
