@@ -254,6 +254,29 @@ def test_stripe_out_of_reach_is_no_mismatch(till):
     assert got.outcomes()["payments"] == "unavailable" and got.report["clean"] and not got.report["complete"]
 
 
+def test_a_ledger_that_refuses_the_hold_stores_question_keeps_no_other_check_back(till, buyer, sql, redis):
+    _, key = buyer
+    http(
+        "POST", till.serve.base + "/chat/completions",
+        {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}, {"Authorization": "Bearer " + key})
+    assert list(redis.scan_iter("a:*"))
+    # Whoever connects as this role is refused what only the hold store's check asks.
+    sql("CREATE ROLE narrow LOGIN PASSWORD 'narrow'")
+    try:
+        sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO narrow")
+        sql("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO narrow")
+        sql("REVOKE EXECUTE ON FUNCTION ledger_generation() FROM PUBLIC")
+        url = re.sub(r"//[^@]*@", "//narrow:narrow@", till.dev.databaseURL)
+        got = Reconciled(till, DATABASE_URL=url)
+        outcomes = got.outcomes()
+        assert (got.code, outcomes["hold_store"], outcomes["payments"]) == (69, "unavailable", "clean"), got.report
+        assert "42501" in got.checks["hold_store"]["rows"][0]["detail"]
+    finally:
+        sql("GRANT EXECUTE ON FUNCTION ledger_generation() TO PUBLIC")
+        sql("DROP OWNED BY narrow")
+        sql("DROP ROLE narrow")
+
+
 def test_sides_that_are_not_set_are_said_to_be(till):
     got = Reconciled(till, STRIPE_SECRET_KEY="", REDIS_URL="")
     assert got.code == 0
