@@ -210,7 +210,9 @@ def test_verify_warns_of_a_negative_available_amount(dev, redis, quiet_account, 
         done, found = findings(dev, tmp_path / "none")
         assert done.returncode == 0
         warning = found["warning", "R6"]
-        assert f"account {account}:" in warning["rows"][0] and "over-hold" in warning["check"]
+        # Others may owe something as well, by tests of money back that share the store.
+        assert any(row.startswith(f"account {account}:") for row in warning["rows"]), warning
+        assert "over-hold" in warning["check"]
     finally:
         redis.hset(name, "f", floor)
 
