@@ -40,8 +40,9 @@ public struct PaymentReconciliation: Sendable {
     }
 
     /// A payment that succeeds days after it was made, such as a bank's debit, is in no listing of the day; the ledger
-    /// names it, and it is read by itself. Payments that name none of our purchases and that the ledger does not know are somebody else's: they are neither
-    /// read nor found.
+    /// names it, and it is read by itself. What was found before is compared once more, whatever its day: so the newest
+    /// comparison has all that stands, once. Payments that name none of our purchases and that the ledger does not know are
+    /// somebody else's: they are neither read nor found.
     private func look(_ day: UTCDay) async throws -> [ReconciliationFinding] {
         let window = Self.window(day)
         // A payment is made up to a day before it succeeds, as long as a page is open.
@@ -50,14 +51,16 @@ public struct PaymentReconciliation: Sendable {
             created: CreationWindow(from: window.from - Self.dayLength, to: window.to), of: ledger)
         let reversed = try await self.listing.reversedPayments(created: window)
         var listed = Dictionary(payments.map { ($0.paymentIntent, $0) }) { first, _ in first }
+        let standing = try await self.ledger.standingPayments()
         let records = try await self.ledger.paymentRecords(
-            of: day, named: Array(reversed.union(listed.keys)), livemode: self.listing.isLive)
+            of: day, named: Array(reversed.union(listed.keys).union(standing)), livemode: self.listing.isLive)
+        let moved = records.filter { record in
+            record.hasMovedBack || record.isDisputed || reversed.contains(record.paymentIntent)
+                || listed[record.paymentIntent] == nil
+        }
         var unreadable: [String: String] = [:]
-        for record in records
-        where record.hasMovedBack || record.isDisputed || reversed.contains(record.paymentIntent)
-            || listed[record.paymentIntent] == nil
-        {
-            try await self.read(record.paymentIntent, window, &listed, &unreadable)
+        for payment in standing.union(moved.map(\.paymentIntent)).sorted() {
+            try await self.read(payment, window, &listed, &unreadable)
         }
         return Self.findings(records, listed, unreadable)
     }

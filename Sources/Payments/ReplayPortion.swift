@@ -50,7 +50,7 @@ struct ReplayProgress {
     }
 
     mutating func end(_ portion: ReplayPortion, now: Int64) {
-        // Of what is yet to happen, nothing is done.
-        if !self.isHeldUp { self.doneUntil = min(portion.to ?? now, now) }
+        // An event is listed a while after it was made, and of what is yet to happen nothing is done.
+        if !self.isHeldUp { self.doneUntil = min(portion.to ?? now, now - EventPoll.overlapSeconds) }
     }
 }

@@ -365,7 +365,7 @@ def test_costs_that_cannot_be_posted_are_no_mismatch(till, buyer, dev, sql, plan
     dev.cli("reconcile", "import-openai-costs", file)
     try:
         costs = Reconciled(till).checks["openai_costs"]
-        assert costs["outcome"] == "unavailable" and "could not be brought up to date" in costs["rows"][0]["detail"]
+        assert costs["outcome"] == "unavailable" and "the costs could not be posted" in costs["rows"][0]["detail"]
     finally:
         sql("DELETE FROM openai_cost")
 
@@ -466,12 +466,22 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     assert float(seen["reconciliation_last_success_seconds"]) > 1_700_000_000
     assert seen['reconciliation_findings{check="balances"}'].isdigit()
     told = sql("""
-        WITH compared AS (SELECT *, row_number() OVER (PARTITION BY check_name, day ORDER BY run_id DESC) AS age,
-                                 max(day) OVER (PARTITION BY check_name) AS last
-                          FROM reconciliation_run JOIN reconciliation_result r USING (run_id) WHERE outcome <> 'unavailable')
-        SELECT sum(r.mismatch_millicredits) FROM compared JOIN reconciliation_result r USING (run_id, check_name)
-        WHERE age = 1 AND (check_name = 'payments' OR day = last)""")[0][0]
+        SELECT sum(mismatch) FROM (
+            SELECT DISTINCT ON (check_name) r.mismatch_millicredits AS mismatch
+            FROM reconciliation_run JOIN reconciliation_result r USING (run_id)
+            WHERE outcome IN ('clean', 'mismatch')
+            ORDER BY check_name, CASE WHEN check_name IN ('usage', 'openai_costs') THEN day END DESC, run_id DESC
+        ) newest""")[0][0]
     assert int(seen["reconciliation_mismatch_millicredits"]) == told
+
+
+def test_a_day_that_has_not_begun_is_refused(dev, sql):
+    runs = sql("SELECT count(*) FROM reconciliation_run")
+    later = str(today() + datetime.timedelta(days=2))
+    for date, complaint in ((later, f"--date {later} has not begun yet"), ("yesterday", "--date must be a day")):
+        done = dev.cli("reconcile", "--date", date, check=False)
+        assert done.returncode == 64 and complaint in done.stderr, done.stderr
+    assert sql("SELECT count(*) FROM reconciliation_run") == runs
 
 
 def test_days_on_which_nobody_ran_are_made_up_for(till, dev, sql, planted):

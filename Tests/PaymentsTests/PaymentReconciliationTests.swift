@@ -16,6 +16,7 @@ import Testing
             var listed: [ListedPayment] = []
             var whole: [String: ListedPayment] = [:]
             var reversed: Set<String> = []
+            var standing: Set<String> = []
             var records: [PaymentRecord] = []
             /// Of the records, those that the ledger names by itself.
             var unfinished: Set<String> = []
@@ -50,6 +51,8 @@ import Testing
             guard let whole else { throw StripeFailure(.notFound(parameter: nil)) }
             return whole
         }
+
+        func standingPayments() async throws -> Set<String> { self.state.withLock(\.standing) }
 
         func paymentRecords(
             of day: UTCDay, named paymentIntents: [String], livemode: Bool
@@ -208,6 +211,23 @@ import Testing
         }
         #expect(result.outcome == .unavailable)
         #expect(result.total == 0)
+    }
+
+    /// What an earlier day found is in no listing of today, and stands until it is compared and found equal.
+    @Test(arguments: [false, true]) func whatStoodBeforeIsComparedOnceMore(_ isMended: Bool) async throws {
+        let sides = Sides()
+        sides.change { state in
+            state.standing = ["pi_old", "pi_unknown"]
+            state.whole["pi_old"] = Self.listed(
+                "pi_old", reversed: .init(refundedCents: isMended ? 0 : 40, lostCents: 0))
+            state.records = [Self.record("pi_old")]
+            // Nobody granted it, and the ledger does not know it.
+            if !isMended {
+                state.whole["pi_unknown"] = Self.listed("pi_unknown", purchase: "q", reversed: Self.untouched)
+            }
+        }
+        let found = try await sides.run().findings.map(\.subject)
+        #expect(Set(found) == (isMended ? [] : ["pi_old", "pi_unknown"]))
     }
 
     @Test func equalSidesAreReadOnce() async throws {

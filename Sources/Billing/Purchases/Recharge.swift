@@ -28,7 +28,8 @@ public struct Recharge: Sendable, Hashable {
     /// Stripe keeps an `Idempotency-Key` for at least 24 hours; asked again later it would charge anew.
     static let keyLifetime: Int64 = 23 * 3_600_000
     /// Who was asked for a purchase without an answer has told of it by then, if there is a payment.
-    public static let eventsLateMax: Int64 = 24 * 3_600_000
+    /// Twice as long as it may have been asked for: a key that fails for a day keeps events from being read as well.
+    public static let eventsLateMax: Int64 = 48 * 3_600_000
     /// After a charge: what it brought is seen and used before another one.
     static let rest: Int64 = 60_000
     private static let dayLength: Int64 = 86_400_000

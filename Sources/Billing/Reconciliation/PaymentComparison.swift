@@ -39,6 +39,8 @@ public struct PaymentRecord: Sendable, Hashable {
 /// The ledger's side of the comparison with Stripe.
 public protocol ReconciledPayments: Sendable {
     func ledgerID() async throws -> LedgerID
+    /// Those that the newest comparison found, of whatever day it was: `pi_…`.
+    func standingPayments() async throws -> Set<String>
     /// Payments that were granted, or of which money moved back, on the day; those that a bank decides about; those of
     /// the 30 days before that are not finished; and those that are named.
     func paymentRecords(

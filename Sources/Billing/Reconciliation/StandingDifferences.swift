@@ -1,19 +1,24 @@
-/// What the metrics tell of all reconciliations: what was found and was not compared again since, with another end.
+/// What the metrics tell of all reconciliations: of each check, the comparison that has all that stands.
 public struct StandingDifferences: Sendable, Hashable {
     /// The newest comparison of one day by one check; what could not be compared is none.
     public struct Compared: Sendable, Hashable {
         public var check: ReconciliationCheck
         public var day: UTCDay
+        /// Rises with each run.
+        public var run: Int64
         public var findings: Int64
         /// Millicredits.
         public var mismatch: Int128
 
-        public init(check: ReconciliationCheck, day: UTCDay, findings: Int64, mismatch: Int128) {
-            (self.check, self.day, self.findings, self.mismatch) = (check, day, findings, mismatch)
+        public init(
+            check: ReconciliationCheck, day: UTCDay, run: Int64, findings: Int64, mismatch: Int128
+        ) {
+            (self.check, self.day, self.run) = (check, day, run)
+            (self.findings, self.mismatch) = (findings, mismatch)
         }
     }
 
-    /// Days that are told of: as many as are made up for.
+    /// Runs are told of for so many days.
     public static let days = BooksSchedule.daysMadeUpFor
 
     /// Σ of the absolute differences, millicredits.
@@ -24,17 +29,22 @@ public struct StandingDifferences: Sendable, Hashable {
     /// - Parameter newest: at most one of each check and day, in any order.
     public init(newest: [Compared]) {
         for (check, days) in Dictionary(grouping: newest, by: \.check) {
-            let last = days.map(\.day).max()
-            for compared in days where check.isOfOneDay || compared.day == last {
-                self.mismatch += compared.mismatch
-                self.findings[check, default: 0] += compared.findings
-            }
+            guard let last = days.max(by: { check.isSuperseded($0, by: $1) }) else { continue }
+            self.mismatch += last.mismatch
+            self.findings[check] = last.findings
         }
     }
 }
 
 extension ReconciliationCheck {
-    /// A comparison of another day says nothing about what it found. Every other check looks at the whole ledger up to
-    /// its day: the newest day's has all that stands, and adding days up would tell the same difference many times.
-    var isOfOneDay: Bool { self == .payments }
+    /// Two checks look at all days up to their own: a later run of an older day leaves the days between out. All others look
+    /// at what is there when they run: payments at those of their day and at all that stood before.
+    fileprivate func isSuperseded(
+        _ earlier: StandingDifferences.Compared, by later: StandingDifferences.Compared
+    ) -> Bool {
+        switch self {
+        case .usage, .openAICosts: (earlier.day, earlier.run) < (later.day, later.run)
+        case .balances, .holdStore, .payments, .trialBalance, .books: earlier.run < later.run
+        }
+    }
 }

@@ -27,7 +27,8 @@ extension PostgresLedger {
     ///   at work leaves the rest to it.
     /// - Returns: how many entries were posted.
     /// - Throws: the first day's failure after all days were tried; at once when the ledger is away.
-    func postCosts(waits: Bool) async throws -> Int {
+    @discardableResult
+    public func postCosts(waits: Bool) async throws -> Int {
         let days = try await self.pool.run { try Self.costDays(on: $0, whole: waits) }
         var (posted, failure) = (0, FirstFailure())
         for number in stride(from: days.first, through: days.last, by: 1) {

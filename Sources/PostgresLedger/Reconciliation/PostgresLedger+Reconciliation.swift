@@ -99,6 +99,19 @@ extension PostgresLedger: ReconciledPayments {
         try await self.pool.run { try LedgerRow.id(on: $0) }
     }
 
+    public func standingPayments() async throws -> Set<String> {
+        try await self.onSnapshot { connection in
+            let rows = try connection.run(
+                """
+                SELECT subject FROM reconciliation_finding WHERE check_name = 'payments' AND run_id = (
+                    SELECT max(run_id) FROM reconciliation_result
+                    WHERE check_name = 'payments' AND outcome IN ('clean', 'mismatch'))
+                """
+            ).rows
+            return Set(try rows.map { try $0.text(0) })
+        }
+    }
+
     public func paymentRecords(
         of day: UTCDay, named paymentIntents: [String], livemode: Bool
     ) async throws -> [PaymentRecord] {

@@ -93,9 +93,10 @@ extension PostgresLedger {
             let rows = try connection.run(
                 """
                 SELECT DISTINCT ON (r.check_name, u.day)
-                       u.day::text, r.check_name, r.findings, r.mismatch_millicredits::text
+                       u.day::text, r.check_name, u.run_id, r.findings, r.mismatch_millicredits::text
                 FROM reconciliation_run u JOIN reconciliation_result r USING (run_id)
-                WHERE u.day >= (now() AT TIME ZONE 'UTC')::date - $1::integer AND r.outcome <> 'unavailable'
+                WHERE u.finished_at > now() - make_interval(days => $1::integer)
+                  AND u.day <= (now() AT TIME ZONE 'UTC')::date AND r.outcome IN ('clean', 'mismatch')
                 ORDER BY r.check_name, u.day, u.run_id DESC
                 """, [.int(StandingDifferences.days)]
             ).rows
@@ -107,11 +108,11 @@ extension PostgresLedger {
     /// nil: a check that this program does not know.
     private static func compared(_ row: PostgresRow) throws -> StandingDifferences.Compared? {
         guard let check = ReconciliationCheck(rawValue: try row.text(1)) else { return nil }
-        guard let mismatch = Int128(try row.text(3)) else {
+        guard let mismatch = Int128(try row.text(4)) else {
             throw PostgresError.unexpectedResult("no sum of a reconciliation")
         }
         return try StandingDifferences.Compared(
-            check: check, day: Self.day(row), findings: row.int(2), mismatch: mismatch)
+            check: check, day: Self.day(row), run: row.int(2), findings: row.int(3), mismatch: mismatch)
     }
 
     /// When the last run ended that was complete, whatever it found: seconds since 1970; nil before the first.

@@ -28,6 +28,17 @@ struct ReconcileCommand: AsyncParsableCommand {
         @Flag(help: "An object {day, clean, complete, mismatch_millicredits, checks} on standard output.")
         var json = false
 
+        /// Exit 1 means that something differs, so a day that cannot be compared ends as wrong usage (64).
+        func validate() throws {
+            guard let date else { return }
+            guard let day = UTCDay(text: date) else {
+                throw ValidationError("--date must be a day, YYYY-MM-DD")
+            }
+            guard let today = UTCDay(millisecondsSinceEpoch: Clock.wallMilliseconds()), day <= today else {
+                throw ValidationError("--date \(day) has not begun yet")
+            }
+        }
+
         func run() async throws {
             try await reporting {
                 let day = try self.day()

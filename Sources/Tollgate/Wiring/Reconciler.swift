@@ -39,7 +39,13 @@ struct Reconciler {
             return nil
         } catch let error as PostgresError where error.isAnswer {
             self.logger.error("the books could not be brought up to date", metadata: ["error": "\(error)"])
-            return "the books could not be brought up to date: \(error)"
+        }
+        // It may have been one account's book, and then the costs are there.
+        do {
+            try await self.ledger.postCosts(waits: true)
+            return nil
+        } catch let error as PostgresError where error.isAnswer {
+            return "the costs could not be posted: \(error)"
         }
     }
 

@@ -147,7 +147,8 @@ import Testing
         #expect(try await database.ledger.dayToReconcile(at: tomorrow) == nil)
         let standing = try #require(try await database.ledger.standingDifferences())
         #expect(standing.mismatch == 20_000)
-        #expect(standing.findings == [.balances: 1, .usage: 0, .payments: 0])
+        // What was not compared is not told of.
+        #expect(standing.findings == [.balances: 1, .usage: 0])
         #expect(try await database.ledger.lastCompleteReconciliation() != nil)
         #expect(
             try await database.integer(
@@ -159,33 +160,43 @@ import Testing
     }
 
     /// A clean day that is made up for, and a run that could ask nobody, leave standing what another day found.
-    @Test func whatStandsIsToldUntilItsDayIsComparedAgain() async throws {
+    @Test func whatStandsIsToldUntilItIsComparedAgain() async throws {
         let database = try await TestDatabase.migrated()
-        func store(_ daysAgo: Int, _ results: [ReconciliationResult]) async throws {
-            let day = try await database.text("SELECT ((now() AT TIME ZONE 'UTC')::date - \(daysAgo))::text")
+        func store(daysAgo: Int, _ results: [ReconciliationResult]) async throws {
+            let day = try await database.text(
+                "SELECT ((now() AT TIME ZONE 'UTC')::date - (\(daysAgo)))::text")
             let report = ReconciliationReport(day: try #require(UTCDay(text: day)), results: results)
             try await database.ledger.store(report, .command, startedAt: PostgresLedgerClock.now)
         }
         func standing() async throws -> [Int64?] {
             let standing = try #require(try await database.ledger.standingDifferences())
-            return [Int64(standing.mismatch), standing.findings[.payments], standing.findings[.balances]]
+            return [Int64(standing.mismatch), standing.findings[.payments], standing.findings[.usage]]
         }
-        func finding(_ cents: Int64) -> ReconciliationFinding {
-            ReconciliationFinding("x", .init(expected: 0, found: cents, unit: .cents), "x")
+        func found(_ check: ReconciliationCheck, _ subject: String, _ cents: Int64) -> ReconciliationResult {
+            ReconciliationResult(
+                check, [ReconciliationFinding(subject, .init(expected: 0, found: cents, unit: .cents), "x")])
         }
-        let clean = [ReconciliationResult(.payments, []), ReconciliationResult(.balances, [])]
-        try await store(31, [ReconciliationResult(.payments, [finding(50)])])
-        try await store(2, [ReconciliationResult(.payments, [finding(1)]), clean[1]])
-        try await store(1, [ReconciliationResult(.payments, [finding(2)]), .init(.balances, [finding(4)])])
-        try await store(3, clean)
-        #expect(try await standing() == [70_000, 2, 1])
+        #expect(try await database.ledger.standingPayments().isEmpty)
+        try await store(daysAgo: 2, [found(.payments, "pi_1", 1), found(.usage, "a day", 3)])
+        #expect(try await standing() == [40_000, 1, 1])
+        #expect(try await database.ledger.standingPayments() == ["pi_1"])
+        // Whoever has no key, or finds the other side away, has compared nothing.
         try await store(
-            1, ReconciliationCheck.allCases.map { .init($0, without: .unavailable, because: "x") })
-        #expect(try await standing() == [70_000, 2, 1])
-        try await store(1, clean)
-        #expect(try await standing() == [10_000, 1, 0])
-        try await store(2, clean)
+            daysAgo: 1,
+            [
+                .init(.payments, without: .notConfigured, because: "x"),
+                .init(.usage, without: .unavailable, because: "x"),
+            ])
+        #expect(try await standing() == [40_000, 1, 1])
+        #expect(try await database.ledger.standingPayments() == ["pi_1"])
+        // A day in the future hides nothing of usage.
+        try await store(daysAgo: -1, [found(.payments, "pi_2", 2), .init(.usage, [])])
+        try await store(daysAgo: 3, [found(.payments, "pi_3", 4), .init(.usage, [])])
+        #expect(try await standing() == [70_000, 1, 1])
+        #expect(try await database.ledger.standingPayments() == ["pi_3"])
+        try await store(daysAgo: 2, [.init(.payments, []), .init(.usage, [])])
         #expect(try await standing() == [0, 0, 0])
+        #expect(try await database.ledger.standingPayments().isEmpty)
     }
 
     /// Tried again, but not at once.
