@@ -151,7 +151,9 @@ let package = Package(
         // The control plane.
         .target(
             name: "ControlPlane",
-            dependencies: ["Billing", "Metering", httpTypes, hummingbird, lifecycle, logging, nioCore],
+            dependencies: [
+                "Billing", "Metering", crypto, httpTypes, hummingbird, lifecycle, logging, nioCore,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests",
