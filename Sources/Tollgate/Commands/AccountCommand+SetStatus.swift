@@ -42,7 +42,7 @@ extension AccountCommand {
                     let book = store.accounts()
                     let account = try await book.existing(user)
                     guard account.status != .closed else {
-                        throw UsageError("the account of user '\(user)' is closed")
+                        throw CommandFailure("the account of user '\(user)' is closed")
                     }
                     let receipt = try await book.setStatus(
                         of: account.account, to: status.status, actor: Operator.name, reason: reason)

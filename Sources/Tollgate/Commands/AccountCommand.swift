@@ -187,10 +187,10 @@ struct AccountCommand: AsyncParsableCommand {
 }
 
 extension AccountBook {
-    /// - Throws: `UsageError` that names the user.
+    /// - Throws: `CommandFailure` that names the user.
     func existing(_ user: String) async throws -> Account {
         guard let account = try await self.account(userID: user) else {
-            throw UsageError("no account of user '\(user)'")
+            throw CommandFailure("no account of user '\(user)'")
         }
         return account
     }

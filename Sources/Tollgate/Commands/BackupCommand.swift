@@ -54,7 +54,7 @@ struct LedgerDump {
     func make() async throws -> BackupManifest {
         for path in [self.file, BackupManifest.path(of: self.file)]
         where FileManager.default.fileExists(atPath: path) {
-            throw UsageError("\(path) exists; nothing is overwritten")
+            throw CommandFailure("\(path) exists; nothing is overwritten")
         }
         try await Migrator.refuseNewer(self.store)
         let backup = LedgerBackup(pool: self.store.pool)
@@ -68,7 +68,7 @@ struct LedgerDump {
             let manifest = BackupManifest(
                 contents, serverMajor: server, dumpMajor: program.major, dumpBytes: try Self.synced(partial),
                 dumpSha256: try FileDigest.sha256(ofFile: partial))
-            guard rename(partial, self.file) == 0 else { throw UsageError("cannot write \(self.file)") }
+            guard rename(partial, self.file) == 0 else { throw CommandFailure("cannot write \(self.file)") }
             try writePrivately(try CommandJSON.of(manifest) + "\n", to: BackupManifest.path(of: self.file))
             return manifest
         } catch {
@@ -98,14 +98,14 @@ struct LedgerDump {
     private static func makePrivate(_ path: String) throws {
         unlink(path)
         let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard file >= 0 else { throw UsageError("cannot write \(path)") }
+        guard file >= 0 else { throw CommandFailure("cannot write \(path)") }
         close(file)
     }
 
     /// On the disk before its manifest says so. Returns its size.
     private static func synced(_ path: String) throws -> Int64 {
         let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0, fsync(file) == 0 else { throw UsageError("cannot sync \(path)") }
+        guard file >= 0, fsync(file) == 0 else { throw CommandFailure("cannot sync \(path)") }
         defer { close(file) }
         return Int64(lseek(file, 0, SEEK_END))
     }
@@ -115,7 +115,7 @@ extension Migrator {
     /// A backup of a schema that this program does not know could not be restored by it.
     static func refuseNewer(_ store: StoreSession) async throws {
         guard let version = try await LedgerBackup(pool: store.pool).schemaVersion() else {
-            throw UsageError("the database has no ledger; run `tollgate migrate`")
+            throw CommandFailure("the database has no ledger; run `tollgate migrate`")
         }
         guard version <= Migrator.programVersion else {
             throw Failure.newerSchema(database: version, program: Migrator.programVersion)

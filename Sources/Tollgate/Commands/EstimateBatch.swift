@@ -96,12 +96,12 @@ enum EstimateBatch {
             guard let question = try? decoder.decode(EstimateQuestion.self, from: data),
                 let names = try? decoder.decode(MemberNames.self, from: data)
             else {
-                throw UsageError("line \(number + 1) of \(path) is not a request")
+                throw CommandFailure("line \(number + 1) of \(path) is not a request")
             }
             // What is not read would be priced at nothing.
             let unknown = names.all.filter { EstimateQuestion.CodingKeys(rawValue: $0) == nil }
             guard unknown.isEmpty else {
-                throw UsageError(
+                throw CommandFailure(
                     "line \(number + 1) of \(path) names what is not known: "
                         + unknown.sorted().joined(separator: ", "))
             }

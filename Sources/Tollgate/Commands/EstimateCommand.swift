@@ -70,7 +70,7 @@ struct EstimateCommand: AsyncParsableCommand {
             }
             let question = try asked()
             let answer = question.answer(from: table)
-            if let error = answer.error { throw UsageError("the model '\(answer.model)' \(error)") }
+            if let error = answer.error { throw CommandFailure("the model '\(answer.model)' \(error)") }
             if json { return print(try CommandJSON.of(answer, pretty: false)) }
             print(
                 "\(answer.credits ?? "") credits (\(answer.millicredits ?? "") millicredits) at "
@@ -113,7 +113,7 @@ struct EstimateCommand: AsyncParsableCommand {
         }
         return try await StoreSession.with { store in
             guard let active = try await store.ledger.activeRateCard() else {
-                throw UsageError("no rate card is in force; name a file with --card")
+                throw CommandFailure("no rate card is in force; name a file with --card")
             }
             return try RateCard(parsing: active.body).priceTable(mode: mode, region: region)
         }

@@ -23,6 +23,12 @@ func reporting(_ body: () async throws -> Void) async throws {
     } catch let error as BadConfiguration {
         complain("\(error)")
         throw Exit.badConfiguration
+    } catch let error as UsageError {
+        complain("\(error)")
+        throw Exit.usage
+    } catch let error as AccountBook.Failure {
+        complain(error.sentence)
+        throw error.isUsage ? Exit.usage : Exit.checkFailed
     } catch let error as ExitCode {
         throw error
     } catch let error as PostgresError where error.isUnreachable {
@@ -31,5 +37,26 @@ func reporting(_ body: () async throws -> Void) async throws {
     } catch {
         complain("\(error)")
         throw Exit.checkFailed
+    }
+}
+
+extension AccountBook.Failure {
+    /// What was typed could be no user, label or reason of anybody.
+    fileprivate var isUsage: Bool {
+        switch self {
+        case .invalidUserID, .invalidLabel, .invalidReason: true
+        case .noSuchAccount, .noSuchKey: false
+        }
+    }
+
+    fileprivate var sentence: String {
+        switch self {
+        case .invalidUserID: "--user must be 1 to 256 bytes of UTF-8 without control characters"
+        case .invalidLabel: "--user must be a name of 1 to 256 bytes without control characters"
+        case .invalidReason:
+            "--reason must be 1 to 1,000 bytes that are not all blank, without control characters"
+        case .noSuchAccount: "there is no such account"
+        case .noSuchKey: "there is no such key"
+        }
     }
 }

@@ -74,7 +74,7 @@ struct OutputFile: Sendable {
         let unfinished = "\(path).\(ProcessInfo.processInfo.processIdentifier).unfinished"
         guard FileManager.default.createFile(atPath: unfinished, contents: nil),
             let handle = FileHandle(forWritingAtPath: unfinished)
-        else { throw UsageError("\(path) cannot be written") }
+        else { throw CommandFailure("\(path) cannot be written") }
         (self.handle, self.place) = (handle, (unfinished, path))
     }
 
@@ -85,7 +85,7 @@ struct OutputFile: Sendable {
         try self.handle.synchronize()
         try self.handle.close()
         guard rename(place.unfinished, place.final) == 0 else {
-            throw UsageError("\(place.final) cannot be written")
+            throw CommandFailure("\(place.final) cannot be written")
         }
     }
 

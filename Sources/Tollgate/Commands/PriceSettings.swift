@@ -25,7 +25,7 @@ enum PriceSettings {
         do throws(UpstreamOrigin.ParseFailure) {
             return Region(upstreamHost: try UpstreamOrigin.parse(url).host)
         } catch {
-            throw UsageError("OPENAI_BASE_URL \(error)")
+            throw BadConfiguration(problems: [SettingProblem(name: "OPENAI_BASE_URL", message: "\(error)")])
         }
     }
 }

@@ -59,7 +59,7 @@ struct ReconcileCommand: AsyncParsableCommand {
         private func day() throws -> UTCDay {
             guard let date else {
                 guard let day = BooksSchedule.yesterday(at: Clock.wallMilliseconds()) else {
-                    throw UsageError("the clock is outside the calendar")
+                    throw CommandFailure("the clock is outside the calendar")
                 }
                 return day
             }

@@ -63,7 +63,7 @@ struct LedgerRestore {
         let backup = LedgerBackup(pool: self.store.pool)
         let relations = try await backup.foreignRelations()
         guard relations == 0 else {
-            throw UsageError(
+            throw CommandFailure(
                 "the database is not empty (\(relations) tables, views or sequences); restore into an empty one"
             )
         }

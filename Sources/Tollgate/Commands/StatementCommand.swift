@@ -58,10 +58,10 @@ struct StatementCommand: AsyncParsableCommand {
         async throws
     {
         guard let account = try await store.accounts().account(userID: user)?.account else {
-            throw UsageError("no account of user '\(user)'")
+            throw CommandFailure("no account of user '\(user)'")
         }
         guard let issued = try await store.ledger.statement(of: account, month: month) else {
-            throw UsageError("there is no statement of \(month): the account's first month to this one")
+            throw CommandFailure("there is no statement of \(month): the account's first month to this one")
         }
         let bytes = try form.bytes(issued)
         if let output {
@@ -87,7 +87,7 @@ struct StatementCommand: AsyncParsableCommand {
                 progress.failures += 1
             }
         }
-        guard let progress else { throw UsageError("\(month) has not begun") }
+        guard let progress else { throw CommandFailure("\(month) has not begun") }
         print("\(progress.files) statements of \(month) in \(directory.path)")
         guard progress.failures == 0 else { throw Exit.checkFailed }
     }

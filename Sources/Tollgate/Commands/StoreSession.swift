@@ -53,8 +53,14 @@ extension SettingsReader {
     }
 }
 
-/// What an operator typed that does not hold up.
+/// What an operator typed that does not hold up, whatever the deployment is like: exit 64.
 struct UsageError: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// What was typed makes sense, and cannot be done with what is there: exit 1.
+struct CommandFailure: Error, CustomStringConvertible {
     var description: String
     init(_ description: String) { self.description = description }
 }

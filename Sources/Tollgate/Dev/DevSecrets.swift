@@ -16,7 +16,7 @@ struct DevSecrets: Codable {
             do {
                 return try JSONDecoder().decode(DevSecrets.self, from: data)
             } catch {
-                throw UsageError("'\(path)' cannot be read; remove it, and the directory's data with it")
+                throw CommandFailure("'\(path)' cannot be read; remove it, and the directory's data with it")
             }
         }
         let secrets = DevSecrets(

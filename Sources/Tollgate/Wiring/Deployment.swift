@@ -352,7 +352,7 @@ final class Deployment: Sendable {
     }
 
     private func announce(_ onReady: (Int) async throws -> Void) async throws {
-        guard let port = self.proxy.port else { throw UsageError("the listener has no port") }
+        guard let port = self.proxy.port else { throw CommandFailure("the listener has no port") }
         self.logger.info(
             "listening",
             metadata: [

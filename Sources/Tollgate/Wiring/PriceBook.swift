@@ -43,7 +43,7 @@ final class PriceBook: PriceSource, Sendable {
         _ ledger: PostgresLedger, _ mode: RoundingMode, _ region: Region?
     ) async throws -> PriceTable {
         guard let active = try await ledger.activeRateCard() else {
-            throw UsageError(
+            throw CommandFailure(
                 "no rate card is in force: run `tollgate seed`, or `tollgate ratecard apply FILE`")
         }
         return try self.table(active.body, mode, region)
