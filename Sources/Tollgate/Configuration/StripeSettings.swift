@@ -44,7 +44,7 @@ struct StripeSettings: Sendable {
         return key
     }
 
-    private static func signingSecrets(_ reader: inout SettingsReader) -> [StripeSigningSecret] {
+    static func signingSecrets(_ reader: inout SettingsReader) -> [StripeSigningSecret] {
         guard let text = reader.secret("STRIPE_WEBHOOK_SECRET") else { return [] }
         let secrets = text.value.split(separator: ",").map { StripeSigningSecret($0.trimmingBlanks) }
         guard !secrets.isEmpty, secrets.allSatisfy({ $0 != nil }) else {
