@@ -1,3 +1,4 @@
+import Billing
 import HTTPTypes
 import Hummingbird
 
@@ -28,6 +29,11 @@ struct APIError: Error {
         status: .forbidden, message: "This key may not see the user it names.", code: "not_your_account")
     static let notAdmin = APIError(
         status: .forbidden, message: "This needs the admin token.", code: "not_admin")
+    static func roleTooLow(_ least: StaffRole) -> APIError {
+        APIError(
+            status: .forbidden, message: "This needs the role '\(least.rawValue)' or more.",
+            code: "role_too_low")
+    }
     static let accountSuspended = APIError(
         status: .forbidden, message: "This account is suspended.", code: "account_suspended")
     static let notFound = APIError(

@@ -7,15 +7,12 @@ import Metering
 /// `POST /api/admin/refunds`.
 extension AdminRoutes {
     private static let bodyBytesMax = 16 << 10
-    /// For the record; sessions of people have names of their own.
-    private static let actor = "admin-token"
 
-    func refund(_ request: Request) async throws -> Response {
-        try await self.credentials.requireAdmin(request)
+    func refund(_ request: Request, _ staff: Staff) async throws -> Response {
         let body = try await request.body.collect(upTo: Self.bodyBytesMax)
         let order = try RefundOrder(parsing: Data(body.readableBytesView))
         do throws(RefundFailure) {
-            return try await self.make(order).response()
+            return try await self.make(order, staff).response()
         } catch .unknown {
             return JSONValue.object([
                 ("status", .string("pending")), ("purchaseId", .string(order.purchase.description)),
@@ -27,7 +24,7 @@ extension AdminRoutes {
         }
     }
 
-    private func make(_ order: RefundOrder) async throws(RefundFailure) -> JSONValue {
+    private func make(_ order: RefundOrder, _ staff: Staff) async throws(RefundFailure) -> JSONValue {
         var members: [(String, JSONValue)] = [
             ("status", .string("done")), ("purchaseId", .string(order.purchase.description)),
             ("idempotencyKey", .string(order.key)),
@@ -35,14 +32,14 @@ extension AdminRoutes {
         switch order.amount {
         case .cash(let amount):
             let made = try await self.refunds.refundCash(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: Self.actor)
+                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: staff.actor)
             members += [
                 ("kind", .string("cash")), ("refundId", .string(made.refund)),
                 ("amountCents", .integer(made.cents)),
             ]
         case .credit(let amount):
             let credits = try await self.refunds.refundCredits(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: Self.actor)
+                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: staff.actor)
             members += [("kind", .string("credit")), ("amountMillicredits", credits.json)]
         }
         return .object(members)

@@ -2,9 +2,8 @@ import Billing
 import Hummingbird
 import Metering
 
-/// `/api/admin/*`: purchases, events of Stripe, refunds. `ADMIN_TOKEN` only.
+/// `/api/admin/*`: purchases, events of Stripe, refunds.
 struct AdminRoutes: Sendable {
-    let credentials: Credentials
     let refunds: any Refunding
     let records: any PaymentRecords
 
@@ -12,15 +11,20 @@ struct AdminRoutes: Sendable {
     private static let pageMax: Int64 = 500
 
     func add(to table: inout RouteTable) {
-        table.get("/api/admin/purchases") { try await self.purchases($0, $1) }
-        table.get("/api/admin/webhook-events") { try await self.events($0, $1) }
-        table.post("/api/admin/refunds") { request, _ in try await self.refund(request) }
+        table.get("/api/admin/purchases", staff: .viewer, Self.purchasesOperation) { request, context, _ in
+            try await self.purchases(request, context)
+        }
+        table.get("/api/admin/webhook-events", staff: .viewer, Self.eventsOperation) { request, context, _ in
+            try await self.events(request, context)
+        }
+        table.post("/api/admin/refunds", staff: .finance, Self.refundOperation) { request, _, staff in
+            try await self.refund(request, staff)
+        }
     }
 
     // MARK: Purchases
 
     private func purchases(_ request: Request, _ context: ControlContext) async throws -> Response {
-        try await self.credentials.requireAdmin(request)
         let parameters = request.uri.queryParameters
         var query = PurchaseQuery(limit: try Self.limit(parameters))
         if let user = parameters["userId"].map(String.init) {
@@ -66,7 +70,6 @@ struct AdminRoutes: Sendable {
     // MARK: Events
 
     private func events(_ request: Request, _ context: ControlContext) async throws -> Response {
-        try await self.credentials.requireAdmin(request)
         let parameters = request.uri.queryParameters
         var query = StoredEventQuery(limit: try Self.limit(parameters))
         if let outcome = parameters["outcome"] {

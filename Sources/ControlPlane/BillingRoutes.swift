@@ -7,10 +7,18 @@ struct BillingRoutes: Sendable {
     let dependencies: ControlPlane.Dependencies
 
     func add(to table: inout RouteTable) {
-        table.get("/api/billing/summary") { try await self.summary($0, $1) }
-        table.get("/api/billing/packages") { try await self.packages($0, $1) }
-        table.get("/api/billing/usage") { try await self.usage($0, $1) }
-        table.post("/api/billing/estimate") { request, _ in try await self.estimate(request) }
+        table.get("/api/billing/summary", access: .account, Self.summaryOperation) {
+            try await self.summary($0, $1)
+        }
+        table.get("/api/billing/packages", access: .account, Self.packagesOperation) {
+            try await self.packages($0, $1)
+        }
+        table.get("/api/billing/usage", access: .account, Self.usageOperation) {
+            try await self.usage($0, $1)
+        }
+        table.post("/api/billing/estimate", access: .account, Self.estimateOperation) { request, _ in
+            try await self.estimate(request)
+        }
     }
 
     // MARK: Summary

@@ -69,10 +69,17 @@ public struct ControlPlane: Sendable {
     /// All routes, with their errors already mapped to replies. To be called in process through an
     /// `InProcessResponder`, or served by an `Application` (tests).
     public static func router(_ settings: Settings, _ dependencies: Dependencies) -> Router<ControlContext> {
-        var table = RouteTable()
+        self.table(settings, dependencies).router([
+            ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
+        ])
+    }
+
+    /// The routes, with what the OpenAPI document says of each.
+    static func table(_ settings: Settings, _ dependencies: Dependencies) -> RouteTable {
+        let credentials = Credentials(settings: settings, dependencies: dependencies)
+        var table = RouteTable(gate: StaffGate(credentials: credentials))
         HealthRoutes(version: settings.version, readiness: dependencies.readiness)
             .add(to: &table, under: "/api")
-        let credentials = Credentials(settings: settings, dependencies: dependencies)
         BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
         HistoryRoutes(
             credentials: credentials, history: dependencies.history, printer: dependencies.statements
@@ -81,12 +88,9 @@ public struct ControlPlane: Sendable {
             credentials: credentials, checkouts: dependencies.checkouts, webhooks: dependencies.webhooks
         ).add(to: &table)
         RechargeRoutes(credentials: credentials, desk: dependencies.recharges).add(to: &table)
-        AdminRoutes(
-            credentials: credentials, refunds: dependencies.refunds, records: dependencies.records
-        ).add(to: &table)
-        return table.router([
-            ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
-        ])
+        AdminRoutes(refunds: dependencies.refunds, records: dependencies.records).add(to: &table)
+        table.addDocument(version: settings.version)
+        return table
     }
 }
 

@@ -50,9 +50,9 @@ struct Credentials: Sendable {
     }
 
     /// For routes of the operator's own. A key that is known otherwise is told that it is not enough.
-    func requireAdmin(_ request: Request) async throws {
+    func staff(of request: Request) async throws -> Staff {
         guard let token = Self.bearer(request) else { throw APIError.unauthorized }
-        guard !self.adminTokens.contains(token) else { return }
+        guard !self.adminTokens.contains(token) else { return .token }
         guard try await self.key(token) != nil else { throw APIError.unauthorized }
         throw APIError.notAdmin
     }

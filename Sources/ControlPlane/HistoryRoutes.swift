@@ -11,9 +11,33 @@ struct HistoryRoutes: Sendable {
     let printer: any StatementPrinting
 
     func add(to table: inout RouteTable) {
-        table.get("/api/billing/ledger") { try await self.ledger($0, $1) }
-        table.get("/api/billing/statements/:file") { try await self.statement($0, $1) }
+        table.get("/api/billing/ledger", access: .account, Self.ledgerOperation) {
+            try await self.ledger($0, $1)
+        }
+        table.get("/api/billing/statements/:file", access: .account, Self.statementOperation) {
+            try await self.statement($0, $1)
+        }
     }
+
+    private static let ledgerOperation = Operation(
+        .billing, "ledger", "What changed the balance, newest first.",
+        [.query("type", .word(LedgerLineType.self), "Of this type only.")] + .span + .page,
+        reply: .page(.named(.ledgerLine)))
+
+    private static let statementOperation = Operation(
+        .billing, "statement", "A month's statement.",
+        [
+            .path(
+                "file", .string(pattern: #"^[0-9]{4}-[0-9]{2}\.(csv|pdf|json)$"#),
+                "YYYY-MM.csv, .pdf or .json.")
+        ],
+        replies: [
+            Operation.Reply(
+                status: .ok, text: "The statement, as a file.",
+                contents: [
+                    ("application/json", .object([])), ("text/csv", .string), ("application/pdf", .string),
+                ])
+        ])
 
     // MARK: Ledger
 

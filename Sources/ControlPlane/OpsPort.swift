@@ -21,7 +21,7 @@ public enum OpsPort {
     ) -> Router<ControlContext> {
         var table = RouteTable()
         HealthRoutes(version: version, readiness: readiness).add(to: &table, under: "")
-        table.get("/metrics") { _, _ in
+        table.get("/metrics", access: .ops) { _, _ in
             let text = MetricExposition.text(sources.flatMap { $0.samples() })
             return Response(
                 status: .ok, headers: [.contentType: MetricExposition.contentType],

@@ -12,20 +12,36 @@ struct RechargeRoutes: Sendable {
     private static let bodyBytesMax = 16 << 10
 
     func add(to table: inout RouteTable) {
-        table.get(Self.path) { request, _ in
+        table.get(Self.path, access: .account, Self.getOperation) { request, _ in
             let account = try await self.credentials.account(of: request).account
             return try await self.answer { () async throws(RechargeRefusal) in
                 try await self.desk.recharge(of: account)
             }
         }
-        table.put(Self.path) { request, _ in try await self.put(request) }
-        table.delete(Self.path) { request, _ in
+        table.put(Self.path, access: .account, Self.putOperation) { request, _ in try await self.put(request)
+        }
+        table.delete(Self.path, access: .account, Self.deleteOperation) { request, _ in
             let account = try await self.credentials.account(of: request).account
             return try await self.answer { () async throws(RechargeRefusal) in
                 try await self.desk.turnOffRecharge(of: account)
             }
         }
     }
+
+    private static let getOperation = Operation(
+        .billing, "autoRecharge", "Whether, and how, the account is topped up by itself.",
+        reply: .named(.autoRecharge))
+
+    private static let putOperation = Operation(
+        .billing, "setAutoRecharge", "Top the account up by itself below a threshold; or `enabled: false`.",
+        body: .object([
+            .optional("enabled", .boolean), .optional("thresholdMillicredits", .named(.millicredits)),
+            .optional("packageCode", .string), .optional("dailyLimitUsdCents", .integer),
+        ]),
+        reply: .named(.autoRecharge))
+
+    private static let deleteOperation = Operation(
+        .billing, "stopAutoRecharge", "Do not top the account up any more.", reply: .named(.autoRecharge))
 
     private func put(_ request: Request) async throws -> Response {
         let account = try await self.credentials.account(of: request)

@@ -13,7 +13,7 @@ struct ReplyFields: RouterMiddleware {
     ) async throws -> Response {
         // A listener that speaks HTTP itself may have named the request already; the names must agree.
         var context = context
-        let id = context.logger[metadataKey: Self.loggerKey]?.description ?? RequestID().description
+        let id = Self.requestID(context) ?? RequestID().description
         context.logger[metadataKey: Self.loggerKey] = .string(id)
         var response = try await next(request, context)
         // An error of a HEAD request has a body too, and sending it would break the framing.
@@ -24,6 +24,11 @@ struct ReplyFields: RouterMiddleware {
         Self.fill(&response, .contentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
         Self.fill(&response, .referrerPolicy, "no-referrer")
         return response
+    }
+
+    /// The name of the request that `context` belongs to.
+    static func requestID(_ context: ControlContext) -> String? {
+        context.logger[metadataKey: self.loggerKey]?.description
     }
 
     /// A route may know better, so its own value stays.

@@ -15,9 +15,26 @@ struct StripeRoutes: Sendable {
     private static let eventBytesMax = 256 << 10
 
     func add(to table: inout RouteTable) {
-        table.post("/api/stripe/create-checkout-session") { try await self.checkOut($0, $1) }
-        table.post("/api/stripe/webhook") { request, _ in try await self.receive(request) }
+        table.post("/api/stripe/create-checkout-session", access: .account, Self.checkoutOperation) {
+            try await self.checkOut($0, $1)
+        }
+        table.post("/api/stripe/webhook", access: .signature, Self.webhookOperation) { request, _ in
+            try await self.receive(request)
+        }
     }
+
+    private static let checkoutOperation = Operation(
+        .purchases, "createCheckoutSession", "Open Stripe's page for a package.",
+        body: .object([
+            .init("packageCode", .string), .init("successUrl", .string(format: "uri")),
+            .init("cancelUrl", .string(format: "uri")),
+        ]),
+        reply: .object([.init("sessionId", .string), .init("url", .string), .init("purchaseId", .string)]),
+        errors: [.tooManyRequests, .badGateway])
+
+    private static let webhookOperation = Operation(
+        .purchases, "stripeWebhook", "An event of Stripe; answered after it is stored.",
+        body: .object([]), reply: .object([.init("received", .boolean)]))
 
     // MARK: Checkout
 

@@ -80,7 +80,7 @@ import Testing
 
     @Test func anUnexpectedErrorTellsNothing() async throws {
         var table = RouteTable()
-        table.get("/api/broken") { _, _ in throw FakeLedger.Down() }
+        table.get("/api/broken", access: .page) { _, _ in throw FakeLedger.Down() }
         let reply = try await Reply.of(table.router([ReplyFields(), ErrorReplies()]), .get, "/api/broken")
         #expect(reply.status == 500)
         #expect(try reply.string("code") == "internal_error")
