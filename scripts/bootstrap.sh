@@ -42,6 +42,8 @@ missing_packages() {
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
   have h2load || echo nghttp2-client
   have_faketime || echo faketime # a proxy whose clock is off
+  have promtool || echo prometheus # rules and dashboards, against a real one
+  have amtool || echo prometheus-alertmanager
   have hledger || echo hledger # reads our books
   have pdftotext || echo poppler-utils # reads our statements
 }

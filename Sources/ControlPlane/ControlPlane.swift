@@ -36,6 +36,7 @@ public struct ControlPlane: Sendable {
         public var recharges: any RechargeDesk
         public var refunds: any Refunding
         public var records: any PaymentRecords
+        public var metrics: ControlMetrics
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
@@ -44,7 +45,7 @@ public struct ControlPlane: Sendable {
             encodings: EncodingTables = EncodingTables(), checkouts: any CheckoutDesk,
             webhooks: any WebhookDesk, history: any HistoryReading, statements: any StatementPrinting,
             recharges: any RechargeDesk,
-            refunds: any Refunding, records: any PaymentRecords
+            refunds: any Refunding, records: any PaymentRecords, metrics: ControlMetrics = ControlMetrics()
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -60,6 +61,7 @@ public struct ControlPlane: Sendable {
             self.recharges = recharges
             self.refunds = refunds
             self.records = records
+            self.metrics = metrics
         }
     }
 
@@ -70,7 +72,8 @@ public struct ControlPlane: Sendable {
     /// `InProcessResponder`, or served by an `Application` (tests).
     public static func router(_ settings: Settings, _ dependencies: Dependencies) -> Router<ControlContext> {
         self.table(settings, dependencies).router([
-            ReplyFields(), CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
+            MeasuredReplies(metrics: dependencies.metrics), ReplyFields(),
+            CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
         ])
     }
 

@@ -22,7 +22,12 @@ public enum OpsPort {
         var table = RouteTable()
         HealthRoutes(version: version, readiness: readiness).add(to: &table, under: "")
         table.get("/metrics", access: .ops) { _, _ in
-            let text = MetricExposition.text(sources.flatMap { $0.samples() })
+            let ready = await readiness().map { part in
+                MetricSample(
+                    "tollgate_ready", help: "Whether a part can do its work: 1 or 0.", kind: .gauge,
+                    labels: [.init("check", part.name)], count: part.isReady ? 1 : 0)
+            }
+            let text = MetricExposition.text(sources.flatMap { $0.samples() } + ready)
             return Response(
                 status: .ok, headers: [.contentType: MetricExposition.contentType],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: text)))

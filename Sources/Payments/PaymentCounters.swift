@@ -12,7 +12,25 @@ public final class PaymentCounters: MetricSource {
         var events: [String: Int] = [:]
         var failures: [String: Int] = [:]
         var recharges: [String: Int] = [:]
+        var deliveries: [String: Int] = [:]
+        var checkouts: [String: Int] = [:]
+        var paid: [String: Int] = [:]
+        /// From the making of an event at Stripe until it was applied here.
+        var lateness = TimeHistogram(
+            boundsMicroseconds: [1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 86_400].map { $0 * 1_000_000 })
+
+        init() {
+            // A rate needs the series before the first failure.
+            for refusal in WebhookRefusal.allCases { self.failures[refusal.rawValue] = 0 }
+            for defect in StripeEventKind.Defect.allCases { self.failures[defect.rawValue] = 0 }
+            self.failures[PaymentCounters.tryAgain] = 0
+            for answer in ["accepted", "refused", "try_again", "not_configured"] {
+                self.deliveries[answer] = 0
+            }
+        }
     }
+
+    static let tryAgain = "try_again"
 
     private let state = Mutex(State())
 
@@ -21,7 +39,30 @@ public final class PaymentCounters: MetricSource {
     func purchased(_ purchase: Purchase) {
         self.state.withLock {
             Self.add(Int(purchase.credits.value / 1000), purchase.packageCode, to: &$0.credits)
+            if purchase.kind == .checkout { Self.add(1, purchase.packageCode, to: &$0.paid) }
         }
+    }
+
+    /// A page was opened on which a purchase can be paid.
+    func checkedOut(_ packageCode: String) {
+        self.state.withLock { Self.add(1, packageCode, to: &$0.checkouts) }
+    }
+
+    /// An event was applied for the first time.
+    func applied(secondsLate: Int64) {
+        let seconds = min(max(0, secondsLate), Int64.max / 1_000_000_000)
+        self.state.withLock { $0.lateness.add(nanoseconds: seconds * 1_000_000_000) }
+    }
+
+    func answered(_ answer: WebhookAnswer) {
+        let label =
+            switch answer {
+            case .accepted: "accepted"
+            case .refused: "refused"
+            case .tryAgain: Self.tryAgain
+            case .notConfigured: "not_configured"
+            }
+        self.state.withLock { Self.add(1, label, to: &$0.deliveries) }
     }
 
     /// Types that are of no interest share a label.
@@ -54,8 +95,21 @@ public final class PaymentCounters: MetricSource {
                 "billing_recharges_total", "Answers to charges of saved cards.", "outcome", state.recharges)
             + Self.samples(
                 "stripe_webhook_failures_total", "Events of Stripe that were refused, or need a person.",
-                "reason",
-                state.failures.isEmpty ? ["none": 0] : state.failures)
+                "reason", state.failures)
+            + Self.samples(
+                "stripe_webhook_deliveries_total", "Answers to deliveries of Stripe.", "answer",
+                state.deliveries)
+            + Self.samples(
+                "billing_checkouts_total", "Pages opened on which a package can be paid.", "package",
+                state.checkouts)
+            + Self.samples(
+                "billing_checkouts_paid_total", "Packages that were paid on such a page.", "package",
+                state.paid)
+            + state.lateness.samples(
+                "stripe_webhook_apply_seconds",
+                help:
+                    "From the making of an event at Stripe until it was applied, events that came twice once."
+            )
     }
 
     private static func samples(

@@ -99,6 +99,7 @@ extension PaymentDesk: CheckoutDesk {
             self.logger.warning("a session was not noted", metadata: ["purchase": "\(purchase.id)"])
         }
         guard let url = session.url else { throw .stripeUnavailable }
+        self.counters.checkedOut(purchase.packageCode)
         return .made(StartedCheckout(session: session.id, url: url, purchase: purchase.id))
     }
 

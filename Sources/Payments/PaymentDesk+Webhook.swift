@@ -3,11 +3,15 @@ import StripeAPI
 
 extension PaymentDesk: WebhookDesk {
     public func receive(_ body: [UInt8], signature: String?) async -> WebhookAnswer {
-        guard let stripe = self.stripe, !self.settings.signingSecrets.isEmpty else { return .notConfigured }
+        guard let stripe = self.stripe, !self.settings.signingSecrets.isEmpty else {
+            self.counters.answered(.notConfigured)
+            return .notConfigured
+        }
         let answer = await self.verify(body, signature, stripe)
+        self.counters.answered(answer)
         switch answer {
         case .refused(let refusal): self.counters.failed(refusal.rawValue)
-        case .tryAgain: self.counters.failed("try_again")
+        case .tryAgain: self.counters.failed(PaymentCounters.tryAgain)
         case .accepted, .notConfigured: break
         }
         return answer
@@ -83,6 +87,16 @@ extension PaymentDesk: WebhookDesk {
     @discardableResult
     func apply(_ event: StripeEventRecord, _ stripe: StripeClient) async throws -> PaymentOutcome {
         self.counters.arrived(event.type)
+        let outcome = try await self.outcome(of: event, stripe)
+        if outcome != .repeated {
+            self.counters.applied(secondsLate: self.now() / 1000 - event.createdAt)
+        }
+        return outcome
+    }
+
+    private func outcome(
+        of event: StripeEventRecord, _ stripe: StripeClient
+    ) async throws -> PaymentOutcome {
         switch event.kind {
         case .payment(let hint):
             return try await self.settle(hint, event: event, stripe)

@@ -16,7 +16,11 @@ public final class ProxyMetrics: MetricSource, Sendable {
     let zeroUsage = Atomic(0)
     let upstream = UpstreamCounters()
     private let requests = Mutex<[RequestLabel: Int]>([:])
-    private let overhead = Mutex(OverheadHistogram())
+    /// Time in Tollgate, the upstream's own time taken out.
+    private let overhead = Mutex(
+        TimeHistogram(boundsMicroseconds: [
+            50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100_000, 500_000,
+        ]))
 
     private struct RequestLabel: Hashable {
         var route: DataRoute.Label
@@ -27,10 +31,9 @@ public final class ProxyMetrics: MetricSource, Sendable {
 
     func countRequest(_ route: DataRoute.Label, status: Int) {
         self.requests.withLock { $0[RequestLabel(route: route, status: status), default: 0] += 1 }
-        if status == 402 { self.insufficientCredits.wrappingAdd(1, ordering: .relaxed) }
     }
 
-    func addOverhead(_ time: TimeAmount) { self.overhead.withLock { $0.add(time) } }
+    func addOverhead(_ time: TimeAmount) { self.overhead.withLock { $0.add(nanoseconds: time.nanoseconds) } }
 
     public func samples() -> [MetricSample] {
         var samples = [
@@ -72,41 +75,9 @@ public final class ProxyMetrics: MetricSource, Sendable {
                     labels: [.init("endpoint", label.route.rawValue), .init("status", String(label.status))],
                     count: count))
         }
-        return samples + self.upstream.samples() + self.overhead.withLock { $0.samples() }
-    }
-}
-
-/// `proxy_overhead_seconds`: time in Tollgate, the upstream's own time taken out.
-private struct OverheadHistogram {
-    private static let boundsMicroseconds: [Int64] = [
-        50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100_000, 500_000,
-    ]
-    private var counts = [Int](repeating: 0, count: OverheadHistogram.boundsMicroseconds.count)
-    private var count = 0
-    private var nanoseconds: Int128 = 0
-
-    mutating func add(_ time: TimeAmount) {
-        self.count += 1
-        self.nanoseconds += Int128(time.nanoseconds)
-        for (index, bound) in Self.boundsMicroseconds.enumerated() where time <= .microseconds(bound) {
-            self.counts[index] += 1
-        }
-    }
-
-    func samples() -> [MetricSample] {
-        func sample(_ suffix: String, _ le: String?, _ value: ExactDecimal) -> MetricSample {
-            MetricSample(
-                "proxy_overhead_seconds", help: "Request time minus upstream time.", kind: .histogram,
-                suffix: suffix, labels: le.map { [.init("le", $0)] } ?? [], value: value)
-        }
-        func whole(_ count: Int) -> ExactDecimal { ExactDecimal(coefficient: Int128(count), scale: 0) }
-        let buckets = zip(Self.boundsMicroseconds, self.counts).map { bound, count in
-            sample("_bucket", ExactDecimal(coefficient: Int128(bound), scale: 6).description, whole(count))
-        }
-        return buckets + [
-            sample("_bucket", "+Inf", whole(self.count)),
-            sample("_sum", nil, ExactDecimal(coefficient: self.nanoseconds, scale: 9)),
-            sample("_count", nil, whole(self.count)),
-        ]
+        return samples + self.upstream.samples()
+            + self.overhead.withLock {
+                $0.samples("proxy_overhead_seconds", help: "Request time minus upstream time.")
+            }
     }
 }

@@ -170,7 +170,7 @@ public final class Settler: SettlementSink, Sendable {
             let receipt = try await self.ledger.settle(batch)
             try self.checkGeneration(of: receipt)
             let through = self.queue.withLock { $0.committed() }
-            self.counters.batchSettled(rows: batch.count, took: Moment.now - started, receipt)
+            self.counters.batchSettled(batch, took: Moment.now - started, receipt)
             self.report(receipt)
             self.releaseReplies(of: batch)
             self.outbox.withLock { $0.add(batch, receipt, through: through) }

@@ -9,26 +9,30 @@ final class SettlerCounters: Sendable {
     private let rows = Atomic(0)
     private let quarantined = Atomic(0)
     private let conflicts = Atomic(0)
-    private let histogram = Mutex(BatchHistogram())
+    private let histogram = Mutex(
+        TimeHistogram(
+            boundsMicroseconds: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].map { $0 * 1000 }))
     private let byReason = Mutex<[EstimateReason: Int]>([:])
-    private let byModel = Mutex<[String: Int64]>([:])
+    private let models = Mutex(ModelSums())
 
     func count(_ settlement: Settlement) {
         if let reason = settlement.estimatedBecause {
             self.byReason.withLock { $0[reason, default: 0] += 1 }
         }
-        if settlement.charge.amount > .zero {
-            self.byModel.withLock {
-                $0[settlement.modelRequested, default: 0] += settlement.charge.amount.value
-            }
-        }
     }
 
-    func batchSettled(rows: Int, took: Span, _ receipt: SettlementReceipt) {
-        self.rows.wrappingAdd(rows, ordering: .relaxed)
+    /// - Parameter batch: acknowledged for the first time, however often it was sent.
+    func batchSettled(_ batch: [Settlement], took: Span, _ receipt: SettlementReceipt) {
+        self.rows.wrappingAdd(batch.count, ordering: .relaxed)
+        let refused = Set(receipt.quarantined)
+        self.models.withLock { models in
+            for settlement in batch where settlement.kind != .void && !refused.contains(settlement.hold) {
+                models.add(settlement)
+            }
+        }
         self.quarantined.wrappingAdd(receipt.quarantined.count, ordering: .relaxed)
         self.conflicts.wrappingAdd(receipt.conflicts, ordering: .relaxed)
-        self.histogram.withLock { $0.add(took) }
+        self.histogram.withLock { $0.add(nanoseconds: took.nanoseconds) }
     }
 
     func samples(backlog: Int, spilled: Int) -> [MetricSample] {
@@ -65,50 +69,12 @@ final class SettlerCounters: Sendable {
                     "usage_estimated_total", help: "Exchanges whose usage was estimated.", kind: .counter,
                     labels: [.init("reason", reason.rawValue)], count: reasons[reason] ?? 0))
         }
-        for (model, millicredits) in self.byModel.withLock({ $0 }) {
-            samples.append(
-                MetricSample(
-                    "billing_credits_deducted_total", help: "Credits charged, by requested model.",
-                    kind: .counter,
-                    labels: [.init("model", model)],
-                    value: ExactDecimal(coefficient: Int128(millicredits), scale: 3)))
-        }
-        return samples + self.histogram.withLock { $0.samples() }
-    }
-}
-
-/// `settlement_batch_seconds`.
-private struct BatchHistogram {
-    private static let boundsMilliseconds: [Int64] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
-    private var counts = [Int](repeating: 0, count: BatchHistogram.boundsMilliseconds.count)
-    private var count = 0
-    private var sum: Span = .zero
-
-    mutating func add(_ took: Span) {
-        self.count += 1
-        self.sum = self.sum + took
-        for (index, bound) in Self.boundsMilliseconds.enumerated() where took <= .milliseconds(bound) {
-            self.counts[index] += 1
-        }
-    }
-
-    func samples() -> [MetricSample] {
-        let help = "Time from sending a settlement batch to its acknowledgement."
-        func sample(_ suffix: String, _ labels: [MetricSample.Label], _ value: ExactDecimal) -> MetricSample {
-            MetricSample(
-                "settlement_batch_seconds", help: help, kind: .histogram, suffix: suffix, labels: labels,
-                value: value)
-        }
-        func whole(_ count: Int) -> ExactDecimal { ExactDecimal(coefficient: Int128(count), scale: 0) }
-        let buckets = zip(Self.boundsMilliseconds, self.counts).map { bound, count in
-            let seconds = ExactDecimal(coefficient: Int128(bound), scale: 3).description
-            return sample("_bucket", [.init("le", seconds)], whole(count))
-        }
-        return buckets + [
-            sample("_bucket", [.init("le", "+Inf")], whole(self.count)),
-            sample("_sum", [], ExactDecimal(coefficient: Int128(self.sum.nanoseconds), scale: 9)),
-            sample("_count", [], whole(self.count)),
-        ]
+        return samples + self.models.withLock { $0.samples() }
+            + self.histogram.withLock {
+                $0.samples(
+                    "settlement_batch_seconds",
+                    help: "Time from sending a settlement batch to its acknowledgement.")
+            }
     }
 }
 

@@ -17,10 +17,23 @@ import Testing
 
     /// An alert on a rate needs the series before the first failure.
     @Test func failuresAreThereBeforeTheFirst() {
-        let samples = PaymentCounters().samples()
-        #expect(samples.map(\.name) == ["stripe_webhook_failures_total"])
+        let failures = PaymentCounters().samples().filter { $0.name == "stripe_webhook_failures_total" }
+        let reasons = Set(failures.flatMap { $0.labels.map(\.value) })
+        let known = WebhookRefusal.allCases.map(\.rawValue) + StripeEventKind.Defect.allCases.map(\.rawValue)
+        #expect(reasons == Set(known + ["try_again"]) && failures.allSatisfy { $0.value.coefficient == 0 })
         let counters = PaymentCounters()
         for index in 0..<500 { counters.failed("reason_\(index)") }
-        #expect(counters.samples().count == 100)
+        #expect(counters.samples().count { $0.name == "stripe_webhook_failures_total" } == 100)
+    }
+
+    /// "Within five minutes" is what is promised of events: the bound must be a bucket.
+    @Test func latenessIsCountedUpToFiveMinutes() {
+        let counters = PaymentCounters()
+        for seconds: Int64 in [-3, 2, 300, 301, .max] { counters.applied(secondsLate: seconds) }
+        let buckets = counters.samples().filter { $0.name == "stripe_webhook_apply_seconds" }
+        func count(_ bound: String) -> Int128? {
+            buckets.first { $0.labels == [.init("le", bound)] }?.value.coefficient
+        }
+        #expect(count("300") == 3 && count("+Inf") == 5)
     }
 }

@@ -96,6 +96,9 @@ func everythingRecordedIsPostedOnceAndTheStoreIsTold(failEvery: Int) async {
     }
     let left: Int64 = 1_000_000 - 3000 * 5
     #expect(settler.backlog == 0)
+    let credits = settler.samples().filter { $0.name == "billing_credits_deducted_total" }
+    #expect(credits.map(\.labels) == [[.init("model", "gpt-4o-mini")]])
+    #expect(credits.map(\.value.description) == ["15"], "what the ledger has, however often it was sent")
     ledger.state.withLock { state in
         #expect(state.rows.count == 3000)
         #expect(state.balance == left)

@@ -119,6 +119,9 @@ final class Exchange {
     /// Answers the request ourselves. Nothing was sent to the client before.
     func refuse(_ refusal: Refusal, _ end: AccessRecord.End = .refused) {
         self.giveBackReservation()
+        if refusal.code == .insufficientCredits {
+            self.loop.metrics.insufficientCredits.wrappingAdd(1, ordering: .relaxed)
+        }
         guard let connection = self.connection else {
             self.finish(status: Status.clientClosed, .clientGone)
             return

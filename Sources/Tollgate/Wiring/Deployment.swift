@@ -26,6 +26,8 @@ final class Deployment: Sendable {
     private let finance: FinanceParts
     private let feed: ChangeFeed
     private let prices: PriceBook
+    /// Codes of what is sold.
+    private let packages: [String]
     private let settler: Settler
     private let holds: RedisHolds
     private let moneyPath: MoneyPathParts
@@ -34,6 +36,7 @@ final class Deployment: Sendable {
     private let recentResponses: RedisStoredResponses
     private let proxy: ProxyServer
     private let control: ReloadableControlPlane
+    private let controlMetrics = ControlMetrics()
     private let accessLog: AccessLog
     private let clock = LedgerClock()
     private let encodings: EncodingTables
@@ -90,6 +93,7 @@ final class Deployment: Sendable {
         self.prices = try await PriceBook(
             ledger: self.ledger, mode: configuration.roundingMode,
             region: Region(upstreamHost: configuration.upstream.host), logger: logger)
+        self.packages = try await self.ledger.packages().map(\.code)
         let directory = self.directory
         self.feed = ChangeFeed(
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
@@ -157,7 +161,8 @@ final class Deployment: Sendable {
             sources: [
                 self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
                 self.moneyPath.sweeper, self.payments.counters,
-                self.finance.gauges,
+                self.finance.gauges, self.controlMetrics, ProcessMetrics(version: Version.text),
+                KnownSeries(prices: self.prices, packages: self.packages),
             ],
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
@@ -223,7 +228,8 @@ final class Deployment: Sendable {
                 encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk,
                 history: self.statements.ledger, statements: self.statements.printer,
                 recharges: self.payments.recharges,
-                refunds: self.payments.refunds, records: self.statements.ledger))
+                refunds: self.payments.refunds, records: self.statements.ledger,
+                metrics: self.controlMetrics))
     }
 
     private static func dataPlane(

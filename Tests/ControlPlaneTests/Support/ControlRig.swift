@@ -14,6 +14,7 @@ struct ControlRig: Sendable {
     static let origin = "https://app.example"
 
     let ledger: FakeLedger
+    let metrics = ControlMetrics()
     private let settings: ControlPlane.Settings
     private let dependencies: ControlPlane.Dependencies
 
@@ -35,7 +36,7 @@ struct ControlRig: Sendable {
             readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,
             history: history, statements: printer,
             recharges: recharges,
-            refunds: back, records: back)
+            refunds: back, records: back, metrics: self.metrics)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }

@@ -1,0 +1,26 @@
+import Metering
+import Testing
+
+@testable import ControlPlane
+
+/// What an alert on slow or failing billing endpoints is made of.
+@Suite struct ControlMetricsTests {
+    /// The label is the route as declared: a path holds days and names, and there is no end of them.
+    @Test func repliesAreCountedByRouteAndStatus() async throws {
+        let rig = ControlRig()
+        _ = try await rig.get("/api/billing/summary", FakeLedger.adaKey)
+        _ = try await rig.get("/api/billing/summary")
+        for month in 1...9 { _ = try await rig.get("/api/billing/statements/2026-0\(month).csv") }
+        for guess in ["/api/nowhere", "/x/y", "/api/billing/summary/x"] { _ = try await rig.get(guess) }
+        let samples = rig.metrics.samples()
+        let answers = samples.filter { $0.name == "billing_requests_total" }
+        let counts = Dictionary(
+            uniqueKeysWithValues: answers.map { ($0.labels.map(\.value).joined(separator: " "), $0.value) })
+        func count(_ key: String) -> Int128? { counts[key]?.coefficient }
+        #expect(count("/api/billing/summary 200") == 1 && count("/api/billing/summary 401") == 1)
+        #expect(count("none 404") == 3)
+        #expect(answers.count == 4, "one series for all statements: \(counts)")
+        let times = samples.filter { $0.name == "billing_request_seconds" && $0.suffix == "_count" }
+        #expect(times.map(\.value.coefficient).reduce(0, +) == 14)
+    }
+}
