@@ -206,7 +206,7 @@ let package = Package(
                 argumentParser, httpTypes, hummingbird, lifecycle,
                 logging,
                 nioCore,
-                nioPosix, unixSignals,
+                nioPosix, nioSSL, unixSignals,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -16,7 +16,7 @@ struct TollgateCommand: AsyncParsableCommand {
             LedgerCommand.self, VerifyCommand.self, ReconcileCommand.self, BooksCommand.self,
             StatementCommand.self,
             RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
-            TokenizerCommand.self, SmokeTestCommand.self,
+            TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self,
         ])
 }
 

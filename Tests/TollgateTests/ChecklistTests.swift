@@ -24,7 +24,8 @@ import Testing
 
     @Test func aFailureHoldsUpWhatNeedsItAndNothingElse() {
         let list = self.list([
-            (.health, .passed), (.ready, .passed), (.summary, .passed), (.rates, .failed("x")), (.user, .passed),
+            (.health, .passed), (.ready, .passed), (.summary, .passed), (.rates, .failed("x")),
+            (.user, .passed),
         ])
         #expect(list.obstacle(to: .call) == .rates)
         #expect(list.obstacle(to: .checkout) == nil && list.obstacle(to: .cleanup) == nil)

@@ -69,7 +69,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"currentCredits\":5", "\"currentCredits\":6"), ("\"requiredCredits\":49.95", "\"requiredCredits\":5"),
+        ("\"currentCredits\":5", "\"currentCredits\":6"),
+        ("\"requiredCredits\":49.95", "\"requiredCredits\":5"),
         ("\"redirectTo\":\"/billing?tab=credits\"", "\"redirectTo\":\"/\""),
         ("\"error\":\"Insufficient credits\"", "\"error\":\"no\""), ("", ""),
     ])
@@ -90,7 +91,8 @@ import Testing
         ]
         #expect(SmokeExpectations.securityHeaders { good[$0] } == nil)
         for name in good.keys {
-            #expect(SmokeExpectations.securityHeaders { $0 == name ? nil : good[$0] } != nil, "without \(name)")
+            #expect(
+                SmokeExpectations.securityHeaders { $0 == name ? nil : good[$0] } != nil, "without \(name)")
         }
     }
 

@@ -1,0 +1,48 @@
+/// One line of the runbook's T-1 list.
+struct PreflightLine: Sendable, Hashable, Encodable {
+    enum State: String, Sendable, Hashable, Encodable { case ok, warning, failed }
+
+    /// What was looked at, such as `secrets`.
+    var check: String
+    var state: State
+    var text: String
+
+    init(_ check: String, _ state: State, _ text: String) {
+        self.check = check
+        self.state = state
+        self.text = text
+    }
+
+    static func ok(_ check: String, _ text: String) -> PreflightLine { .init(check, .ok, text) }
+    static func warning(_ check: String, _ text: String) -> PreflightLine { .init(check, .warning, text) }
+    static func failed(_ check: String, _ text: String) -> PreflightLine { .init(check, .failed, text) }
+
+    var line: String {
+        let sign =
+            switch self.state {
+            case .ok: "✓"
+            case .warning: "!"
+            case .failed: "✗"
+            }
+        let name = self.check + String(repeating: " ", count: max(0, 14 - self.check.count))
+        return "\(sign) \(name) \(self.text)"
+    }
+}
+
+/// All lines, in the order of the list.
+struct PreflightReport: Sendable {
+    private(set) var lines: [PreflightLine] = []
+
+    /// Findings of one check; none of them: the check is fine, and `fine` says so.
+    mutating func add(_ check: String, _ found: [PreflightLine], fine: String) {
+        self.lines += found.isEmpty ? [.ok(check, fine)] : found
+    }
+
+    mutating func add(_ line: PreflightLine) { self.lines.append(line) }
+
+    var failures: Int { self.lines.count { $0.state == .failed } }
+    var warnings: Int { self.lines.count { $0.state == .warning } }
+
+    /// - Parameter isStrict: warnings are gaps too.
+    func isReady(isStrict: Bool) -> Bool { self.failures == 0 && (!isStrict || self.warnings == 0) }
+}

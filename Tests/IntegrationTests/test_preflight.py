@@ -1,0 +1,155 @@
+"""`tollgate preflight`: the T-1 list against real stores and a mock of Stripe; each gap is its own red line."""
+import json
+import secrets
+import subprocess
+
+import pytest
+
+from harness import BIN, ROOT, running
+from stripe_tools import MockStripe
+
+PAYMENT_EVENTS = ["*"]
+WEBHOOK_URL = "https://shop.example/api/stripe/webhook"
+
+
+@pytest.fixture(scope="module")
+def stripe(tmp_path_factory):
+    mock = MockStripe(tmp_path_factory.mktemp("stripe"), key="sk_live_" + secrets.token_hex(16))
+    with running(mock):
+        mock.client().v1.webhook_endpoints.create({"url": WEBHOOK_URL, "enabled_events": PAYMENT_EVENTS})
+        yield mock
+
+
+@pytest.fixture()
+def place(dev, stripe, tmp_path):
+    """An environment as it ought to be in production, but for what a test changes of it."""
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    return dict(
+        ADMIN_TOKEN=secrets.token_hex(32), KEY_PEPPER=secrets.token_hex(32), SESSION_SECRET=secrets.token_hex(32),
+        OPENAI_API_KEY="sk-proj-" + secrets.token_hex(24), STRIPE_SECRET_KEY=stripe.key, STRIPE_API_BASE=stripe.url,
+        STRIPE_WEBHOOK_SECRET="whsec_" + secrets.token_hex(16), VITE_STRIPE_PUBLIC_KEY="pk_live_x",
+        PUBLIC_URL="https://shop.example", CORS_ORIGINS="https://app.example", JOURNAL_DIR=str(journal))
+
+
+def preflight(dev, env, *arguments, code=None):
+    done = subprocess.run(
+        [str(BIN / "tollgate"), "preflight", "--json", *arguments], env=dev.environment(**env), cwd=ROOT,
+        capture_output=True, text=True, timeout=120)
+    for name in ("ADMIN_TOKEN", "KEY_PEPPER", "SESSION_SECRET", "OPENAI_API_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+        assert not env.get(name) or env[name] not in done.stdout + done.stderr, "no secret is printed"
+    report = json.loads(done.stdout)
+    assert code is None or done.returncode == code, done.stdout
+    assert done.returncode == (0 if report["ready"] else 1)
+    return report
+
+
+def red(report):
+    return {(line["check"], line["text"]) for line in report["lines"] if line["state"] == "failed"}
+
+
+def state(report, check):
+    return [line["state"] for line in report["lines"] if line["check"] == check]
+
+
+def test_a_good_environment_has_no_gap(dev, place):
+    report = preflight(dev, place, code=0)
+    assert report["failures"] == 0 and report["ready"]
+    # The stack's cluster has no checksums where Postgres makes none by itself.
+    assert state(report, "postgres") in (["ok"], ["warning"])
+    for check in ("settings", "secrets", "clock", "migrations", "rotation", "packages", "redis", "public-url",
+                  "stripe-account", "webhook", "switches"):
+        assert state(report, check) == ["ok"], (check, report)
+    # What cannot be seen from here is a warning, and `--strict` counts it.
+    assert state(report, "headers") == state(report, "backup") == state(report, "staging") == ["warning"]
+    assert not preflight(dev, place, "--strict", code=1)["ready"]
+
+
+@pytest.mark.parametrize("change, check, words", [
+    ({"SESSION_SECRET": ""}, "settings", "SESSION_SECRET: is required"),
+    ({"PUBLIC_URL": "http://shop.example"}, "public-url, webhook", "customers need https://"),
+    ({"CORS_ORIGINS": "http://app.example"}, "public-url", "http://app.example"),
+    ({"PUBLIC_URL": "https://other.example"}, "webhook", "https://other.example/api/stripe/webhook"),
+    ({"VITE_STRIPE_PUBLIC_KEY": "pk_test_x"}, "stripe-mode", "VITE_STRIPE_PUBLIC_KEY"),
+    ({"STRIPE_SECRET_KEY": "sk_live_of_another_account_0"}, "webhook", "Stripe cannot be asked"),
+    ({"KEY_PEPPER": "changeme" * 4}, "secrets", "KEY_PEPPER"),
+    ({"JOURNAL_DIR": "/nowhere"}, "journal-disk", "/nowhere"),
+    ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "postgres", "cannot be asked"),
+    ({"REDIS_URL": "redis://127.0.0.1:1"}, "redis", "cannot be asked")])
+def test_each_gap_is_a_red_line_of_its_own(dev, place, change, check, words):
+    report = preflight(dev, {**place, **change}, code=1)
+    found = red(report)
+    assert {name for name, _ in found} == set(check.split(", ")) and any(words in text for _, text in found), found
+
+
+def test_an_endpoint_that_lacks_events_or_is_disabled_is_red(dev, place, stripe):
+    client = stripe.client()
+    url = "https://lacking.example"
+    client.v1.webhook_endpoints.create(
+        {"url": url + "/api/stripe/webhook", "enabled_events": ["checkout.session.completed"]})
+    ((check, text),) = red(preflight(dev, {**place, "PUBLIC_URL": url}, code=1))
+    assert check == "webhook" and "charge.refunded" in text and "checkout.session.completed" not in text
+
+
+def test_secrets_of_staging_are_found_by_their_fingerprints(dev, place, tmp_path):
+    staging = {**place, **{name: secrets.token_hex(32) for name in ("ADMIN_TOKEN", "SESSION_SECRET", "STRIPE_WEBHOOK_SECRET")}}
+    printed = subprocess.run(
+        [str(BIN / "tollgate"), "preflight", "--print-fingerprints"], env=dev.environment(**staging), capture_output=True,
+        text=True, timeout=60, cwd=ROOT)
+    assert printed.returncode == 0 and len(printed.stdout.splitlines()) == 6
+    assert staging["ADMIN_TOKEN"] not in printed.stdout
+    file = tmp_path / "staging"
+    file.write_text(printed.stdout)
+    found = red(preflight(dev, place, "--staging-fingerprints", str(file), code=1))
+    # The other three are the same in both.
+    assert {text.split()[0] for _, text in found} == {"OPENAI_API_KEY", "KEY_PEPPER", "STRIPE_SECRET_KEY"}
+    fresh = {**place, "OPENAI_API_KEY": "sk-proj-" + secrets.token_hex(24), "KEY_PEPPER": secrets.token_hex(32)}
+    report = preflight(dev, fresh, "--staging-fingerprints", str(file), code=1)
+    assert [text.split()[0] for _, text in red(report)] == ["STRIPE_SECRET_KEY"]
+
+
+def test_a_secret_file_for_everybody_is_red(dev, place, tmp_path):
+    file = tmp_path / "pepper"
+    file.write_text(place["KEY_PEPPER"])
+    file.chmod(0o644)
+    env = {**place, "KEY_PEPPER": "", "KEY_PEPPER_FILE": str(file)}
+    ((check, text),) = red(preflight(dev, env, code=1))
+    assert check == "secrets" and "KEY_PEPPER_FILE" in text
+    file.chmod(0o640)
+    preflight(dev, env, code=0)
+
+
+def test_an_old_secret_is_a_warning_and_keeps_its_age(dev, place, sql):
+    """The record is of the secret: another one is new, and seeing one again does not make it younger."""
+    preflight(dev, place, code=0)
+    count = sql("SELECT count(*) FROM secret_age")[0][0]
+    preflight(dev, place, code=0)
+    assert sql("SELECT count(*) FROM secret_age")[0][0] == count
+    newest = sql("SELECT name, fingerprint FROM secret_age WHERE name = 'ADMIN_TOKEN' ORDER BY first_seen DESC LIMIT 1")[0]
+    sql("ALTER TABLE secret_age DISABLE TRIGGER secret_age_append_only")
+    try:
+        sql("UPDATE secret_age SET first_seen = now() - interval '91 days 1 hour' WHERE name = %s AND fingerprint = %s", *newest)
+    finally:
+        sql("ALTER TABLE secret_age ENABLE TRIGGER secret_age_append_only")
+    report = preflight(dev, place, code=0)
+    assert [line["text"] for line in report["lines"] if line["check"] == "rotation"] == [
+        "ADMIN_TOKEN is 91 days old; rotate it (docs/OPERATIONS.md)"]
+    assert state(preflight(dev, {**place, "ADMIN_TOKEN": secrets.token_hex(32)}), "rotation") == ["ok"]
+
+
+def test_a_fresh_backup_is_fine(dev, place, tmp_path):
+    dump = tmp_path / "ledger.dump"
+    dev.cli("backup", dump)
+    assert state(preflight(dev, place, "--backup", str(dump), code=0), "backup") == ["ok"]
+    manifest = tmp_path / "ledger.dump.manifest.json"
+    old = json.loads(manifest.read_text())
+    old["createdAt"] = "2026-01-01T00:00:00Z"
+    manifest.write_text(json.dumps(old))
+    assert {check for check, _ in red(preflight(dev, place, "--backup", str(dump), code=1))} == {"backup"}
+
+
+def test_the_list_is_for_people(dev, place):
+    done = subprocess.run(
+        [str(BIN / "tollgate"), "preflight"], env=dev.environment(**place), cwd=ROOT, capture_output=True, text=True,
+        timeout=120)
+    assert done.returncode == 0 and "✓ migrations" in done.stdout and "ready: 0 gaps" in done.stdout, done.stdout
