@@ -12,8 +12,10 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
+let jwt = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 let nioConcurrency = Target.Dependency.product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
@@ -44,8 +46,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", exact: "5.7.1"),
     ],
     targets: [
         // The pure core: no NIO, no C, no clock, no environment.
@@ -152,14 +156,16 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "Billing", "Metering", crypto, httpTypes, hummingbird, lifecycle, logging, nioCore,
+                "Billing", "Metering", crypto, httpTypes, hummingbird, jwt, lifecycle, logging, mustache, nioCore,
             ],
+            // In the binary, since the binary is all that is installed.
+            resources: [.embedInCode("Web/Files")],
             swiftSettings: settings),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "Billing", "Metering", httpTypes, hummingbird, hummingbirdTesting, logging,
-                nioCore,
+                "ControlPlane", "Billing", "Metering", crypto, httpTypes, hummingbird, hummingbirdTesting, jwt,
+                logging, nioCore,
             ],
             swiftSettings: settings),
 
@@ -211,7 +217,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TollgateTests",
-            dependencies: ["Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds"],
+            dependencies: ["Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", "StripeAPI"],
             swiftSettings: settings),
     ]
 )

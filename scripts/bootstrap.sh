@@ -17,6 +17,7 @@ have_redis() { have redis-server || have valkey-server; }
 have_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 have_font() { have fc-list && [ -n "$(fc-list ':lang=en')" ]; }
+have_chart_js() { [ -e /usr/share/javascript/chart.js/chart.min.js ]; }
 have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
@@ -45,6 +46,8 @@ missing_packages() {
   have promtool || echo prometheus # rules and dashboards, against a real one
   have amtool || echo prometheus-alertmanager
   have hledger || echo hledger # reads our books
+  have_chart_js || echo libjs-chart.js # the chart of the credits page
+  have chromium || echo chromium # looks at our pages
   have pdftotext || echo poppler-utils # reads our statements
 }
 

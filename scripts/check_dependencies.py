@@ -34,6 +34,7 @@ OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpe
     "CCurl": {"StripeAPI"}, "CPango": {"StatementPDF"}}
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", "MockStripe", EXECUTABLE}),
+    (re.compile(r"Mustache|JWTKit"), {"ControlPlane"}),
     (re.compile(r"Yams"), {"RateCards"}),
     (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "mock-stripe", "ledgersim"}),
 ]

@@ -34,6 +34,16 @@ struct APIError: Error {
             status: .forbidden, message: "This needs the role '\(least.rawValue)' or more.",
             code: "role_too_low")
     }
+    static let notServiceKey = APIError(
+        status: .forbidden, message: "This needs a service key.", code: "not_service_key")
+    static let keysUnavailable = APIError(
+        status: .serviceUnavailable, message: "The app's keys cannot be fetched right now; try again.",
+        code: "jwt_keys_unavailable", headers: [.retryAfter: "60"])
+    static func tokenRefused(_ refusal: AppTokenClaims.Refusal) -> APIError {
+        APIError(
+            status: .unauthorized, message: "The sign-in token is not accepted: \(refusal.rawValue).",
+            code: "invalid_jwt", param: "token", headers: [.wwwAuthenticate: "Bearer"])
+    }
     static let accountSuspended = APIError(
         status: .forbidden, message: "This account is suspended.", code: "account_suspended")
     static let notFound = APIError(

@@ -37,6 +37,8 @@ public struct ControlPlane: Sendable {
         public var refunds: any Refunding
         public var records: any PaymentRecords
         public var metrics: ControlMetrics
+        /// nil: there are no pages.
+        public var portal: PortalParts?
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
@@ -45,7 +47,8 @@ public struct ControlPlane: Sendable {
             encodings: EncodingTables = EncodingTables(), checkouts: any CheckoutDesk,
             webhooks: any WebhookDesk, history: any HistoryReading, statements: any StatementPrinting,
             recharges: any RechargeDesk,
-            refunds: any Refunding, records: any PaymentRecords, metrics: ControlMetrics = ControlMetrics()
+            refunds: any Refunding, records: any PaymentRecords, metrics: ControlMetrics = ControlMetrics(),
+            portal: PortalParts? = nil
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -62,6 +65,7 @@ public struct ControlPlane: Sendable {
             self.refunds = refunds
             self.records = records
             self.metrics = metrics
+            self.portal = portal
         }
     }
 
@@ -92,6 +96,10 @@ public struct ControlPlane: Sendable {
         ).add(to: &table)
         RechargeRoutes(credentials: credentials, desk: dependencies.recharges).add(to: &table)
         AdminRoutes(refunds: dependencies.refunds, records: dependencies.records).add(to: &table)
+        if let portal = dependencies.portal {
+            CreditsPages(parts: portal, credentials: credentials, dependencies: dependencies)
+                .add(to: &table)
+        }
         table.addDocument(version: settings.version)
         return table
     }

@@ -3,7 +3,7 @@ import Hummingbird
 import Metering
 
 /// Who asks, and whose account is meant (CONTRACT §5): a user key, a service key with `X-Tollgate-User`, or
-/// the admin token.
+/// the admin token; a browser's session or a token of the app, where the credits page is set up.
 struct Credentials: Sendable {
     private static let userField = "X-Tollgate-User"
     private static let userQuery = "userId"
@@ -11,16 +11,20 @@ struct Credentials: Sendable {
     private let adminTokens: AdminTokens
     private let directory: any AccountDirectory
     private let hasher: KeyHasher
+    private let sessions: PortalSessions?
+    private let appTokens: AppTokens?
 
     init(settings: ControlPlane.Settings, dependencies: ControlPlane.Dependencies) {
         self.adminTokens = AdminTokens(settings.adminTokens, hasher: dependencies.keyHasher)
         self.directory = dependencies.directory
         self.hasher = dependencies.keyHasher
+        self.sessions = dependencies.portal.map { PortalSessions(store: $0.store, hasher: $0.hasher) }
+        self.appTokens = dependencies.portal?.appTokens
     }
 
     /// The account that the request is about.
     func account(of request: Request) async throws -> AccountRecord {
-        guard let token = Self.bearer(request) else { throw APIError.unauthorized }
+        guard let token = Self.bearer(request) else { return try await self.visitor(request) }
         if self.adminTokens.contains(token) {
             if let queried = Self.queriedUser(request) {
                 return try await self.existing(userID: queried, namedBy: Self.userQuery)
@@ -30,15 +34,18 @@ struct Credentials: Sendable {
             }
             return try await self.found(userID: ControlPlane.adminUserID, namedBy: Self.userField)
         }
+        if self.appTokens != nil, let text = String(validating: token, as: UTF8.self),
+            AppTokens.looksLikeOne(text)
+        {
+            let account = try await self.account(vouchedForBy: text)
+            try Self.refuseOthers(than: account.userID, in: request)
+            return account
+        }
         guard let key = try await self.key(token) else { throw APIError.unauthorized }
         let named = try Self.namedUser(request)
         switch key.holder {
         case .account(let account):
-            // By bytes, as the ledger tells users apart: `==` would take `é` in one scalar for `é` in two.
-            for user in [named, Self.queriedUser(request)].compactMap({ $0 })
-            where !user.utf8.elementsEqual(key.label.utf8) {
-                throw APIError.notYourAccount
-            }
+            try Self.refuseOthers(than: key.label, in: request)
             return try await self.found(account)
         case .service:
             guard let named, !named.isEmpty else {
@@ -55,6 +62,50 @@ struct Credentials: Sendable {
         guard !self.adminTokens.contains(token) else { return .token }
         guard try await self.key(token) != nil else { throw APIError.unauthorized }
         throw APIError.notAdmin
+    }
+
+    /// For routes that only an app's server may call.
+    func serviceAccount(of request: Request) async throws -> AccountRecord {
+        guard let token = Self.bearer(request), let key = try await self.key(token) else {
+            throw APIError.unauthorized
+        }
+        guard case .service = key.holder else { throw APIError.notServiceKey }
+        return try await self.account(of: request)
+    }
+
+    // MARK: Browsers and apps
+
+    /// The account that an app's token speaks of; made on first use, as by a service key.
+    func account(vouchedForBy token: String) async throws -> AccountRecord {
+        guard let appTokens else { throw APIError.unauthorized }
+        let user: String
+        do throws(AppTokenClaims.Refusal) {
+            user = try await appTokens.user(of: token)
+        } catch {
+            throw error == .keysUnavailable ? APIError.keysUnavailable : APIError.tokenRefused(error)
+        }
+        return try await self.found(userID: user, namedBy: "sub")
+    }
+
+    /// The account of a session of the credits page. Whoever has one changes nothing without its CSRF token.
+    private func visitor(_ request: Request) async throws -> AccountRecord {
+        guard let visit = try await self.sessions?.visit(request) else { throw APIError.unauthorized }
+        try visit.checkCSRF(request)
+        let account = try await self.account(of: visit)
+        try Self.refuseOthers(than: account.userID, in: request)
+        return account
+    }
+
+    func account(of visit: PortalVisit) async throws -> AccountRecord {
+        try await self.found(visit.session.account)
+    }
+
+    /// By bytes, as the ledger tells users apart: `==` would take `é` in one scalar for `é` in two.
+    private static func refuseOthers(than user: String, in request: Request) throws {
+        for named in [try self.namedUser(request), self.queriedUser(request)].compactMap({ $0 })
+        where !named.utf8.elementsEqual(user.utf8) {
+            throw APIError.notYourAccount
+        }
     }
 
     // MARK: What the request says

@@ -65,7 +65,7 @@ struct RechargeRoutes: Sendable {
         return Self.json(status).response()
     }
 
-    private static func error(_ refusal: RechargeRefusal) -> APIError {
+    static func error(_ refusal: RechargeRefusal) -> APIError {
         switch refusal {
         case .notEnabled:
             APIError(

@@ -76,7 +76,7 @@ struct StripeRoutes: Sendable {
         return value
     }
 
-    private static func error(_ refusal: CheckoutRefusal, _ packageCode: String) -> APIError {
+    static func error(_ refusal: CheckoutRefusal, _ packageCode: String) -> APIError {
         switch refusal {
         case .purchasesDisabled:
             APIError(

@@ -12,7 +12,8 @@ struct TollgateCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             ServeCommand.self, DevCommand.self, MigrateCommand.self, SeedCommand.self, AccountCommand.self,
-            KeyCommand.self, RateCardCommand.self, EstimateCommand.self, JournalCommand.self,
+            KeyCommand.self, PortalLinkCommand.self, RateCardCommand.self, EstimateCommand.self,
+            JournalCommand.self,
             LedgerCommand.self, VerifyCommand.self, ReconcileCommand.self, BooksCommand.self,
             StatementCommand.self,
             RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,

@@ -56,7 +56,7 @@ extension AccountCommand {
 }
 
 /// Who types.
-private enum Operator {
+enum Operator {
     /// `cli:` and the user of the operating system, by name where it has one.
     static var name: String {
         let user = getuid()

@@ -30,6 +30,11 @@ struct ServeCommand: AsyncParsableCommand {
             Statements: STATEMENT_NAME (Tollgate), STATEMENT_ADDRESS (up to eight lines, by line ends or |), \
             STATEMENT_LOGO (a PNG file).
 
+            Credits page: PORTAL_APP_URL (where people without a session are sent), PORTAL_JWT_SECRET (HS256) or \
+            PORTAL_JWKS_URL or PORTAL_JWKS_FILE (RS256, ES256, EdDSA), with PORTAL_JWT_ISSUER and \
+            PORTAL_JWT_AUDIENCE; STRIPE_CHECKOUT_ORIGIN (if Stripe's page has a domain of yours), ASSET_CHART_JS \
+            (/usr/share/javascript/chart.js/chart.min.js; without it, figures stand in tables only).
+
             Tokenizer: TOKENIZER_DIR (var/tokenizer; o200k_base.tiktoken and cl100k_base.tiktoken, and the tables that \
             are made of them; without them holds are made of bytes, and are larger).
 

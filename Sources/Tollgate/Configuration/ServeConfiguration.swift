@@ -36,6 +36,7 @@ struct ServeConfiguration: Sendable {
     var idempotency: IdempotencySettings
     var stripe: StripeSettings
     var statements: StatementSettings
+    var portal: PortalSettings
     /// Vocabularies, and the tables that are made of them.
     var tokenizerDirectory: String
 
@@ -80,6 +81,7 @@ struct ServeConfiguration: Sendable {
         self.idempotency = IdempotencySettings(&reader)
         self.stripe = StripeSettings(&reader)
         self.statements = StatementSettings(&reader)
+        self.portal = PortalSettings(&reader, stripe: self.stripe.base)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
@@ -118,7 +120,7 @@ struct ServeConfiguration: Sendable {
         return origin
     }
 
-    private static func publicURL(
+    static func publicURL(
         _ reader: inout SettingsReader, listen: ListenAddress, scheme: String
     ) -> String {
         guard var url = reader.text("PUBLIC_URL") else { return "\(scheme)://\(listen)" }

@@ -1,3 +1,4 @@
+import ControlPlane
 import Foundation
 import LocalStores
 import Logging
@@ -123,8 +124,19 @@ struct DevStack {
                 portalURL: root + "/billing?tab=credits", adminURL: root + "/admin")
             try facts.write(to: factsPath)
             self.step("ready: \(facts.baseURL)  (facts for scripts: \(factsPath))")
+            print("\nThe credits page of user demo (once, within five minutes; then `tollgate portal-link`):")
+            print(try await Self.portalLink(configuration, root))
             print(Self.examples(facts))
             fflush(nil)
+        }
+    }
+
+    private static func portalLink(_ configuration: ServeConfiguration, _ root: String) async throws -> String
+    {
+        try await StoreSession.with(url: configuration.databaseURL) { store in
+            let demo = try await store.accounts().existing("demo").account
+            return try await PortalSessions(store: store.ledger, hasher: configuration.sessionHasher)
+                .link(to: demo, on: root).url
         }
     }
 

@@ -23,6 +23,7 @@ final class Deployment: Sendable {
     private let replies: KeptReplies
     private let payments: PaymentParts
     private let statements: StatementParts
+    private let portal: PortalParts
     private let finance: FinanceParts
     private let feed: ChangeFeed
     private let prices: PriceBook
@@ -86,6 +87,8 @@ final class Deployment: Sendable {
             heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
         watch.whenMoved { [payments = self.payments] in payments.reconnect() }
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
+        self.portal = PortalWiring.parts(
+            configuration, standing: self.payments.desk, ledger: self.statements.ledger, logger: logger)
         self.finance = FinanceParts(
             database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,
             holder: "\(self.boot)", logger: logger)
@@ -229,7 +232,7 @@ final class Deployment: Sendable {
                 history: self.statements.ledger, statements: self.statements.printer,
                 recharges: self.payments.recharges,
                 refunds: self.payments.refunds, records: self.statements.ledger,
-                metrics: self.controlMetrics))
+                metrics: self.controlMetrics, portal: self.portal))
     }
 
     private static func dataPlane(
@@ -325,6 +328,11 @@ final class Deployment: Sendable {
                 try await self.replies.deleteExpired()
             } catch {
                 self.logger.warning("expired replies not deleted", metadata: ["error": "\(error)"])
+            }
+            do {
+                try await self.portal.store.forgetExpired()
+            } catch {
+                self.logger.warning("expired sessions not deleted", metadata: ["error": "\(error)"])
             }
             do {
                 try await self.forgetResponses()

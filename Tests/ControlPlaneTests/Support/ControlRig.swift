@@ -24,7 +24,7 @@ struct ControlRig: Sendable {
         history: FakeHistory = FakeHistory(),
         printer: FakePrinter = FakePrinter(),
         recharges: FakeRecharges = FakeRecharges(),
-        back: FakeMoneyBack = FakeMoneyBack()
+        back: FakeMoneyBack = FakeMoneyBack(), portal: PortalParts? = nil
     ) {
         let hasher = KeyHasher(peppers: [[UInt8](repeating: 7, count: 32), [UInt8](repeating: 8, count: 32)])
         let ledger = FakeLedger(hasher: hasher)
@@ -36,7 +36,7 @@ struct ControlRig: Sendable {
             readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,
             history: history, statements: printer,
             recharges: recharges,
-            refunds: back, records: back, metrics: self.metrics)
+            refunds: back, records: back, metrics: self.metrics, portal: portal)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }

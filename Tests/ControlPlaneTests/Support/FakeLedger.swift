@@ -16,6 +16,7 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
         var held: [AccountID: Int64]? = [:]
         var ledgerLines: [AccountID: [LedgerLine]] = [:]
         var usageLines: [AccountID: [UsageLine]] = [:]
+        var suspended: Set<AccountID> = []
         var isDown = false
         /// Nothing is in the snapshot: every look-up goes to the database.
         var isCold = false
@@ -95,7 +96,7 @@ final class FakeLedger: AccountDirectory, BillingReading, HeldReading {
 
     private static func record(_ state: State, _ account: AccountID) -> AccountRecord? {
         state.users.first { $0.value == account }.map {
-            AccountRecord(account: account, userID: $0.key, suspended: false)
+            AccountRecord(account: account, userID: $0.key, suspended: state.suspended.contains(account))
         }
     }
 

@@ -1,0 +1,60 @@
+import Mustache
+
+/// All templates of this program, read once.
+enum PageTemplates {
+    static let library: MustacheLibrary = {
+        MustacheContentTypes.register(EscapedHTML(), named: EscapedHTML.name)
+        var library = MustacheLibrary()
+        for (name, text) in Self.sources {
+            do {
+                try library.register("{{% CONTENT_TYPE:\(EscapedHTML.name)}}" + text, named: name)
+            } catch {
+                preconditionFailure("the template '\(name)' does not parse: \(error)")
+            }
+        }
+        return library
+    }()
+
+    /// Its name is that of the file.
+    static let sources: [String: String] = [
+        "layout": PackageResources.layout_mustache,
+        "message": PackageResources.message_mustache,
+        "open": PackageResources.open_mustache,
+        "credits": PackageResources.credits_mustache,
+        "usage": PackageResources.usage_mustache,
+        "ledger": PackageResources.ledger_mustache,
+        "purchases": PackageResources.purchases_mustache,
+        "statements": PackageResources.statements_mustache,
+        "estimate": PackageResources.estimate_mustache,
+        "settings": PackageResources.settings_mustache,
+        "pager": PackageResources.pager_mustache,
+    ].mapValues { String(decoding: $0, as: UTF8.self) }
+
+    static func render(_ model: Any, with name: String) -> String {
+        guard let text = self.library.render(model, withTemplate: name) else {
+            preconditionFailure("there is no template '\(name)'")
+        }
+        return text
+    }
+}
+
+/// Escapes by Unicode scalars, as browsers read. The library's own goes by characters as people see them: a quotation
+/// mark with an accent on it is another character to it, and would end an attribute.
+struct EscapedHTML: MustacheContentType {
+    static let name = "ESCAPED"
+
+    func escapeText(_ text: String) -> String {
+        var escaped = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "<": escaped.append(contentsOf: "&lt;".unicodeScalars)
+            case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
+            case "&": escaped.append(contentsOf: "&amp;".unicodeScalars)
+            case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
+            case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
+            default: escaped.append(scalar)
+            }
+        }
+        return String(escaped)
+    }
+}

@@ -1,0 +1,8 @@
+import Billing
+
+extension PaymentDesk: CheckoutStanding {
+    public var refusalOfAll: CheckoutRefusal? {
+        if self.stripe == nil { return .notConfigured }
+        return self.settings.purchasesEnabled ? nil : .purchasesDisabled
+    }
+}
