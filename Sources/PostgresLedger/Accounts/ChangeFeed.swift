@@ -18,19 +18,22 @@ public final class ChangeFeed: Sendable {
     private let configuration: PostgresConfiguration
     private let logger: Logger
     private let directoryChanged: @Sendable () -> Void
+    private let flagsChanged: @Sendable () -> Void
     private let stopped = Atomic(false)
     private let connections = Atomic(0)
 
     /// - Parameters:
     ///   - configuration: `DATABASE_DIRECT_URL`; LISTEN does not work through PgBouncer in transaction mode.
     ///   - directoryChanged: called when keys or accounts changed (`LedgerDirectory.nudge`).
+    ///   - flagsChanged: called when flags changed (`LedgerControls.nudge`).
     public init(
         _ configuration: PostgresConfiguration, logger: Logger,
-        directoryChanged: @escaping @Sendable () -> Void
+        directoryChanged: @escaping @Sendable () -> Void, flagsChanged: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         self.logger = logger
         self.directoryChanged = directoryChanged
+        self.flagsChanged = flagsChanged
         (self.changes, self.continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(65_536))
     }
 
@@ -56,6 +59,7 @@ public final class ChangeFeed: Sendable {
     fileprivate func connected() { self.connections.wrappingAdd(1, ordering: .relaxed) }
     fileprivate func publish(_ change: Change) { self.continuation.yield(change) }
     fileprivate func announceDirectory() { self.directoryChanged() }
+    fileprivate func announceFlags() { self.flagsChanged() }
 }
 
 /// The listening thread of a feed.
@@ -103,11 +107,13 @@ private final class ChangeListener {
         defer { connection.close() }
         try connection.run("LISTEN account_changed")
         try connection.run("LISTEN directory_changed")
+        try connection.run("LISTEN flags_changed")
         self.backOff.succeeded()
         // After LISTEN, so nothing falls between.
         try self.catchUp(connection)
         self.feed.connected()
         self.feed.announceDirectory()
+        self.feed.announceFlags()
         var lastAnswer = self.clock.now
         while !self.feed.isStopped {
             let arrived = try connection.notifications(within: Self.pollInterval)
@@ -116,6 +122,7 @@ private final class ChangeListener {
             if arrived.contains(where: { $0.channel == "directory_changed" }) {
                 self.feed.announceDirectory()
             }
+            if arrived.contains(where: { $0.channel == "flags_changed" }) { self.feed.announceFlags() }
             let accounts = Set(
                 arrived.compactMap { $0.channel == "account_changed" ? Int64($0.payload) : nil })
             try self.publish(
