@@ -8,7 +8,7 @@ extension PaymentDesk: CheckoutDesk {
     public func checkOut(
         _ packageCode: String, for account: AccountID, successURL: String, cancelURL: String
     ) async throws(CheckoutRefusal) -> StartedCheckout {
-        guard self.settings.purchasesEnabled else { throw .purchasesDisabled }
+        guard self.settings.controls.current.purchases else { throw .purchasesDisabled }
         guard let stripe = self.stripe else { throw .notConfigured }
         let urls: ReturnURLs
         do throws(ReturnURLs.Refusal) {
@@ -71,7 +71,8 @@ extension PaymentDesk: CheckoutDesk {
             throw .ledgerUnavailable
         }
         let offer = CheckoutOffer(
-            purchase, label: label, urls: urls, savesPaymentMethod: self.settings.savesPaymentMethods)
+            purchase, label: label, urls: urls,
+            savesPaymentMethod: self.settings.controls.current.autoRecharge)
         let session: CheckoutSession
         do throws(StripeFailure) {
             session = try await stripe.run(CreateCheckoutSession(offer))

@@ -11,19 +11,16 @@ public struct PaymentDesk: Sendable {
         public var signingSecrets: [StripeSigningSecret]
         /// Where a checkout may send people afterwards.
         public var returnOrigins: Set<WebOrigin>
-        /// The kill switch of new purchases; events are followed all the same.
-        public var purchasesEnabled: Bool
-        /// Cards are kept for auto-recharge.
-        public var savesPaymentMethods: Bool
+        /// Whether credits are sold, and cards kept and charged for auto-recharge. Events are followed all the same.
+        public var controls: any ControlSource
 
         public init(
-            signingSecrets: [StripeSigningSecret], returnOrigins: Set<WebOrigin>, purchasesEnabled: Bool,
-            savesPaymentMethods: Bool
+            signingSecrets: [StripeSigningSecret], returnOrigins: Set<WebOrigin>,
+            controls: any ControlSource
         ) {
             self.signingSecrets = signingSecrets
             self.returnOrigins = returnOrigins
-            self.purchasesEnabled = purchasesEnabled
-            self.savesPaymentMethods = savesPaymentMethods
+            self.controls = controls
         }
     }
 

@@ -12,8 +12,6 @@ public struct Recharger: Sendable {
     let ledger: any RechargeLedger
     /// How far the ledger had come: one that is older decides nothing.
     private let heard: @Sendable () -> LedgerPosition?
-    /// `BILLING_AUTO_RECHARGE`.
-    public let isEnabled: Bool
     /// `BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY`, per account.
     let dailyMaxCents: Int64
     private let interval: Duration
@@ -21,17 +19,19 @@ public struct Recharger: Sendable {
 
     public init(
         desk: PaymentDesk, ledger: any RechargeLedger,
-        heard: @escaping @Sendable () -> LedgerPosition?, isEnabled: Bool, dailyMaxCents: Int64,
+        heard: @escaping @Sendable () -> LedgerPosition?, dailyMaxCents: Int64,
         interval: Duration = .seconds(3), logger: Logger
     ) {
         self.desk = desk
         self.ledger = ledger
         self.heard = heard
-        self.isEnabled = isEnabled
         self.dailyMaxCents = dailyMaxCents
         self.interval = interval
         self.logger = logger
     }
+
+    /// `BILLING_AUTO_RECHARGE`.
+    var isEnabled: Bool { self.desk.settings.controls.current.autoRecharge }
 
     /// Until it is cancelled. Every instance looks: the row of an account is decided by one of them at a time.
     public func run() async {
@@ -92,7 +92,9 @@ public struct Recharger: Sendable {
     private func open(_ order: RechargeOrder, _ stripe: StripeClient) async throws -> OpenedRecharge? {
         if let opened = order.opened { return opened }
         // The kill switch stops what is not begun; what Stripe may have heard of goes on above.
-        guard self.desk.settings.purchasesEnabled else { return try await self.end(order, .refused) }
+        guard self.desk.settings.controls.current.purchases else {
+            return try await self.end(order, .refused)
+        }
         let package = try await self.desk.offers.packages().first { $0.code == order.packageCode }
         // It counts against the day with the price that was decided on.
         guard let package, package.priceUSDCents == order.attempt.cents else {

@@ -141,6 +141,8 @@ public struct DataPlaneConfiguration: Sendable {
 public struct DataPlaneDependencies: Sendable {
     public var directory: any AccountDirectory
     public var prices: any PriceSource
+    /// What an operator changes while we run.
+    public var controls: any ControlSource
     public var settlements: any SettlementSink
     public var keyHasher: KeyHasher
     /// Makes the hold session of one event loop.
@@ -157,7 +159,8 @@ public struct DataPlaneDependencies: Sendable {
     public var replies: any ReplyKeeping
 
     public init(
-        directory: any AccountDirectory, prices: any PriceSource, settlements: any SettlementSink,
+        directory: any AccountDirectory, prices: any PriceSource,
+        controls: any ControlSource = FixedControls(), settlements: any SettlementSink,
         keyHasher: KeyHasher, makeHolds: @escaping @Sendable (any EventLoop) async throws -> any HoldSession,
         control: any ControlPlaneResponding, accessLog: AccessLog, clock: LedgerClock = LedgerClock(),
         encodings: EncodingTables = EncodingTables(), responses: any ResponseOwners,
@@ -165,6 +168,7 @@ public struct DataPlaneDependencies: Sendable {
     ) {
         self.directory = directory
         self.prices = prices
+        self.controls = controls
         self.settlements = settlements
         self.keyHasher = keyHasher
         self.makeHolds = makeHolds

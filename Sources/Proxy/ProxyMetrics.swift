@@ -15,6 +15,7 @@ public final class ProxyMetrics: MetricSource, Sendable {
     let overHold = Atomic(0)
     let zeroUsage = Atomic(0)
     let upstream = UpstreamCounters()
+    private let waived = Mutex<[Waiver: Int]>([:])
     private let requests = Mutex<[RequestLabel: Int]>([:])
     /// Time in Tollgate, the upstream's own time taken out.
     private let overhead = Mutex(
@@ -32,6 +33,8 @@ public final class ProxyMetrics: MetricSource, Sendable {
     func countRequest(_ route: DataRoute.Label, status: Int) {
         self.requests.withLock { $0[RequestLabel(route: route, status: status), default: 0] += 1 }
     }
+
+    func countWaived(_ waiver: Waiver) { self.waived.withLock { $0[waiver, default: 0] += 1 } }
 
     func addOverhead(_ time: TimeAmount) { self.overhead.withLock { $0.add(nanoseconds: time.nanoseconds) } }
 
@@ -68,6 +71,14 @@ public final class ProxyMetrics: MetricSource, Sendable {
                 help: "Replies of priced models that reported a usage of nothing, and were charged nothing.",
                 kind: .counter, count: self.zeroUsage.load(ordering: .relaxed)),
         ]
+        let waived = self.waived.withLock { $0 }
+        for waiver in Waiver.allCases {
+            samples.append(
+                MetricSample(
+                    "billing_waived_total", help: "Exchanges that were served and not charged.",
+                    kind: .counter,
+                    labels: [.init("reason", waiver.rawValue)], count: waived[waiver] ?? 0))
+        }
         for (label, count) in self.requests.withLock({ $0 }) {
             samples.append(
                 MetricSample(

@@ -16,7 +16,7 @@ struct TollgateCommand: AsyncParsableCommand {
             JournalCommand.self,
             LedgerCommand.self, VerifyCommand.self, ReconcileCommand.self, BooksCommand.self,
             StatementCommand.self,
-            RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
+            FlagCommand.self, RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
             TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self,
         ])
 }

@@ -139,6 +139,7 @@ import Testing
         #expect(failure { $0[16] = "9000000000000001" } == .malformed(field: 16))
         #expect(failure { $0[16] = "-1" } == .contradictory)
         #expect(failure { $0[4] = "2" } == .contradictory)
+        #expect(failure { $0[4] = "4" } == .contradictory)
         #expect(failure { $0[8] = String(repeating: "x", count: 9_000) } == .tooLong)
     }
 
@@ -177,7 +178,9 @@ import Testing
             modelServed: Bool.random(using: &random) ? text() : nil,
             servedTier: Bool.random(using: &random) ? text() : nil, priceID: text(),
             usage: Self.usage(&random),
-            charge: kind == .void ? .zero : Charge(amount: money(), cost: PicoUSD(number())), shadow: money(),
+            charge: kind == .void
+                ? .zero : Charge(amount: kind == .waived ? .zero : money(), cost: PicoUSD(number())),
+            shadow: money(),
             estimatedBecause: Bool.random(using: &random)
                 ? EstimateReason.allCases.randomElement(using: &random) : nil,
             upstreamRequestID: Bool.random(using: &random) ? text() : nil, occurredAtMilliseconds: number(),

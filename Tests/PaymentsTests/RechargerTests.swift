@@ -18,13 +18,15 @@ import Testing
             http: OutboundHTTP(OutboundHTTP.Configuration()),
             base: try OutboundBase(parsing: "http://127.0.0.1:1"),
             key: try #require(StripeKey("sk_test_0123456789")), logger: Self.logger)
+        var controls = Controls()
+        controls.autoRecharge = isEnabled
         let desk = PaymentDesk(
             settings: .init(
-                signingSecrets: [], returnOrigins: [], purchasesEnabled: true, savesPaymentMethods: true),
+                signingSecrets: [], returnOrigins: [], controls: FixedControls(controls)),
             stripe: stripe, ledger: ledger, settling: ledger, offers: FakeOffers(),
             counters: PaymentCounters(), logger: Self.logger, now: { 1_790_000_000_000 })
         return Recharger(
-            desk: desk, ledger: ledger, heard: { heard }, isEnabled: isEnabled, dailyMaxCents: 5000,
+            desk: desk, ledger: ledger, heard: { heard }, dailyMaxCents: 5000,
             logger: Self.logger)
     }
 

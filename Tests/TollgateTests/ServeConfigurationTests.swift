@@ -112,9 +112,9 @@ import Testing
 
     @Test func autoRechargeNeedsStripesKey() throws {
         let stripe = ["STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdef"]
-        #expect(try self.read(stripe).stripe.recharges == false)
+        #expect(try self.read(stripe).controls.autoRecharge == false)
         let on = ["BILLING_AUTO_RECHARGE": "true"]
-        #expect(try self.read(stripe.merging(on) { $1 }).stripe.recharges)
+        #expect(try self.read(stripe.merging(on) { $1 }).controls.autoRecharge)
         #expect(self.problems(on) == ["BILLING_AUTO_RECHARGE"])
     }
 
@@ -125,13 +125,24 @@ import Testing
         for bad in ["0", "-1", "7.5", "1000001"] { #expect(self.problems([name: bad]) == [name]) }
     }
 
-    /// A kill switch that would be ignored must not be accepted.
-    @Test(arguments: [
-        ("BILLING_CHARGING_ENABLED", "false"),
-        ("BILLING_ROLLOUT_PERCENTAGE", "5"),
-    ])
-    func whatThisVersionCannotDoIsRefused(name: String, value: String) {
-        #expect(self.problems([name: value]) == [name])
+    /// Start values of what can be changed at run time.
+    @Test func controlsComeFromTheEnvironment() throws {
+        #expect(try self.read([:]).controls == Controls())
+        var controls = Controls()
+        (controls.charging, controls.purchases, controls.rolloutPercentage) = (false, false, 5)
+        controls.allowlist = [Array("anna".utf8)]
+        (controls.modelAllowlist, controls.anomalyMultiplier) = (["gpt-4o"], 9)
+        let given = Dictionary(
+            uniqueKeysWithValues: ControlName.allCases.map { ($0.rawValue, controls.text($0)) })
+        #expect(try self.read(given).controls == controls)
+    }
+
+    @Test func everyBadControlIsReportedAtOnce() {
+        let bad = [
+            "BILLING_CHARGING_ENABLED": "perhaps", "BILLING_ROLLOUT_PERCENTAGE": "101",
+            "BILLING_ANOMALY_MULTIPLIER": "x",
+        ]
+        #expect(self.problems(bad).sorted() == bad.keys.sorted())
     }
 
     struct Setting: Sendable, CustomTestStringConvertible {

@@ -15,6 +15,8 @@ public struct AccountHash: Sendable, Hashable {
     /// `H` and `U`, counted as the scripts count them: a wrong script shows a wrong sum.
     public var held: Int64?
     public var captured: Int64?
+    /// `W`: the part of `H` that is waived.
+    public var waived: Int64?
     /// `t`: second of the last PLACE that was granted, or INIT.
     public var usedSecond: Int64?
     /// `h:`
@@ -73,14 +75,16 @@ public struct AccountHash: Sendable, Hashable {
 
     var isEmpty: Bool {
         self.held == nil && self.incarnation == nil && self.holds.isEmpty && self.captures.isEmpty
-            && self.captured == nil && self.fences.isEmpty && self.ledger == nil && self.gate == nil
+            && self.captured == nil && self.waived == nil && self.fences.isEmpty && self.ledger == nil
+            && self.gate == nil
             && self.epoch == nil && self.usedSecond == nil && self.hour == nil && self.day == nil
             && self.minutes.isEmpty && self.buckets.isEmpty && self.forgotAt == nil && self.streams.areNone
     }
 
-    /// p − H − U − f, as PLACE sees it.
+    /// p − H + W − U − f, as PLACE sees it.
     public var available: Int64 {
-        (self.ledger?.balance ?? 0) - (self.held ?? 0) - (self.captured ?? 0) - (self.gate?.floor ?? 0)
+        (self.ledger?.balance ?? 0) - (self.held ?? 0) + (self.waived ?? 0) - (self.captured ?? 0)
+            - (self.gate?.floor ?? 0)
     }
 
     // MARK: What the scripts have in common
@@ -99,6 +103,19 @@ public struct AccountHash: Sendable, Hashable {
     /// Zero writes nothing, not even a first zero.
     static func add(_ amount: Int64, to sum: inout Int64?) {
         if amount != 0 { sum = (sum ?? 0) + amount }
+    }
+
+    /// A hold comes into the sums.
+    mutating func count(_ hold: HoldEntry, _ guarded: StoreGuard, _ call: StoreCall) {
+        Self.add(hold.amount.value, to: &self.held)
+        if hold.isWaived, call.has(guarded) { Self.add(hold.amount.value, to: &self.waived) }
+    }
+
+    /// A hold leaves them.
+    mutating func uncount(_ hold: HoldEntry, _ call: StoreCall) throws(ScriptAborted) {
+        try Self.subtract(hold.amount.value, from: &self.held, call)
+        guard hold.isWaived, call.has(.waivedIsUncounted) else { return }
+        try Self.subtract(hold.amount.value, from: &self.waived, call)
     }
 
     static func subtract(
@@ -134,12 +151,15 @@ public struct HoldEntry: Sendable, Hashable {
     public var key: Int64
     /// What limits of tokens counted; nil: there was none.
     public var countedTokens: Int64?
+    /// Nothing of it is charged.
+    public var isWaived: Bool
 
     init(_ request: PlaceRequest, amount: Millicredits, progress: Millicredits?, _ call: StoreCall) {
         (self.amount, self.progress) = (amount, progress)
         (self.deadline, self.owner, self.placed) = (call.deadline, HoldOwner(call.owner), call.now)
         (self.inputEstimate, self.priceID) = (request.inputEstimate, request.priceID)
         self.endpoint = request.endpoint
+        self.isWaived = request.isWaived
         self.key = request.limits.areNone ? 0 : request.limits.keyID
         self.countedTokens = self.key == 0 ? nil : request.limits.countedTokens
     }

@@ -17,12 +17,12 @@ extension AccountHash {
         }
         if let hold {
             self.holds[id] = nil
-            try Self.subtract(hold.amount.value, from: &self.held, call)
+            try self.uncount(hold, call)
             if call.has(.captureEndsStream) { self.streams.count(hold, -1) }
         }
         self.captures[id] = settlement
         Self.add(amount, to: &self.captured)
-        self.spend(amount, call)
+        self.spend(call.has(.captureSpendsShadow) ? settlement.counted.value : amount, call)
         if let hold, call.has(.captureCorrectsTokens) {
             self.correctTokens(of: hold, used: settlement.limitedTokens, call)
         }
@@ -36,7 +36,7 @@ extension AccountHash {
         if let hold = self.holds[id] {
             if hold.owner == HoldOwner(call.owner) || !call.has(.releaseNeedsOwner) {
                 self.holds[id] = nil
-                try Self.subtract(hold.amount.value, from: &self.held, call)
+                try self.uncount(hold, call)
                 if call.has(.releaseEndsStream) { self.streams.count(hold, -1) }
                 if call.has(.releaseFreesTokens) { self.correctTokens(of: hold, used: 0, call) }
                 answer = 0
@@ -55,7 +55,7 @@ extension AccountHash {
             let capture = self.captures[id]
             if let hold = self.holds[id], call.has(.postedDropsHold) {
                 self.holds[id] = nil
-                try Self.subtract(hold.amount.value, from: &self.held, call)
+                try self.uncount(hold, call)
                 if call.has(.postedEndsStream) { self.streams.count(hold, -1) }
                 if call.has(.postedSpends) { self.spend(amount, call) }
                 gone += 1

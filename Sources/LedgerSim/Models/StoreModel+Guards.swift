@@ -30,6 +30,14 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case placeTakesHalf
     case placeNeedsLeast
     case placeNeedsFunds
+    /// What is waived is served whatever the balance, and leaves it as it is.
+    case placeWaivesFunds
+    case placeCountsWaived
+    case reassertCountsWaived
+    case waivedIsUncounted
+    case initRecountsWaived
+    /// Caps count what a waived exchange would have been charged.
+    case captureSpendsShadow
 
     // MARK: Request limits
 

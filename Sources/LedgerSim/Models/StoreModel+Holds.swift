@@ -34,16 +34,18 @@ extension AccountHash {
             want = min(want, found.room)
         }
 
+        let isFunded = request.isWaived && call.has(.placeWaivesFunds)
         var grant = want
-        if grant > available {
+        if grant > available, !isFunded {
             // The shift rounds down, as math.floor does; `/` would not.
             let part = call.has(.placeTakesHalf) ? available >> 1 : available
             grant = call.has(.placeNeedsLeast) ? max(least, part) : part
         }
-        if grant > available, call.has(.placeNeedsFunds) { return self.refusal(-2, available) }
-        self.holds[request.hold] = HoldEntry(request, amount: Millicredits(grant), progress: nil, call)
+        if grant > available, !isFunded, call.has(.placeNeedsFunds) { return self.refusal(-2, available) }
+        let hold = HoldEntry(request, amount: Millicredits(grant), progress: nil, call)
+        self.holds[request.hold] = hold
         self.usedSecond = call.second
-        Self.add(grant, to: &self.held)
+        self.count(hold, .placeCountsWaived, call)
         if limits == nil, room == nil { return HoldNumbers(0, grant, posted) }
         if let limits { self.take(limits, of: request.limits.keyID, call) }
         let used = limits?.after ?? [0, 0]
@@ -81,6 +83,7 @@ extension AccountHash {
         hold.amount = total
         self.holds[id] = hold
         Self.add(more, to: &self.held)
+        if hold.isWaived { Self.add(more, to: &self.waived) }
         self.raiseFence(raise, call)
         return .numbers(HoldNumbers(0, total.value))
     }
@@ -114,7 +117,7 @@ extension AccountHash {
         if !isKnown {
             let hold = HoldEntry(request, amount: amount, progress: progress, call)
             self.holds[request.hold] = hold
-            Self.add(amount.value, to: &self.held)
+            self.count(hold, .reassertCountsWaived, call)
             if call.has(.reassertCountsStream) { self.streams.count(hold, 1) }
         }
         self.raiseFence(call.fence.raise, call)

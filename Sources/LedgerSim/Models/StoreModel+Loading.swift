@@ -22,6 +22,7 @@ extension AccountHash {
         self.drop(snapshot.settled, call)
         let windows = self.roll(call)
         let held = self.holds.values.reduce(0) { $0 + $1.amount.value }
+        let waived = self.holds.values.reduce(0) { $1.isWaived ? $0 + $1.amount.value : $0 }
         let captured = self.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         let restores = snapshot.balance.generation > self.ledger?.generation ?? 0
         self.take(snapshot, windows, captured: captured, call)
@@ -32,6 +33,7 @@ extension AccountHash {
         self.epoch = epoch
         self.usedSecond = call.second
         if call.has(.initRecomputes) { (self.held, self.captured) = (held, captured) }
+        if call.has(.initRecountsWaived) { self.waived = waived }
         if call.has(.initRecountsStreams) { self.streams = StreamCounts(of: self.holds.values) }
         return 0
     }

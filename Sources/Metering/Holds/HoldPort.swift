@@ -42,13 +42,19 @@ public struct PlaceRequest: Sendable, Hashable {
     public var endpoint: Endpoint
     public var caps: SpendCaps
     public var limits: PlaceLimits
+    /// It will not be charged: granted whatever the balance, and none of the balance is set aside. Caps and limits hold as
+    /// for any other, and its amount counts against them.
+    public var isWaived: Bool
 
     public init(
         account: AccountID, hold: HoldID, want: Millicredits, least: Millicredits,
         inputEstimate: Millicredits,
-        priceID: String, endpoint: Endpoint, caps: SpendCaps = .none, limits: PlaceLimits = .none
+        priceID: String, endpoint: Endpoint, caps: SpendCaps = .none, limits: PlaceLimits = .none,
+        isWaived: Bool = false
     ) {
         precondition(least <= want, "the exchange computes least from the same bounds as want")
+        precondition(
+            !isWaived || inputEstimate == .zero, "the exchange leaves nothing that a reaper could charge")
         self.account = account
         self.hold = hold
         self.want = want
@@ -58,6 +64,7 @@ public struct PlaceRequest: Sendable, Hashable {
         self.endpoint = endpoint
         self.caps = caps
         self.limits = limits
+        self.isWaived = isWaived
     }
 }
 

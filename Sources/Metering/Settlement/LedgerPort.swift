@@ -94,11 +94,14 @@ public struct ExchangeProgress: Sendable, Hashable {
     public var outputTokens: Int64
     /// Of input and output so far.
     public var charge: Charge
+    /// What would be charged; differs from the charge only of a waived exchange.
+    public var shadow: Millicredits
 
-    public init(hold: HoldID, outputTokens: Int64, charge: Charge) {
+    public init(hold: HoldID, outputTokens: Int64, charge: Charge, shadow: Millicredits? = nil) {
         self.hold = hold
         self.outputTokens = outputTokens
         self.charge = charge
+        self.shadow = shadow ?? charge.amount
     }
 }
 

@@ -51,6 +51,9 @@ public struct Settlement: Sendable, Hashable {
     /// Upstream keeps the response: whose it is goes to the ledger with this.
     public var stored: StoredReply?
 
+    /// What caps count of it: a waived exchange costs its user nothing, but is bounded like any other.
+    public var counted: Millicredits { self.kind == .waived ? self.shadow : self.charge.amount }
+
     public init(
         account: AccountID, hold: HoldID, owner: BootID, kind: Kind, authority: Authority, endpoint: Endpoint,
         modelRequested: String, modelServed: String? = nil, servedTier: String? = nil, priceID: String,
@@ -58,6 +61,7 @@ public struct Settlement: Sendable, Hashable {
         upstreamRequestID: String? = nil, occurredAtMilliseconds: Int64, stored: StoredReply? = nil
     ) {
         precondition(kind != .void || charge == .zero, "a VOID is proved free; HoldMachine decides it so")
+        precondition(kind != .waived || charge.amount == .zero, "who waives keeps the amount as `shadow`")
         precondition(charge.amount >= .zero, "charges come from ModelPrice.charge, which is never negative")
         self.account = account
         self.hold = hold

@@ -103,7 +103,8 @@ extension Settlement {
         let stored = isStored ? try reader.named(StoredReply.init(payloadText:)) : nil
         let occurredAt = try reader.integer()
         let charge = Charge(amount: amount, cost: cost)
-        guard amount >= .zero, kind != .void || charge == .zero else { throw .contradictory }
+        let isFree = (kind != .void || charge == .zero) && (kind != .waived || amount == .zero)
+        guard amount >= .zero, isFree else { throw .contradictory }
         self.init(
             account: account, hold: hold, owner: owner, kind: kind, authority: authority, endpoint: endpoint,
             modelRequested: modelRequested, modelServed: modelServed, servedTier: servedTier,

@@ -147,7 +147,7 @@ public struct Journal<Segment: JournalSegment> {
         precondition(self.unopened > 0, "an exchange reserves before it opens")
         precondition(self.openExchanges[opening.hold] == nil, "a hold is made for one exchange")
         precondition(
-            opening.kind == .orphan && opening.authority == .recovery, "OPEN is what a recovery would settle")
+            opening.isOpening, "OPEN is what a recovery would settle")
         guard let record = self.append(.open(opening.hold), opening.bytes) else { return nil }
         self.unopened -= 1
         let segment = self.segments[self.segments.count - 1].id

@@ -29,6 +29,11 @@ public struct EncodedSettlement: Sendable, Hashable {
         self.authority = settlement.authority
         self.bytes = settlement.encode()
     }
+
+    /// What a recovery would settle: an orphan, or what is waived however it ends.
+    public var isOpening: Bool {
+        self.authority == .recovery && (self.kind == .orphan || self.kind == .waived)
+    }
 }
 
 /// How far a running exchange has come: replaces output, charge and shadow of its OPEN.

@@ -85,7 +85,7 @@ enum SnapshotStatement {
         return answers
     }
 
-    /// Spend counts when it was posted; the hold-id bounds (a day wider, on both sides) only spare partitions. The
+    /// What was waived counts with what it would have been. Spend counts when it was posted; the hold-id bounds (a day wider, on both sides) only spare partitions. The
     /// look-ups are LATERAL with a LIMIT, so that each is an index probe however many are asked for.
     private static let sql = """
         WITH asked AS (
@@ -106,12 +106,16 @@ enum SnapshotStatement {
                    coalesce(sum(amount) FILTER (WHERE at >=
                        date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), 0) AS today
             FROM (
-                SELECT e.created_at AS at, e.charged_millicredits AS amount FROM usage_events e
+                SELECT e.created_at AS at,
+                       CASE e.kind WHEN 'waived' THEN e.shadow_millicredits ELSE e.charged_millicredits END AS amount
+                FROM usage_events e
                 WHERE e.account_id = a.account_id
                   AND e.hold_id >= hold_id_at(now() - interval '2 days')
                   AND e.hold_id < hold_id_at(now() + interval '2 days')
                 UNION ALL
-                SELECT c.created_at, c.delta_millicredits FROM usage_correction c
+                SELECT c.created_at,
+                       CASE c.kind WHEN 'waived' THEN c.shadow_millicredits ELSE c.delta_millicredits END
+                FROM usage_correction c
                 WHERE c.account_id = a.account_id
                   AND c.hold_id >= hold_id_at(now() - interval '2 days')) lines) spent
         LEFT JOIN settled s ON s.place = a.place

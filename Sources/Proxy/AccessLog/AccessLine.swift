@@ -41,6 +41,7 @@ enum AccessLine {
         self.member("price_id", record.priceID, into: &out)
         self.member("held_millicredits", record.held?.value, into: &out)
         self.member("charged_millicredits", record.charged?.value, into: &out)
+        self.member("waived", record.waiver?.rawValue, into: &out)
         self.member("input_tokens", record.inputTokens, into: &out)
         self.member("output_tokens", record.outputTokens, into: &out)
         self.member("estimated", record.estimatedBecause?.rawValue, into: &out)

@@ -45,6 +45,7 @@ struct AccessRecord {
     var priceID: String?
     var held: Millicredits?
     var charged: Millicredits?
+    var waiver: Waiver?
     var inputTokens: Int64?
     var outputTokens: Int64?
     var estimatedBecause: EstimateReason?

@@ -39,7 +39,7 @@ struct AdmissionPlan: Sendable {
     init(
         _ request: InspectedRequest, bodyBytes: Int, counted: CountedInput = CountedInput(),
         prices: PriceTable, leastOutputTokens: Int64, rollingStep: Int64 = 256,
-        accountHolds: HoldPolicy = .full
+        accountHolds: HoldPolicy = .full, isWaived: Bool = false
     ) throws(Refusal) {
         guard let price = prices.row(for: request.model) else { throw .notPriced(request.model) }
         guard price.endpoints.contains(request.endpoint.metered) else {
@@ -56,7 +56,10 @@ struct AdmissionPlan: Sendable {
         let tiers = try Self.tiers(request, price)
         self.bounds = request.bounds(bodyBytes: bodyBytes, counted: counted, permittedTiers: tiers)
         let full = request.outputCap ?? price.outputMax
-        let rolls = Self.canRoll(request, price, self.bounds) && (price.holds ?? accountHolds) == .rolling
+        // What is waived is not cut, so there is nothing to ask for on the way.
+        let rolls =
+            !isWaived && Self.canRoll(request, price, self.bounds)
+            && (price.holds ?? accountHolds) == .rolling
         self.rolling =
             rolls
             ? RollingHold.Terms(

@@ -22,7 +22,8 @@ extension Exchange {
         record.upstreamReused = self.upstreamReused
         guard let plan = self.plan else { return record }
         record.priceID = plan.price.priceID
-        if self.grant > .zero { record.held = self.grant }
+        record.waiver = self.waiver
+        if self.grant > .zero, self.waiver == nil { record.held = self.grant }
         if let posted = self.posted {
             record.charged = posted.charge.amount
             record.inputTokens = posted.usage.inputTotal

@@ -160,17 +160,32 @@ extension Exchange {
     /// The texts of the body are counted, as far as they are to be.
     func admit(_ request: InspectedRequest, _ counted: CountedInput) {
         do throws(Refusal) {
+            self.waiver = try self.waiver(for: request)
             let plan = try AdmissionPlan(
                 request, bodyBytes: self.request.body.readableBytes, counted: counted,
                 prices: self.loop.dependencies.prices.current,
                 leastOutputTokens: self.loop.configuration.limits.leastOutputTokens,
                 rollingStep: self.loop.configuration.limits.rollingStepTokens,
-                accountHolds: self.account?.holds ?? self.loop.configuration.holds)
+                accountHolds: self.account?.holds ?? self.loop.configuration.holds,
+                isWaived: self.waiver != nil)
             self.inspected = request
             self.plan = plan
             self.place(plan)
         } catch {
             self.refuse(error)
+        }
+    }
+
+    /// Looks at the controls, once for the whole exchange.
+    private func waiver(for request: InspectedRequest) throws(Refusal) -> Waiver? {
+        guard let account = self.account else { preconditionFailure("identified() comes before any body") }
+        let row = self.loop.dependencies.prices.current.row(for: request.model)?.model
+        switch self.loop.dependencies.controls.current.decision(
+            for: account.userID, model: request.model, row: row)
+        {
+        case .charged: return nil
+        case .waived(let waiver): return waiver
+        case .refused: throw .modelNotAllowed(request.model)
         }
     }
 
@@ -207,9 +222,11 @@ extension Exchange {
         self.hasReservation = true
         let request = PlaceRequest(
             account: account.account, hold: self.hold, want: plan.want, least: plan.least,
-            inputEstimate: min(plan.inputCharge.amount, plan.least), priceID: plan.price.priceID,
+            inputEstimate: self.waiver == nil ? min(plan.inputCharge.amount, plan.least) : .zero,
+            priceID: plan.price.priceID,
             endpoint: plan.endpoint.metered,
-            caps: self.loop.configuration.caps, limits: self.limits(of: account, plan))
+            caps: self.loop.configuration.caps, limits: self.limits(of: account, plan),
+            isWaived: self.waiver != nil)
         self.isPlacing = true
         self.loop.holds.place(request) { answer in self.placed(answer, plan) }
     }

@@ -1,10 +1,11 @@
 import Metering
 
-/// `GET /v1/models`: the priced models only, in OpenAI's shape.
+/// `GET /v1/models`: the models that have a price and are allowed, in OpenAI's shape.
 extension Exchange {
     func answerModels() {
         guard self.isRead else { return }
-        let rows = self.loop.dependencies.prices.current.models
+        let controls = self.loop.dependencies.controls.current
+        let rows = self.loop.dependencies.prices.current.models.filter { controls.allows(model: $0.model) }
         self.answer("{\"object\":\"list\",\"data\":[" + rows.map(Self.model).joined(separator: ",") + "]}")
     }
 
@@ -12,6 +13,11 @@ extension Exchange {
         guard self.isRead else { return }
         guard let row = self.loop.dependencies.prices.current.row(for: name) else {
             self.refuse(.notPriced(name))
+            return
+        }
+        let controls = self.loop.dependencies.controls.current
+        guard controls.allows(model: name) || controls.allows(model: row.model) else {
+            self.refuse(.modelNotAllowed(name))
             return
         }
         self.answer(Self.model(row))

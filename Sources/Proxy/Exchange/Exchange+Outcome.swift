@@ -30,7 +30,7 @@ extension Exchange {
             let (charge, because) = plan.price.settledCharge(
                 for: usage, estimatedBecause: reason, served: served, permitted: plan.bounds.permittedTiers,
                 hold: hold, mode: plan.mode)
-            if charge.amount > hold {
+            if charge.amount > hold, self.waiver == nil {
                 self.loop.metrics.overHold.wrappingAdd(1, ordering: .relaxed)
             }
             if because == nil, charge.amount == .zero, plan.want > .zero {
@@ -40,7 +40,8 @@ extension Exchange {
             let settlement = self.settlement(plan, account, .final, usage, charge, because)
             self.record(settlement)
             self.loop.holds.capture(settlement)
-            self.relay?.charged = charge.amount
+            self.relay?.charged = settlement.charge.amount
+            if let waiver = self.waiver { self.loop.metrics.countWaived(waiver) }
         }
     }
 
@@ -98,7 +99,7 @@ extension Exchange {
         self.isOpened = self.loop.dependencies.settlements.opened(
             self.settlement(plan, account, .orphan, plan.inputUsage, charge, .proxyDied, authority: .recovery)
         )
-        if self.isOpened { self.loop.holds.progressed(self.hold, charge: charge.amount) }
+        if self.isOpened { self.tellHold(charge) }
         return self.isOpened
     }
 
@@ -121,8 +122,18 @@ extension Exchange {
 
     func tellProgress(output: Int64, charge: Charge) {
         self.loop.dependencies.settlements.progressed(
-            ExchangeProgress(hold: self.hold, outputTokens: output, charge: charge))
-        self.loop.holds.progressed(self.hold, charge: charge.amount)
+            ExchangeProgress(
+                hold: self.hold, outputTokens: output, charge: self.posted(charge), shadow: charge.amount))
+        self.tellHold(charge)
+    }
+
+    private func tellHold(_ charge: Charge) {
+        self.loop.holds.progressed(self.hold, charge: self.posted(charge).amount)
+    }
+
+    /// What is posted of a charge: nothing when it is waived; what it cost the operator stays.
+    private func posted(_ charge: Charge) -> Charge {
+        self.waiver == nil ? charge : Charge(amount: .zero, cost: charge.cost)
     }
 
     private func settlement(
@@ -130,11 +141,13 @@ extension Exchange {
         _ charge: Charge, _ because: EstimateReason?, authority: Settlement.Authority = .owner
     ) -> Settlement {
         Settlement(
-            account: account.account, hold: self.hold, owner: self.loop.configuration.boot, kind: kind,
+            account: account.account, hold: self.hold, owner: self.loop.configuration.boot,
+            kind: self.waiver == nil || kind == .void ? kind : .waived,
             authority: authority, endpoint: plan.endpoint.metered,
             modelRequested: self.inspected?.model ?? plan.price.model,
             modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
-            priceID: plan.price.priceID, usage: usage, charge: charge, estimatedBecause: because,
+            priceID: plan.price.priceID, usage: usage, charge: self.posted(charge),
+            shadow: charge.amount, estimatedBecause: because,
             upstreamRequestID: self.relay?.upstreamRequestID,
             occurredAtMilliseconds: self.startedAtMilliseconds,
             stored: self.storedReply(

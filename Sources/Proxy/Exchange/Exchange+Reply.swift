@@ -166,7 +166,8 @@ extension Exchange {
         // Of what is free there is nothing to tell.
         if let plan {
             facts.priceID = plan.price.priceID
-            facts.held = self.grant
+            facts.held = self.waiver == nil ? self.grant : .zero
+            facts.waiver = self.waiver
             facts.maxToolCalls = plan.imposedToolCalls
             facts.onDisconnect = plan.stream ? self.onDisconnect(plan) : nil
         }

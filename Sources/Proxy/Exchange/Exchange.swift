@@ -24,6 +24,8 @@ final class Exchange {
     var account: AccountRecord?
     var inspected: InspectedRequest?
     var plan: AdmissionPlan?
+    /// It is served and not charged: decided at admission, whatever is switched meanwhile.
+    var waiver: Waiver?
     var machine = HoldMachine()
     /// Room in the settlement sink was reserved and is neither used nor given back.
     var hasReservation = false

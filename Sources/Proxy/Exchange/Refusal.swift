@@ -10,6 +10,7 @@ struct Refusal: Error, Sendable, Equatable {
         case insufficientCredits = "insufficient_credits"
         case spendCapReached = "spend_cap_reached"
         case accountSuspended = "account_suspended"
+        case modelNotAllowed = "model_not_allowed"
         case notYourAccount = "not_your_account"
         case endpointNotMetered = "endpoint_not_metered"
         case modelNotPriced = "model_not_priced"
@@ -38,7 +39,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .invalidJSON, .invalidRequest, .previousResponseNotFound: 400
             case .invalidAPIKey: 401
             case .insufficientCredits, .spendCapReached: 402
-            case .accountSuspended, .notYourAccount: 403
+            case .accountSuspended, .modelNotAllowed, .notYourAccount: 403
             case .endpointNotMetered, .modelNotPriced, .responseNotFound: 404
             case .methodNotAllowed: 405
             case .requestTimeout: 408
@@ -60,7 +61,7 @@ struct Refusal: Error, Sendable, Equatable {
             case .insufficientCredits: "insufficient_credits"
             case .spendCapReached: "spend_cap_reached"
             case .invalidAPIKey: "authentication_error"
-            case .accountSuspended, .notYourAccount: "permission_error"
+            case .accountSuspended, .modelNotAllowed, .notYourAccount: "permission_error"
             case .rateLimited, .upstreamRateLimited: "rate_limit_error"
             case .upstreamError, .upstreamTimeout: "upstream_error"
             case .holdsUnavailable, .draining, .overloaded: "server_error"
@@ -130,6 +131,10 @@ extension Refusal {
     static func notPriced(_ model: String) -> Refusal {
         Refusal(
             .modelNotPriced, "The model '\(model)' has no price on the active rate card.", param: "model")
+    }
+
+    static func modelNotAllowed(_ model: String) -> Refusal {
+        Refusal(.modelNotAllowed, "The model '\(model)' is not allowed here.", param: "model")
     }
 
     static func tierNotPriced(_ tier: ServiceTier, _ model: String) -> Refusal {

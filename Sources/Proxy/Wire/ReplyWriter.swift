@@ -28,6 +28,8 @@ enum ReplyWriter {
         var maxToolCalls: Int64?
         /// Of a stream: what happens upstream when its client goes away.
         var onDisconnect: DisconnectPolicy?
+        /// Why nothing is charged.
+        var waiver: Waiver?
         var charged: Millicredits?
         var balance: Millicredits?
         var limits: LimitReading = .none
@@ -168,6 +170,10 @@ enum ReplyWriter {
         if let policy = facts.onDisconnect {
             out.writeStaticString("\r\nx-tollgate-on-disconnect: ")
             out.writeString(policy.rawValue)
+        }
+        if let waiver = facts.waiver {
+            out.writeStaticString("\r\nx-tollgate-waived: ")
+            out.writeString(waiver.rawValue)
         }
         amount("\r\nx-tollgate-charged-millicredits: ", facts.charged)
         amount("\r\nx-tollgate-balance-millicredits: ", facts.balance)

@@ -11,6 +11,8 @@ public struct AccountAudit: Sendable, Hashable {
     /// `H` and `U` as stored.
     public var held: Int64
     public var captured: Int64
+    /// `W` as stored: the part of `held` that is waived, and takes nothing of the balance.
+    public var waived: Int64
     public var holds: [SettledHold]
     public var captures: [SettledHold]
     public var problems: [Problem]
@@ -20,16 +22,18 @@ public struct AccountAudit: Sendable, Hashable {
         case heldSum(stored: Int64, computed: Int64)
         /// R2: `U` is not the sum of the captures.
         case capturedSum(stored: Int64, computed: Int64)
+        /// R1: `W` is not the sum of the holds that are waived.
+        case waivedSum(stored: Int64, computed: Int64)
         /// R4: one id is both held and captured.
         case heldAndCaptured(HoldID)
         /// A field that no script writes like that; its name, cut to 64 characters.
         case malformed(field: String)
     }
 
-    /// p − H − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch
+    /// p − H + W − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch
     /// change.
     public var available: Int64? {
-        self.balance.map { $0.balance.value - self.held - self.captured - self.floor }
+        self.balance.map { $0.balance.value - self.held + self.waived - self.captured - self.floor }
     }
 
     /// - Parameter fields: name, value, name, value … as HGETALL answers.
@@ -37,6 +41,7 @@ public struct AccountAudit: Sendable, Hashable {
         self.account = account
         (self.holds, self.captures, self.problems) = ([], [], [])
         var numbers: [String: Int64] = [:]
+        var waived: Int64 = 0
         var epoch: String?
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
             let (name, value) = (fields[index], fields[index + 1])
@@ -46,8 +51,13 @@ public struct AccountAudit: Sendable, Hashable {
                     continue
                 }
                 let entry = SettledHold(hold: id, amount: amount)
-                if name.hasPrefix("h:") { self.holds.append(entry) } else { self.captures.append(entry) }
-            } else if ["p", "s", "lg", "H", "U", "f", "gs"].contains(name) {
+                if name.hasPrefix("h:") {
+                    self.holds.append(entry)
+                    if Self.isWaived(value) { waived &+= amount.value }
+                } else {
+                    self.captures.append(entry)
+                }
+            } else if ["p", "s", "lg", "H", "U", "W", "f", "gs"].contains(name) {
                 guard let number = Int64(value), String(number) == value else {
                     self.problems.append(.malformed(field: name))
                     continue
@@ -60,12 +70,16 @@ public struct AccountAudit: Sendable, Hashable {
         self.epoch = epoch
         self.held = numbers["H"] ?? 0
         self.captured = numbers["U"] ?? 0
+        self.waived = numbers["W"] ?? 0
         self.floor = numbers["f"] ?? 0
         if let posted = numbers["p"].flatMap(Millicredits.init(exactly:)), let version = numbers["s"] {
             self.balance = LedgerBalance(
                 account: account, generation: numbers["lg"] ?? 0, version: version, balance: posted)
         }
         self.check()
+        if waived != self.waived {
+            self.problems.append(.waivedSum(stored: self.waived, computed: waived))
+        }
     }
 
     private mutating func check() {
@@ -77,6 +91,12 @@ public struct AccountAudit: Sendable, Hashable {
         }
         let both = Set(self.holds.map(\.hold)).intersection(self.captures.map(\.hold))
         for id in both.sorted() { self.problems.append(.heldAndCaptured(id)) }
+    }
+
+    /// The fifth part of a hold is `0,key,tokens,w`.
+    private static func isWaived(_ value: String) -> Bool {
+        let parts = value.split(separator: "|", maxSplits: 5, omittingEmptySubsequences: false)
+        return parts.count == 6 && parts[4].hasSuffix(",w")
     }
 
     private static func leadingAmount(_ value: String) -> Millicredits? {

@@ -26,7 +26,7 @@ extension HoldScript {
               return {1, tonumber(held)}
             end
 
-            local v = redis.call('HMGET', k, 'p', 'H', 'U', 'f', 'blk')
+            local v = redis.call('HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'W')
             if v[5] == '1' then return {-3} end
             if not v[1] then return {-1} end
             local H = tonumber(v[2] or '0')
@@ -37,10 +37,11 @@ extension HoldScript {
               local limit = ({cap_request, cap_session, cap_day})[cap]
               return {-4, cap, cap_resets(cap, more, limit, H, M, minute, ms)}
             end
-            local available = tonumber(v[1]) - H - tonumber(v[3] or '0') - tonumber(v[4] or '0')
+            local available = tonumber(v[1]) - H + tonumber(v[6] or '0') - tonumber(v[3] or '0') - tonumber(v[4] or '0')
             if available < more then return {-2, available} end
             redis.call('HSET', k, 'h:' .. id, total .. tail)
             add('H', text(more))
+            if is_waived(h) then add('W', text(more)) end
             raise_fence(loop, generation, raise)
             return {0, tonumber(total)}
             """)

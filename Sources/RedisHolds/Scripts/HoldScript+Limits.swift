@@ -18,7 +18,7 @@ extension HoldScript {
 
         -- Tokens that were counted for a hold and not used are free again; more than were counted are taken.
         local function correct_tokens(hold, used)
-          local key, counted = string.match(hold, '^%d+|%d+|[^|]*|%d+|%d+,(%d+),(%d+)|')
+          local key, counted = string.match(hold, '^%d+|%d+|[^|]*|%d+|%d+,(%d+),(%d+)[,|]')
           if not counted then return end
           local more, ms = (tonumber(used) - tonumber(counted)) * 60000, now()
           for _, name in ipairs({'l:t:' .. key, 'l:t'}) do

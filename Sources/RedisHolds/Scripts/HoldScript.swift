@@ -6,9 +6,11 @@
 /// - `gs`, `f`, `blk` gate version, floor, block
 /// - `t` second (Redis TIME) of the last granted PLACE, or INIT: how long the account has been idle
 /// - `H`, `U` Σ of the open holds, Σ of the captures that are not yet posted
+/// - `W` Σ of the open holds that are waived: a part of `H` that caps see and the balance does not
 /// - `h:<hold>` amount|deadline ms|owner (`boot`, or `reaper~boot`)|placed ms|input estimate|price id|endpoint|progress
 ///   (a price id may contain `|`: read the first five from the left, the last two from the right); the estimate of
-///   a hold that came under limits is `estimate,key,tokens`, tokens empty when no limit counts them
+///   a hold that came under limits is `estimate,key,tokens`, tokens empty when no limit counts them; of one that is
+///   waived `0,key,tokens,w`, key and tokens empty without limits
 /// - `u:<hold>` amount|`Settlement.encode()`
 /// - `g:<loop>` connection generation|second it was raised in: commands of older generations do nothing
 /// - `mi`, `m0`…`m60`, `M` spend per minute and its rolling sum, `di`, `D` spend of the UTC day
@@ -54,6 +56,16 @@ struct HoldScript: Sendable {
         end
         local function subtract(field, amount)
           if amount ~= '0' then redis.call('HINCRBY', k, field, '-' .. amount) end
+        end
+
+        -- A hold of which nothing is charged.
+        local function is_waived(hold)
+          return string.find(hold, '^%d+|%d+|[^|]*|%d+|%d+,%d*,%d*,w|') ~= nil
+        end
+        -- Its amount leaves the sums.
+        local function uncount_hold(hold)
+          subtract('H', amount_of(hold))
+          if is_waived(hold) then subtract('W', amount_of(hold)) end
         end
 
         -- Fence (R2): true when a later connection of the same loop has spoken up; then this command has no

@@ -18,13 +18,14 @@ extension HoldScript {
             end
             local ms = now()
             local M, D, minute = roll(ms)
-            local H, U, minutes = 0, 0, {}
+            local H, U, W, minutes = 0, 0, 0, {}
             local streams, counted = {}, {}
             local all = redis.call('HGETALL', k)
             for j = 1, #all, 2 do
               local kind = string.sub(all[j], 1, 2)
               if kind == 'h:' then
                 H = H + tonumber(amount_of(all[j + 1]))
+                if is_waived(all[j + 1]) then W = W + tonumber(amount_of(all[j + 1])) end
                 local key = stream_of(all[j + 1])
                 for _, name in ipairs(key and {'c', 'c:' .. key} or {}) do streams[name] = (streams[name] or 0) + 1 end
               elseif kind == 'u:' then U = U + tonumber(amount_of(all[j + 1]))
@@ -50,7 +51,7 @@ extension HoldScript {
               redis.call('HSET', k, 'gs', ARGV[6], 'f', ARGV[7], 'blk', ARGV[8])
             end
             local second = text(math.floor(ms / 1000))
-            redis.call('HSET', k, 'e', ARGV[2], 't', second, 'H', text(H), 'U', text(U))
+            redis.call('HSET', k, 'e', ARGV[2], 't', second, 'H', text(H), 'U', text(U), 'W', text(W))
             return 0
             """)
 }

@@ -12,6 +12,8 @@ extension HoldScript {
     /// - {-4, which cap, ms at which it has room again}
     /// - {-6, which limit, ms until the request fits (-1 = never), requests used, tokens used}
     ///
+    /// A waived hold (its meta says so) is granted whatever the balance, which it leaves as it is.
+    ///
     /// There is no `raise`: a PLACE is never sent again because of an unknown, it is released.
     static let place = HoldScript(
         index: 0, name: "PLACE",
@@ -20,13 +22,13 @@ extension HoldScript {
             local cap_request, cap_session, cap_day = ARGV[10], ARGV[11], ARGV[12]
             if fenced(loop, generation) then return {-5} end
             local v = redis.call(
-              'HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'e', 'h:' .. id, 'u:' .. id, 'lg', 's', 'gs')
+              'HMGET', k, 'p', 'H', 'U', 'f', 'blk', 'e', 'h:' .. id, 'u:' .. id, 'lg', 's', 'gs', 'W')
             local p, H = tonumber(v[1] or '0'), tonumber(v[2] or '0')
             local U, f = tonumber(v[3] or '0'), tonumber(v[4] or '0')
             if v[7] then return {1, tonumber(amount_of(v[7])), p - U} end
             if v[8] then return {2} end
             if not v[1] or v[6] ~= epoch then return {-1} end
-            local available = p - H - U - f
+            local available = p - H + tonumber(v[12] or '0') - U - f
             if v[5] == '1' then
               return {-3, available, tonumber(v[9] or '0'), tonumber(v[10] or '0'), tonumber(v[11] or '0')}
             end
@@ -50,9 +52,10 @@ extension HoldScript {
             end
 
             -- A request without a cap of its own takes at most half of what is left, never all of it.
+            local waived = string.find(meta, '^%d+,%d*,%d*,w|') ~= nil
             local grant = want
-            if grant > available then grant = math.max(least, math.floor(available / 2)) end
-            if grant > available then
+            if not waived and grant > available then grant = math.max(least, math.floor(available / 2)) end
+            if not waived and grant > available then
               return {-2, available, tonumber(v[9] or '0'), tonumber(v[10] or '0'), tonumber(v[11] or '0')}
             end
             local amount = text(grant)
@@ -60,6 +63,7 @@ extension HoldScript {
               amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta,
               't', text(math.floor(ms / 1000)))
             add('H', amount)
+            if waived then add('W', amount) end
             if not limits and not room then return {0, grant, p - U} end
             local used = {0, 0}
             if limits then

@@ -16,7 +16,7 @@ extension HoldScript {
               local v = redis.call('HMGET', k, 'h:' .. id, 'u:' .. id)
               if v[1] then
                 redis.call('HDEL', k, 'h:' .. id)
-                subtract('H', amount_of(v[1]))
+                uncount_hold(v[1])
                 count_stream(v[1], -1)
                 spend(amount)
                 gone = gone + 1

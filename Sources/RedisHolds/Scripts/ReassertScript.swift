@@ -15,6 +15,7 @@ extension HoldScript {
               local hold = amount .. '|' .. text(ms + tonumber(ttl)) .. '|' .. owner .. '|' .. text(ms) .. '|' .. meta
               redis.call('HSET', k, 'h:' .. id, hold)
               add('H', amount)
+              if is_waived(hold) then add('W', amount) end
               count_stream(hold, 1)
             end
             raise_fence(loop, generation, raise)

@@ -13,7 +13,7 @@ extension HoldScript {
             if v[1] then
               if string.match(v[1], '^%d+|%d+|([^|]*)|') == owner then
                 redis.call('HDEL', k, 'h:' .. id)
-                subtract('H', amount_of(v[1]))
+                uncount_hold(v[1])
                 count_stream(v[1], -1)
                 correct_tokens(v[1], '0')
                 answer = 0

@@ -131,14 +131,15 @@ extension RedisLink {
     /// - Parameter fence: loop, generation, raise as prepared arguments.
     func send(_ settlement: Settlement, force: Bool, _ slot: Owner.Slot, _ fence: [UInt8]) {
         let payload = settlement.encode()
-        let bytes = fence.count + payload.count + 100
-        self.send(slot, .capture, of: settlement.account, arguments: 8, argumentBytes: bytes) { cursor in
+        let bytes = fence.count + payload.count + 100 + CommandCursor.integerBytesMax
+        self.send(slot, .capture, of: settlement.account, arguments: 9, argumentBytes: bytes) { cursor in
             cursor.prepared(fence)
             cursor.argument(force ? 1 : 0)
             cursor.argument(settlement.hold)
             cursor.argument(settlement.charge.amount.value)
             cursor.argument(payload)
             cursor.argument(settlement.limitedTokens)
+            cursor.argument(settlement.counted.value)
         }
     }
 

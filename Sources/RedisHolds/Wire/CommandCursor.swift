@@ -79,7 +79,7 @@ struct CommandCursor {
         self.lineEnd()
     }
 
-    /// `<input estimate>[,<key>,<tokens>]|<price id>|<endpoint>|` and the progress: the tail of an `h:` value; nil
+    /// `<input estimate>[,<key>,<tokens>][,w]|<price id>|<endpoint>|` and the progress: the tail of an `h:` value; nil
     /// progress is empty.
     @inline(__always)
     mutating func meta(of request: PlaceRequest, progress: Millicredits?) {
@@ -89,8 +89,10 @@ struct CommandCursor {
         let tokens = request.limits.countedTokens
         let keyBytes =
             key == 0 ? 0 : Self.digitCount(key) + 2 + (tokens.map { Self.digitCount($0) } ?? 0)
+        let markBytes = request.isWaived ? (key == 0 ? 4 : 2) : 0
         self.length(
-            Self.digitCount(estimate) + keyBytes + request.priceID.utf8.count + endpoint.utf8.count + 3
+            Self.digitCount(estimate) + keyBytes + markBytes + request.priceID.utf8.count
+                + endpoint.utf8.count + 3
                 + (progress.map { Self.digitCount($0.value) } ?? 0))
         self.digits(estimate)
         if key != 0 {
@@ -99,6 +101,7 @@ struct CommandCursor {
             self.put(UInt8(ascii: ","))
             if let tokens { self.digits(tokens) }
         }
+        if request.isWaived { self.put(key == 0 ? ",,,w" : ",w") }
         self.put(UInt8(ascii: "|"))
         self.put(request.priceID)
         self.put(UInt8(ascii: "|"))

@@ -132,7 +132,7 @@ private struct SalvageCopy {
         case .open(let hold, .some(let settlement)):
             // A sync error wrote it twice.
             guard !self.open.contains(hold) else { return }
-            guard settlement.kind == .orphan, settlement.authority == .recovery, self.journal.reserve(),
+            guard EncodedSettlement(settlement).isOpening, self.journal.reserve(),
                 self.journal.open(settlement) != nil
             else { return self.copied.unreadable += 1 }
             self.open.insert(hold)

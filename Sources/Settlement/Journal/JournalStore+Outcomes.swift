@@ -8,7 +8,7 @@ extension JournalStore: OutcomeJournal {
         self.progress(
             progress.hold,
             JournalProgress(
-                output: progress.outputTokens, charge: progress.charge, shadow: progress.charge.amount))
+                output: progress.outputTokens, charge: progress.charge, shadow: progress.shadow))
     }
 
     public func backlog(from sequence: UInt64, limit: Int) -> JournalPage {

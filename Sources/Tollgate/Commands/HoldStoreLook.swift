@@ -65,6 +65,10 @@ struct HoldStoreLook {
             self.add(
                 "R1 H is the sum of the holds", name, expected: computed, found: stored,
                 "\(name): H is \(stored), the holds sum to \(computed)")
+        case .waivedSum(let stored, let computed):
+            self.add(
+                "R1 W is the sum of the waived holds", name, expected: computed, found: stored,
+                "\(name): W is \(stored), the waived holds sum to \(computed)")
         case .capturedSum(let stored, let computed):
             self.add(
                 "R2 U is the sum of the captures", name, expected: computed, found: stored,

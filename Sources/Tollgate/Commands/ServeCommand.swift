@@ -18,6 +18,10 @@ struct ServeCommand: AsyncParsableCommand {
             TOLLGATE_THREADS (cores), TLS_CERT and TLS_KEY (lists of PEM files, chosen by SNI), TRUSTED_PROXIES (networks), ACCESS_LOG (-, off, or a file), UPSTREAM_HTTP2 (true), \
             HTTPS_PROXY, HTTP_PROXY, NO_PROXY. Secrets can be given as NAME_FILE.
 
+            Start values of what `tollgate flag` changes at run time: BILLING_CHARGING_ENABLED (true), \
+            BILLING_PURCHASE_ENABLED (true), BILLING_AUTO_RECHARGE (false), BILLING_ROLLOUT_PERCENTAGE (100), \
+            BILLING_ALLOWLIST (users, by commas), BILLING_MODEL_ALLOWLIST (all), BILLING_ANOMALY_MULTIPLIER (5).
+
             Request limits, none unless set, 1 to 1000000000: RATE_LIMIT_KEY_RPM, RATE_LIMIT_KEY_TPM, \
             RATE_LIMIT_KEY_STREAMS, and the same with ACCOUNT in place of KEY.
 
@@ -25,7 +29,7 @@ struct ServeCommand: AsyncParsableCommand {
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
 
-            Auto-recharge: BILLING_AUTO_RECHARGE (false), BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY (200).
+            Auto-recharge: BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY (200).
 
             Statements: STATEMENT_NAME (Tollgate), STATEMENT_ADDRESS (up to eight lines, by line ends or |), \
             STATEMENT_LOGO (a PNG file).

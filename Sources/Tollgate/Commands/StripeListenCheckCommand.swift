@@ -19,7 +19,7 @@ struct StripeListenCheckCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             var reader = SettingsReader.environment()
-            let settings = StripeSettings(&reader)
+            let settings = StripeSettings(&reader, recharges: false)
             let listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
             if settings.key == nil, reader.problems.isEmpty {
                 reader.reject("STRIPE_SECRET_KEY", "is required: it says whether events are live or test")

@@ -34,6 +34,8 @@ struct ServeConfiguration: Sendable {
     var threads: Int
     var moneyPath: MoneyPathSettings
     var idempotency: IdempotencySettings
+    /// Start values of what can be changed at run time.
+    var controls: Controls
     var stripe: StripeSettings
     var statements: StatementSettings
     var portal: PortalSettings
@@ -79,11 +81,11 @@ struct ServeConfiguration: Sendable {
         self.threads = Int(reader.integer("TOLLGATE_THREADS", in: 1...256) ?? Int64(Self.defaultThreads))
         self.moneyPath = MoneyPathSettings(&reader)
         self.idempotency = IdempotencySettings(&reader)
-        self.stripe = StripeSettings(&reader)
+        self.controls = Controls(&reader)
+        self.stripe = StripeSettings(&reader, recharges: self.controls.autoRecharge)
         self.statements = StatementSettings(&reader)
         self.portal = PortalSettings(&reader, stripe: self.stripe.base)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
-        Self.refuseWhatIsNotThereYet(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }
 
@@ -148,17 +150,5 @@ struct ServeConfiguration: Sendable {
 
     private static func cap(_ reader: inout SettingsReader, _ name: String) -> Millicredits? {
         reader.integer(name, in: 1...Millicredits.chargeMax.value).map { Millicredits($0) }
-    }
-
-    /// A setting that this version does not act on must not be believed to work.
-    private static func refuseWhatIsNotThereYet(_ reader: inout SettingsReader) {
-        for (name, harmless) in [
-            ("BILLING_CHARGING_ENABLED", "true"),
-            ("BILLING_ROLLOUT_PERCENTAGE", "100"), ("BILLING_ALLOWLIST", nil),
-            ("BILLING_MODEL_ALLOWLIST", nil),
-        ] as [(String, String?)] {
-            guard let value = reader.text(name), value != harmless else { continue }
-            reader.reject(name, "is not supported by this version")
-        }
     }
 }

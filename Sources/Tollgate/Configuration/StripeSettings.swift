@@ -1,7 +1,7 @@
 import Billing
 import StripeAPI
 
-/// `STRIPE_*`, `BILLING_PURCHASE_ENABLED` and `BILLING_AUTO_RECHARGE*`.
+/// `STRIPE_*` and `BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY`.
 struct StripeSettings: Sendable {
     /// nil: purchases answer 503.
     var key: StripeKey?
@@ -10,23 +10,20 @@ struct StripeSettings: Sendable {
     var base: OutboundBase
     /// PEM file of authorities; nil uses the system's.
     var authoritiesFile: String?
-    var purchasesEnabled: Bool
-    /// Saved cards are charged when credits run low, for users who want it.
-    var recharges: Bool
     /// Of one account per UTC day, whatever its owner allows.
     var rechargeDailyMaxCents: Int64
 
     /// What is wrong is left with the reader.
-    init(_ reader: inout SettingsReader) {
+    ///
+    /// - Parameter recharges: saved cards are charged from the start.
+    init(_ reader: inout SettingsReader, recharges: Bool) {
         self.key = Self.key(&reader)
         self.signingSecrets = Self.signingSecrets(&reader)
         self.base = Self.base(&reader)
         self.authoritiesFile = reader.text("STRIPE_CA_FILE")
-        self.purchasesEnabled = reader.flag("BILLING_PURCHASE_ENABLED", default: true)
-        self.recharges = reader.flag("BILLING_AUTO_RECHARGE", default: false)
         self.rechargeDailyMaxCents =
             100 * (reader.integer("BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY", in: 1...1_000_000) ?? 200)
-        if self.recharges, self.key == nil {
+        if recharges, self.key == nil {
             reader.reject("BILLING_AUTO_RECHARGE", "needs STRIPE_SECRET_KEY")
         }
         // Money would come, and nobody would hear of it.

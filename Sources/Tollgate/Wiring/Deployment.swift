@@ -21,6 +21,7 @@ final class Deployment: Sendable {
     private let retryPool: PostgresPool
     private let directory: LedgerDirectory
     private let replies: KeptReplies
+    private let controls: ControlParts
     private let payments: PaymentParts
     private let statements: StatementParts
     private let portal: PortalParts
@@ -81,11 +82,15 @@ final class Deployment: Sendable {
             pool: self.retryPool, settings: configuration.idempotency.replies, logger: logger)
         let watch = await LedgerWatch(
             ledger: self.ledger, journals: configuration.moneyPath.journalDirectory, logger: logger)
+        self.controls = try await ControlParts(configuration.controls, database: url, logger: logger)
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
-            heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
-        watch.whenMoved { [payments = self.payments] in payments.reconnect() }
+            controls: self.controls.controls, heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
+        watch.whenMoved { [payments = self.payments, controls = self.controls] in
+            payments.reconnect()
+            controls.reconnect()
+        }
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
         self.portal = PortalWiring.parts(
             configuration, standing: self.payments.desk, ledger: self.statements.ledger, logger: logger)
@@ -97,10 +102,10 @@ final class Deployment: Sendable {
             ledger: self.ledger, mode: configuration.roundingMode,
             region: Region(upstreamHost: configuration.upstream.host), logger: logger)
         self.packages = try await self.ledger.packages().map(\.code)
-        let directory = self.directory
+        let (directory, controls) = (self.directory, self.controls.controls)
         self.feed = ChangeFeed(
             try PostgresConfiguration(url: configuration.databaseDirectURL.value), logger: logger,
-            directoryChanged: { directory.nudge() })
+            directoryChanged: { directory.nudge() }, flagsChanged: { controls.nudge() })
         let settings = configuration.moneyPath
         let sweep = LedgerSweep(
             boot: self.boot, ledger: self.ledger, verifier: LedgerVerifier(pool: self.readingPool),
@@ -134,8 +139,8 @@ final class Deployment: Sendable {
         self.proxy = ProxyServer(
             configuration: Self.dataPlane(configuration, boot: self.boot),
             dependencies: DataPlaneDependencies(
-                directory: self.directory, prices: self.prices, settlements: self.settler,
-                keyHasher: configuration.secrets.keyHasher,
+                directory: self.directory, prices: self.prices, controls: controls,
+                settlements: self.settler, keyHasher: configuration.secrets.keyHasher,
                 makeHolds: { [holds] in try await holds.session(on: $0) },
                 control: self.control, accessLog: self.accessLog, clock: self.clock,
                 encodings: self.encodings,
@@ -280,6 +285,7 @@ final class Deployment: Sendable {
         await self.heldReader.shutdown()
         await self.recentResponses.shutdown()
         self.payments.shutdown()
+        self.controls.shutdown()
         self.statements.shutdown()
         self.finance.shutdown()
         self.readingPool.shutDownAndWait()
@@ -305,6 +311,7 @@ final class Deployment: Sendable {
         await withTaskGroup { group in
             group.addTask { await self.directory.run() }
             group.addTask { await self.prices.run() }
+            group.addTask { await self.controls.controls.run() }
             group.addTask { await self.feed.run() }
             group.addTask { await refresher.run(changes) }
             group.addTask { await self.keepHouse() }

@@ -21,11 +21,12 @@ final class PaymentParts: Sendable {
 
     /// - Parameters:
     ///   - offers: reads packages.
+    ///   - controls: kill switches of purchases and recharges.
     ///   - heard: see `Recharger`.
     ///   - holder: name of this instance among those that run.
     init(
         _ settings: StripeSettings, database: PostgresConfiguration, origins: [String],
-        offers: PostgresLedger, heard: @escaping @Sendable () -> LedgerPosition?,
+        offers: PostgresLedger, controls: any ControlSource, heard: @escaping @Sendable () -> LedgerPosition?,
         holder: String, logger: Logger
     ) {
         var outbound = OutboundHTTP.Configuration()
@@ -48,13 +49,13 @@ final class PaymentParts: Sendable {
             settings: .init(
                 signingSecrets: settings.signingSecrets,
                 returnOrigins: Set(origins.compactMap { WebOrigin(Self.origin($0)) }),
-                purchasesEnabled: settings.purchasesEnabled, savesPaymentMethods: settings.recharges),
+                controls: controls),
             stripe: stripe, ledger: ledger, settling: PostgresLedger(pool: self.pool, logger: logger),
             offers: offers, counters: self.counters, logger: logger,
             now: { Clock.wallMilliseconds() })
         self.refunds = RefundDesk(desk: self.desk, chores: ledger)
         self.recharges = Recharger(
-            desk: self.desk, ledger: ledger, heard: heard, isEnabled: settings.recharges,
+            desk: self.desk, ledger: ledger, heard: heard,
             dailyMaxCents: settings.rechargeDailyMaxCents, logger: logger)
         self.replay = PaymentReplay(desk: self.desk, records: ledger)
         self.watch = PaymentWatch(desk: self.desk, chores: ledger, holder: holder, logger: logger)
@@ -69,7 +70,7 @@ final class PaymentParts: Sendable {
     /// Until it is cancelled.
     func run() async {
         async let watching: Void = self.watch.run()
-        if self.recharges.isEnabled { await self.recharges.run() }
+        await self.recharges.run()
         await watching
     }
 

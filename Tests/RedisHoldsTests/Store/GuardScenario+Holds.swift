@@ -35,7 +35,47 @@ extension StoreGuard {
                 a.warm { $0.balance = 100 } + [a.place(1, 400, least: 80)])
         default:
             GuardScenario(
-                .place, "if grant > available then\n", "if false then\n", a.warm() + [a.place(1, 2000)])
+                .place, "if not waived and grant > available then\n", "if false then\n",
+                a.warm() + [a.place(1, 2000)])
+        }
+    }
+
+    /// Waived holds stand beside charged ones, and each kind is bounded by its own.
+    func waivedScenario(_ a: StepMaker) -> GuardScenario {
+        let poor = a.warm { $0.balance = 100 }
+        let capped = SpendCaps(day: Millicredits(500))
+        switch self {
+        case .placeWaivesFunds:
+            return GuardScenario(
+                .place, "local waived = string.find(meta, '^%d+,%d*,%d*,w|') ~= nil", "local waived = false",
+                poor + [a.place(1, 400, isWaived: true)])
+        case .placeCountsWaived:
+            return GuardScenario(
+                .place, "if waived then add('W', amount) end",
+                poor + [a.place(1, 400, isWaived: true), a.place(2, 100)])
+        case .reassertCountsWaived:
+            return GuardScenario(
+                .reassert, "if is_waived(hold) then add('W', amount) end",
+                poor + [a.reassert(1, 400, isWaived: true), a.place(2, 100)])
+        case .waivedIsUncounted:
+            return GuardScenario(
+                nil, "if is_waived(hold) then subtract('W', amount_of(hold)) end",
+                poor + [a.place(1, 400, isWaived: true), a.release(1), a.place(2, 101)])
+        case .initRecountsWaived:
+            return GuardScenario(
+                .initialize, ", 'W', text(W))", ")",
+                poor + [
+                    a.place(1, 400, isWaived: true),
+                    a.initialize { ($0.version, $0.balance, $0.settled) = (2, 100, [(1, 0)]) },
+                    a.place(2, 101),
+                ])
+        default:
+            return GuardScenario(
+                .capture, "spend(counted or amount)", "spend(amount)",
+                poor + [
+                    a.place(1, 400, isWaived: true), a.captureWaived(1, shadow: 300),
+                    a.place(2, 300, caps: capped, isWaived: true),
+                ])
         }
     }
 

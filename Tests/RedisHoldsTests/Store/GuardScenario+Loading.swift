@@ -52,7 +52,7 @@ extension StoreGuard {
                 .initialize, dropping, "if u then", captured + [a.initialize { $0.settled = [(1, 10)] }])
         case .initRecomputes:
             return GuardScenario(
-                .initialize, ", 'H', text(H), 'U', text(U))", ")",
+                .initialize, ", 'H', text(H), 'U', text(U)",
                 a.warm() + [a.place(1, 400), a.initialize { $0.settled = [(1, 300)] }])
         case .initAddsCaptured:
             return GuardScenario(

@@ -26,6 +26,9 @@ extension StoreGuard {
         case .placeKnownHold, .placeKnownCapture, .epochStamp, .placeNeedsOpenGate, .placeCaps,
             .placeTakesHalf, .placeNeedsLeast, .placeNeedsFunds:
             self.placeScenario(a)
+        case .placeWaivesFunds, .placeCountsWaived, .reassertCountsWaived, .waivedIsUncounted,
+            .initRecountsWaived, .captureSpendsShadow:
+            self.waivedScenario(a)
         case .placeLimits, .placeTakesOfLimits, .limitRefusesBeyond, .limitKnowsWhatNeverFits, .limitDrains,
             .limitNeverGoesBack, .limitShrinksWhatIsUsed, .limitOfKeyStreams, .limitOfAccountStreams,
             .limitKnowsWhoseStream, .placeCountsStream, .captureEndsStream, .releaseEndsStream,

@@ -20,19 +20,22 @@ struct StepMaker: Sendable {
 
     func request(
         _ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none,
-        limits: PlaceLimits = .none
+        limits: PlaceLimits = .none, isWaived: Bool = false
     ) -> PlaceRequest {
         PlaceRequest(
             account: self.account, hold: self.hold(number), want: Millicredits(want),
-            least: Millicredits(least ?? want), inputEstimate: Millicredits(5), priceID: self.priceID,
-            endpoint: .chat, caps: caps, limits: limits)
+            least: Millicredits(least ?? want), inputEstimate: Millicredits(isWaived ? 0 : 5),
+            priceID: self.priceID,
+            endpoint: .chat, caps: caps, limits: limits, isWaived: isWaived)
     }
 
     func place(
         _ number: UInt64, _ want: Int64, least: Int64? = nil, caps: SpendCaps = .none,
-        limits: PlaceLimits = .none
+        limits: PlaceLimits = .none, isWaived: Bool = false
     ) -> StoreStep {
-        self.step(.place(self.request(number, want, least: least, caps: caps, limits: limits)))
+        self.step(
+            .place(
+                self.request(number, want, least: least, caps: caps, limits: limits, isWaived: isWaived)))
     }
 
     /// PLACE of 10 by a key, under limits of requests and tokens per minute and streams.
@@ -46,11 +49,13 @@ struct StepMaker: Sendable {
     }
 
     func reassert(
-        _ number: UInt64, _ amount: Int64, progress: Int64? = nil, limits: PlaceLimits = .none
+        _ number: UInt64, _ amount: Int64, progress: Int64? = nil, limits: PlaceLimits = .none,
+        isWaived: Bool = false
     ) -> StoreStep {
         self.step(
             .reassert(
-                self.request(number, amount, limits: limits), amount: Millicredits(amount),
+                self.request(number, amount, limits: limits, isWaived: isWaived),
+                amount: Millicredits(amount),
                 progress: progress.map { Millicredits($0) }))
     }
 
@@ -73,6 +78,15 @@ struct StepMaker: Sendable {
             account: self.account, hold: self.hold(number), owner: bootA, kind: .final, authority: .owner,
             endpoint: .chat, modelRequested: "gpt|4o|mini", priceID: self.priceID,
             usage: Usage(input: 1, output: 2), charge: Charge(amount: Millicredits(amount), cost: .zero),
+            occurredAtMilliseconds: 1)
+        return self.step(.capture(settlement, force: force))
+    }
+
+    func captureWaived(_ number: UInt64, shadow: Int64, force: Bool = false) -> StoreStep {
+        let settlement = Settlement(
+            account: self.account, hold: self.hold(number), owner: bootA, kind: .waived, authority: .owner,
+            endpoint: .chat, modelRequested: "gpt|4o|mini", priceID: self.priceID,
+            usage: Usage(input: 1, output: 2), charge: .zero, shadow: Millicredits(shadow),
             occurredAtMilliseconds: 1)
         return self.step(.capture(settlement, force: force))
     }

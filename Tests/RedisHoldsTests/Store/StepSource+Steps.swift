@@ -88,11 +88,16 @@ extension StepSource {
         let number = self.random.oneIn(6) ? self.old(&player) : self.fresh(&player)
         let want = self.random.oneIn(10) ? self.random.between(0, 20_000) : self.amount()
         let least = self.random.oneIn(2) ? want : self.random.between(0, want)
-        return player.maker.place(number, want, least: least, caps: self.caps(), limits: self.limits())
+        let isWaived = self.random.oneIn(4)
+        return player.maker.place(
+            number, want, least: least, caps: self.caps(), limits: self.limits(), isWaived: isWaived)
     }
 
     private mutating func capture(_ player: inout Player) -> StoreStep {
         let number = self.random.oneIn(10) ? self.fresh(&player) : self.old(&player)
+        if self.random.oneIn(4) {
+            return player.maker.captureWaived(number, shadow: self.amount(), force: self.random.oneIn(6))
+        }
         return player.maker.capture(number, self.amount(), force: self.random.oneIn(6))
     }
 
@@ -110,8 +115,9 @@ extension StepSource {
     private mutating func reassert(_ player: inout Player) -> StoreStep {
         let number = self.random.oneIn(4) ? self.fresh(&player) : self.old(&player)
         return player.maker.reassert(
-            number, self.amount(), progress: self.random.oneIn(2) ? nil : self.amount(), limits: self.limits()
-        )
+            number, self.amount(), progress: self.random.oneIn(2) ? nil : self.amount(),
+            limits: self.limits(),
+            isWaived: self.random.oneIn(4))
     }
 
     // MARK: Ledger

@@ -9,6 +9,10 @@ extension AccountHash {
         let sumOfCaptures = self.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         let laws: [(String, Bool)] = [
             ("R1: H is the sum of the holds", self.held ?? 0 == sumOfHolds),
+            (
+                "R1: W is the sum of those that are waived",
+                self.waived ?? 0 == self.holds.values.reduce(0) { $1.isWaived ? $0 + $1.amount.value : $0 }
+            ),
             ("R2: U is the sum of the captures", self.captured ?? 0 == sumOfCaptures),
             ("R4: no hold is captured", Set(self.holds.keys).isDisjoint(with: self.captures.keys)),
             ("c counts the streams", self.streams == StreamCounts(of: self.holds.values)),
@@ -24,7 +28,7 @@ extension AccountHash {
         let hour = (self.hour?.spent ?? 0) + held
         let day = (self.day?.spent ?? 0) + held
         var laws: [(String, Bool)] = [
-            ("a grant is available", self.available >= 0),
+            ("a grant is available", request.isWaived || self.available >= 0),
             ("a grant is between least and want", amount >= request.least && amount <= request.want),
             ("a grant is within the cap of the request", request.caps.request.map { amount <= $0 } ?? true),
             ("a grant is within the cap of the hour", request.caps.session.map { hour <= $0.value } ?? true),

@@ -40,7 +40,7 @@ extension StoreStep {
                 self.fenceWords(raise: self.fence.raise)
                     + [
                         force ? "1" : "0", "\(settlement.hold)", "\(settlement.charge.amount)",
-                        settlement.text, "\(settlement.limitedTokens)",
+                        settlement.text, "\(settlement.limitedTokens)", "\(settlement.counted)",
                     ]
             )
         case .release(let hold, _):
@@ -99,6 +99,11 @@ private func limitTag(_ key: Int64, _ tokens: Int64?) -> String {
     key == 0 ? "" : ",\(key),\(tokens.map { "\($0)" } ?? "")"
 }
 
+/// Without limits two empty fields stand before the mark.
+private func waivedTag(_ limits: String, _ isWaived: Bool) -> String {
+    isWaived ? (limits.isEmpty ? ",," : limits) + ",w" : limits
+}
+
 extension RequestLimits {
     fileprivate var words: [String] { RequestLimit.Kind.allCases.map { self[$0].map { "\($0)" } ?? "" } }
 }
@@ -124,7 +129,7 @@ extension AccountSnapshot {
 
 extension PlaceRequest {
     fileprivate func meta(progress: Millicredits?) -> String {
-        "\(self.inputEstimate)\(self.limits.tag)|\(self.priceID)|\(self.endpoint.rawValue)|\(progress.word)"
+        "\(self.inputEstimate)\(waivedTag(self.limits.tag, self.isWaived))|\(self.priceID)|\(self.endpoint.rawValue)|\(progress.word)"
     }
 }
 
@@ -133,7 +138,7 @@ extension Settlement {
 }
 
 extension HoldEntry {
-    private var tag: String { limitTag(self.key, self.countedTokens) }
+    private var tag: String { waivedTag(limitTag(self.key, self.countedTokens), self.isWaived) }
 
     /// The value of `h:<hold>`.
     var text: String {
@@ -156,6 +161,7 @@ extension AccountHash {
         fields["f"] = self.gate.map { "\($0.floor)" }
         fields["blk"] = self.gate.map { $0.blocked ? "1" : "0" }
         fields["H"] = self.held.map { "\($0)" }
+        fields["W"] = self.waived.map { "\($0)" }
         fields["U"] = self.captured.map { "\($0)" }
         fields["t"] = self.usedSecond.map { "\($0)" }
         fields["mi"] = self.hour.map { "\($0.reached)" }

@@ -1,0 +1,303 @@
+"""Controls changed at run time, on three proxies with one ledger and one Redis: how soon they are in force, and that what
+was waived is charged by nobody."""
+import concurrent.futures
+import http.client as http_client
+import json
+import secrets
+import statistics
+import threading
+import time
+
+import openai
+import pytest
+
+from chaos.cluster import Cluster
+from harness import http, wait_until
+
+CHARGING, MODELS = "BILLING_CHARGING_ENABLED", "BILLING_MODEL_ALLOWLIST"
+# A request without a cap of its own holds 19,661 millicredits: ten of them fit at once.
+DAILY_CAP = 200_000
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster(3, serving={"BILLING_DAILY_CAP": str(DAILY_CAP)}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def cleared(request):
+    """Each test begins and ends with what the environment says."""
+    yield
+    if "cluster" in request.fixturenames:
+        cluster = request.getfixturevalue("cluster")
+        for flag in json.loads(cluster.cli("flag", "list", "--json").stdout):
+            if flag["source"] == "flag":
+                clear(cluster, flag["name"])
+        settle_on(cluster, 402)
+
+
+def set_flag(cluster, name, value):
+    """When it was committed, by the clock of this machine."""
+    cluster.cli("flag", "set", name, value, "--reason", "test of the controls")
+    return changed_at(cluster, name)
+
+
+def clear(cluster, name):
+    cluster.cli("flag", "clear", name, "--reason", "test of the controls")
+    return changed_at(cluster, name)
+
+
+def changed_at(cluster, name):
+    return float(cluster.postgres.query(
+        f"SELECT extract(epoch FROM changed_at) FROM feature_flag WHERE name = '{name}'")[0][0])
+
+
+def ask(cluster, instance, user, prompt="Hi", **more):
+    headers = {"Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": user, **more.pop("headers", {})}
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], "max_tokens": 20, **more}
+    if body["max_tokens"] is None:
+        del body["max_tokens"]
+    return http("POST", f"http://127.0.0.1:{instance.port}/v1/chat/completions", body, headers, timeout=60)
+
+
+def settle_on(cluster, status, user="flags-poor"):
+    """Waits until a user without credits gets this status everywhere."""
+    for instance in cluster.instances:
+        wait_until(lambda: ask(cluster, instance, user)[0] == status, 10, f"{status} on every instance")
+
+
+def rows(cluster, user, count):
+    """Settlements of a user, oldest first: kind, charged, shadow."""
+    query = (
+        "SELECT kind, charged_millicredits, shadow_millicredits FROM usage_effective "
+        f"WHERE user_id = '{user}' ORDER BY hold_id")
+    return wait_until(
+        lambda: (got := cluster.postgres.query(query)) and len(got) >= count and got, 30, f"{count} settlements")
+
+
+def balance(cluster, user):
+    return cluster.postgres.query(f"SELECT balance_millicredits FROM credit_balance WHERE user_id = '{user}'")[0][0]
+
+
+def rich(cluster, credits=1000):
+    user = "flags-" + secrets.token_hex(4)
+    cluster.create_account(user, credits)
+    return user
+
+
+def verify(cluster):
+    for instance in cluster.instances:
+        done = cluster.cli("verify", check=False, JOURNAL_DIR=str(instance.journal / "journal"))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_change_is_in_force_on_three_instances_within_a_second(cluster):
+    settle_on(cluster, 402)
+    delays = []
+
+    def seen(instance, status):
+        wait_until(lambda: ask(cluster, instance, "flags-poor")[0] == status, 10, str(status))
+        return time.time()
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for change in range(6):
+            status = 200 if change % 2 == 0 else 402
+            watched = [pool.submit(seen, instance, status) for instance in cluster.instances]
+            committed = set_flag(cluster, CHARGING, "false" if status == 200 else "true")
+            delays += [round(watch.result() - committed, 3) for watch in watched]
+    print("seconds from commit to effect, each change on each instance:", delays)
+    assert statistics.median(delays) < 1 and max(delays) < 3, delays
+
+
+def test_a_lost_notification_delays_a_change_by_half_a_second(cluster):
+    settle_on(cluster, 402)
+    cluster.postgres_relay.stall("to_client", only="listener")
+    try:
+        committed = set_flag(cluster, CHARGING, "false")
+        settle_on(cluster, 200)
+        assert time.time() - committed < 3
+    finally:
+        cluster.postgres_relay.heal()
+
+
+def test_what_was_admitted_before_is_charged_and_what_comes_after_is_waived(cluster):
+    before, after = rich(cluster), rich(cluster)
+    prompt = "Tell me [[mock tokens=60 tps=20]]"
+    held = cluster.redis.count("h:")
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(ask, cluster, i, before, prompt, stream=True, max_tokens=80) for i in cluster.instances]
+        wait_until(lambda: cluster.redis.count("h:") >= held + 3, 10, "three streams run")
+        set_flag(cluster, CHARGING, "false")
+        settle_on(cluster, 200)
+        late = [pool.submit(ask, cluster, i, after, prompt, stream=True, max_tokens=80) for i in cluster.instances]
+        assert not any(stream.done() for stream in running), "the change came while they ran"
+        for status, headers, body in (stream.result() for stream in running):
+            assert status == 200 and body.rstrip().endswith(b"[DONE]") and headers["x-tollgate-waived"] is None
+        for status, headers, body in (stream.result() for stream in late):
+            assert status == 200 and body.rstrip().endswith(b"[DONE]")
+            assert headers["x-tollgate-waived"] == "charging_off" and headers["x-tollgate-held-millicredits"] == "0"
+    charged, waived = rows(cluster, before, 3), rows(cluster, after, 3)
+    assert all(kind == "final" and amount == shadow > 0 for kind, amount, shadow in charged)
+    assert all(kind == "waived" and amount == 0 and shadow == charged[0][1] for kind, amount, shadow in waived)
+    assert balance(cluster, before) == 1_000_000 - sum(amount for _, amount, _ in charged)
+    assert balance(cluster, after) == 1_000_000
+    verify(cluster)
+
+
+def test_a_replay_stays_what_the_first_run_was(cluster):
+    user = rich(cluster)
+    set_flag(cluster, CHARGING, "false")
+    settle_on(cluster, 200)
+    key = {"Idempotency-Key": secrets.token_hex(8)}
+    first = ask(cluster, cluster.instances[0], user, headers=key)
+    assert first[1]["x-tollgate-charged-millicredits"] == "0"
+    clear(cluster, CHARGING)
+    settle_on(cluster, 402)
+    again = ask(cluster, cluster.instances[1], user, headers=key)
+    assert again[1]["x-tollgate-idempotent-replay"] == "true" and again[2] == first[2]
+    assert again[1]["x-tollgate-waived"] == "charging_off"
+    assert [kind for kind, _, _ in rows(cluster, user, 1)] == ["waived"]
+
+
+def test_caps_bound_what_is_waived(cluster):
+    user = "flags-capped-" + secrets.token_hex(4)
+    set_flag(cluster, CHARGING, "false")
+    settle_on(cluster, 200)
+    with concurrent.futures.ThreadPoolExecutor(14) as pool:
+        answers = list(pool.map(
+            lambda number: ask(
+                cluster, cluster.instances[number % 3], user, "Hi [[mock tokens=60 tps=20]]", max_tokens=16_000,
+                stream=True), range(14)))
+    refused = [json.loads(body) for status, _, body in answers if status == 402]
+    # 10 of them come to 192,000 and 11 to more than the cap.
+    assert len(refused) == 4, [status for status, _, _ in answers]
+    assert all(body["error"]["code"] == "spend_cap_reached" and body["cap"] == "day" for body in refused)
+
+
+def test_while_the_ledger_is_away_the_last_flags_stay(cluster):
+    set_flag(cluster, CHARGING, "false")
+    settle_on(cluster, 200)
+    cluster.postgres.stop_immediately()
+    try:
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            for instance in cluster.instances:
+                status, headers, body = ask(cluster, instance, "flags-poor")
+                assert status == 200 and headers["x-tollgate-waived"] == "charging_off", body
+    finally:
+        cluster.start_postgres()
+    clear(cluster, CHARGING)
+    settle_on(cluster, 402)
+
+
+@pytest.mark.parametrize("disk", ["kept", "lost"])
+def test_what_is_waived_is_charged_by_nobody_though_its_process_dies(cluster, disk):
+    victim = cluster.instances[1 if disk == "kept" else 2]
+    user = rich(cluster)
+    set_flag(cluster, CHARGING, "false")
+    settle_on(cluster, 200)
+    held = cluster.redis.count("h:")
+
+    def stream():
+        try:
+            ask(cluster, victim, user, "Tell me [[mock tokens=400 tps=40]]", stream=True, max_tokens=500)
+        except (OSError, http_client.HTTPException):
+            pass  # Its proxy was killed.
+
+    streams = [threading.Thread(target=stream) for _ in range(4)]
+    for thread in streams:
+        thread.start()
+    wait_until(lambda: cluster.redis.count("h:") >= held + 4, 10, "four streams run")
+    time.sleep(2.5)  # PROGRESS is written once per second.
+    victim.kill()
+    for thread in streams:
+        thread.join()
+    # Nothing of what it left may look at the flag: charging is on again when it is settled.
+    clear(cluster, CHARGING)
+    if disk == "lost":
+        victim.wipe()
+    victim.start()
+    got = rows(cluster, user, 4)
+    assert [amount for _, amount, _ in got] == [0] * 4, got
+    if disk == "kept":
+        assert all(kind == "waived" and shadow > 0 for kind, _, shadow in got), got
+    assert cluster.until_no_hold_is_left(30) is not None
+    assert balance(cluster, user) == 1_000_000
+    assert {fields.get("W", "0") for fields in cluster.redis.entries().values()} == {"0"}
+    verify(cluster)
+
+
+def test_the_rollout_charges_its_cohort_and_the_allow_list(cluster):
+    inside, other = rich(cluster), rich(cluster)
+    first = cluster.instances[0]
+
+    def reason(user):
+        status, headers, body = ask(cluster, first, user)
+        assert status == 200, body
+        return headers["x-tollgate-waived"]
+
+    set_flag(cluster, "BILLING_ROLLOUT_PERCENTAGE", "0")
+    wait_until(lambda: reason(inside) == "outside_cohort", 10, "nobody is charged")
+    set_flag(cluster, "BILLING_ALLOWLIST", inside)
+    wait_until(lambda: reason(inside) is None, 10, "the allow-listed user is charged")
+    assert reason(other) == "outside_cohort"
+    set_flag(cluster, "BILLING_ROLLOUT_PERCENTAGE", "100")
+    wait_until(lambda: reason(other) is None, 10, "everybody is charged")
+
+
+def test_other_models_are_refused_as_the_sdk_expects(cluster):
+    user = rich(cluster)
+    instance = cluster.instances[0]
+    client = openai.OpenAI(
+        api_key=cluster.service_key, base_url=f"http://127.0.0.1:{instance.port}/v1", max_retries=0,
+        default_headers={"X-Tollgate-User": user})
+    assert {"gpt-4o", "gpt-4o-mini"} < {model.id for model in client.models.list()}
+    set_flag(cluster, MODELS, "gpt-4o-mini")
+    wait_until(lambda: [model.id for model in client.models.list()] == ["gpt-4o-mini"], 10, "one model is left")
+    request = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    assert client.chat.completions.create(model="gpt-4o-mini", **request).choices
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        client.chat.completions.create(model="gpt-4o", **request)
+    assert refused.value.code == "model_not_allowed" and refused.value.param == "model"
+    status, _, body = http(
+        "POST", f"http://127.0.0.1:{instance.port}/api/ai/chat", {"model": "gpt-4o", **request},
+        {"Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": user})
+    assert status == 403 and json.loads(body)["code"] == "model_not_allowed"
+    assert len(rows(cluster, user, 1)) == 1, "nothing was held for what was refused"
+
+
+def test_the_command_names_what_is_wrong_and_tells_what_changed(cluster):
+    for arguments in (["BILLING_TELEPORT", "true"], [CHARGING, "perhaps"], ["BILLING_ROLLOUT_PERCENTAGE", "101"]):
+        done = cluster.cli("flag", "set", *arguments, "--reason", "x", check=False)
+        assert done.returncode == 64 and arguments[0] in done.stderr, done.stderr
+    done = cluster.cli("flag", "set", "BILLING_ANOMALY_MULTIPLIER", "9", "--reason", "quiet week")
+    assert "5 (environment) -> 9 (flag)" in done.stdout
+    done = cluster.cli(
+        "flag", "set", "BILLING_ANOMALY_MULTIPLIER", "7", "--reason", "x", "--if-version", "0", check=False)
+    assert done.returncode == 1 and "changed meanwhile" in done.stderr
+    clear(cluster, "BILLING_ANOMALY_MULTIPLIER")
+    entries = cluster.postgres.query(
+        "SELECT action, before_json::jsonb->>'value', after_json::jsonb->>'source', starts_with(actor, 'cli:') FROM audit_log "
+        "WHERE subject = 'flag:BILLING_ANOMALY_MULTIPLIER' ORDER BY entry_id")
+    assert entries == [("flag.set", "5", "flag", True), ("flag.clear", "9", "environment", True)]
+
+
+def test_purchases_stop_and_go_on(dev):
+    def buy():
+        status, _, body = http(
+            "POST", dev.root + "/api/stripe/create-checkout-session",
+            {"packageCode": "starter", "successUrl": dev.root + "/ok", "cancelUrl": dev.root + "/no"},
+            {"Authorization": f"Bearer {dev.apiKey}"})
+        return status, json.loads(body)
+
+    assert buy()[0] == 200
+    dev.cli("flag", "set", "BILLING_PURCHASE_ENABLED", "false", "--reason", "test")
+    try:
+        status, body = wait_until(lambda: (got := buy())[0] == 503 and got, 5, "purchases are off")
+        assert body["code"] == "purchases_disabled"
+    finally:
+        dev.cli("flag", "clear", "BILLING_PURCHASE_ENABLED", "--reason", "test")
+    wait_until(lambda: buy()[0] == 200, 5, "purchases are on again")
+
+
