@@ -24,7 +24,7 @@ public struct PaymentDesk: Sendable {
         }
     }
 
-    let settings: Settings
+    private(set) var settings: Settings
     /// nil: no key of Stripe's is set.
     let stripe: StripeClient?
     let ledger: any PurchaseLedger
@@ -49,6 +49,13 @@ public struct PaymentDesk: Sendable {
         self.counters = counters
         self.logger = logger
         self.now = now
+    }
+
+    /// The same desk that believes these secrets from now on.
+    public func verifying(with signingSecrets: [StripeSigningSecret]) -> PaymentDesk {
+        var desk = self
+        desk.settings.signingSecrets = signingSecrets
+        return desk
     }
 
     /// Brings one payment to its target state, and counts what came of it.

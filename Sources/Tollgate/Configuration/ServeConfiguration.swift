@@ -10,7 +10,6 @@ struct ServeConfiguration: Sendable {
     var secrets: RotatingSecrets
     var upstream: UpstreamOrigin
     var upstreamCAFile: String?
-    var sessionSecrets: [Secret]
     var listen: ListenAddress
     var opsListen: ListenAddress
     var publicURL: String
@@ -56,8 +55,6 @@ struct ServeConfiguration: Sendable {
         self.secrets = RotatingSecrets(&reader)
         self.upstream = Self.origin(&reader)
         self.upstreamCAFile = reader.text("OPENAI_CA_FILE")
-        self.sessionSecrets = reader.requiredSecrets(
-            "SESSION_SECRET", "key of browser sessions", bytesMin: 32)
         self.listen = reader.listenAddress("LISTEN", default: "127.0.0.1:8080")
         self.opsListen = reader.listenAddress("OPS_LISTEN", default: "127.0.0.1:9090")
         self.certificates = DataPlaneSettings.certificates(&reader)
@@ -83,6 +80,7 @@ struct ServeConfiguration: Sendable {
         self.idempotency = IdempotencySettings(&reader)
         self.controls = Controls(&reader)
         self.stripe = StripeSettings(&reader, recharges: self.controls.autoRecharge)
+        self.secrets.signingSecrets = self.stripe.signingSecrets
         self.statements = StatementSettings(&reader)
         self.portal = PortalSettings(&reader, stripe: self.stripe.base)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)

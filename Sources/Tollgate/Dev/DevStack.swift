@@ -135,7 +135,7 @@ struct DevStack {
     {
         try await StoreSession.with(url: configuration.databaseURL) { store in
             let demo = try await store.accounts().existing("demo").account
-            return try await PortalSessions(store: store.ledger, hasher: configuration.sessionHasher)
+            return try await PortalSessions(store: store.ledger, hasher: configuration.secrets.sessionHasher)
                 .link(to: demo, on: root).url
         }
     }

@@ -225,7 +225,9 @@ final class Deployment: Sendable {
     }
 
     private func router(_ secrets: RotatingSecrets) -> Router<ControlContext> {
-        ControlPlane.router(
+        var portal = self.portal
+        portal.hasher = secrets.sessionHasher
+        return ControlPlane.router(
             .init(
                 version: Version.text, adminTokens: secrets.adminTokens.map(\.value),
                 corsOrigins: self.configuration.corsOrigins),
@@ -233,11 +235,12 @@ final class Deployment: Sendable {
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.statements.ledger, held: HeldAmounts(reader: self.heldReader),
                 readiness: self.readiness,
-                encodings: self.encodings, checkouts: self.payments.desk, webhooks: self.payments.desk,
+                encodings: self.encodings, checkouts: self.payments.desk,
+                webhooks: self.payments.desk.verifying(with: secrets.signingSecrets),
                 history: self.statements.ledger, statements: self.statements.printer,
                 recharges: self.payments.recharges,
                 refunds: self.payments.refunds, records: self.statements.ledger,
-                metrics: self.controlMetrics, portal: self.portal))
+                metrics: self.controlMetrics, portal: portal))
     }
 
     private static func dataPlane(
@@ -400,7 +403,8 @@ final class Deployment: Sendable {
             let fresh = try self.rereadSecrets()
             await self.proxy.apply(upstreamKey: fresh.upstreamKey.value, keyHasher: fresh.keyHasher)
             self.control.use(self.router(fresh))
-            self.logger.notice("reloaded: upstream key, key peppers, admin tokens")
+            self.logger.notice(
+                "reloaded: upstream key, key peppers, admin tokens, session and webhook secrets")
         } catch {
             self.logger.error("not reloaded: configuration", metadata: ["error": "\(error)"])
         }

@@ -20,7 +20,7 @@ enum PortalWiring {
             site: WebSite(
                 publicURL: configuration.publicURL, checkoutOrigins: settings.checkoutOrigins,
                 appURL: settings.appURL, chartScript: settings.chartScript),
-            store: ledger, hasher: configuration.sessionHasher, reading: ledger, standing: standing,
+            store: ledger, hasher: configuration.secrets.sessionHasher, reading: ledger, standing: standing,
             returnOrigins: Set(origins.compactMap { WebOrigin($0) }),
             appTokens: settings.appTokens.map { Self.appTokens($0, logger) })
     }
@@ -34,11 +34,6 @@ enum PortalWiring {
             }
         return AppTokens(issuer: settings.issuer, audience: settings.audience, keys: keys)
     }
-}
-
-extension ServeConfiguration {
-    /// The digest of browser sessions and of links to them.
-    var sessionHasher: KeyHasher { KeyHasher(peppers: self.sessionSecrets.map { Array($0.value.utf8) }) }
 }
 
 /// A key set that is replaced on disk when keys rotate.

@@ -1,0 +1,206 @@
+"""Secrets and API keys rotate under load without one failed request: list both, move the callers, drop the old one."""
+import hashlib
+import hmac
+import json
+import secrets
+import signal
+import time
+import uuid
+
+import pytest
+
+from harness import Mock, Serve, http, running, wait_until
+from stripe_tools import LIVE_KEY, MockStripe
+from wire_tools import chat, load
+
+
+class Rotation:
+    """One secret: how it is used, and how a caller of one value is recognised."""
+    setting = ""
+
+    def __init__(self, dev, directory):
+        self.dev, self.directory = dev, directory
+        self.old, self.new = self.value(), self.value()
+
+    def value(self):
+        return secrets.token_hex(32)
+
+    def begin(self):
+        """What the rotation needs besides the proxy."""
+        return {}
+
+    def use(self, serve, value):
+        """The status of one request by a caller who has this value."""
+        raise NotImplementedError
+
+    def end(self):
+        pass
+
+
+class AdminToken(Rotation):
+    setting, refused = "ADMIN_TOKEN", 401
+
+    def use(self, serve, value):
+        return http("GET", serve.root + "/api/billing/summary", headers={"Authorization": f"Bearer {value}"})[0]
+
+
+class KeyPepper(Rotation):
+    """Callers move to a key that was made under the new pepper."""
+    setting, refused = "KEY_PEPPER", 401
+
+    def begin(self):
+        user = f"rotate-{uuid.uuid4().hex[:8]}"
+        self.dev.cli("account", "create", "--user", user)
+        self.keys = {
+            value: self.dev.cli("key", "create", "--user", user, KEY_PEPPER=value).stdout.strip()
+            for value in (self.old, self.new)}
+        return {}
+
+    def use(self, serve, value):
+        return http("GET", serve.base + "/models", headers={"Authorization": f"Bearer {self.keys[value]}"})[0]
+
+
+class WebhookSecret(Rotation):
+    setting, refused = "STRIPE_WEBHOOK_SECRET", 400
+
+    def value(self):
+        return "whsec_" + secrets.token_hex(16)
+
+    def begin(self):
+        self.stripe = MockStripe(self.directory, key=LIVE_KEY)
+        return {"STRIPE_SECRET_KEY": LIVE_KEY, "STRIPE_API_BASE": self.stripe.url}
+
+    def use(self, serve, value):
+        now = int(time.time())
+        body = json.dumps({
+            "id": f"evt_{secrets.token_hex(12)}", "object": "event", "created": now, "livemode": True,
+            "type": "tollgate.rotation", "data": {"object": {"object": "nothing"}}}).encode()
+        code = hmac.new(value.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
+        return http("POST", serve.root + "/api/stripe/webhook", body, {"Stripe-Signature": f"t={now},v1={code}"})[0]
+
+    def end(self):
+        self.stripe.stop()
+
+
+class UpstreamKey(Rotation):
+    """The operator's: a caller does not have it, so the upstream says which one it saw."""
+    setting, refused = "OPENAI_API_KEY", None
+
+    def value(self):
+        return "sk-proj-" + secrets.token_hex(16)
+
+    def begin(self):
+        self.mock = Mock(self.directory)
+        self.key = self.dev.account(f"rotate-{uuid.uuid4().hex[:8]}", 10_000)
+        return {"OPENAI_BASE_URL": self.mock.url + "/v1"}
+
+    def use(self, serve, value):
+        return http("POST", serve.base + "/chat/completions", chat(), {"Authorization": f"Bearer {self.key}"})[0]
+
+    def end(self):
+        self.mock.stop()
+
+
+def noting(statuses, use):
+    """A request without a reply is a failed one as well, and must not end its thread unseen."""
+    def run(index):
+        try:
+            statuses.append(use(index))
+        except OSError as error:
+            statuses.append(repr(error))
+
+    return run
+
+
+def reload(serve):
+    said = "reloaded: upstream key"
+    before = serve.process.output().count(said)
+    serve.process.child.send_signal(signal.SIGHUP)
+    wait_until(lambda: serve.process.output().count(said) > before, 20, said)
+
+
+@pytest.mark.parametrize("kind", [AdminToken, KeyPepper, WebhookSecret, UpstreamKey], ids=lambda kind: kind.__name__)
+def test_a_secret_rotates_under_load_without_a_failed_request(dev, tmp_path, kind):
+    rotation = kind(dev, tmp_path)
+    file = tmp_path / "secret"
+    file.write_text(rotation.old)
+    env = rotation.begin()
+    serve = Serve(dev, **{
+        **env, rotation.setting: "", rotation.setting + "_FILE": str(file),
+        "JOURNAL_DIR": str(dev.directory / f"rotation-{uuid.uuid4().hex[:6]}")})
+    now = {"value": rotation.old}
+    statuses = []
+    is_list = kind is not UpstreamKey
+    with running(serve):
+        with load(noting(statuses, lambda index: rotation.use(serve, now["value"])), 4):
+            wait_until(lambda: len(statuses) > 20, 20, "load")
+            if is_list:
+                file.write_text(f"{rotation.new},{rotation.old}\n")
+                reload(serve)
+                # Both are good: callers move when they like.
+                assert rotation.use(serve, rotation.old) == rotation.use(serve, rotation.new) == 200
+                now["value"] = rotation.new
+                moved = len(statuses)
+                # Whoever still had the old one has been answered.
+                wait_until(lambda: len(statuses) > moved + 20, 20, "load of the new value")
+            file.write_text(rotation.new)
+            reload(serve)
+            after = len(statuses)
+            wait_until(lambda: len(statuses) > after + 20, 20, "load after the rotation")
+        assert set(statuses) == {200}, "no request failed"
+        if is_list:
+            assert rotation.use(serve, rotation.old) == rotation.refused, "the old one is worth nothing"
+        else:
+            seen = hashlib.sha256(rotation.new.encode()).hexdigest()[:8]
+            assert rotation.mock.log()[-1]["authorization_seen"] == seen
+        output = serve.process.output()
+        assert rotation.old not in output and rotation.new not in output
+    rotation.end()
+
+
+def test_session_secrets_are_read_again_and_a_short_one_changes_nothing(dev, tmp_path):
+    file = tmp_path / "session"
+    file.write_text("a" * 32)
+    with running(serve := Serve(dev, SESSION_SECRET="", SESSION_SECRET_FILE=str(file))):
+        file.write_text("b" * 32 + "," + "a" * 32)
+        reload(serve)
+        file.write_text("short")
+        serve.process.child.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded: configuration" in serve.process.output(), 20, "the refusal")
+        assert "SESSION_SECRET: each secret needs at least 32 bytes" in serve.process.output()
+
+
+def test_a_webhook_secret_that_is_gone_changes_nothing(dev, tmp_path):
+    """Money would come, and nobody would hear of it."""
+    file = tmp_path / "webhook"
+    rotation = WebhookSecret(dev, tmp_path)
+    file.write_text(rotation.old)
+    env = rotation.begin()
+    with running(serve := Serve(dev, **env, STRIPE_WEBHOOK_SECRET_FILE=str(file),
+                                JOURNAL_DIR=str(dev.directory / f"rotation-{uuid.uuid4().hex[:6]}"))):
+        file.unlink()
+        serve.process.child.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded: configuration" in serve.process.output(), 20, "the refusal")
+        assert rotation.use(serve, rotation.old) == 200
+    rotation.end()
+
+
+def test_an_api_key_is_replaced_under_load(dev):
+    """The second is made first; the first is refused within a second of its end, everywhere."""
+    user = f"rotate-{uuid.uuid4().hex[:8]}"
+    now = {"key": dev.account(user)}
+    first = now["key"]
+    statuses = []
+    with running(Serve(dev), Serve(dev, JOURNAL_DIR=str(dev.directory / "second-journal"))) as pair:
+        def ask(serve, key):
+            return http("GET", serve.base + "/models", headers={"Authorization": f"Bearer {key}"})[0]
+
+        with load(noting(statuses, lambda index: ask(pair[index % 2], now["key"])), 4):
+            wait_until(lambda: len(statuses) > 20, 20, "load")
+            number = dev.cli("key", "list", "--user", user).stdout.splitlines()[-1].split()[0]
+            now["key"] = dev.key(user)
+            moved = len(statuses)
+            wait_until(lambda: len(statuses) > moved + 20, 20, "load of the new key")
+            dev.cli("key", "revoke", number)
+            wait_until(lambda: {ask(serve, first) for serve in pair} == {401}, 5, "the refusal")
+        assert set(statuses) == {200}, "no request failed"
