@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Runs the commands that README.md shows, as a reader would, and fails on the first that does not work.
+"""Runs the commands that README.md and docs/OPERATIONS.md show, as a reader would, and fails on the first that does not
+work.
 
 Every ```sh block must say in the line before it what is to happen with it: `<!-- run -->`, or
 `<!-- norun: reason -->`. Blocks of other languages are not commands, but a ```python block that is marked
 `<!-- run -->` runs too. They run in a throw-away copy of the project that shares `.build`, while
-`tollgate dev` (the debug build) runs in that copy; a reply with an HTTP error status counts as a failure of curl.
+`tollgate dev` (the debug build) runs in that copy; a reply with an HTTP error status counts as a failure of curl. Blocks of
+docs/OPERATIONS.md have the environment of that deployment, with `tollgate` in PATH, as an operator has them.
 
-Usage: scripts/readme_commands.py [--check]     --check: only that every block is marked. Needs `make test` before.
+Usage: scripts/readme_commands.py [--check] [FILE …]     --check: only that every block is marked. Needs `make test` before.
 """
+import json
 import os
 import pathlib
 import re
@@ -22,6 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
     r"(?:^<!--[ ]*(?P<mark>run|norun:[ ]*\S[^\n]*?)[ ]*-->\n)?^```(?P<language>[a-z]+)\n(?P<text>.*?)^```[ ]*$",
     re.MULTILINE | re.DOTALL)
+FILES = ("README.md", "docs/OPERATIONS.md")
+OPERATIONS = "docs/OPERATIONS.md"
 READY_SECONDS = 120
 BLOCK_SECONDS = 300
 
@@ -30,17 +35,18 @@ class Failed(Exception):
     pass
 
 
-def blocks(text):
-    """(line, language, commands) of every block to run; fails on a shell block without a mark."""
+def blocks(name):
+    """(file, line, language, commands) of every block to run; fails on a shell block without a mark."""
+    text = (ROOT / name).read_text()
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("text")) + 1
         mark, language = match.group("mark"), match.group("language")
         if language == "sh" and mark is None:
-            raise Failed(f"README.md:{line}: mark this block with <!-- run --> or <!-- norun: reason -->")
+            raise Failed(f"{name}:{line}: mark this block with <!-- run --> or <!-- norun: reason -->")
         if mark == "run":
             if language not in ("sh", "python"):
-                raise Failed(f"README.md:{line}: cannot run a block of {language}")
-            yield line, language, match.group("text")
+                raise Failed(f"{name}:{line}: cannot run a block of {language}")
+            yield name, line, language, match.group("text")
 
 
 def copy_project(copy):
@@ -81,7 +87,21 @@ def stop(child):
     return child.returncode
 
 
-def run(copy, environment, line, language, text):
+def deployment(copy):
+    """What /etc/tollgate/tollgate.env would say of the stack that runs in the copy."""
+    facts = json.loads((copy / "var/dev/dev.json").read_text())
+    secrets = json.loads((copy / "var/dev/secrets.json").read_text())
+    root = facts["baseURL"].removesuffix("/v1")
+    return {
+        "PATH": f"{ROOT}/.build/debug:{os.environ['PATH']}", "PUBLIC_URL": root, "LISTEN": root.removeprefix("http://"),
+        "DATABASE_URL": facts["databaseURL"], "REDIS_URL": facts["redisURL"], "ADMIN_TOKEN": facts["adminToken"],
+        "KEY_PEPPER": facts["keyPepper"], "SESSION_SECRET": secrets["sessionSecret"], "SERVICE_KEY": facts["serviceKey"],
+        "OPENAI_API_KEY": "sk-mock", "OPENAI_BASE_URL": facts["upstreamURL"], "STRIPE_SECRET_KEY": "sk_test_mock",
+        "STRIPE_WEBHOOK_SECRET": facts["stripeWebhookSecret"], "STRIPE_API_BASE": facts["stripeURL"],
+        "OPS_URL": facts["opsURL"], "JOURNAL_DIR": "var/dev/journal"}
+
+
+def run(copy, environment, name, line, language, text):
     if language == "sh":
         # The trap names the command that failed.
         trap = "trap 'printf \"failed: %s\\n\" \"$BASH_COMMAND\" >&2' ERR\n"
@@ -93,16 +113,19 @@ def run(copy, environment, line, language, text):
             command, cwd=copy, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", timeout=BLOCK_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"README.md:{line}: did not end within {BLOCK_SECONDS} s:\n{text}\n{error.output}") from None
+        raise Failed(f"{name}:{line}: did not end within {BLOCK_SECONDS} s:\n{text}\n{error.output}") from None
     if done.returncode != 0:
-        raise Failed(f"README.md:{line}: exit {done.returncode} of\n{text}\n{done.stdout}")
-    print(f"README.md:{line}: ok")
+        raise Failed(f"{name}:{line}: exit {done.returncode} of\n{text}\n{done.stdout}")
+    print(f"{name}:{line}: ok")
 
 
 def main():
-    found = list(blocks((ROOT / "README.md").read_text()))
-    if sys.argv[1:] == ["--check"]:
-        print(f"README.md: {len(found)} blocks to run")
+    arguments = sys.argv[1:]
+    only_check = arguments[:1] == ["--check"]
+    names = arguments[only_check:] or FILES
+    found = [block for name in names for block in blocks(name)]
+    if only_check:
+        print(f"{len(found)} blocks to run in {', '.join(names)}")
         return
     copy = pathlib.Path(tempfile.mkdtemp(prefix="tollgate-readme-"))
     copy.chmod(0o755)  # The user that Postgres runs as must be able to enter it.
@@ -113,13 +136,14 @@ def main():
         (copy / ".curlrc").write_text("fail-with-body\n")
         child = start_dev(copy, environment)
         try:
+            operator = {**environment, **deployment(copy)}
             for block in found:
-                run(copy, environment, *block)
+                run(copy, operator if block[0] == OPERATIONS else environment, *block)
         finally:
             code = stop(child)
         if code != 0:
             raise Failed(f"tollgate dev exited {code}:\n" + (copy / "dev.log").read_text(errors="replace")[-4000:])
-        print(f"README.md: {len(found)} blocks ran")
+        print(f"{len(found)} blocks ran")
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 

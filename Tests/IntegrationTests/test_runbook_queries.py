@@ -1,0 +1,65 @@
+"""The two queries of docs/OPERATIONS.md: no row on a healthy ledger, and a row for each thing that is wrong."""
+import re
+
+import psycopg2
+import pytest
+
+from harness import ROOT
+
+
+def queries():
+    found = re.findall(r"<<'SQL'\n(.*?)^SQL$", (ROOT / "docs/OPERATIONS.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    return found
+
+
+@pytest.fixture()
+def broken(dev):
+    """A transaction in which anything may be changed, as nothing of it stays."""
+    connection = psycopg2.connect(dev.databaseURL)
+    with connection.cursor() as cursor:
+        # No trigger refuses a change to what is append-only; only here.
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        yield cursor
+    connection.rollback()
+    connection.close()
+
+
+def rows(cursor, query):
+    cursor.execute(query)
+    return cursor.fetchall()
+
+
+def test_a_healthy_ledger_has_no_row(dev, broken):
+    dev.account("runbook-healthy", 5)
+    for query in queries():
+        assert rows(broken, query) == []
+
+
+def test_a_balance_that_is_not_the_sum_of_its_lines_is_a_row(dev, broken):
+    """By a single millicredit: the runbook's query forgave a hundred."""
+    dev.account("runbook-balance", 5)
+    broken.execute("UPDATE credit_balance SET balance_millicredits = balance_millicredits + 1 WHERE user_id = 'runbook-balance'")
+    assert rows(broken, queries()[0]) == [("runbook-balance", 5001, 5000)]
+
+
+def test_a_balance_without_any_line_is_a_row(dev, broken):
+    dev.cli("account", "create", "--user", "runbook-empty")
+    broken.execute("UPDATE credit_balance SET balance_millicredits = 7 WHERE user_id = 'runbook-empty'")
+    assert rows(broken, queries()[0]) == [("runbook-empty", 7, 0)]
+
+
+@pytest.mark.parametrize("side", ["usage", "ledger"])
+def test_a_day_that_only_one_side_has_is_a_row(dev, broken, side):
+    """The runbook's query compared with NULL, which is never true."""
+    if side == "ledger":
+        dev.account("runbook-day", 5)
+        broken.execute(
+            "UPDATE credit_ledger SET reference_type = 'settlement', amount_millicredits = -5000, "
+            "created_at = '2020-01-01 23:30+00' WHERE user_id = 'runbook-day'")
+    else:
+        broken.execute(
+            "INSERT INTO usage_correction SELECT (jsonb_populate_record(NULL::usage_correction, jsonb_build_object("
+            "'delta_millicredits', 5000, 'created_at', '2020-01-01 23:30+00'))).*")
+    ((day, charges, deductions),) = rows(broken, queries()[1])
+    assert (str(day), charges, deductions) == ("2020-01-01", *((0, 5000) if side == "ledger" else (5000, 0)))
