@@ -49,6 +49,9 @@ missing_packages() {
   have_chart_js || echo libjs-chart.js # the chart of the credits page
   have chromium || echo chromium # looks at our pages
   have pdftotext || echo poppler-utils # reads our statements
+  have dpkg-shlibdeps || echo dpkg-dev # makes our package
+  have lintian || echo lintian # looks at it
+  have mandoc || echo mandoc # reads our manual page
 }
 
 # --- Installing ---

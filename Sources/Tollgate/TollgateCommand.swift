@@ -17,7 +17,7 @@ struct TollgateCommand: AsyncParsableCommand {
             LedgerCommand.self, VerifyCommand.self, ReconcileCommand.self, BooksCommand.self,
             StatementCommand.self,
             FlagCommand.self, RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
-            TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self,
+            TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self, HealthCommand.self,
         ])
 }
 

@@ -80,6 +80,7 @@ enum RateCardFiles {
             url.deleteLastPathComponent()
             directories.append(url.appendingPathComponent("ratecards").path)
         }
-        return directories
+        // Of the Debian package.
+        return directories + ["/usr/share/tollgate/ratecards"]
     }
 }

@@ -53,7 +53,8 @@ struct ServeCommand: AsyncParsableCommand {
             UPSTREAM_KEEPALIVE (30), EXCHANGE_TIMEOUT (3600), DRAIN_TIMEOUT (300), SHUTDOWN_DELAY (0), \
             SHUTDOWN_TIMEOUT (30).
 
-            SIGTERM and SIGINT drain and exit 0; a second one ends at once. SIGHUP reads certificates and \
+            SIGTERM and SIGINT drain and exit 0; a second one ends at once. Under systemd (Type=notify) it says when it is \
+            ready, when it stops, and, with WatchdogSec, that it lives. SIGHUP reads certificates and \
             NAME_FILE secrets again and opens the access log anew; what the environment itself sets stays.
             """)
 
@@ -68,7 +69,9 @@ struct ServeCommand: AsyncParsableCommand {
                 let deployment = try await Deployment(
                     configuration, logger: logger,
                     rereadSecrets: { try RotatingSecrets(reading: .environment()) })
-                try await deployment.run(following: hangUps) { _ in }
+                try await ServiceManager.watched {
+                    try await deployment.run(following: hangUps) { _ in ServiceManager.tell(.ready) }
+                }
             } catch let error as AccessLog.CannotOpen {
                 throw BadConfiguration(problems: [SettingProblem(name: "ACCESS_LOG", message: "\(error)")])
             } catch let error as JournalFileFailure {

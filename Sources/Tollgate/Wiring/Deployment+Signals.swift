@@ -25,7 +25,12 @@ extension Deployment {
         var stops = 0
         for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
             stops += 1
-            if stops == 1 { await drain() } else { await self.endNow() }
+            if stops == 1 {
+                ServiceManager.tell(.stopping)
+                await drain()
+            } else {
+                await self.endNow()
+            }
         }
     }
 

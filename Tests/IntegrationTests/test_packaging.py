@@ -1,0 +1,221 @@
+"""The Debian package, the unit, the manual page, the completions and the container file: made of the program at hand."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+
+from harness import BIN, ROOT, Process, Serve, free_port, running, wait_until
+
+UNIT = ROOT / "ops/systemd/tollgate.service"
+
+
+def run(*command, code=0, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600, **more)
+    assert code is None or done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def needs(program):
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no {program}")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    out = tmp_path_factory.mktemp("package")
+    return pathlib.Path(run(ROOT / "scripts/package.sh", BIN, out).stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def installed(package, tmp_path_factory):
+    """The package's files in a root of their own."""
+    root = tmp_path_factory.mktemp("root")
+    run("dpkg-deb", "-x", package, root)
+    return root
+
+
+@needs("dpkg-shlibdeps")
+def test_the_program_runs_from_its_package_alone(installed):
+    """Without the toolchain's libraries: what Debian has not stands beside the program."""
+    program = installed / "usr/bin/tollgate"
+    env = {"PATH": "/usr/bin:/bin", "LD_DEBUG": "libs"}
+    done = run(program, "--help", env=env)
+    assert "smoke-test" in done.stdout
+    loaded = re.findall(r"calling init: (\S+)", done.stderr)
+    swift = [path for path in loaded if "swift" in path.lower() or "Foundation" in path]
+    assert swift and run("ldd", installed / "usr/lib/tollgate/tollgate").stdout.count("not found") == 0
+    for name in ("libswiftCore.so", "libFoundation.so"):
+        assert (installed / "usr/lib/tollgate" / name).exists()
+    version = run(program, "--version", env={"PATH": "/usr/bin:/bin"}).stdout.strip()
+    assert version == run(BIN / "tollgate", "--version").stdout.strip()
+
+
+@needs("dpkg-shlibdeps")
+def test_the_package_says_what_it_needs_and_what_it_keeps(package, installed):
+    control = run("dpkg-deb", "-f", package).stdout
+    for library in ("libc6", "libpq5", "libssl3", "libhiredis", "libcurl", "libpangocairo"):
+        assert library in control, control
+    listing = run("dpkg-deb", "-c", package).stdout
+    modes = {line.split()[5]: line.split()[0:2] for line in listing.splitlines()}
+    assert modes["./etc/tollgate/tollgate.env"] == ["-rw-r-----", "root/root"]
+    assert modes["./etc/tollgate/secrets/"] == ["drwxr-x---", "root/root"]
+    assert all(owner == "root/root" for _, owner in modes.values())
+    assert run("dpkg-deb", "--ctrl-tarfile", package, code=0) and "conffiles" in run("dpkg-deb", "-I", package).stdout
+    for path in ("usr/lib/systemd/system/tollgate.service", "usr/lib/sysusers.d/tollgate.conf",
+                 "usr/share/man/man1/tollgate.1.gz", "usr/share/tollgate/ratecards/openai-2026-11-12.yaml"):
+        assert (installed / path).is_file()
+    # Nothing that is set here is a secret, and nothing is set.
+    env = (installed / "etc/tollgate/tollgate.env").read_text()
+    assert all(line.startswith("#") or not line for line in env.splitlines())
+
+
+@needs("dpkg-shlibdeps")
+def test_the_package_installs_configures_and_goes(package, tmp_path):
+    """Into a root that has nothing but dpkg's own records; its scripts run here, so without them."""
+    root = tmp_path / "bare"
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    install = ["dpkg", f"--root={root}", "--force-depends", "--force-not-root", "--force-script-chrootless", "--unpack"]
+    run(*install, package)
+    assert "tollgate" in run("dpkg", f"--root={root}", "-l", "tollgate").stdout
+    assert (root / "usr/bin/tollgate").is_symlink()
+    verified = run("dpkg", f"--root={root}", "--verify", "tollgate", code=None)
+    assert "usr/lib/tollgate/tollgate" not in verified.stdout, verified.stdout
+    for script in ("postinst", "prerm", "postrm"):
+        run("sh", "-n", ROOT / "ops/debian" / script)
+
+
+@needs("lintian")
+@needs("dpkg-shlibdeps")
+def test_lintian_finds_no_error(package):
+    done = run("lintian", "--fail-on", "error", "--no-cfg", package, code=None)
+    assert done.returncode == 0 and "E:" not in done.stdout, done.stdout
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_valid_and_exposes_little(tmp_path):
+    unit = tmp_path / "tollgate.service"
+    unit.write_text(UNIT.read_text().replace("/usr/bin/tollgate", str(BIN / "tollgate")))
+    verified = run("systemd-analyze", "verify", "--man=no", unit, code=None)
+    assert "tollgate.service" not in verified.stderr, verified.stderr
+    said = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit, code=None).stdout
+    score = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said).group(1))
+    assert score <= 2.0, said
+
+
+def test_the_unit_says_what_the_program_does():
+    unit = UNIT.read_text()
+    assert "Type=notify" in unit and "RestartPreventExitStatus=64 78" in unit
+    stop = int(re.search(r"TimeoutStopSec=(\d+)", unit).group(1))
+    # SHUTDOWN_TIMEOUT and DRAIN_TIMEOUT by default; systemd must not kill what still drains.
+    assert stop > 30 + 300
+
+
+class Manager:
+    """systemd's end of $NOTIFY_SOCKET."""
+
+    def __init__(self, directory):
+        self.path = str(directory / "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(60)
+
+    def next(self):
+        return self.socket.recv(4096).decode()
+
+
+def test_systemd_is_told_when_it_is_ready_lives_and_stops(dev, tmp_path):
+    manager = Manager(tmp_path)
+    serve = Serve(dev, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="600000", JOURNAL_DIR=str(tmp_path / "journal"))
+    with running(serve):
+        told = [manager.next() for _ in range(4)]
+        assert told.count("READY=1") == 1 and set(told) == {"READY=1", "WATCHDOG=1"}
+        serve.process.child.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: manager.next() == "STOPPING=1", 20, "the end")
+
+
+def test_a_process_that_cannot_start_is_never_ready(dev, tmp_path):
+    manager = Manager(tmp_path)
+    env = dev.environment(NOTIFY_SOCKET=manager.path, ADMIN_TOKEN="short", LISTEN=f"127.0.0.1:{free_port()}")
+    process = Process([BIN / "tollgate", "serve"], env, tmp_path / "log", cwd=ROOT)
+    assert process.child.wait(60) == 78
+    process.stop()
+    manager.socket.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        manager.next()
+
+
+def test_health_is_for_containers(dev):
+    url = ["--url", dev.root]
+    assert run(BIN / "tollgate", "health", *url).stdout == "ok\n"
+    assert run(BIN / "tollgate", "health", "--live", *url).stdout == "ok\n"
+    away = run(BIN / "tollgate", "health", "--url", f"http://127.0.0.1:{free_port()}", code=69)
+    assert "does not answer" in away.stderr
+    # Where LISTEN says all addresses, this machine's is asked.
+    listen = {**os.environ, "LISTEN": "0.0.0.0:" + dev.root.rsplit(":", 1)[1]}
+    assert run(BIN / "tollgate", "health", env=listen).stdout == "ok\n"
+    broken = Serve(dev, JOURNAL_DIR=tempfile.mkdtemp(prefix="tollgate-health-"))
+    with running(broken):
+        assert run(BIN / "tollgate", "health", "--url", broken.root).stdout == "ok\n"
+    run(BIN / "tollgate", "health", "--url", broken.root, code=69)
+    run(BIN / "tollgate", "health", "--url", "ftp://x", code=64)
+
+
+def test_health_says_what_is_missing(dev, tmp_path):
+    """Redis is not there: the process lives, and is not ready."""
+    serve = NotReady(dev, REDIS_URL=f"redis://127.0.0.1:{free_port()}", JOURNAL_DIR=str(tmp_path / "journal"))
+    with running(serve):
+        wait_until(lambda: run(BIN / "tollgate", "health", "--live", "--url", serve.root, code=None).returncode == 0, 60, "life")
+        done = run(BIN / "tollgate", "health", "--url", serve.root, code=1)
+        assert "hold_store" in done.stderr
+
+
+class NotReady(Serve):
+    def ready(self):
+        return True
+
+
+def test_the_manual_page_names_every_command_and_is_well_formed(tmp_path):
+    page = tmp_path / "tollgate.1"
+    page.write_text(run("python3", ROOT / "scripts/manual.py", BIN / "tollgate").stdout)
+    commands = re.findall(r"^  ([a-z-]+) ", run(BIN / "tollgate", "--help").stdout.split("SUBCOMMANDS:")[1], re.MULTILINE)
+    assert len(commands) > 15
+    for command in commands:
+        assert f'.Ss "tollgate {command}"' in page.read_text(), command
+    assert '.Ss "tollgate account create"' in page.read_text() and ".It 78" in page.read_text()
+    if shutil.which("mandoc"):
+        assert run("mandoc", "-T", "lint", "-W", "warning", page, code=None).stdout == ""
+    if shutil.which("groff"):
+        assert run("groff", "-k", "-mandoc", "-ww", "-Tutf8", "-z", page).stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_are_scripts_of_their_shell(shell, tmp_path):
+    script = tmp_path / shell
+    script.write_text(run(BIN / "tollgate", "--generate-completion-script", shell).stdout)
+    for word in ("smoke-test", "preflight", "ratecard", "--base-url" if shell != "fish" else "base-url"):
+        assert word in script.read_text(), word
+    if shutil.which(shell):
+        run(shell, "-n", script)
+
+
+def test_the_container_is_of_two_stages_without_root_and_without_secrets():
+    lines = (ROOT / "ops/Containerfile").read_text().replace("\\\n", " ").splitlines()
+    words = [line.split(None, 1) for line in lines if line and not line.startswith("#")]
+    stages = [index for index, (word, _) in enumerate(words) if word == "FROM"]
+    assert len(stages) == 2 and words[stages[0]][1].endswith(" AS build")
+    last = words[stages[1]:]
+    assert all(":" in rest.split()[0] and "latest" not in rest for word, rest in words if word == "FROM")
+    assert [rest for word, rest in last if word == "USER"] == ["10001:10001"], "a number, and not root"
+    assert last.index(["USER", "10001:10001"]) > max(i for i, (word, _) in enumerate(last) if word == "RUN")
+    assert all("--from=build" in rest for word, rest in last if word == "COPY"), "no source in what runs"
+    assert any(word == "HEALTHCHECK" and '"/usr/bin/tollgate", "health"' in rest for word, rest in last)
+    assert [rest for word, rest in last if word == "ENTRYPOINT"] == ['["/usr/bin/tollgate"]'], "signals reach the program"
+    for word, rest in words:
+        assert word != "ADD" and not (word in ("ENV", "ARG") and re.search(r"(TOKEN|SECRET|KEY|PEPPER|PASSWORD)=", rest))
+        assert "apt-get install" not in rest or "rm -rf /var/lib/apt/lists" in rest
