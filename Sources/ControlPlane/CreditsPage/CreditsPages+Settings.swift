@@ -78,14 +78,14 @@ extension CreditsPages {
             return ("Stopped: \(Self.text(reason)) Save the settings to turn it on again.", "bad")
         case .pausing, .idle: break
         }
-        guard status.machine.settings != nil else { return ("Off.", "info") }
+        guard status.machine.settings != nil else { return ("Currently off.", "info") }
         if status.isPackageChanged {
             return ("Stopped: the package or its price has changed. Save the settings to agree to it.", "bad")
         }
         if case .pausing = status.machine.state {
             return ("Paused after a failed charge; it is tried again.", "warning")
         }
-        return ("On.", "good")
+        return ("Currently on.", "good")
     }
 
     private static func text(_ reason: RechargeStop) -> String {

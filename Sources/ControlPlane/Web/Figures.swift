@@ -63,7 +63,7 @@ enum Figures {
 struct Moment: Sendable, Hashable {
     /// `2026-11-27T17:40:05Z`
     let machine: String
-    /// `27 Nov 2026, 17:40 UTC`
+    /// `27 Nov 2026, 17:40 UTC`; where a line is short, it breaks behind the date only.
     let text: String
 
     /// - Parameter milliseconds: since 1970; of the ledger, and so within its years.
@@ -75,10 +75,10 @@ struct Moment: Sendable, Hashable {
         func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
         let clock = "\(two(second / 3600)):\(two(second / 60 % 60))"
         self.machine = "\(day)T\(clock):\(two(second % 60))Z"
-        self.text = "\(Self.text(day)), \(clock) UTC"
+        self.text = "\(Self.text(day)), \(clock)\u{a0}UTC"
     }
 
     static func text(_ day: UTCDay) -> String {
-        "\(day.dayOfMonth) \(day.month.name.prefix(3)) \(day.month.year)"
+        "\(day.dayOfMonth)\u{a0}\(day.month.name.prefix(3))\u{a0}\(day.month.year)"
     }
 }

@@ -131,7 +131,7 @@ import Testing
     @Test func momentsAreForMachinesAndPeople() {
         let moment = Moment(1_795_801_205_999)
         #expect(moment.machine == "2026-11-27T17:40:05Z")
-        #expect(moment.text == "27 Nov 2026, 17:40 UTC")
+        #expect(moment.text == "27\u{a0}Nov\u{a0}2026, 17:40\u{a0}UTC")
         #expect(Moment(-1).machine == "1969-12-31T23:59:59Z")
     }
 }

@@ -96,7 +96,7 @@ function drawChart() {
   box.hidden = false;
   const axis = {stacked: true, grid: {color: colour("--line")}, ticks: {color: colour("--muted")}};
   new Chart(box.querySelector("canvas"), {
-    type: "bar", data: {labels: days, datasets},
+    type: "bar", data: {labels: days.map(day => day.slice(5)), datasets},
     options: {
       maintainAspectRatio: false, animation: false,
       scales: {

@@ -1,0 +1,128 @@
+"""A browser, and what it must not see: Debian's Chromium through Playwright."""
+import base64
+import http.server
+import json
+import pathlib
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from axe_playwright_python.sync_playwright import Axe
+
+from harness import http as request
+
+# What a page reports of violations of its policy, as Chromium tells them to the page itself.
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation",
+  event => window.violations.push(event.violatedDirective + " " + event.blockedURI));
+"""
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+TABS = ["credits", "usage", "ledger", "purchases", "statements", "estimate", "settings"]
+
+
+def portal_link(root, service_key, user, **body):
+    """The URL of a link to a user's credits page, as an app's server gets it."""
+    status, _, reply = request(
+        "POST", root + "/api/billing/portal-session", body,
+        {"Authorization": "Bearer " + service_key, "X-Tollgate-User": user})
+    assert status == 200, reply
+    return json.loads(reply)["url"]
+
+
+class Visitor:
+    """One person at a browser of their own. Everything that the console says is kept."""
+
+    def __init__(self, browser, elsewhere, size=DESKTOP, scheme="light", scripts=True):
+        self.context = browser.new_context(viewport=size, color_scheme=scheme, java_script_enabled=scripts)
+        self.scripts = scripts
+        if scripts:
+            self.context.add_init_script(WATCH)
+        self.page = self.context.new_page()
+        self.complaints = []
+        # What is said of the mock's own pages is not ours.
+        self.page.on("console", lambda message: self.complaints.append(message.text)
+                     if message.type in ("error", "warning")
+                     and not message.location["url"].startswith(elsewhere) else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, link):
+        """Follows a link; without scripts, by its button."""
+        self.page.goto(link)
+        if not self.scripts:
+            self.page.get_by_role("button", name="Continue").click()
+        self.page.wait_for_url("**/billing?tab=credits")
+        return self.page
+
+    def tab(self, root, tab, **query):
+        self.page.goto(root + "/billing?" + urllib.parse.urlencode({"tab": tab, **query}))
+        self.page.wait_for_load_state("networkidle")
+        return self.page
+
+    def check(self, where):
+        """Nothing in the console, nothing against the policy, nothing that keeps people out, no sideways scrolling."""
+        assert not self.complaints, f"{where}: {self.complaints}"
+        if not self.scripts:
+            return
+        assert self.page.evaluate("window.violations") == [], where
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{where} scrolls sideways by {wide} px"
+        found = Axe().run(self.page).response["violations"]
+        bad = [(one["id"], one["impact"], [node["html"] for node in one["nodes"]][:3])
+               for one in found if one["impact"] in ("serious", "critical")]
+        assert not bad, f"{where}: {bad}"
+
+    def picture(self, directory, name):
+        self.page.screenshot(path=pathlib.Path(directory) / f"{name}.png", full_page=True)
+
+    def close(self):
+        self.context.close()
+
+
+class AppKeys:
+    """An app that signs tokens with RS256 and publishes its key as a JSON Web Key Set. OpenSSL does the arithmetic."""
+
+    def __init__(self, directory):
+        self.key = pathlib.Path(directory) / "key.pem"
+        self.stranger = pathlib.Path(directory) / "stranger.pem"
+        for path in (self.key, self.stranger):
+            subprocess.run(["openssl", "genrsa", "-out", path, "2048"], check=True, capture_output=True)
+        modulus = subprocess.run(
+            ["openssl", "rsa", "-in", self.key, "-noout", "-modulus"], check=True, capture_output=True, text=True)
+        number = bytes.fromhex(modulus.stdout.strip().removeprefix("Modulus="))
+        keys = json.dumps({"keys": [
+            {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "app", "n": part(number), "e": "AQAB"}]}).encode()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("content-length", str(len(keys)))
+                self.end_headers()
+                self.wfile.write(keys)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/keys.json"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def token(self, user, kid="app", exp=600, aud="tollgate"):
+        now = int(time.time())
+        head = {"alg": "RS256", "typ": "JWT", "kid": "app"}
+        claims = {"iss": "app", "aud": aud, "sub": user, "iat": now, "exp": now + exp}
+        text = ".".join(part(json.dumps(one).encode()) for one in (head, claims))
+        signed = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-sign", self.key if kid == "app" else self.stranger], input=text.encode(),
+            check=True, capture_output=True)
+        return f"{text}.{part(signed.stdout)}"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def part(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
