@@ -20,7 +20,8 @@ TYPED = [
     ["journal", "show", "boot"], ["ledger", "new-generation"], ["verify", "--all"], ["reconcile", "--date", "soon"],
     ["books", "export", "--format", "csv", "--to", "soon"], ["statement", "--user", "u", "--month", "May"],
     ["refund", "--purchase", "p", "--cash", "--reason", "r", "--idempotency-key", "k"], ["stripe", "replay", "--since", "then"],
-    ["stripe", "listen-check", "--url", "ftp://x"], ["backup"], ["restore"], ["tokenizer", "count"], ["smoke-test"]]
+    ["stripe", "listen-check", "--url", "ftp://x"], ["backup"], ["restore"], ["tokenizer", "count"], ["smoke-test"],
+    ["preflight", "--staging-fingerprints", "/nowhere"], ["health", "--url", "ftp://x"]]
 # Of what is named there is none, or not in that state.
 THERE = [
     ["account", "show", "--user", "nobody-at-all"], ["key", "revoke", "999999999"],

@@ -74,9 +74,10 @@ def test_the_package_says_what_it_needs_and_what_it_keeps(package, installed):
     assert all(line.startswith("#") or not line for line in env.splitlines())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="dpkg gives files to root")
 @needs("dpkg-shlibdeps")
-def test_the_package_installs_configures_and_goes(package, tmp_path):
-    """Into a root that has nothing but dpkg's own records; its scripts run here, so without them."""
+def test_the_package_can_be_unpacked_by_dpkg(package, tmp_path):
+    """Into a root that has nothing but dpkg's own records."""
     root = tmp_path / "bare"
     (root / "var/lib/dpkg").mkdir(parents=True)
     (root / "var/lib/dpkg/status").touch()
