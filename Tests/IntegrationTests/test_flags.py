@@ -301,3 +301,19 @@ def test_purchases_stop_and_go_on(dev):
     wait_until(lambda: buy()[0] == 200, 5, "purchases are on again")
 
 
+def test_the_report_tells_what_charging_would_have_brought(cluster):
+    poor, able = "flags-poor-" + secrets.token_hex(4), rich(cluster)
+    set_flag(cluster, CHARGING, "false")
+    settle_on(cluster, 200)
+    for user in (poor, able, able):
+        assert ask(cluster, cluster.instances[0], user, "Hi [[mock tokens=20]]")[0] == 200
+    shadows = {user: sum(shadow for _, _, shadow in rows(cluster, user, count)) for user, count in ((poor, 1), (able, 2))}
+    report = json.loads(cluster.cli("shadow", "report", "--json").stdout)
+    accounts = {entry["user"]: entry["sums"] for entry in report["accounts"]}
+    assert accounts[poor]["shadowMillicredits"] == str(shadows[poor])
+    assert (accounts[poor]["withoutCover"], accounts[poor]["payableMillicredits"]) == (1, "0")
+    assert (accounts[able]["withoutCover"], accounts[able]["payableMillicredits"]) == (0, str(shadows[able]))
+    assert int(accounts[able]["costPicousd"]) > 0
+    assert report["total"]["requests"] == sum(sums["requests"] for sums in accounts.values())
+    nothing = json.loads(cluster.cli("shadow", "report", "--json", "--to", "2026-01-01").stdout)
+    assert nothing["total"]["requests"] == 0
