@@ -156,7 +156,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "Billing", "Metering", crypto, httpTypes, hummingbird, jwt, lifecycle, logging, mustache, nioCore,
+                "Billing", "Metering", crypto, httpTypes, hummingbird, jwt, lifecycle, logging, mustache,
+                nioCore,
             ],
             // In the binary, since the binary is all that is installed.
             resources: [.embedInCode("Web/Files")],
@@ -164,7 +165,8 @@ let package = Package(
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "Billing", "Metering", crypto, httpTypes, hummingbird, hummingbirdTesting, jwt,
+                "ControlPlane", "Billing", "Metering", crypto, httpTypes, hummingbird, hummingbirdTesting,
+                jwt,
                 logging, nioCore,
             ],
             swiftSettings: settings),

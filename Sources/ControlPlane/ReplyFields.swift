@@ -39,6 +39,7 @@ struct ReplyFields: RouterMiddleware {
 
 extension HTTPField.Name {
     static var contentTypeOptions: HTTPField.Name { Self.make("x-content-type-options") }
+    static var frameOptions: HTTPField.Name { Self.make("x-frame-options") }
     static var referrerPolicy: HTTPField.Name { Self.make("referrer-policy") }
     static var tollgateRequestID: HTTPField.Name { Self.make("x-tollgate-request-id") }
     static var tollgateUser: HTTPField.Name { Self.make("x-tollgate-user") }

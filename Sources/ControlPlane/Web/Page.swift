@@ -46,9 +46,9 @@ struct PageFrame: Sendable {
     /// Loads itself again after so many seconds where scripts do not run.
     var refreshSeconds: Int?
 
-    init(_ title: String, on site: WebSite, product: String = "Credits") {
+    init(_ title: String, on site: WebSite) {
         self.title = title
-        self.product = product
+        self.product = site.name
         self.base = site.base
         self.style = site.assets.url("site.css") ?? ""
         self.icon = site.assets.url("icon.svg") ?? ""
@@ -73,6 +73,8 @@ struct Page {
             .contentType: "text/html; charset=utf-8", .cacheControl: "no-store",
             .contentSecurityPolicy: site.contentSecurityPolicy, .referrerPolicy: "same-origin",
         ]
+        // For browsers that do not know `frame-ancestors`.
+        headers[.frameOptions] = "DENY"
         if site.isSecure { headers[.strictTransportSecurity] = "max-age=31536000" }
         return Response(
             status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))

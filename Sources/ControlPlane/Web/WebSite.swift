@@ -3,6 +3,8 @@ import Foundation
 
 /// Where the pages are, as browsers see them, and where they may lead.
 public struct WebSite: Sendable {
+    /// Whose it is, for people.
+    public let name: String
     /// `https://billing.example.com`, perhaps with a path; without a slash at its end.
     public let publicURL: String
     /// Where forms may lead besides this site: the pages of Stripe's checkout.
@@ -12,9 +14,13 @@ public struct WebSite: Sendable {
     let assets: WebAssets
 
     /// - Parameters:
+    ///   - name: whose it is, for people.
     ///   - checkoutOrigins: checked by the configuration: they become part of a header.
     ///   - chartScript: Chart.js; nil: figures stand in tables only.
-    public init(publicURL: String, checkoutOrigins: [String], appURL: String?, chartScript: [UInt8]?) {
+    public init(
+        name: String, publicURL: String, checkoutOrigins: [String], appURL: String?, chartScript: [UInt8]?
+    ) {
+        self.name = name
         self.publicURL = publicURL
         self.checkoutOrigins = checkoutOrigins
         self.appURL = appURL

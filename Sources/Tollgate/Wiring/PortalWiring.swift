@@ -18,7 +18,8 @@ enum PortalWiring {
         let origins = [configuration.publicURL] + configuration.corsOrigins
         return PortalParts(
             site: WebSite(
-                publicURL: configuration.publicURL, checkoutOrigins: settings.checkoutOrigins,
+                name: configuration.statements.operatorName, publicURL: configuration.publicURL,
+                checkoutOrigins: settings.checkoutOrigins,
                 appURL: settings.appURL, chartScript: settings.chartScript),
             store: ledger, hasher: configuration.secrets.sessionHasher, reading: ledger, standing: standing,
             returnOrigins: Set(origins.compactMap { WebOrigin($0) }),

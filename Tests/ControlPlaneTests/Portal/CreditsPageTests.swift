@@ -174,6 +174,21 @@ import Testing
         #expect(one.contains("<strong>1.25</strong> credits"))
     }
 
+    /// Chart.js is the operating system's to have; without it the figures stand in an open table.
+    @Test(arguments: [true, false]) func withoutAChartTheTableIsOpen(_ hasChart: Bool) async throws {
+        let rig = PortalRig(hasChart: hasChart)
+        rig.portal.state.withLock {
+            $0.days[1] = [
+                UsageDay(
+                    day: CreditsPages.today(), model: "gpt-4o", exchanges: 1, inputTokens: 1, outputTokens: 1,
+                    charged: Millicredits(1))
+            ]
+        }
+        let text = try await self.page(rig, "tab=usage").text
+        #expect(text.contains("<details open>") != hasChart)
+        #expect(text.contains("<canvas") == hasChart && text.contains("/assets/chart.") == hasChart)
+    }
+
     @Test func statementsBeginWithTheAccount() async throws {
         let text = try await self.page(PortalRig(), "tab=statements").text
         #expect(text.contains("/api/billing/statements/2026-09.pdf"))

@@ -31,7 +31,8 @@ import Testing
     }
 
     @Test func textStaysTextInAPage() {
-        let site = WebSite(publicURL: "https://a.example", checkoutOrigins: [], appURL: nil, chartScript: nil)
+        let site = WebSite(
+            name: "A", publicURL: "https://a.example", checkoutOrigins: [], appURL: nil, chartScript: nil)
         let evil = "\"\u{301} autofocus onfocus=alert(1) x='<script>alert(2)</script>"
         let page = Page.message(evil, evil, on: site)
         let text = PageTemplates.render(
@@ -52,7 +53,7 @@ import Testing
             #expect(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"))
             #expect(policy.contains("form-action 'self' https://checkout.stripe.com;"))
             #expect(!policy.contains("unsafe") && !policy.contains("*"))
-            #expect(page.headers[.cacheControl] == "no-store")
+            #expect(page.headers[.cacheControl] == "no-store" && page.headers[.frameOptions] == "DENY")
             #expect(page.headers[.strictTransportSecurity] == "max-age=31536000")
             #expect(page.headers[HTTPField.Name("x-content-type-options")!] == "nosniff")
         }

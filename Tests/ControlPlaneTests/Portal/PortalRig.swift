@@ -13,13 +13,13 @@ struct PortalRig: Sendable {
     init(
         desk: FakeDesk = FakeDesk(), recharges: FakeRecharges = FakeRecharges(),
         back: FakeMoneyBack = FakeMoneyBack(), history: FakeHistory = FakeHistory(), tokens: AppTokens? = nil,
-        publicURL: String = FakePortal.publicURL
+        publicURL: String = FakePortal.publicURL, hasChart: Bool = true
     ) {
         let portal = FakePortal()
         self.portal = portal
         self.rig = ControlRig(
             desk: desk, history: history, recharges: recharges, back: back,
-            portal: portal.parts(tokens, publicURL: publicURL))
+            portal: portal.parts(tokens, publicURL: publicURL, hasChart: hasChart))
     }
 
     func get(_ target: String, cookie: String? = nil) async throws -> Reply {

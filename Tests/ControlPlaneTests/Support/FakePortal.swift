@@ -30,11 +30,13 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
 
     let state = Mutex(State())
 
-    func parts(_ tokens: AppTokens? = nil, publicURL: String = FakePortal.publicURL) -> PortalParts {
+    func parts(
+        _ tokens: AppTokens? = nil, publicURL: String = FakePortal.publicURL, hasChart: Bool = true
+    ) -> PortalParts {
         PortalParts(
             site: WebSite(
-                publicURL: publicURL, checkoutOrigins: ["https://checkout.stripe.com"],
-                appURL: "https://app.example/home", chartScript: Array("/* chart */".utf8)),
+                name: "Example", publicURL: publicURL, checkoutOrigins: ["https://checkout.stripe.com"],
+                appURL: "https://app.example/home", chartScript: hasChart ? Array("/* chart */".utf8) : nil),
             store: self, hasher: Self.hasher, reading: self, standing: self,
             returnOrigins: Set([WebOrigin("https://app.example")].compactMap { $0 }), appTokens: tokens)
     }
