@@ -214,12 +214,14 @@ let package = Package(
                 argumentParser, httpTypes, hummingbird, lifecycle,
                 logging,
                 nioCore,
-                nioPosix, nioSSL, unixSignals,
+                nioPosix, nioSSL, unixSignals, yams,
             ],
             swiftSettings: settings),
         .testTarget(
             name: "TollgateTests",
-            dependencies: ["Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", "StripeAPI"],
+            dependencies: [
+                "Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", "StripeAPI", logging,
+            ],
             swiftSettings: settings),
     ]
 )

@@ -35,7 +35,7 @@ OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpe
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", "MockStripe", EXECUTABLE}),
     (re.compile(r"Mustache|JWTKit"), {"ControlPlane"}),
-    (re.compile(r"Yams"), {"RateCards"}),
+    (re.compile(r"Yams"), {"RateCards", EXECUTABLE}),
     (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "mock-stripe", "ledgersim"}),
 ]
 NEVER_IN = {

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import Metering
 import NIOCore
 
 /// Calls the control plane as a function, for requests that came to the data plane's listener (DESIGN §3.1).
@@ -29,6 +30,7 @@ public struct InProcessResponder: Sendable {
         var logger = self.logger
         let id = RequestID().description
         logger[metadataKey: "hb.request.id"] = .string(id)
+        if let trace = Self.trace(fields) { logger[metadataKey: "trace_id"] = .string(trace) }
         guard let request = Self.request(method: method, target: target, fields: fields, body: body) else {
             return Self.outsideRouter(
                 APIError(
@@ -44,6 +46,11 @@ public struct InProcessResponder: Sendable {
             let response = Self.outsideRouter(.internalError, id)
             return request.method == .head ? response.createHeadResponse() : response
         }
+    }
+
+    private static func trace(_ fields: [(String, String)]) -> String? {
+        let given = fields.filter { $0.0.lowercased() == "traceparent" }
+        return given.count == 1 ? TraceContext(traceparent: given[0].1)?.traceID : nil
     }
 
     private static func outsideRouter(_ error: APIError, _ id: String) -> Response {

@@ -33,6 +33,7 @@ public struct DataPlaneConfiguration: Sendable {
     public var trustedPeers = TrustedPeers()
     public var limits = Limits()
     public var timeouts = Timeouts()
+    public var tracing = Tracing.off
 
     /// What a peer may send or occupy. Every bound is on memory or on descriptors, so none is unlimited but where
     /// 0 says so.

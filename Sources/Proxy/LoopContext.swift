@@ -94,6 +94,9 @@ final class LoopContext {
             randomB: bits.1)
     }
 
+    /// Never 0, which is no id.
+    func makeSpanID() -> UInt64 { max(1, self.random.next()) }
+
     // MARK: Running exchanges
 
     /// One timer per loop looks at all deadlines, instead of one timer per exchange.
@@ -117,7 +120,11 @@ final class LoopContext {
         self.accessLog.flush()
     }
 
-    func log(_ record: @autoclosure () -> AccessRecord) {
+    var logsAccess: Bool { !self.accessLog.isOff }
+
+    func log(_ record: @autoclosure () -> AccessRecord) { self.log { record() } }
+
+    func log(_ record: () -> AccessRecord) {
         guard !self.accessLog.isOff else { return }
         self.accessLog.append(record())
     }

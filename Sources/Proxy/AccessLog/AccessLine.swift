@@ -13,6 +13,8 @@ enum AccessLine {
             hold.withTextBytes { _ = out.writeBytes($0) }
             out.writeStaticString("\"")
         }
+        self.member("request_id", record.controlRequestID, into: &out)
+        if let trace = record.trace { self.member("trace_id", trace.traceID, into: &out) }
         self.member("client", record.client.description, into: &out)
         self.member(
             "http", record.transport == .http2 ? "2" : record.minorVersion == 1 ? "1.1" : "1.0", into: &out)

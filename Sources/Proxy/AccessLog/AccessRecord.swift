@@ -37,6 +37,10 @@ struct AccessRecord {
     var responseBytes: Int
     var duration: TimeAmount
 
+    var trace: TraceContext?
+    /// Of the control plane.
+    var controlRequestID: String?
+
     // Of the data plane, as far as it came.
     var hold: HoldID?
     var user: String?

@@ -45,7 +45,8 @@ extension ClientConnection {
         let isGone = broken && !isOpen
         self.log(
             request, status: isGone ? Status.clientClosed : writer.status ?? 500,
-            isGone ? .clientGone : broken ? .failed : .complete, bytes: writer.bytesWritten, began: began)
+            isGone ? .clientGone : broken ? .failed : .complete, bytes: writer.bytesWritten, began: began,
+            id: writer.requestID)
         self.controlWriter = nil
         guard isOpen else { return }
         self.replyEnded(close: closes)
@@ -53,14 +54,19 @@ extension ClientConnection {
 
     /// The line of a request that has no exchange.
     func log(
-        _ request: PendingRequest, status: Int, _ end: AccessRecord.End, bytes: Int, began: NIODeadline
+        _ request: PendingRequest, status: Int, _ end: AccessRecord.End, bytes: Int, began: NIODeadline,
+        id: String? = nil
     ) {
-        self.loop.log(
-            AccessRecord(
+        self.loop.log {
+            var record = AccessRecord(
                 finishedAt: LoopContext.wallMilliseconds(),
                 client: self.loop.configuration.trustedPeers.client(peer: self.peer, of: request),
                 transport: self.transport, minorVersion: request.head.minorVersion, method: request.method,
                 path: request.path, endpoint: request.plane.metricLabel, status: status, end: end,
-                requestBytes: request.bytesTaken, responseBytes: bytes, duration: .now() - began))
+                requestBytes: request.bytesTaken, responseBytes: bytes, duration: .now() - began)
+            record.trace = request.traceContext
+            record.controlRequestID = id
+            return record
+        }
     }
 }

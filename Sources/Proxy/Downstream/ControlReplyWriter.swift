@@ -13,6 +13,7 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
 
     private struct Sent {
         var status: Int?
+        var requestID: String?
         var bytes = 0
         /// A piece waits for the socket, and the client has taken nothing since then, as far as was seen.
         var waitingSince: NIODeadline?
@@ -36,6 +37,8 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
 
     /// nil until the head was written.
     var status: Int? { self.sent.withLockedValue { $0.status } }
+    /// As the client is told it.
+    var requestID: String? { self.sent.withLockedValue { $0.requestID } }
     /// Framing included.
     var bytesWritten: Int { self.sent.withLockedValue { $0.bytes } }
 
@@ -79,7 +82,11 @@ final class ControlReplyWriter: ControlResponseWriting, Sendable {
         ReplyWriter.persistence(closes ? .close : self.announcesKeepAlive ? .announced : .implied, into: &out)
         out.writeStaticString("\r\n")
         self.framing.withLockedValue { $0 = framing }
-        self.sent.withLockedValue { $0.status = head.status }
+        let id = head.fields.first { $0.name.lowercased() == "x-tollgate-request-id" }?.value
+        self.sent.withLockedValue {
+            $0.status = head.status
+            $0.requestID = id
+        }
         try await self.send(out)
     }
 

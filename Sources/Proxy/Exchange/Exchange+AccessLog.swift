@@ -12,6 +12,7 @@ extension Exchange {
             endpoint: self.route.label, status: status, end: end, requestBytes: self.request.bytesTaken,
             responseBytes: self.responseBytes, duration: now - self.startedAt)
         record.hold = self.hold
+        record.trace = self.trace
         record.user = self.account?.userID
         record.model = self.inspected?.model
         record.stream = self.inspected?.stream

@@ -228,11 +228,13 @@ extension Exchange {
             caps: self.loop.configuration.caps, limits: self.limits(of: account, plan),
             isWaived: self.waiver != nil)
         self.isPlacing = true
+        self.times?.placing = .now()
         self.loop.holds.place(request) { answer in self.placed(answer, plan) }
     }
 
     private func placed(_ answer: PlaceAnswer, _ plan: AdmissionPlan) {
         self.isPlacing = false
+        if self.times != nil { self.times?.placed = .now() }
         if case .granted(let amount, let balance, let notes) = answer {
             self.notes = notes
             self.granted(amount, balance: balance, plan)

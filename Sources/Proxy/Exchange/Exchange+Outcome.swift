@@ -11,6 +11,7 @@ extension Exchange {
     /// - Parameter complete: upstream's message ended as framed, or said so itself (`[DONE]`).
     func settle(_ cause: EndCause, complete: Bool = false) {
         guard let plan = self.plan, let account = self.account else { return }
+        if self.times != nil, self.times?.settling == nil { self.times?.settling = .now() }
         if let upstream = self.upstream { self.evidence.written = upstream.requestWritten }
         // A successful, complete message proves that upstream had the whole request, whatever the socket said
         // last.

@@ -46,7 +46,8 @@ extension Exchange {
         self.upstreamReused = reused
         let bytes = UpstreamRequest.bytes(
             of: retrieval, self.request, origin: self.loop.configuration.upstream,
-            authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
+            authorization: self.loop.upstreamAuthorization, trace: self.traceLines(),
+            allocator: self.loop.allocator)
         let now = NIODeadline.now()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
@@ -86,7 +87,7 @@ extension UpstreamRequest {
     /// A request without a body.
     static func bytes(
         of retrieval: Retrieval, _ request: PendingRequest, origin: UpstreamOrigin, authorization: [UInt8],
-        allocator: ByteBufferAllocator
+        trace: String?, allocator: ByteBufferAllocator
     ) -> ByteBuffer {
         var out = allocator.buffer(capacity: request.head.byteCount + 512)
         out.writeStaticString("GET ")
@@ -96,6 +97,7 @@ extension UpstreamRequest {
         out.writeBytes(origin.hostField)
         out.writeBytes(authorization)
         out.writeStaticString("Accept-Encoding: identity\r\n")
+        if let trace { out.writeString(trace) }
         request.headBytes.withUnsafeReadableBytes { self.copyFields(request.head, $0, into: &out) }
         out.writeStaticString("\r\n")
         return out

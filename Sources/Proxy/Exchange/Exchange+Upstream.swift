@@ -28,7 +28,8 @@ extension Exchange: UpstreamBorrower {
             injectUsage: plan.injectsUsage, outputCap: self.sentCap, pinTier: plan.pinsTier)
         let bytes = UpstreamRequest.bytes(
             self.request, to: plan.endpoint, edits: edits, origin: self.loop.configuration.upstream,
-            authorization: self.loop.upstreamAuthorization, allocator: self.loop.allocator)
+            authorization: self.loop.upstreamAuthorization, trace: self.traceLines(),
+            allocator: self.loop.allocator)
         let now = NIODeadline.now()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
@@ -69,6 +70,7 @@ extension Exchange: UpstreamBorrower {
     func upstreamHead(_ head: ResponseHead, bytes: ByteBuffer) {
         let plan = self.plan
         self.touch()
+        if self.times != nil { self.times?.upstreamHead = .now() }
         // From here on the request is never sent again.
         self.request.slim()
         self.connection?.forgetBody()
@@ -182,6 +184,7 @@ extension Exchange: UpstreamBorrower {
 
     private func forward(_ released: SSEUsageTap.Released, of bytes: ByteBuffer) {
         guard released.byteCount > 0 else { return }
+        if self.times != nil, self.times?.firstToken == nil { self.times?.firstToken = .now() }
         self.keyed?.passed(released.byteCount) { Self.write(released, of: bytes, chunked: false, into: &$0) }
         guard let connection = self.connection, let relay = self.relay else { return }
         if self.endGate.isClosed {

@@ -16,6 +16,9 @@ final class Exchange {
     /// The clock was trusted when `hold` was made.
     let hasTrustedTime: Bool
     let startedAt: NIODeadline
+    let trace: TraceContext?
+    /// nil: no spans are made of this exchange.
+    var times: ExchangeTimes?
     /// nil once the client is gone.
     private(set) var connection: ClientConnection?
 
@@ -94,6 +97,10 @@ final class Exchange {
         self.loop = loop
         self.connection = connection
         self.startedAt = .now()
+        self.trace = loop.trace(of: request)
+        if loop.configuration.tracing.sink != nil, self.trace?.isSampled == true {
+            self.times = ExchangeTimes(upstreamSpan: loop.makeSpanID())
+        }
         self.endsBy = self.startedAt + loop.configuration.timeouts.exchange
         self.bytesSentBefore = connection.bytesSent
         self.client = loop.configuration.trustedPeers.client(peer: connection.peer, of: request)
@@ -149,7 +156,11 @@ final class Exchange {
         guard !self.isOver else { return }
         self.isOver = true
         self.endRun()
-        self.loop.log(self.record(status: status, end))
+        if self.loop.logsAccess || self.times != nil {
+            let record = self.record(status: status, end)
+            self.loop.log(record)
+            self.exportSpan(record)
+        }
         self.loop.unregister(self)
         self.deadline = .distantFuture
         self.giveBackBudget()

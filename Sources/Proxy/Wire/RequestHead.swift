@@ -21,6 +21,8 @@ struct RequestHead: Sendable {
     let tollgateUser: Range<Int>?
     let tollgateReceipt: Range<Int>?
     let idempotencyKey: Range<Int>?
+    /// nil as well when there are several: none of them can be believed.
+    let traceparent: Range<Int>?
 }
 
 /// Finds and checks a request head at the start of a connection's bytes.
@@ -72,7 +74,8 @@ enum RequestHeadParser {
                 fields: scan.fields,
                 connectionOptions: scan.connectionOptions, authorization: noted.authorization,
                 contentEncoding: noted.contentEncoding, tollgateUser: noted.tollgateUser,
-                tollgateReceipt: noted.tollgateReceipt, idempotencyKey: noted.idempotencyKey))
+                tollgateReceipt: noted.tollgateReceipt, idempotencyKey: noted.idempotencyKey,
+                traceparent: noted.traceparents == 1 ? noted.traceparent : nil))
     }
 }
 
@@ -149,6 +152,8 @@ private struct NotedFields {
     var tollgateReceipt: Range<Int>?
     var idempotencyKey: Range<Int>?
     var expect: Range<Int>?
+    var traceparent: Range<Int>?
+    var traceparents = 0
 
     mutating func note(_ bytes: UnsafeRawBufferPointer, _ field: FieldLine) -> HeadFault? {
         func once(_ slot: inout Range<Int>?, _ name: StaticString) -> HeadFault? {
@@ -162,6 +167,10 @@ private struct NotedFields {
             if let fault = once(&self.host, "host") { return fault }
             return self.host == field.value && !Characters.isHost(bytes, field.value) ? .badHost : nil
         case 6: return once(&self.expect, "expect")
+        case 11 where Characters.equal(bytes, field.name, "traceparent"):
+            self.traceparent = field.value
+            self.traceparents += 1
+            return nil
         case 12: return once(&self.contentType, "content-type")
         case 13: return once(&self.authorization, "authorization")
         case 15:

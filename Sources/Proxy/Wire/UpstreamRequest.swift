@@ -6,7 +6,7 @@ import NIOCore
 enum UpstreamRequest {
     static func bytes(
         _ request: PendingRequest, to endpoint: InspectedEndpoint, edits: [BodyEdit], origin: UpstreamOrigin,
-        authorization: [UInt8],
+        authorization: [UInt8], trace: String? = nil,
         allocator: ByteBufferAllocator
     ) -> ByteBuffer {
         let grown = edits.reduce(0) { $0 + $1.replacement.count - $1.range.count }
@@ -20,6 +20,7 @@ enum UpstreamRequest {
         out.writeStaticString("Accept-Encoding: identity\r\nContent-Length: ")
         out.writeDecimal(bodyBytes)
         out.writeStaticString("\r\n")
+        if let trace { out.writeString(trace) }
         request.headBytes.withUnsafeReadableBytes { bytes in
             Self.copyFields(request.head, bytes, into: &out)
         }
@@ -46,6 +47,7 @@ enum UpstreamRequest {
 
     /// Of the client's fields only these: what a field that nobody thought of means to the upstream, or to a proxy
     /// on the way (whose key it is, what path, what part of a reply), is not known.
+    /// What the client tells of its traces goes on only when the operator says so, and then as `trace` above.
     /// `Idempotency-Key` ends here: upstream all accounts are one, and two of them may use the same key.
     private static func passes(_ bytes: UnsafeRawBufferPointer, _ name: Range<Int>, _ head: RequestHead)
         -> Bool
@@ -59,8 +61,8 @@ enum UpstreamRequest {
         func named(_ wanted: StaticString) -> Bool { Characters.equal(bytes, name, wanted) }
         switch name.count {
         case 6: return named("accept")
-        case 10: return named("user-agent") || named("tracestate")
-        case 11: return named("openai-beta") || named("traceparent")
+        case 10: return named("user-agent")
+        case 11: return named("openai-beta")
         case 12 where named("content-type"): return true
         case 15: return named("accept-language") || self.isStainless(bytes, name)
         case 19 where named("x-client-request-id"): return true

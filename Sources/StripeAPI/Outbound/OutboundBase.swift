@@ -11,6 +11,13 @@ public struct OutboundBase: Sendable, Hashable, CustomStringConvertible {
         case queryOrFragment
     }
 
+    /// Where `http` may lead.
+    public enum PlainHTTP: Sendable {
+        case toThisMachine
+        /// For requests that hold no secret.
+        case anywhere
+    }
+
     public let isTLS: Bool
     /// `host` or `host:port`, as it was written.
     public let authority: String
@@ -18,7 +25,7 @@ public struct OutboundBase: Sendable, Hashable, CustomStringConvertible {
     public let path: String
 
     /// - Parameter text: such as `https://api.stripe.com` or `http://127.0.0.1:12111`.
-    public init(parsing text: String) throws(Problem) {
+    public init(parsing text: String, plainHTTP: PlainHTTP = .toThisMachine) throws(Problem) {
         guard let schemeEnd = text.firstRange(of: "://") else { throw .notAURL }
         let scheme = text[..<schemeEnd.lowerBound].lowercased()
         guard scheme == "https" || scheme == "http" else { throw .scheme }
@@ -30,7 +37,9 @@ public struct OutboundBase: Sendable, Hashable, CustomStringConvertible {
         let authority = rest.prefix { $0 != "/" }
         guard !authority.contains("@") else { throw .userInfo }
         guard let host = Self.host(of: authority) else { throw .notAURL }
-        guard scheme == "https" || Self.isLoopback(host) else { throw .plainHTTPToAnotherHost }
+        guard scheme == "https" || plainHTTP == .anywhere || Self.isLoopback(host) else {
+            throw .plainHTTPToAnotherHost
+        }
         var path = rest.dropFirst(authority.count)
         while path.last == "/" { path.removeLast() }
         self.isTLS = scheme == "https"

@@ -22,8 +22,11 @@ struct DevCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            var logger = Logger(label: "tollgate")
-            logger.logLevel = .warning
+            var reader = SettingsReader.environment()
+            let logs = LogSettings(&reader, format: .text, level: .warning)
+            guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
+            logs.bootstrap()
+            let logger = logs.logger()
             try await DevStack(directory: dir, port: port, logger: logger).run()
         }
     }

@@ -42,6 +42,14 @@ struct ServeCommand: AsyncParsableCommand {
             Tokenizer: TOKENIZER_DIR (var/tokenizer; o200k_base.tiktoken and cl100k_base.tiktoken, and the tables that \
             are made of them; without them holds are made of bytes, and are larger).
 
+            Logs: LOG_FORMAT (json; or text), LOG_LEVEL (info; trace, debug, notice, warning, error, critical), on \
+            standard error.
+
+            Traces, none unless an endpoint is set: OTEL_EXPORTER_OTLP_ENDPOINT or \
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (OTLP/HTTP with JSON), OTEL_EXPORTER_OTLP_HEADERS (a secret: \
+            key=value,…), OTEL_SERVICE_NAME (tollgate), TRACE_SAMPLE_RATIO or OTEL_TRACES_SAMPLER_ARG (1; of requests \
+            without traceparent), TRACE_UPSTREAM (false; whether the upstream is told traceparent and tracestate).
+
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
             MAX_FORM_BODY_BYTES (26279936), MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), \
             MAX_CONNECTIONS (from the descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), \
@@ -63,8 +71,8 @@ struct ServeCommand: AsyncParsableCommand {
             let hangUps = await HangUps()
             let configuration = try ServeConfiguration(
                 reading: .environment(), descriptors: System.raiseDescriptorLimit())
-            var logger = Logger(label: "tollgate")
-            logger.logLevel = .info
+            configuration.logs.bootstrap()
+            let logger = configuration.logs.logger()
             do {
                 let deployment = try await Deployment(
                     configuration, logger: logger,

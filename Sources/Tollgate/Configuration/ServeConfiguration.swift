@@ -38,6 +38,8 @@ struct ServeConfiguration: Sendable {
     var stripe: StripeSettings
     var statements: StatementSettings
     var portal: PortalSettings
+    var logs: LogSettings
+    var traces: TraceSettings
     /// Vocabularies, and the tables that are made of them.
     var tokenizerDirectory: String
 
@@ -83,6 +85,8 @@ struct ServeConfiguration: Sendable {
         self.secrets.signingSecrets = self.stripe.signingSecrets
         self.statements = StatementSettings(&reader)
         self.portal = PortalSettings(&reader, stripe: self.stripe.base)
+        self.logs = LogSettings(&reader)
+        self.traces = TraceSettings(&reader)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }

@@ -39,6 +39,8 @@ final class Deployment: Sendable {
     private let proxy: ProxyServer
     private let control: ReloadableControlPlane
     private let controlMetrics = ControlMetrics()
+    /// nil: nobody collects traces.
+    private let spans: SpanExporter?
     private let accessLog: AccessLog
     private let clock = LedgerClock()
     private let encodings: EncodingTables
@@ -136,8 +138,9 @@ final class Deployment: Sendable {
             throw error
         }
         self.control = ReloadableControlPlane(logger: logger)
+        self.spans = SpanExporter(configuration.traces, instance: "\(self.boot)", logger: logger)
         self.proxy = ProxyServer(
-            configuration: Self.dataPlane(configuration, boot: self.boot),
+            configuration: Self.dataPlane(configuration, boot: self.boot, spans: self.spans),
             dependencies: DataPlaneDependencies(
                 directory: self.directory, prices: self.prices, controls: controls,
                 settlements: self.settler, keyHasher: configuration.secrets.keyHasher,
@@ -171,11 +174,11 @@ final class Deployment: Sendable {
                 self.moneyPath.sweeper, self.payments.counters,
                 self.finance.gauges, self.controlMetrics, ProcessMetrics(version: Version.text),
                 KnownSeries(prices: self.prices, packages: self.packages),
-            ],
+            ] + (self.spans.map { [$0] } ?? []),
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
-            [
-                // Stops last: what the listener recorded is posted first.
+            SpanExporter.parts(self.spans) + [
+                // Stops last but for traces: what the listener recorded is posted first.
                 ServicePart("stores", onShutdown: { self.ran.finish() }) { await self.runStores() },
                 ServicePart("operator's port") { try await ops.run() },
                 // Stops first, and drains its exchanges.
@@ -244,7 +247,7 @@ final class Deployment: Sendable {
     }
 
     private static func dataPlane(
-        _ configuration: ServeConfiguration, boot: BootID
+        _ configuration: ServeConfiguration, boot: BootID, spans: SpanExporter?
     ) -> DataPlaneConfiguration {
         var dataPlane = DataPlaneConfiguration(
             upstream: configuration.upstream, upstreamKey: configuration.secrets.upstreamKey.value,
@@ -266,6 +269,9 @@ final class Deployment: Sendable {
         dataPlane.timeouts = configuration.timeouts
         dataPlane.limits.keptReplyBytesMax = configuration.idempotency.replyBytesMax
         dataPlane.timeouts.idempotencyRenewal = .milliseconds(configuration.idempotency.renewalMilliseconds)
+        dataPlane.tracing = Tracing(
+            sink: spans, sampledBelow: configuration.traces.sampledBelow,
+            tellsUpstream: configuration.traces.tellsUpstream)
         return dataPlane
     }
 
