@@ -156,8 +156,8 @@ let package = Package(
         .target(
             name: "ControlPlane",
             dependencies: [
-                "Billing", "Metering", crypto, httpTypes, hummingbird, jwt, lifecycle, logging, mustache,
-                nioCore,
+                "Billing", "COpenSSL", "Metering", crypto, httpTypes, hummingbird, jwt, lifecycle, logging,
+                mustache, nioCore,
             ],
             // In the binary, since the binary is all that is installed.
             resources: [.embedInCode("Web/Files")],

@@ -44,12 +44,28 @@ struct APIError: Error {
             status: .unauthorized, message: "The sign-in token is not accepted: \(refusal.rawValue).",
             code: "invalid_jwt", param: "token", headers: [.wwwAuthenticate: "Bearer"])
     }
+    static let notSignedIn = APIError(
+        status: .unauthorized, message: "Email, password, code or invitation are not right.",
+        code: "not_signed_in")
+    static let sessionOver = APIError(
+        status: .unauthorized, message: "The session has ended; sign in again.", code: "session_over")
+    static let csrfMissing = APIError(
+        status: .forbidden, message: "A change by a session needs its 'x-csrf-token'.", code: "csrf_missing")
     static let accountSuspended = APIError(
         status: .forbidden, message: "This account is suspended.", code: "account_suspended")
     static let notFound = APIError(
         status: .notFound, message: "There is nothing here.", code: "not_found")
     static let noSuchAccount = APIError(
         status: .notFound, message: "There is no such account.", code: "account_not_found")
+    static let noSuchKey = APIError(
+        status: .notFound, message: "There is no such key.", code: "key_not_found")
+    static let noSuchCard = APIError(
+        status: .notFound, message: "There is no such rate card.", code: "rate_card_not_found")
+    static let noSuchRun = APIError(
+        status: .notFound, message: "There is no such run.", code: "run_not_found")
+    static let holdsUnavailable = APIError(
+        status: .serviceUnavailable, message: "The hold store cannot be read right now; try again.",
+        code: "holds_unavailable", headers: [.retryAfter: "1"])
     static let bodyTooLarge = APIError(
         status: .contentTooLarge, message: "The body is too large.", code: "body_too_large")
     static let unavailable = APIError(

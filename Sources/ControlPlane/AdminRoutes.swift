@@ -7,9 +7,6 @@ struct AdminRoutes: Sendable {
     let refunds: any Refunding
     let records: any PaymentRecords
 
-    private static let pageDefault: Int64 = 50
-    private static let pageMax: Int64 = 500
-
     func add(to table: inout RouteTable) {
         table.get("/api/admin/purchases", staff: .viewer, Self.purchasesOperation) { request, context, _ in
             try await self.purchases(request, context)
@@ -26,7 +23,7 @@ struct AdminRoutes: Sendable {
 
     private func purchases(_ request: Request, _ context: ControlContext) async throws -> Response {
         let parameters = request.uri.queryParameters
-        var query = PurchaseQuery(limit: try Self.limit(parameters))
+        var query = PurchaseQuery(limit: try BillingRoutes.limit(parameters))
         if let user = parameters["userId"].map(String.init) {
             guard UserID.isValid(user) else {
                 throw APIError.badRequest(
@@ -38,12 +35,14 @@ struct AdminRoutes: Sendable {
             query.status = try Self.choice(String(status), "status")
         }
         if let cursor = parameters["cursor"] {
-            guard let before = PurchaseID(text: String(cursor)) else { throw Self.badCursor }
+            guard let before = PurchaseID(text: String(cursor)) else { throw AdminReplies.badCursor }
             query.before = before
         }
-        let lines = try await self.read(context) { [query] in try await self.records.purchases(query) }
+        let lines = try await AdminReplies.asking(context) { [query] in
+            try await self.records.purchases(query)
+        }
         let next = lines.count == query.limit ? lines.last?.purchase.id.description : nil
-        return Self.page(lines.map(Self.json), next: next)
+        return AdminReplies.page(lines.map(Self.json), next: next)
     }
 
     private static func json(_ line: PurchaseLine) -> JSONValue {
@@ -71,7 +70,7 @@ struct AdminRoutes: Sendable {
 
     private func events(_ request: Request, _ context: ControlContext) async throws -> Response {
         let parameters = request.uri.queryParameters
-        var query = StoredEventQuery(limit: try Self.limit(parameters))
+        var query = StoredEventQuery(limit: try BillingRoutes.limit(parameters))
         if let outcome = parameters["outcome"] {
             query.outcomes = [try Self.choice(String(outcome), "outcome")]
         }
@@ -84,12 +83,15 @@ struct AdminRoutes: Sendable {
         query.from = try BillingRoutes.instant(parameters, "from").map { $0 / 1000 }
         query.to = try BillingRoutes.instant(parameters, "to").map { $0 / 1000 }
         if let cursor = parameters["cursor"] {
-            guard let before = StoredEventQuery.Cursor(text: String(cursor)) else { throw Self.badCursor }
+            guard let before = StoredEventQuery.Cursor(text: String(cursor)) else {
+                throw AdminReplies.badCursor
+            }
             query.before = before
         }
-        let events = try await self.read(context) { [query] in try await self.records.events(query) }
+        let events = try await AdminReplies.asking(context) { [query] in try await self.records.events(query)
+        }
         let next = events.count == query.limit ? events.last?.cursor.text : nil
-        return Self.page(events.map(Self.json), next: next)
+        return AdminReplies.page(events.map(Self.json), next: next)
     }
 
     private static func json(_ event: StoredEvent) -> JSONValue {
@@ -107,24 +109,9 @@ struct AdminRoutes: Sendable {
 
     // MARK: Lists
 
-    private static let badCursor = APIError.badRequest(
-        "cursor", "'cursor' must be the 'nextCursor' of a page.")
-
-    private static func page(_ entries: [JSONValue], next: String?) -> Response {
-        JSONValue.object([("entries", .array(entries)), ("nextCursor", .text(next))]).response()
-    }
-
     /// As Stripe's ids and types are: visible ASCII.
     static func isWord(_ text: some StringProtocol) -> Bool {
         1...255 ~= text.utf8.count && text.utf8.allSatisfy { 0x21...0x7e ~= $0 }
-    }
-
-    private static func limit(_ parameters: Parameters) throws -> Int64 {
-        guard let text = parameters["limit"] else { return Self.pageDefault }
-        guard let limit = Int64(text), 1...Self.pageMax ~= limit else {
-            throw APIError.badRequest("limit", "'limit' must be a whole number from 1 to \(Self.pageMax).")
-        }
-        return limit
     }
 
     private static func choice<Value: RawRepresentable & CaseIterable>(
@@ -133,17 +120,6 @@ struct AdminRoutes: Sendable {
         if let value = Value(rawValue: text) { return value }
         let known = Value.allCases.map(\.rawValue).joined(separator: ", ")
         throw APIError.badRequest(name, "'\(name)' must be one of: \(known).")
-    }
-
-    private func read<Value>(
-        _ context: ControlContext, _ body: () async throws -> Value
-    ) async throws -> Value {
-        do {
-            return try await body()
-        } catch {
-            context.logger.warning("the ledger was not read", metadata: ["error": "\(type(of: error))"])
-            throw APIError.unavailable
-        }
     }
 }
 

@@ -11,15 +11,16 @@ extension BillingRoutes {
         let account = try await self.credentials.account(of: request).account
         let query = try Self.query(request.uri.queryParameters, of: account)
         let lines = try await self.read(context) { try await $0.usage(query) }
-        // A full page may have been the last one; then the next is empty.
-        let next = lines.count == query.limit ? lines.last?.hold.description : nil
-        return JSONValue.object([
-            ("entries", .array(lines.map(Self.usageLine))),
-            ("nextCursor", next.map { .string($0) } ?? .null),
-        ]).response()
+        return Self.page(lines, query)
     }
 
-    private static func query(_ parameters: Parameters, of account: AccountID) throws -> UsageQuery {
+    static func page(_ lines: [UsageLine], _ query: UsageQuery) -> Response {
+        // A full page may have been the last one; then the next is empty.
+        let next = lines.count == query.limit ? lines.last?.hold.description : nil
+        return AdminReplies.page(lines.map(Self.usageLine), next: next)
+    }
+
+    static func query(_ parameters: Parameters, of account: AccountID) throws -> UsageQuery {
         var query = UsageQuery(account: account, limit: Self.pageDefault)
         query.model = parameters["model"].map(String.init)
         query.from = try Self.instant(parameters, "from")

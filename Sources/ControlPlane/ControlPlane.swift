@@ -10,11 +10,20 @@ public struct ControlPlane: Sendable {
         public var adminTokens: [String]
         /// Exact origins that browsers may call from.
         public var corsOrigins: [String]
+        /// Of sessions: the first makes, all are accepted.
+        public var sessionSecrets: [String]
+        /// The site is reached by https.
+        public var isSecure: Bool
 
-        public init(version: String, adminTokens: [String], corsOrigins: [String]) {
+        public init(
+            version: String, adminTokens: [String], corsOrigins: [String], sessionSecrets: [String],
+            isSecure: Bool
+        ) {
             self.version = version
             self.adminTokens = adminTokens
             self.corsOrigins = corsOrigins
+            self.sessionSecrets = sessionSecrets
+            self.isSecure = isSecure
         }
     }
 
@@ -39,6 +48,7 @@ public struct ControlPlane: Sendable {
         public var metrics: ControlMetrics
         /// nil: there are no pages.
         public var portal: PortalParts?
+        public var admin: AdminPorts
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
@@ -47,8 +57,8 @@ public struct ControlPlane: Sendable {
             encodings: EncodingTables = EncodingTables(), checkouts: any CheckoutDesk,
             webhooks: any WebhookDesk, history: any HistoryReading, statements: any StatementPrinting,
             recharges: any RechargeDesk,
-            refunds: any Refunding, records: any PaymentRecords, metrics: ControlMetrics = ControlMetrics(),
-            portal: PortalParts? = nil
+            refunds: any Refunding, records: any PaymentRecords, admin: AdminPorts,
+            metrics: ControlMetrics = ControlMetrics(), portal: PortalParts? = nil
         ) {
             self.directory = directory
             self.keyHasher = keyHasher
@@ -66,6 +76,7 @@ public struct ControlPlane: Sendable {
             self.records = records
             self.metrics = metrics
             self.portal = portal
+            self.admin = admin
         }
     }
 
@@ -84,7 +95,9 @@ public struct ControlPlane: Sendable {
     /// The routes, with what the OpenAPI document says of each.
     static func table(_ settings: Settings, _ dependencies: Dependencies) -> RouteTable {
         let credentials = Credentials(settings: settings, dependencies: dependencies)
-        var table = RouteTable(gate: StaffGate(credentials: credentials))
+        let desk = StaffDesk(
+            store: dependencies.admin.staff, secrets: SessionSecrets(settings.sessionSecrets))
+        var table = RouteTable(gate: StaffGate(credentials: credentials, desk: desk))
         HealthRoutes(version: settings.version, readiness: dependencies.readiness)
             .add(to: &table, under: "/api")
         BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
@@ -100,13 +113,39 @@ public struct ControlPlane: Sendable {
             CreditsPages(parts: portal, credentials: credentials, dependencies: dependencies)
                 .add(to: &table)
         }
+        Self.addOperator(to: &table, dependencies)
+        SessionRoutes(desk: desk, isSecure: settings.isSecure).add(to: &table)
         table.addDocument(version: settings.version)
         return table
+    }
+}
+
+extension ControlPlane {
+    /// What people of the operator's look at and change.
+    private static func addOperator(to table: inout RouteTable, _ dependencies: Dependencies) {
+        let admin = dependencies.admin
+        AccountRoutes(
+            accounts: admin.accounts, held: dependencies.held, holds: admin.holds,
+            billing: dependencies.billing,
+            history: dependencies.history
+        ).add(to: &table)
+        KeyRoutes(accounts: admin.accounts).add(to: &table)
+        ReplayRoutes(desk: admin.replay).add(to: &table)
+        RateCardRoutes(desk: admin.cards).add(to: &table)
+        BooksRoutes(books: admin.books).add(to: &table)
+        FlagRoutes(desk: admin.flags).add(to: &table)
+        AuditRoutes(audit: admin.audit).add(to: &table)
     }
 }
 
 /// A request to the control plane, with what the data plane's listener knows of it.
 public struct ControlContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
-    public init(source: ApplicationRequestContextSource) { self.coreContext = .init(source: source) }
+    /// Where the request comes from: what attempts to sign in are counted by.
+    var address: String
+
+    public init(source: ApplicationRequestContextSource) {
+        self.coreContext = .init(source: source)
+        self.address = source.channel.remoteAddress?.ipAddress ?? "unknown"
+    }
 }

@@ -50,14 +50,16 @@ struct HistoryRoutes: Sendable {
         } catch {
             throw Self.unreadable(error, context)
         }
-        // A full page may have been the last one; then the next is empty.
-        let next = entries.count == query.limit ? entries.last.map { LedgerCursor.text(after: $0.line) } : nil
-        return JSONValue.object([
-            ("entries", .array(entries.map(Self.entry))), ("nextCursor", next.map { .string($0) } ?? .null),
-        ]).response()
+        return Self.page(entries, query)
     }
 
-    private static func query(_ parameters: Parameters, of account: AccountID) throws -> LedgerQuery {
+    static func page(_ entries: [LedgerEntry], _ query: LedgerQuery) -> Response {
+        // A full page may have been the last one; then the next is empty.
+        let next = entries.count == query.limit ? entries.last.map { LedgerCursor.text(after: $0.line) } : nil
+        return AdminReplies.page(entries.map(Self.entry), next: next)
+    }
+
+    static func query(_ parameters: Parameters, of account: AccountID) throws -> LedgerQuery {
         var query = LedgerQuery(account: account, limit: try BillingRoutes.limit(parameters))
         query.from = try BillingRoutes.instant(parameters, "from")
         query.to = try BillingRoutes.instant(parameters, "to")

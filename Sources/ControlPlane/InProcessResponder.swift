@@ -24,8 +24,10 @@ public struct InProcessResponder: Sendable {
     ///   - target: raw, as it stood in the request line.
     ///   - fields: in the order of arrival.
     ///   - channel: the client's connection; only looked at.
+    ///   - client: the address of whom the request is, when that is not the connection's.
     public func respond(
-        method: String, target: String, fields: [(String, String)], body: ByteBuffer, channel: any Channel
+        method: String, target: String, fields: [(String, String)], body: ByteBuffer, channel: any Channel,
+        client: String? = nil
     ) async -> Response {
         var logger = self.logger
         let id = RequestID().description
@@ -37,8 +39,9 @@ public struct InProcessResponder: Sendable {
                     status: .badRequest, message: "The request cannot be read.", code: "invalid_request"),
                 id)
         }
-        let context = ControlContext(
+        var context = ControlContext(
             source: ApplicationRequestContextSource(channel: channel, logger: logger))
+        if let client { context.address = client }
         do {
             return try await self.responder.respond(to: request, context: context)
         } catch {

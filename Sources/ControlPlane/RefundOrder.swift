@@ -47,7 +47,7 @@ struct RefundOrder: Sendable, Hashable {
     }
 
     /// Of a flat object, repeated members included: which of two amounts counts must not be left to a decoder.
-    private static func memberCount(_ body: Data) -> Int {
+    static func memberCount(_ body: Data) -> Int {
         var (count, isText, isEscaped) = (0, false, false)
         for byte in body {
             if isEscaped {

@@ -42,6 +42,7 @@ extension HTTPField.Name {
     static var frameOptions: HTTPField.Name { Self.make("x-frame-options") }
     static var referrerPolicy: HTTPField.Name { Self.make("referrer-policy") }
     static var tollgateRequestID: HTTPField.Name { Self.make("x-tollgate-request-id") }
+    static var csrfToken: HTTPField.Name { Self.make("x-csrf-token") }
     static var tollgateUser: HTTPField.Name { Self.make("x-tollgate-user") }
     static var stripeSignature: HTTPField.Name { Self.make("stripe-signature") }
 

@@ -9,6 +9,8 @@ public struct ControlRequest: Sendable {
     public var fields: [(name: String, value: String)]
     public var body: ByteBuffer
     public var channel: any Channel
+    /// Of whom the request is: the peer, or who a trusted peer says.
+    public var client: String
 }
 
 public struct ControlResponseHead: Sendable {

@@ -88,13 +88,15 @@ struct FakeBackends: AccountDirectory, BillingReading, HeldReading, PriceSource 
         let router = ControlPlane.router(
             .init(
                 version: "1.2.3", adminTokens: ["B" + FakeBackends.adminToken, FakeBackends.adminToken],
-                corsOrigins: ["https://app.example"]),
+                corsOrigins: ["https://app.example"],
+                sessionSecrets: ControlRig.sessionSecrets, isSecure: true),
             .init(
                 directory: backends, keyHasher: FakeBackends.hasher, prices: backends, billing: backends,
                 held: backends, readiness: { [Readiness("ledger", isReady: ready)] }, checkouts: FakeDesk(),
                 webhooks: FakeDesk(), history: FakeHistory(), statements: FakePrinter(),
                 recharges: FakeRecharges(),
-                refunds: FakeMoneyBack(), records: FakeMoneyBack()))
+                refunds: FakeMoneyBack(), records: FakeMoneyBack(),
+                admin: FakeAdmin.ports(staff: FakeStaff())))
         try await Application(router: router).test(.router, body)
     }
 

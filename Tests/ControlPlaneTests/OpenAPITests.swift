@@ -35,7 +35,7 @@ import Testing
         for route in routes {
             let reply = try await rig.send(route.method, route.target, ControlRig.adminToken)
             #expect(reply.status != 405, "\(route.method) \(route.path)")
-            #expect(try reply.object()["code"] as? String != "not_found", "\(route.method) \(route.path)")
+            #expect(!reply.text.contains(#""code":"not_found""#), "\(route.method) \(route.path)")
         }
     }
 
@@ -80,7 +80,9 @@ import Testing
         #expect(staff.count >= 3)
         for route in try await self.documented(rig) where route.path.hasPrefix("/api/admin/") {
             guard route.operation["x-least-role"] != nil else {
-                #expect(route.path == "/api/admin/session" || route.path == "/api/admin/enrolment")
+                #expect(
+                    ["/api/admin/session", "/api/admin/enrolment", "/api/admin/enrolment/begin"].contains(
+                        route.path))
                 continue
             }
             let nobody = try await rig.send(route.method, route.target)

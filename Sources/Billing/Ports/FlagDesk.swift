@@ -2,7 +2,7 @@ import Metering
 
 /// One control as the ledger has it, beside what the environment says.
 public struct FlagState: Sendable, Hashable {
-    public enum Source: String, Sendable, Hashable { case environment, flag }
+    public enum Source: String, Sendable, Hashable, CaseIterable { case environment, flag }
 
     public var name: ControlName
     /// In force, in its one spelling.

@@ -3,18 +3,32 @@ import Hummingbird
 
 /// Who calls a staff route.
 struct Staff: Sendable, Hashable {
+    struct Session: Sendable, Hashable {
+        var token: SessionToken
+        /// Milliseconds since 1970.
+        var expiresAt: Int64
+    }
+
     /// As the audit log names them: `staff:NAME`, or `admin-token`.
     var actor: String
     var role: StaffRole
-    /// `ADMIN_TOKEN`: a program's, no person's.
-    var isToken: Bool
+    /// nil: `ADMIN_TOKEN`, a program's and no person's.
+    var session: Session?
 
-    static let token = Staff(actor: "admin-token", role: .owner, isToken: true)
+    static let token = Staff(actor: "admin-token", role: .owner, session: nil)
 
-    init(actor: String, role: StaffRole, isToken: Bool = false) {
+    var isToken: Bool { self.session == nil }
+
+    private init(actor: String, role: StaffRole, session: Session?) {
         self.actor = actor
         self.role = role
-        self.isToken = isToken
+        self.session = session
+    }
+
+    init(_ session: StaffSession, _ token: SessionToken) {
+        self.init(
+            actor: session.member.actor, role: session.member.role,
+            session: Session(token: token, expiresAt: session.expiresAt))
     }
 
     /// What the audit log keeps of a change they make.

@@ -6,11 +6,32 @@ import Hummingbird
 /// that was declared with a role.
 struct StaffGate: Sendable {
     let credentials: Credentials
+    let desk: StaffDesk
 
     /// - Throws: 401 for whoever is nobody here, 403 for whoever may not.
     func admit(_ request: Request, _ leastRole: StaffRole) async throws -> Staff {
-        let staff = try await self.credentials.staff(of: request)
+        let staff = try await self.staff(of: request)
         guard staff.role >= leastRole else { throw APIError.roleTooLow(leastRole) }
         return staff
+    }
+
+    /// A bearer token is meant when there is one: a browser's cookie comes along by itself.
+    private func staff(of request: Request) async throws -> Staff {
+        guard request.headers[.authorization] == nil, let token = SessionCookie.staff.token(in: request)
+        else {
+            return try await self.credentials.staff(of: request)
+        }
+        let session: StaffSession?
+        do throws(StaffDesk.Refusal) { session = try await self.desk.session(token) } catch {
+            throw SessionRoutes.error(error)
+        }
+        guard let session else { throw APIError.sessionOver }
+        // A page of another site can make the browser send the cookie, but does not know this value.
+        if request.method != .get, request.method != .head {
+            guard let given = request.headers[.csrfToken], token.acceptsCSRF(given) else {
+                throw APIError.csrfMissing
+            }
+        }
+        return Staff(session, token)
     }
 }

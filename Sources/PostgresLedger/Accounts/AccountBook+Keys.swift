@@ -1,3 +1,4 @@
+import Billing
 import Metering
 
 extension AccountBook {
@@ -15,29 +16,44 @@ extension AccountBook {
 
     /// A new key of a user, whose account is created when needed. The secret is in the answer and nowhere
     /// else.
-    public func createKey(userID: String) async throws -> (keyID: Int64, secret: KeySecret) {
+    ///
+    /// - Parameter note: of a person's change; nil: a set-up's.
+    public func createKey(
+        userID: String, note: ChangeNote? = nil
+    ) async throws -> (keyID: Int64, secret: KeySecret) {
         let account = try await self.findOrCreate(userID: userID).account
-        return try await self.insert(account: account, label: userID)
+        return try await self.insert(account: account, label: userID, note)
     }
 
     /// A new service key, which bills whichever user a request names.
-    public func createServiceKey(label: String) async throws -> (keyID: Int64, secret: KeySecret) {
+    public func createServiceKey(
+        label: String, note: ChangeNote? = nil
+    ) async throws -> (keyID: Int64, secret: KeySecret) {
         guard UserID.isValid(label) else { throw Failure.invalidLabel }
-        return try await self.insert(account: nil, label: label)
+        return try await self.insert(account: nil, label: label, note)
     }
 
-    private func insert(account: AccountID?, label: String) async throws -> (keyID: Int64, secret: KeySecret)
-    {
+    private func insert(
+        account: AccountID?, label: String, _ note: ChangeNote?
+    ) async throws -> (keyID: Int64, secret: KeySecret) {
         let secret = KeySecret()
         let digest = Array(secret.text.utf8).withUnsafeBytes { self.hasher.digest($0) }
-        let keyID = try await self.pool.run { connection in
-            try connection.run(
+        let keyID = try await self.change { connection in
+            let keyID = try connection.run(
                 """
                 INSERT INTO api_key (account_id, label, prefix, digest)
                 VALUES ($1, $2, $3, $4::bytea) RETURNING key_id
                 """,
                 [.int(account), .text(label), .text(secret.prefix), .bytes(digest.bytes)]
             ).one().int(0)
+            guard let note else { return keyID }
+            try connection.audit(
+                note, "key.create", "key:\(keyID)", before: nil,
+                after: AuditJSON.object([
+                    ("holder", AuditJSON.text(account == nil ? "service" : "account")),
+                    ("label", AuditJSON.text(label)), ("prefix", AuditJSON.text(secret.prefix)),
+                ]))
+            return keyID
         }
         return (keyID, secret)
     }
@@ -81,12 +97,24 @@ extension AccountBook {
     }
 
     /// Revokes a key for good; every instance refuses it within a second. Repeating it is harmless.
-    public func revokeKey(_ keyID: Int64) async throws {
-        let found = try await self.pool.run { connection in
-            try connection.run(
-                "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE key_id = $1", [.int(keyID)]
-            ).affected
+    ///
+    /// - Parameter note: of a person's change; nil: a set-up's.
+    public func revokeKey(_ keyID: Int64, note: ChangeNote? = nil) async throws {
+        try await self.change { connection in
+            let row = try connection.run(
+                "SELECT revoked_at IS NOT NULL, label FROM api_key WHERE key_id = $1 FOR NO KEY UPDATE",
+                [.int(keyID)]
+            ).first
+            guard let row else { throw Failure.noSuchKey }
+            let (isRevoked, label) = (try row.bool(0), try row.text(1))
+            guard !isRevoked else { return }
+            try connection.run("UPDATE api_key SET revoked_at = now() WHERE key_id = $1", [.int(keyID)])
+            guard let note else { return }
+            func state(_ text: String) -> String {
+                AuditJSON.object([("label", AuditJSON.text(label)), ("state", AuditJSON.text(text))])
+            }
+            try connection.audit(
+                note, "key.revoke", "key:\(keyID)", before: state("active"), after: state("revoked"))
         }
-        guard found == 1 else { throw Failure.noSuchKey }
     }
 }

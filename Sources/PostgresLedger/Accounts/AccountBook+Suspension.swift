@@ -50,14 +50,14 @@ extension AccountBook {
     ///   - reason: kept with the change.
     @discardableResult
     public func setStatus(
-        of account: AccountID, to status: Status, actor: String, reason: String
+        of account: AccountID, to status: Status, actor: String, reason: String, request: String? = nil
     ) async throws -> StatusReceipt {
         guard Reason.isValid(reason) else { throw Failure.invalidReason }
         return try await self.row(
             """
             SELECT o_gate_version, o_floor, o_blocked, o_was, o_lifted
-            FROM change_account($1, NULL, $2, $3, $4)
-            """, [.int(account), .text(status.rawValue), .text(actor), .text(reason)]
+            FROM change_account($1, NULL, $2, $3, $4, $5)
+            """, [.int(account), .text(status.rawValue), .text(actor), .text(reason), .text(request)]
         ) { row in
             StatusReceipt(
                 gate: try AccountGate(row, of: account), from: try Self.status(row.text(3)),

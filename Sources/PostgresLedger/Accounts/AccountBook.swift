@@ -1,3 +1,4 @@
+import Billing
 import Metering
 
 /// Accounts and keys as the command line and the admin pages use them.
@@ -22,7 +23,7 @@ public struct AccountBook: Sendable {
 
     // MARK: Accounts
 
-    public enum Status: String, Sendable, Hashable, CaseIterable { case active, suspended, closed }
+    public typealias Status = AccountStatus
 
     public struct Account: Sendable, Hashable {
         public var account: AccountID

@@ -1,3 +1,4 @@
+import Billing
 import Crypto
 import Metering
 
@@ -34,27 +35,46 @@ extension PostgresLedger {
     /// Stores a validated card. It is in force from `effectiveFrom`, or from now when that is past (CONTRACT
     /// §7).
     ///
-    /// - Parameter effectiveFrom: milliseconds since 1970.
+    /// - Parameters:
+    ///   - effectiveFrom: milliseconds since 1970.
+    ///   - note: of a person's change; nil: a set-up's.
     public func applyRateCard(
-        card: String, version: String, effectiveFrom: Int64, body: String, by actor: String
+        card: String, version: String, effectiveFrom: Int64, body: String, by actor: String,
+        note: ChangeNote? = nil
     ) async throws -> RateCardApplied {
         let sha256 = hexadecimal(SHA256.hash(data: Array(body.utf8)))
         return try await self.pool.run { connection in
-            let inserted = try connection.run(
-                """
-                INSERT INTO rate_card (card, version, effective_from, body, sha256, applied_by)
-                VALUES ($1, $2, to_timestamp($3::bigint / 1000.0), $4, $5, $6) ON CONFLICT (card, version) DO
-                    NOTHING
-                """,
-                [.text(card), .text(version), .int(effectiveFrom), .text(body), .text(sha256), .text(actor)]
-            ).affected
-            if inserted == 1 { return .applied }
-            let stored = try connection.run(
-                "SELECT sha256 FROM rate_card WHERE card = $1 AND version = $2",
-                [.text(card), .text(version)]
-            ).one().text(0)
-            guard stored == sha256 else { throw RateCardFailure.versionTaken }
-            return .unchanged
+            try connection.retryingConcurrency {
+                try connection.transaction { connection in
+                    let inserted = try connection.run(
+                        """
+                        INSERT INTO rate_card (card, version, effective_from, body, sha256, applied_by)
+                        VALUES ($1, $2, to_timestamp($3::bigint / 1000.0), $4, $5, $6)
+                        ON CONFLICT (card, version) DO NOTHING
+                        """,
+                        [
+                            .text(card), .text(version), .int(effectiveFrom), .text(body), .text(sha256),
+                            .text(actor),
+                        ]
+                    ).affected
+                    guard inserted == 1 else {
+                        let stored = try connection.run(
+                            "SELECT sha256 FROM rate_card WHERE card = $1 AND version = $2",
+                            [.text(card), .text(version)]
+                        ).one().text(0)
+                        guard stored == sha256 else { throw RateCardFailure.versionTaken }
+                        return .unchanged
+                    }
+                    guard let note else { return .applied }
+                    try connection.audit(
+                        note, "ratecard.apply", "ratecard:\(card)@\(version)", before: nil,
+                        after: AuditJSON.object([
+                            ("effectiveFromMs", AuditJSON.number(effectiveFrom)),
+                            ("sha256", AuditJSON.text(sha256)),
+                        ]))
+                    return .applied
+                }
+            }
         }
     }
 

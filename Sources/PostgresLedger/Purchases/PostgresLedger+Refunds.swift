@@ -30,6 +30,9 @@ extension PostgresLedger {
                 request, purchase.id, kind: "cash", wanted: wanted, cents: plan.cents, reason: reason,
                 actor: actor,
                 isDone: false, on: connection)
+            try RefundRow.audit(
+                request, purchase.id, kind: "cash", cents: plan.cents, reason: reason, actor: actor,
+                on: connection)
             return StoredRefund(asked: AskedRefund(plan), answer: .asked, isNew: true)
         }
     }
@@ -64,6 +67,9 @@ extension PostgresLedger {
                     .uuid(Self.freshID()), .uuid(purchase.id.uuid), .int(purchase.account),
                     .int(refund.amount.value), .text(refund.key), .text(reason),
                 ])
+            try RefundRow.audit(
+                request, purchase.id, kind: "credit", amount: refund.amount, reason: reason, actor: actor,
+                on: connection)
             return refund.amount
         }
     }

@@ -117,4 +117,17 @@ enum RefundRow {
                 .text(reason), .text(actor), .text(isDone ? "done" : "asked"),
             ])
     }
+
+    /// The entry of the audit log; last in the transaction of `store`.
+    static func audit(
+        _ request: String, _ purchase: PurchaseID, kind: String, cents: Int64 = 0,
+        amount: Millicredits = .zero, reason: String, actor: String, on connection: PostgresConnection
+    ) throws {
+        let what =
+            kind == "cash"
+            ? ("amountCents", AuditJSON.number(cents)) : ("amountMillicredits", AuditJSON.amount(amount))
+        try connection.audit(
+            ChangeNote(actor: actor, reason: reason), "refund.\(kind)", "purchase:\(purchase)", before: nil,
+            after: AuditJSON.object([("idempotencyKey", AuditJSON.text(request)), what]))
+    }
 }

@@ -1,3 +1,4 @@
+import Billing
 import Metering
 
 /// A change of a balance that is not consumption: the only way in which credits come in.
@@ -70,34 +71,64 @@ extension PostgresLedger {
     /// Posts a grant exactly once per `sourceRef`: head, ledger line, contra line, lot, balance and NOTIFY in
     /// one statement. Throws `Grant.Failure`, or `PostgresError` when it is not known to be committed (repeat
     /// it).
-    public func grant(_ grant: Grant) async throws -> Grant.Receipt {
+    ///
+    /// - Parameter note: of a person's change; nil: a program's.
+    public func grant(_ grant: Grant, note: ChangeNote? = nil) async throws -> Grant.Receipt {
         try grant.check()
+        guard let note else {
+            return try await self.pool.run { connection in
+                try connection.retryingConcurrency { try grant.post(on: connection) }
+            }
+        }
         return try await self.pool.run { connection in
-            do {
-                let row = try connection.retryingConcurrency {
-                    try connection.run(
-                        """
-                        SELECT o_transaction, o_balance, o_version, o_generation, o_repeated
-                        FROM grant_credits($1::uuid, $2, $3, $4, $5, $6, $7)
-                        """,
-                        [
-                            .uuid(Self.freshID()), .int(grant.account), .int(grant.amount.value),
-                            .text(grant.kind.rawValue), .text(grant.sourceRef), .text(grant.reason),
-                            .int(grant.paidCents),
-                        ]
-                    ).one()
+            try connection.retryingConcurrency {
+                try connection.transaction { connection in
+                    let receipt = try grant.post(on: connection)
+                    guard !receipt.repeated else { return receipt }
+                    let user = try connection.run(
+                        "SELECT user_id FROM account WHERE account_id = $1", [.int(grant.account)]
+                    ).one().text(0)
+                    let before = Millicredits(receipt.balance.balance.value - grant.amount.value)
+                    try connection.audit(
+                        note, "account.adjust", "account:\(user)",
+                        before: AuditJSON.object([("balanceMillicredits", AuditJSON.amount(before))]),
+                        after: AuditJSON.object([
+                            ("balanceMillicredits", AuditJSON.amount(receipt.balance.balance)),
+                            ("amountMillicredits", AuditJSON.amount(grant.amount)),
+                            ("sourceRef", AuditJSON.text(grant.sourceRef)),
+                        ]))
+                    return receipt
                 }
-                let balance = try LedgerBalance(
-                    account: grant.account, generation: row.int(3), version: row.int(2),
-                    balance: row.millicredits(1))
-                return try Grant.Receipt(transaction: row.uuid(0), balance: balance, repeated: row.bool(4))
-            } catch let error as PostgresError {
-                switch error.sqlState {
-                case .noSuchAccount?: throw Grant.Failure.noSuchAccount
-                case .idempotencyConflict?: throw Grant.Failure.idempotencyConflict
-                case .checkViolation?: throw Grant.Failure.balanceOutOfRange
-                default: throw error
-                }
+            }
+        }
+    }
+}
+
+extension Grant {
+    /// - Throws: `Failure`, or `PostgresError`.
+    func post(on connection: PostgresConnection) throws -> Receipt {
+        do {
+            let row = try connection.run(
+                """
+                SELECT o_transaction, o_balance, o_version, o_generation, o_repeated
+                FROM grant_credits($1::uuid, $2, $3, $4, $5, $6, $7)
+                """,
+                [
+                    .uuid(PostgresLedger.freshID()), .int(self.account), .int(self.amount.value),
+                    .text(self.kind.rawValue), .text(self.sourceRef), .text(self.reason),
+                    .int(self.paidCents),
+                ]
+            ).one()
+            let balance = try LedgerBalance(
+                account: self.account, generation: row.int(3), version: row.int(2),
+                balance: row.millicredits(1))
+            return try Receipt(transaction: row.uuid(0), balance: balance, repeated: row.bool(4))
+        } catch {
+            switch error.sqlState {
+            case .noSuchAccount?: throw Failure.noSuchAccount
+            case .idempotencyConflict?: throw Failure.idempotencyConflict
+            case .checkViolation?: throw Failure.balanceOutOfRange
+            default: throw error
             }
         }
     }

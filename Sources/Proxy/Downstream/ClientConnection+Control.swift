@@ -10,7 +10,9 @@ extension ClientConnection {
             chunkedAllowed: request.head.minorVersion == 1,
             announcesKeepAlive: request.head.announcesKeepAlive)
         self.controlWriter = writer
-        let call = request.controlRequest(channel: context.channel)
+        let call = request.controlRequest(
+            channel: context.channel,
+            client: self.loop.configuration.trustedPeers.client(peer: self.peer, of: request))
         let began = NIODeadline.now()
         let control = self.loop.dependencies.control
         let selfOnLoop = NIOLoopBound(self, eventLoop: context.eventLoop)

@@ -128,13 +128,13 @@ final class PendingRequest {
         return self.headBytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
     }
 
-    func controlRequest(channel: any Channel) -> ControlRequest {
+    func controlRequest(channel: any Channel, client: ClientAddress) -> ControlRequest {
         let fields = self.head.fields.map { field in
             (name: self.text(field.name) ?? "", value: self.text(field.value) ?? "")
         }
         return ControlRequest(
             method: self.text(self.head.methodRange) ?? "", target: self.text(self.head.targetRange) ?? "",
-            fields: fields, body: self.body, channel: channel)
+            fields: fields, body: self.body, channel: channel, client: "\(client)")
     }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Billing
 import Metering
 import PostgresLedger
 
@@ -27,13 +28,10 @@ struct AccountCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    let (account, created) = try await store.accounts().findOrCreate(userID: user)
-                    if let amount = Millicredits(credits: credits), amount > .zero {
-                        // Keyed by account: creating the same user twice grants once.
-                        let receipt = try await store.ledger.grant(
-                            Grant(
-                                account: account, amount: amount, kind: .promotional,
-                                sourceRef: "account-create:\(account)", reason: "account create"))
+                    let (account, created, receipt) = try await store.accounts().create(
+                        userID: user, credits: Millicredits(credits: credits) ?? .zero,
+                        note: Operator.note("account create"))
+                    if let receipt {
                         print(
                             "account \(account) of user \(user): \(receipt.balance.balance.creditsText) credits"
                                 + (receipt.repeated ? " (granted before)" : ""))
@@ -103,7 +101,8 @@ struct AccountCommand: AsyncParsableCommand {
                 try await StoreSession.with { store in
                     let book = store.accounts()
                     let account = try await book.existing(user)
-                    let now = try await book.changeLimits(of: account.account, limits.changes)
+                    let now = try await book.changeLimits(
+                        of: account.account, limits.changes, note: Operator.note("account limits"))
                     print("user\t\(RequestLimitOverrides.heading)\n\(user)\t\(now.line)")
                 }
             }
@@ -136,7 +135,9 @@ struct AccountCommand: AsyncParsableCommand {
                     let book = store.accounts()
                     let account = try await book.existing(user)
                     if let policy {
-                        try await book.setHolds(HoldPolicy(rawValue: policy), of: account.account)
+                        try await book.setHolds(
+                            HoldPolicy(rawValue: policy), of: account.account,
+                            note: Operator.note("account holds"))
                     }
                     let now = try await book.holds(of: account.account)
                     print("user\tholds\n\(user)\t\(now?.rawValue ?? "default")")
@@ -162,7 +163,10 @@ struct AccountCommand: AsyncParsableCommand {
             guard millicredits != 0, Millicredits(exactly: millicredits) != nil else {
                 throw ValidationError("--millicredits must not be 0, nor beyond 9000000000000000")
             }
-            if reason.isEmpty { throw ValidationError("--reason must not be empty") }
+            guard Reason.isValid(reason) else {
+                throw ValidationError(
+                    "--reason must have 1 to 1000 bytes, not all blank, without control characters")
+            }
             if idempotencyKey.isEmpty { throw ValidationError("--idempotency-key must not be empty") }
         }
 
@@ -176,7 +180,8 @@ struct AccountCommand: AsyncParsableCommand {
                     let receipt = try await store.ledger.grant(
                         Grant(
                             account: account.account, amount: amount, kind: .adjustment,
-                            sourceRef: "adjust:" + idempotencyKey, reason: reason))
+                            sourceRef: "adjust:" + idempotencyKey, reason: reason),
+                        note: Operator.note(reason))
                     print(
                         "balance \(receipt.balance.balance) millicredits"
                             + (receipt.repeated ? " (this key was applied before)" : ""))

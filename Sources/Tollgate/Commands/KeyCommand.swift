@@ -23,10 +23,11 @@ struct KeyCommand: AsyncParsableCommand {
                     let book = try store.book()
                     let made =
                         service
-                        ? try await book.createServiceKey(label: user)
-                        : try await book.createKey(userID: user)
+                        ? try await book.createServiceKey(label: user, note: Operator.note("key create"))
+                        : try await book.createKey(userID: user, note: Operator.note("key create"))
                     if !limits.changes.isEmpty {
-                        try await book.changeLimits(ofKey: made.keyID, limits.changes)
+                        try await book.changeLimits(
+                            ofKey: made.keyID, limits.changes, note: Operator.note("key create"))
                     }
                     print(made.secret.text)
                     complain("key \(made.keyID) created; the secret is not stored and cannot be shown again")
@@ -68,7 +69,8 @@ struct KeyCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    let now = try await store.accounts().changeLimits(ofKey: key, limits.changes)
+                    let now = try await store.accounts().changeLimits(
+                        ofKey: key, limits.changes, note: Operator.note("key limits"))
                     print("key\t\(RequestLimitOverrides.heading)\n\(key)\t\(now.line)")
                 }
             }
@@ -85,7 +87,7 @@ struct KeyCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    try await store.book().revokeKey(key)
+                    try await store.book().revokeKey(key, note: Operator.note("key revoke"))
                     print("key \(key) revoked")
                 }
             }

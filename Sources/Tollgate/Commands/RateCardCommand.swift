@@ -64,7 +64,7 @@ struct RateCardCommand: AsyncParsableCommand {
                     guard !diff.isRefused else { throw Exit.checkFailed }
                     let result = try await store.ledger.applyRateCard(
                         card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds,
-                        body: body, by: "cli")
+                        body: body, by: Operator.name, note: Operator.note("ratecard apply"))
                     print(
                         "\(card.identity): "
                             + (result == .applied ? "applied" : "was applied before, unchanged"))

@@ -62,13 +62,13 @@ struct RefundCommand: AsyncParsableCommand {
         if self.cash {
             let made = try await refunds.refundCash(
                 self.idempotencyKey, of: purchase, amount: self.cents.map { .cents($0) } ?? .rest,
-                reason: self.reason, actor: "command")
+                reason: self.reason, actor: Operator.name)
             return "refund \(made.refund): \(made.cents) cents of purchase \(purchase)"
         }
         let credits = try await refunds.refundCredits(
             self.idempotencyKey, of: purchase,
             amount: self.millicredits.map { .millicredits(Millicredits($0)) } ?? .rest, reason: self.reason,
-            actor: "command")
+            actor: Operator.name)
         return "credited \(credits.value) millicredits for purchase \(purchase)"
     }
 

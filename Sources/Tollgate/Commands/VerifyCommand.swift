@@ -20,6 +20,7 @@ struct VerifyCommand: AsyncParsableCommand {
               I7  clawed-back and frozen credits equal their target state (once purchases exist)
               I8  deferred revenue of each account is that of its lots, and these have of each kind what the ledger has
               C1  amount and cost are what usage with its parts, tier and rate card say, where it can be computed again
+              A1  every entry of the audit log is as it was written, and follows the one before it
             Journals:
               I9  every outcome of every boot has its row in the ledger, or one of higher authority
             Hold store:
@@ -47,6 +48,8 @@ struct VerifyCommand: AsyncParsableCommand {
                     findings.add(VerifyFinding(finding))
                 }
                 try await ChargeCheck.run(store, &findings)
+                progress("the audit log")
+                try await AuditCheck.run(store, &findings)
                 // The journals before the hold store: outcomes that are on their way have arrived by then.
                 try await JournalCheck(store, root: JournalCommand.configuredDirectory()).run(&findings)
                 try await HoldStoreCheck.run(store, &findings)

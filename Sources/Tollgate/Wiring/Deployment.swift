@@ -233,7 +233,9 @@ final class Deployment: Sendable {
         return ControlPlane.router(
             .init(
                 version: Version.text, adminTokens: secrets.adminTokens.map(\.value),
-                corsOrigins: self.configuration.corsOrigins),
+                corsOrigins: self.configuration.corsOrigins,
+                sessionSecrets: secrets.sessionSecrets.map(\.value),
+                isSecure: self.configuration.publicURL.hasPrefix("https://")),
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.statements.ledger, held: HeldAmounts(reader: self.heldReader),
@@ -243,6 +245,11 @@ final class Deployment: Sendable {
                 history: self.statements.ledger, statements: self.statements.printer,
                 recharges: self.payments.recharges,
                 refunds: self.payments.refunds, records: self.statements.ledger,
+                admin: AdminParts.ports(
+                    ledger: self.statements.ledger,
+                    accounts: self.statements.accounts(secrets.keyHasher), holds: self.heldReader,
+                    payments: self.payments, flags: self.controls.desk, mode: self.configuration.roundingMode,
+                    region: Region(upstreamHost: self.configuration.upstream.host), logger: self.logger),
                 metrics: self.controlMetrics, portal: portal))
     }
 

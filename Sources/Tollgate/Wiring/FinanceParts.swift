@@ -73,8 +73,15 @@ final class FinanceParts: Sendable {
             let report = try await ReconciliationReport.of(day) { try await self.reconciler.run(day) }
             try await self.ledger.store(report, .daily, startedAt: startedAt)
             self.tell(report)
+            try await self.noteAuditHead()
             try await self.refresh()
         }
+    }
+
+    /// Outside of the database: `audit verify --head` tells by it that nothing was cut off since.
+    private func noteAuditHead() async throws {
+        let (number, hash) = try await self.ledger.auditHead()
+        self.logger.notice("audit log", metadata: ["entries": "\(number)", "head": "\(hash)"])
     }
 
     /// nil: nothing is due, or another instance is at it.

@@ -27,7 +27,7 @@ final class ReloadableControlPlane: ControlPlaneResponding, Sendable {
         guard let responder = self.responder.withLock({ $0 }) else { throw NotYet() }
         let response = await responder.respond(
             method: call.method, target: call.target, fields: call.fields.map { ($0.name, $0.value) },
-            body: call.body, channel: call.channel)
+            body: call.body, channel: call.channel, client: call.client)
         try await writer.head(
             ControlResponseHead(
                 status: response.status.code, reason: response.status.reasonPhrase,

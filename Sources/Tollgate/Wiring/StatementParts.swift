@@ -1,6 +1,7 @@
 import Billing
 import Dispatch
 import Logging
+import Metering
 import PostgresLedger
 import StatementPDF
 import Synchronization
@@ -17,6 +18,9 @@ final class StatementParts: Sendable {
         self.ledger = PostgresLedger(pool: self.pool, logger: logger)
         self.printer = StatementPrinter(settings)
     }
+
+    /// Accounts and keys for the operator's routes.
+    func accounts(_ hasher: KeyHasher) -> AccountBook { AccountBook(pool: self.pool, hasher: hasher) }
 
     func shutdown() { self.pool.shutDownAndWait() }
 }

@@ -13,8 +13,14 @@ struct ControlRig: Sendable {
     static let oldAdminToken = "older-admin-token-0123456789abcdef0123"
     static let origin = "https://app.example"
 
+    static let sessionSecrets = [
+        "session-secret-0123456789abcdef01234567", "older-session-secret-0123456789abcd",
+    ]
+
     let ledger: FakeLedger
     let metrics = ControlMetrics()
+    let staff = FakeStaff()
+    let admin = FakeAdmin()
     private let settings: ControlPlane.Settings
     private let dependencies: ControlPlane.Dependencies
 
@@ -30,13 +36,15 @@ struct ControlRig: Sendable {
         let ledger = FakeLedger(hasher: hasher)
         self.ledger = ledger
         self.settings = .init(
-            version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin])
+            version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin],
+            sessionSecrets: Self.sessionSecrets, isSecure: true)
         self.dependencies = .init(
             directory: ledger, keyHasher: hasher, prices: FixedPrices(mode), billing: ledger, held: ledger,
             readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,
             history: history, statements: printer,
             recharges: recharges,
-            refunds: back, records: back, metrics: self.metrics, portal: portal)
+            refunds: back, records: back, admin: FakeAdmin.ports(staff: self.staff, self.admin),
+            metrics: self.metrics, portal: portal)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }

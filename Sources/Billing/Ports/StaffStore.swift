@@ -1,0 +1,78 @@
+import Metering
+
+/// How far a person's enrolment is.
+public struct StaffEnrolment: Sendable, Hashable {
+    public var member: StaffMember
+    /// nil: not begun.
+    public var sealedTOTP: [UInt8]?
+
+    public init(member: StaffMember, sealedTOTP: [UInt8]?) {
+        self.member = member
+        self.sealedTOTP = sealedTOTP
+    }
+}
+
+/// What a person chose at their enrolment.
+public struct EnrolledSecrets: Sendable, Hashable {
+    public var passwordHash: String
+    public var sealedTOTP: [UInt8]
+    /// Of the code that proved it.
+    public var step: Int64
+    public var recoveryDigests: [[UInt8]]
+
+    public init(passwordHash: String, sealedTOTP: [UInt8], step: Int64, recoveryDigests: [[UInt8]]) {
+        self.passwordHash = passwordHash
+        self.sealedTOTP = sealedTOTP
+        self.step = step
+        self.recoveryDigests = recoveryDigests
+    }
+}
+
+/// Whether an attempt to sign in is looked at.
+public enum SignInAdmission: Sendable, Hashable {
+    case admitted
+    case wait(seconds: Int64)
+}
+
+/// People of the operator's and their sessions, in the ledger: common to all instances.
+public protocol StaffStore: Sendable {
+    /// Counts one attempt in each of the buckets; none is counted when one of them is full.
+    func admitSignIn(_ buckets: [SignInBucket]) async throws -> SignInAdmission
+    /// Empties a bucket: its attempts were their owner's.
+    func forgetAttempts(_ bucket: SignInBucket) async throws
+
+    /// nil: nobody active of this address.
+    func proof(of email: StaffEmail) async throws -> StaffProof?
+    /// Uses up the second factor and begins a session, or neither. nil: the factor was used before.
+    ///
+    /// - Parameter resealed: replaces the sealed secret.
+    func beginSession(
+        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor, resealed: [UInt8]?
+    ) async throws -> StaffSession?
+    /// Of a session that neither ended nor idled for too long; it is in use from now.
+    func session(_ digests: [KeyDigest]) async throws -> StaffSession?
+    func endSession(_ digests: [KeyDigest]) async throws
+
+    /// Of an invitation that still holds, by the digest of its token.
+    func enrolment(_ digest: [UInt8]) async throws -> StaffEnrolment?
+    /// Keeps the secret, unless there is one; answers which it is.
+    func beginEnrolment(_ digest: [UInt8], sealedTOTP: [UInt8]) async throws -> [UInt8]?
+    /// Makes the person active. false: the invitation was used up meanwhile.
+    func enrol(_ digest: [UInt8], _ secrets: EnrolledSecrets, request: String?) async throws -> Bool
+}
+
+/// A limit of attempts to sign in.
+public struct SignInBucket: Sendable, Hashable {
+    /// A keyed digest: what people typed is not stored.
+    public var digest: KeyDigest
+    /// Attempts at once.
+    public var burst: Int64
+    /// Then one for each of these.
+    public var secondsEach: Int64
+
+    public init(digest: KeyDigest, burst: Int64, secondsEach: Int64) {
+        self.digest = digest
+        self.burst = burst
+        self.secondsEach = secondsEach
+    }
+}

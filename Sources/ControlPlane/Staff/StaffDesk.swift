@@ -1,0 +1,172 @@
+import Billing
+import Crypto
+import Foundation
+import Metering
+
+/// Signs people in and out, and lets new ones choose their password. Whatever is wrong is told apart to nobody.
+struct StaffDesk: Sendable {
+    let store: any StaffStore
+    let secrets: SessionSecrets
+    var work = SlowWork.passwords
+    /// Milliseconds since 1970.
+    var now: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1000) }
+
+    enum Refusal: Error, Sendable, Hashable {
+        case wrong
+        case wait(seconds: Int64)
+        /// The hashing threads have enough to do.
+        case busy
+        case ledgerUnavailable
+    }
+
+    // MARK: Signing in
+
+    /// - Parameters:
+    ///   - code: of the authenticator, or a recovery code.
+    ///   - address: where the request comes from.
+    func signIn(
+        email typed: String, password: String, code: String, from address: String
+    ) async throws(Refusal) -> (token: SessionToken, session: StaffSession) {
+        let both = self.bucket("sign-in \(typed.lowercased()) \(address)", burst: 5, secondsEach: 60)
+        let buckets = [
+            both, self.bucket("sign-in address \(address)", burst: 20, secondsEach: 15),
+            // More than one address may have: nobody is locked out by somebody else's attempts alone.
+            self.bucket("sign-in email \(typed.lowercased())", burst: 50, secondsEach: 30),
+        ]
+        if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn(buckets) }) {
+            throw .wait(seconds: seconds)
+        }
+        var proof: StaffProof?
+        if let email = StaffEmail(typed) { proof = try await self.asking { try await $0.proof(of: email) } }
+        guard try await self.isPassword(password, proof?.passwordHash), let proof else { throw .wrong }
+        let opened = self.secrets.open(proof.sealedTOTP, of: proof.member.staffID)
+        guard let factor = self.factor(code, opened?.secret, proof) else { throw .wrong }
+        let token = SessionToken()
+        let resealed = opened.flatMap {
+            $0.isOld ? self.secrets.seal($0.secret, of: proof.member.staffID) : nil
+        }
+        let session = try await self.asking {
+            try await $0.beginSession(
+                of: proof.member.staffID, token.digest(self.secrets.hasher), by: factor, resealed: resealed)
+        }
+        guard let session else { throw .wrong }
+        try await self.asking { try await $0.forgetAttempts(both) }
+        return (token, session)
+    }
+
+    private func factor(_ code: String, _ secret: [UInt8]?, _ proof: StaffProof) -> SecondFactor? {
+        if let recovery = RecoveryCode(typed: code) {
+            return .recovery(recovery.digest(of: proof.member.staffID))
+        }
+        return secret.flatMap {
+            TOTP.match(code, $0, atMilliseconds: self.now(), after: proof.lastStep)
+        }.map { .step($0) }
+    }
+
+    /// Takes as long for somebody who does not exist.
+    private func isPassword(_ password: String, _ stored: String?) async throws(Refusal) -> Bool {
+        try await self.slowly {
+            guard let stored else {
+                Scrypt.pretend(password)
+                return false
+            }
+            return Scrypt.verify(password, stored)
+        }
+    }
+
+    private func bucket(_ text: String, burst: Int64, secondsEach: Int64) -> SignInBucket {
+        SignInBucket(digest: self.secrets.digest(text), burst: burst, secondsEach: secondsEach)
+    }
+
+    // MARK: Sessions
+
+    /// nil: none that still holds.
+    func session(_ token: SessionToken) async throws(Refusal) -> StaffSession? {
+        try await self.asking { try await $0.session(token.candidates(self.secrets.hasher)) }
+    }
+
+    func signOut(_ token: SessionToken) async throws(Refusal) {
+        try await self.asking { try await $0.endSession(token.candidates(self.secrets.hasher)) }
+    }
+
+    // MARK: Enrolment
+
+    /// What the invited person puts into their authenticator; the same one until the enrolment is done.
+    func beginEnrolment(
+        _ token: String, from address: String
+    ) async throws(Refusal) -> (member: StaffMember, secret: [UInt8]) {
+        let (digest, enrolment) = try await self.invitation(token, address)
+        let staff = enrolment.member.staffID
+        let fresh = SymmetricKey(size: .init(bitCount: TOTP.secretBytes * 8)).withUnsafeBytes { Array($0) }
+        let sealed = try await self.asking {
+            try await $0.beginEnrolment(digest, sealedTOTP: self.secrets.seal(fresh, of: staff))
+        }
+        guard let sealed, let opened = self.secrets.open(sealed, of: staff) else { throw .wrong }
+        return (enrolment.member, opened.secret)
+    }
+
+    enum EnrolmentFailure: Error, Sendable, Hashable {
+        case refused(Refusal)
+        case password(PasswordRule)
+        case code
+    }
+
+    /// Sets the password; answers the recovery codes, which are shown once.
+    func enrol(
+        _ token: String, password: String, code: String, from address: String, request: String?
+    ) async throws(EnrolmentFailure) -> (member: StaffMember, codes: [RecoveryCode]) {
+        let (digest, enrolment) = try await self.refusing { () async throws(Refusal) in
+            try await self.invitation(token, address)
+        }
+        let member = enrolment.member
+        if let rule = PasswordRule.broken(by: password, of: member.email) { throw .password(rule) }
+        guard let opened = enrolment.sealedTOTP.flatMap({ self.secrets.open($0, of: member.staffID) }),
+            let step = TOTP.match(code, opened.secret, atMilliseconds: self.now(), after: 0)
+        else { throw .code }
+        let codes = (0..<RecoveryCode.count).map { _ in RecoveryCode() }
+        let isDone = try await self.refusing { () async throws(Refusal) in
+            let chosen = EnrolledSecrets(
+                passwordHash: try await self.slowly { Scrypt.usual.hash(password) },
+                sealedTOTP: self.secrets.seal(opened.secret, of: member.staffID), step: step,
+                recoveryDigests: codes.map { $0.digest(of: member.staffID) })
+            return try await self.asking { try await $0.enrol(digest, chosen, request: request) }
+        }
+        guard isDone else { throw .refused(.wrong) }
+        return (member, codes)
+    }
+
+    private func refusing<Value>(
+        _ body: () async throws(Refusal) -> Value
+    ) async throws(EnrolmentFailure) -> Value {
+        do throws(Refusal) { return try await body() } catch { throw .refused(error) }
+    }
+
+    /// What is stored of an invitation's token. So many random bits need no slow hash.
+    static func digest(ofInvitation token: String) -> [UInt8] { Array(SHA256.hash(data: Array(token.utf8))) }
+
+    private func invitation(
+        _ token: String, _ address: String
+    ) async throws(Refusal) -> ([UInt8], StaffEnrolment) {
+        let bucket = self.bucket("enrolment address \(address)", burst: 20, secondsEach: 15)
+        if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn([bucket]) }) {
+            throw .wait(seconds: seconds)
+        }
+        let digest = Self.digest(ofInvitation: token)
+        guard let enrolment = try await self.asking({ try await $0.enrolment(digest) }) else { throw .wrong }
+        return (digest, enrolment)
+    }
+
+    // MARK: Dependencies
+
+    private func asking<Value: Sendable>(
+        _ body: (any StaffStore) async throws -> Value
+    ) async throws(Refusal) -> Value {
+        do { return try await body(self.store) } catch { throw .ledgerUnavailable }
+    }
+
+    private func slowly<Value: Sendable>(
+        _ body: @escaping @Sendable () -> Value
+    ) async throws(Refusal) -> Value {
+        do { return try await self.work.run(body) } catch { throw .busy }
+    }
+}

@@ -1,0 +1,211 @@
+import Billing
+import Foundation
+import HTTPTypes
+import Testing
+
+@testable import ControlPlane
+
+/// Signing in as `/api/admin/session` does it.
+@Suite struct SignInTests {
+    private static let password = "correct horse battery"
+    private static let secret = Array("12345678901234567890".utf8)
+    /// Quick to compute: what is tested here is not its strength.
+    private static let hash = Scrypt(logN: 4).hash(Self.password)
+
+    private func rig(_ role: StaffRole = .finance, sealedUnder secret: Int = 0) -> ControlRig {
+        let rig = ControlRig()
+        let member = FakeStaff.member(role)
+        let sealed = SessionSecrets([ControlRig.sessionSecrets[secret]]).seal(Self.secret, of: member.staffID)
+        rig.staff.state.withLock {
+            $0.proofs[member.email] = StaffProof(
+                member: member, passwordHash: Self.hash, sealedTOTP: sealed, lastStep: 0)
+        }
+        return rig
+    }
+
+    private var code: String {
+        TOTP.code(Self.secret, step: TOTP.step(atMilliseconds: Int64(Date().timeIntervalSince1970 * 1000)))
+    }
+
+    private func signIn(
+        _ rig: ControlRig, email: String = "finance@example.com", password: String = Self.password,
+        code: String? = nil
+    ) async throws -> Reply {
+        let code = code ?? self.code
+        return try await rig.send(
+            .post, "/api/admin/session", fields: [.contentType: "application/json"],
+            body: #"{"email":"\#(email)","password":"\#(password)","code":"\#(code)"}"#)
+    }
+
+    private func cookie(_ reply: Reply) throws -> String {
+        String(try #require(reply.headers[.setCookie]).prefix { $0 != ";" })
+    }
+
+    @Test func passwordAndCodeBeginASession() async throws {
+        let rig = self.rig()
+        let reply = try await self.signIn(rig, email: "Finance@Example.com")
+        #expect(reply.status == 200)
+        #expect(try reply.string("role") == "finance")
+        #expect(try reply.string("name") == "staff:finance")
+        let field = try #require(reply.headers[.setCookie])
+        #expect(field.hasPrefix("tollgate_staff=") && field.contains("; HttpOnly; SameSite=Lax; Secure"))
+        let seen = try await rig.send(.get, "/api/admin/session", fields: [.cookie: try self.cookie(reply)])
+        #expect(seen.status == 200)
+        #expect(try seen.string("csrfToken") == reply.string("csrfToken"))
+    }
+
+    /// Whoever guesses learns nothing of what was right.
+    @Test func whateverIsWrongTheReplyIsTheSame() async throws {
+        let replies = [
+            try await self.signIn(self.rig(), email: "nobody@example.com"),
+            try await self.signIn(self.rig(), email: "no address"),
+            try await self.signIn(self.rig(), password: "correct horse batterx"),
+            try await self.signIn(self.rig(), code: "000000x"),
+            try await self.signIn(self.rig(), password: "wrong", code: "000000"),
+        ]
+        #expect(replies.allSatisfy { $0.status == 401 })
+        #expect(Set(replies.map(\.text)).count == 1)
+        #expect(replies.allSatisfy { $0.headers[.setCookie] == nil })
+    }
+
+    @Test func aCodeIsAcceptedOnce() async throws {
+        let rig = self.rig()
+        let code = self.code
+        #expect(try await self.signIn(rig, code: code).status == 200)
+        let again = try await self.signIn(rig, code: code)
+        #expect(again.status == 401, "\(again.text)")
+    }
+
+    /// A form of another site cannot send JSON as such.
+    @Test func onlyJSONSignsIn() async throws {
+        let body = #"{"email":"finance@example.com","password":"x","code":"1"}"#
+        let reply = try await self.rig().send(
+            .post, "/api/admin/session", fields: [.contentType: "text/plain"], body: body)
+        #expect(reply.status == 415)
+    }
+
+    @Test func whoeverTriesTooOftenWaits() async throws {
+        let rig = self.rig()
+        rig.staff.state.withLock { $0.admission = .wait(seconds: 17) }
+        let reply = try await self.signIn(rig)
+        #expect(reply.status == 429 && reply.headers[.retryAfter] == "17")
+        let buckets = rig.staff.state.withLock { $0.buckets }
+        #expect(Set(buckets.map(\.digest)).count == 3, "by address, by email, and by both")
+    }
+
+    @Test func aSecretUnderAnOlderKeyIsSealedAnew() async throws {
+        let rig = self.rig(sealedUnder: 1)
+        #expect(try await self.signIn(rig).status == 200)
+        let resealed = try #require(rig.staff.state.withLock { $0.resealed })
+        let first = SessionSecrets([ControlRig.sessionSecrets[0]])
+        #expect(first.open(resealed, of: 1)?.secret == Self.secret)
+    }
+
+    // MARK: Sessions
+
+    @Test func aChangeBySessionNeedsItsToken() async throws {
+        let rig = self.rig()
+        let reply = try await self.signIn(rig)
+        let cookie = try self.cookie(reply)
+        let csrf = try #require(try reply.string("csrfToken"))
+        for wrong in [nil, "", "x", String(csrf.dropLast())] {
+            var fields: HTTPFields = [.cookie: cookie]
+            fields[.csrfToken] = wrong
+            let refused = try await rig.send(.delete, "/api/admin/session", fields: fields)
+            #expect(refused.status == 403)
+            #expect(try refused.string("code") == "csrf_missing")
+        }
+        let ended = try await rig.send(
+            .delete, "/api/admin/session", fields: [.cookie: cookie, .csrfToken: csrf])
+        #expect(ended.status == 204 && ended.headers[.setCookie]?.contains("Max-Age=0") == true)
+        let after = try await rig.send(.get, "/api/admin/session", fields: [.cookie: cookie])
+        #expect(after.status == 401)
+    }
+
+    @Test(arguments: StaffRole.allCases)
+    func aRouteIsShutForRolesBelowItsOwn(_ role: StaffRole) async throws {
+        let rig = self.rig(role)
+        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
+        let fields: HTTPFields = [
+            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
+        ]
+        let refund = try await rig.send(.post, "/api/admin/refunds", fields: fields, body: "{}")
+        #expect(refund.status == (role < .finance ? 403 : 400))
+        let list = try await rig.send(.get, "/api/admin/purchases", fields: fields)
+        #expect(list.status == 200)
+    }
+
+    // MARK: Enrolment
+
+    @Test func whoeverIsInvitedChoosesAPasswordOnce() async throws {
+        let rig = ControlRig()
+        var member = FakeStaff.member(.viewer)
+        member.state = .invited
+        let digest = StaffDesk.digest(ofInvitation: "TOKEN")
+        rig.staff.state.withLock { $0.enrolments[digest] = StaffEnrolment(member: member, sealedTOTP: nil) }
+        let begun = try await rig.send(.post, "/api/admin/enrolment/begin", body: #"{"token":"TOKEN"}"#)
+        #expect(begun.status == 200)
+        let again = try await rig.send(.post, "/api/admin/enrolment/begin", body: #"{"token":"TOKEN"}"#)
+        #expect(again.text == begun.text, "whoever loads the page again keeps their authenticator")
+        let sealed = try #require(rig.staff.state.withLock { $0.enrolments[digest]?.sealedTOTP })
+        let secret = try #require(
+            SessionSecrets(ControlRig.sessionSecrets).open(sealed, of: member.staffID)?.secret)
+        #expect(try begun.string("totpSecret") == Base32.text(secret))
+        func enrol(_ password: String, _ code: String) async throws -> Reply {
+            try await rig.send(
+                .post, "/api/admin/enrolment",
+                body: #"{"token":"TOKEN","password":"\#(password)","code":"\#(code)"}"#)
+        }
+        let code = TOTP.code(
+            secret, step: TOTP.step(atMilliseconds: Int64(Date().timeIntervalSince1970 * 1000)))
+        #expect(try await enrol("short", code).string("param") == "password")
+        #expect(try await enrol("correct horse battery", "x").string("param") == "code")
+        let done = try await enrol("correct horse battery", code)
+        #expect(done.status == 200)
+        #expect((try done.object()["recoveryCodes"] as? [String])?.count == 10)
+        #expect(try await enrol("correct horse battery", code).status == 401)
+        let chosen = try #require(rig.staff.state.withLock { $0.enrolled.first })
+        #expect(Scrypt.verify("correct horse battery", chosen.passwordHash))
+    }
+}
+
+@Suite struct ScryptTests {
+    @Test func onlyThePasswordOpens() {
+        let hash = Scrypt(logN: 4).hash("a password")
+        #expect(hash.hasPrefix("$scrypt$ln=4,r=8,p=1$"))
+        #expect(Scrypt.verify("a password", hash) && !Scrypt.verify("b password", hash))
+        #expect(Scrypt(logN: 4).hash("a password") != hash, "each has its own salt")
+    }
+
+    /// RFC 7914, section 12, the second vector's first 32 bytes.
+    @Test func itIsTheStandardsFunction() {
+        let stored =
+            "$scrypt$ln=10,r=8,p=16$4e61436c$fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162"
+        #expect(Scrypt.verify("password", stored))
+    }
+
+    @Test(arguments: [
+        "", "x", "$scrypt$ln=64,r=8,p=1$00$00", "$scrypt$ln=4,r=8$00$00", "$scrypt$ln=4,r=8,p=1$0$zz",
+    ])
+    func whatIsNoHashOpensForNobody(_ stored: String) { #expect(!Scrypt.verify("", stored)) }
+
+    /// A flood of sign-ins takes the memory of two.
+    @Test func whoeverComesWhenTooManyWaitIsSentAway() async throws {
+        let work = SlowWork(threads: 1, waitingMax: 0)
+        let (started, start) = AsyncStream.makeStream(of: Void.self)
+        let gate = DispatchSemaphore(value: 0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await work.run {
+                    start.finish()
+                    gate.wait()
+                }
+            }
+            for await _ in started {}
+            await #expect(throws: SlowWork.Busy.self) { try await work.run {} }
+            gate.signal()
+            try await group.waitForAll()
+        }
+        #expect(try await work.run { 7 } == 7)
+    }
+}

@@ -1,0 +1,147 @@
+import Billing
+import ControlPlane
+import Metering
+import Synchronization
+
+/// What the operator's routes are joined to, in memory: account 1, key 1, run 1.
+final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCardDesk, FlagDesk,
+    EventReplaying,
+    AuditReading
+{
+    let notes = Mutex<[ChangeNote]>([])
+
+    static func ports(staff: FakeStaff, _ admin: FakeAdmin = FakeAdmin()) -> AdminPorts {
+        AdminPorts(
+            staff: staff, accounts: admin, holds: admin, books: admin, cards: admin, flags: admin,
+            replay: admin,
+            audit: admin)
+    }
+
+    private func note(_ note: ChangeNote) { self.notes.withLock { $0.append(note) } }
+
+    // MARK: Accounts
+
+    private static let account = AdministeredAccount(
+        account: 1, userID: "ada", status: .active, balance: Millicredits(3_720), floor: .zero,
+        isBlocked: false,
+        limits: .none, holds: nil, createdAt: 0)
+
+    func accounts(prefix: String, after: AccountID, limit: Int64) async throws -> [AdministeredAccount] {
+        "ada".hasPrefix(prefix) && after < 1 ? [Self.account] : []
+    }
+
+    func administered(_ account: AccountID) async throws -> AdministeredAccount? {
+        account == 1 ? Self.account : nil
+    }
+
+    func accountStanding(_ account: AccountID) async throws -> AccountStanding {
+        AccountStanding(actor: nil, reason: nil, changedAt: nil, disputes: [])
+    }
+
+    private func check(_ account: AccountID) throws {
+        guard account == 1 else { throw AdministrationRefusal.noSuchAccount }
+    }
+
+    func create(userID: String, note: ChangeNote) async throws -> AdministeredAccount {
+        self.note(note)
+        return Self.account
+    }
+
+    func set(_ status: AccountStatus, of account: AccountID, note: ChangeNote) async throws {
+        try self.check(account)
+        self.note(note)
+    }
+
+    func adjust(
+        _ account: AccountID, by amount: Millicredits, key: String, note: ChangeNote
+    ) async throws -> (balance: Millicredits, isRepeated: Bool) {
+        try self.check(account)
+        self.note(note)
+        return (amount, false)
+    }
+
+    func set(_ limits: RequestLimitOverrides, of account: AccountID, note: ChangeNote) async throws {
+        try self.check(account)
+        self.note(note)
+    }
+
+    func set(_ holds: HoldPolicy?, of account: AccountID, note: ChangeNote) async throws {
+        try self.check(account)
+        self.note(note)
+    }
+
+    private static let key = AdministeredKey(
+        keyID: 1, account: 1, label: "ada", prefix: "tg_ada", createdAt: 0, revokedAt: nil, limits: .none)
+
+    func keys(of account: AccountID?, before: Int64?, limit: Int64) async throws -> [AdministeredKey] {
+        [Self.key]
+    }
+
+    func createKey(
+        for account: AccountID?, label: String, note: ChangeNote
+    ) async throws -> (key: AdministeredKey, secret: String) {
+        self.note(note)
+        return (Self.key, "tg_secret")
+    }
+
+    func revoke(_ keyID: Int64, note: ChangeNote) async throws {
+        guard keyID == 1 else { throw AdministrationRefusal.noSuchKey }
+        self.note(note)
+    }
+
+    // MARK: The rest
+
+    func liveHolds(of account: AccountID) async -> [OpenHold]? { [] }
+    func balanceOfBooks() async throws -> TrialBalance { TrialBalance() }
+    func reconciliationRuns(before: Int64?, limit: Int64) async throws -> [ReconciliationRun] { [] }
+    func findings(of run: Int64) async throws -> [StoredFinding]? { run == 1 ? [] : nil }
+    func figures() async throws -> FinanceFigure? { nil }
+    func appliedCards() async throws -> [AppliedRateCard] { [] }
+    func text(ofCard card: String, version: String) async throws -> String? { nil }
+
+    private static let review = CardReview(active: nil, card: "c@1", problems: [], changes: [])
+
+    func review(_ yaml: String) async throws -> CardReview { Self.review }
+
+    func simulate(_ yaml: String, days: Int64) async throws -> CardHistory {
+        CardHistory(total: .init(name: "total", events: 0, now: 0, then: 0), models: [])
+    }
+
+    func apply(_ yaml: String, note: ChangeNote) async throws -> (review: CardReview, isNew: Bool) {
+        self.note(note)
+        return (Self.review, true)
+    }
+
+    private static let flag = FlagState(
+        name: .charging, value: "true", environmentValue: "true", source: .environment, change: nil,
+        version: 3)
+
+    func flags() async throws(FlagRefusal) -> [FlagState] { [Self.flag] }
+
+    func setFlag(
+        _ name: ControlName, to value: String, expecting: Int64?, _ note: ChangeNote
+    ) async throws(FlagRefusal) -> FlagReceipt {
+        do throws(ControlProblem) { _ = try Controls.canonical(name, value) } catch { throw .badValue(error) }
+        guard expecting ?? 3 == 3 else { throw .changedMeanwhile(version: 3) }
+        self.note(note)
+        return FlagReceipt(before: Self.flag, after: Self.flag)
+    }
+
+    func clearFlag(
+        _ name: ControlName, expecting: Int64?, _ note: ChangeNote
+    ) async throws(FlagRefusal) -> FlagReceipt {
+        try await self.setFlag(name, to: "true", expecting: expecting, note)
+    }
+
+    func replay(_ choice: ReplayChoice, note: ChangeNote) async throws(ReplayRefusal) -> ReplayResult {
+        guard choice != .event("evt_unknown") else { throw .unknownEvent }
+        self.note(note)
+        return ReplayResult(events: 1, posted: 0, open: 0)
+    }
+
+    func auditEntries(_ query: AuditQuery) async throws -> [AuditEntry] { [] }
+
+    func verifyAudit(
+        heads: [[UInt8]], progress: @escaping @Sendable (Int64) -> Void
+    ) async throws -> AuditVerdict { AuditVerdict(entries: 0, head: "", problems: []) }
+}

@@ -1,0 +1,169 @@
+import Billing
+import Metering
+import Testing
+
+@testable import PostgresLedger
+
+/// People and sessions in the ledger.
+@Suite struct StaffTests {
+    private let note = ChangeNote(actor: "cli:test", reason: "it is a test")
+    private let email = StaffEmail("ada@example.com")!
+
+    private func digest(_ number: UInt64) -> KeyDigest { KeyDigest((number, 0, 0, 0)) }
+
+    /// Somebody who can sign in.
+    private func enrolled(
+        _ database: TestDatabase, _ name: String = "ada", _ role: StaffRole = .owner, codes: [[UInt8]] = []
+    ) async throws -> StaffMember {
+        let email = try #require(StaffEmail("\(name)@example.com"))
+        let token = try await StaffBook(pool: database.pool).create(
+            email: email, name: name, role: role, note: self.note
+        ).token
+        let digest = StaffBook.Invitation.digest(of: token)
+        let secrets = EnrolledSecrets(
+            passwordHash: "hash", sealedTOTP: [1, 2], step: 10, recoveryDigests: codes)
+        #expect(try await database.ledger.enrol(digest, secrets, request: "r"))
+        #expect(try await !database.ledger.enrol(digest, secrets, request: "r"), "an invitation is used once")
+        return try #require(try await database.ledger.proof(of: email)).member
+    }
+
+    @Test func aSecondFactorIsAcceptedOnce() async throws {
+        let database = try await TestDatabase.migrated()
+        let code = [UInt8](repeating: 7, count: 32)
+        let ada = try await self.enrolled(database, codes: [code])
+        func begin(_ number: UInt64, _ factor: SecondFactor) async throws -> StaffSession? {
+            try await database.ledger.beginSession(
+                of: ada.staffID, self.digest(number), by: factor, resealed: nil)
+        }
+        #expect(try await begin(1, .step(10)) == nil, "the code of the enrolment was used there")
+        #expect(try await begin(2, .step(11))?.member.name == "ada")
+        #expect(try await begin(3, .step(11)) == nil)
+        #expect(try await begin(4, .recovery(code)) != nil)
+        #expect(try await begin(5, .recovery(code)) == nil)
+    }
+
+    @Test(arguments: [
+        "UPDATE admin_session SET seen_at = now() - interval '31 minutes'",
+        "UPDATE admin_session SET expires_at = now()",
+        "UPDATE admin_session SET revoked_at = now()",
+        "UPDATE admin_user SET state = 'disabled'",
+    ])
+    func aSessionEnds(_ change: String) async throws {
+        let database = try await TestDatabase.migrated()
+        let ada = try await self.enrolled(database)
+        _ = try await database.ledger.beginSession(
+            of: ada.staffID, self.digest(1), by: .step(11), resealed: [9])
+        let digests = [self.digest(2), self.digest(1)]
+        #expect(try await database.ledger.session(digests)?.member.role == .owner)
+        try await database.execute(change)
+        #expect(try await database.ledger.session(digests) == nil)
+    }
+
+    /// Requests keep a session from idling, without a write for each.
+    @Test func aSessionInUseGoesOn() async throws {
+        let database = try await TestDatabase.migrated()
+        let ada = try await self.enrolled(database)
+        _ = try await database.ledger.beginSession(
+            of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
+        try await database.execute("UPDATE admin_session SET seen_at = now() - interval '29 minutes'")
+        #expect(try await database.ledger.session([self.digest(1)]) != nil)
+        let isFresh = try await database.text(
+            "SELECT (seen_at > now() - interval '1 minute')::text FROM admin_session")
+        #expect(isFresh == "true")
+        try await database.ledger.endSession([self.digest(1)])
+        #expect(try await database.ledger.session([self.digest(1)]) == nil)
+    }
+
+    @Test func attemptsLeakAway() async throws {
+        let database = try await TestDatabase.migrated()
+        let bucket = SignInBucket(digest: self.digest(1), burst: 3, secondsEach: 60)
+        let other = SignInBucket(digest: self.digest(2), burst: 100, secondsEach: 60)
+        for _ in 0..<3 { #expect(try await database.ledger.admitSignIn([bucket, other]) == .admitted) }
+        guard case .wait(let seconds) = try await database.ledger.admitSignIn([bucket, other]) else {
+            Issue.record("three are the burst")
+            return
+        }
+        #expect(1...60 ~= seconds)
+        let counted = try await database.integer(
+            "SELECT round(extract(epoch FROM until - now()) / 60)::bigint FROM sign_in_limit WHERE get_byte(bucket, 7) = 2"
+        )
+        #expect(counted == 3, "an attempt that is not admitted counts nowhere")
+        // Nobody is locked out for good.
+        try await database.execute("UPDATE sign_in_limit SET until = until - interval '61 seconds'")
+        #expect(try await database.ledger.admitSignIn([bucket, other]) == .admitted)
+        try await database.ledger.forgetAttempts(bucket)
+        for _ in 0..<3 { #expect(try await database.ledger.admitSignIn([bucket]) == .admitted) }
+    }
+
+    @Test func theLastOwnerStays() async throws {
+        let database = try await TestDatabase.migrated()
+        let book = StaffBook(pool: database.pool)
+        _ = try await self.enrolled(database)
+        _ = try await book.create(
+            email: try #require(StaffEmail("bob@example.com")), name: "bob", role: .owner, note: self.note)
+        await #expect(throws: StaffBook.Failure.lastOwner) {
+            try await book.disable(self.email, note: self.note)
+        }
+        await #expect(throws: StaffBook.Failure.lastOwner) {
+            try await book.setRole(.finance, of: self.email, note: self.note)
+        }
+        _ = try await self.enrolled(database, "eve")
+        try await book.disable(self.email, note: self.note)
+        #expect(try await book.list().map(\.state) == [.disabled, .invited, .active])
+    }
+
+    @Test func whoeverIsResetIsOutAtOnce() async throws {
+        let database = try await TestDatabase.migrated()
+        let ada = try await self.enrolled(database)
+        _ = try await database.ledger.beginSession(
+            of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
+        let token = try await StaffBook(pool: database.pool).reset(self.email, note: self.note).token
+        #expect(try await database.ledger.session([self.digest(1)]) == nil)
+        #expect(try await database.ledger.proof(of: self.email) == nil)
+        let digest = StaffBook.Invitation.digest(of: token)
+        #expect(try await database.ledger.enrolment(digest)?.sealedTOTP == nil)
+        #expect(try await database.ledger.beginEnrolment(digest, sealedTOTP: [1]) == [1])
+        #expect(try await database.ledger.beginEnrolment(digest, sealedTOTP: [2]) == [1])
+        try await database.execute("UPDATE admin_user SET enrolment_until = now()")
+        #expect(try await database.ledger.enrolment(digest) == nil, "an invitation ends")
+    }
+
+    @Test func everyChangeIsOneEntry() async throws {
+        let database = try await TestDatabase.migrated()
+        let book = StaffBook(pool: database.pool)
+        _ = try await self.enrolled(database)
+        _ = try await self.enrolled(database, "eve")
+        try await book.setRole(.viewer, of: self.email, note: self.note)
+        _ = try await book.reset(self.email, note: self.note)
+        try await book.disable(self.email, note: self.note)
+        let entries = try await database.pool.run { connection in
+            try connection.run(
+                "SELECT action || ' ' || subject || ' ' || actor FROM audit_log ORDER BY entry_id"
+            )
+            .rows.map { try $0.text(0) }
+        }
+        #expect(
+            entries == [
+                "staff.create staff:ada cli:test", "staff.enrol staff:ada staff:ada",
+                "staff.create staff:eve cli:test", "staff.enrol staff:eve staff:eve",
+                "staff.role staff:ada cli:test", "staff.reset staff:ada cli:test",
+                "staff.disable staff:ada cli:test",
+            ])
+    }
+
+    @Test func nobodyHasTwoAccounts() async throws {
+        let database = try await TestDatabase.migrated()
+        let book = StaffBook(pool: database.pool)
+        _ = try await self.enrolled(database)
+        await #expect(throws: StaffBook.Failure.taken) {
+            try await book.create(email: self.email, name: "other", role: .viewer, note: self.note)
+        }
+        await #expect(throws: StaffBook.Failure.invalidName) {
+            try await book.create(
+                email: try #require(StaffEmail("x@example.com")), name: "A b", role: .viewer, note: self.note)
+        }
+        await #expect(throws: StaffBook.Failure.nobody) {
+            try await book.disable(try #require(StaffEmail("x@example.com")), note: self.note)
+        }
+    }
+}
