@@ -100,8 +100,11 @@ apt() {
 }
 
 install_packages() {
-  local log code=0 redis_was_missing=
+  local log code=0 redis_was_missing= unit
+  local -a unwanted=()
   have_redis || redis_was_missing=yes
+  have promtool || unwanted+=(prometheus.service prometheus-node-exporter.service)
+  have amtool || unwanted+=(prometheus-alertmanager.service)
   log=$(mktemp)
   trap 'allow_starting' EXIT
   trap 'exit 130' INT TERM
@@ -122,6 +125,7 @@ install_packages() {
   if [ -n "$redis_was_missing" ] && [ -d /run/systemd/system ]; then
     as_root systemctl disable --quiet redis-server.service 2>/dev/null || true
   fi
+  for unit in "${unwanted[@]}"; do as_root systemctl disable --quiet "$unit" 2>/dev/null || true; done
 }
 
 check_swift() {

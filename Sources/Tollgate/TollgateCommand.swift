@@ -18,7 +18,7 @@ struct TollgateCommand: AsyncParsableCommand {
             StatementCommand.self,
             FlagCommand.self, RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
             TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self, HealthCommand.self,
-            ShadowCommand.self, StaffCommand.self, AuditCommand.self,
+            ShadowCommand.self, StaffCommand.self, AuditCommand.self, VerifyMonitoringCommand.self,
         ])
 }
 
