@@ -1,4 +1,5 @@
 import Billing
+import Foundation
 import Hummingbird
 import Metering
 
@@ -7,6 +8,8 @@ extension CreditsPages {
     /// 1 US dollar: below that a page says so.
     private static let lowBalance: Int64 = 1_000_000
     private static let refreshSeconds = 4
+    /// A page that is left open does not ask for ever. Milliseconds.
+    private static let watchedFor: Int64 = 3_600_000
 
     struct CreditsContent {
         let available: String
@@ -39,6 +42,7 @@ extension CreditsPages {
     struct PurchaseNews {
         let title: String
         let text: String
+        /// The page looks again by itself.
         let isPending: Bool
         let isGood: Bool
         let receiptURL: String?
@@ -131,17 +135,18 @@ extension CreditsPages {
                 title: "Purchase complete", text: "\(credits) credits were added to your balance.",
                 isPending: false, isGood: true, receiptURL: line.receiptURL)
         case .created, .open:
+            let age = Int64(Date().timeIntervalSince1970 * 1000) - line.purchase.createdAt
             return PurchaseNews(
                 title: "Purchase pending",
                 text:
                     "\(credits) credits are added as soon as Stripe confirms your payment, usually within seconds.",
-                isPending: true, isGood: false, receiptURL: nil)
+                isPending: age < Self.watchedFor, isGood: false, receiptURL: nil)
         case .processing:
             return PurchaseNews(
                 title: "Purchase pending",
                 text:
                     "Your bank is confirming the payment, which can take days. \(credits) credits are added then.",
-                isPending: true, isGood: false, receiptURL: nil)
+                isPending: false, isGood: false, receiptURL: nil)
         case .expired, .failed:
             return PurchaseNews(
                 title: "Purchase not completed", text: "The payment did not go through; nothing was added.",

@@ -1,4 +1,5 @@
 import Billing
+import Foundation
 import Metering
 import Testing
 
@@ -7,7 +8,8 @@ import Testing
 /// Coming back from Stripe: the page says what is known, and looks again until the webhook is in.
 @Suite struct PurchaseNewsTests {
     private static func line(
-        _ status: Purchase.Status, session: String, number: UInt64 = 1, receipt: String? = nil
+        _ status: Purchase.Status, session: String, number: UInt64 = 1, receipt: String? = nil,
+        ageSeconds: Int64 = 5
     ) -> PurchaseLine {
         PurchaseLine(
             purchase: Purchase(
@@ -15,7 +17,8 @@ import Testing
                 account: 2,
                 kind: .checkout, packageCode: "starter", packageVersion: 1, packageName: "Starter",
                 priceUSDCents: 999, credits: Millicredits(9_990_000), livemode: false,
-                createdAt: 1_790_000_000_000, status: status, session: session, paymentIntent: nil,
+                createdAt: Int64(Date().timeIntervalSince1970 * 1000) - ageSeconds * 1000, status: status,
+                session: session, paymentIntent: nil,
                 customer: nil),
             userID: "bob", receiptURL: receipt, paidAt: nil, posted: PaymentTarget(), doubt: nil)
     }
@@ -27,11 +30,22 @@ import Testing
         ).text
     }
 
-    @Test(arguments: [Purchase.Status.created, .open, .processing])
+    @Test(arguments: [Purchase.Status.created, .open])
     func itIsPendingUntilTheWebhookIsIn(_ status: Purchase.Status) async throws {
         let text = try await self.page([Self.line(status, session: "cs_1")], "success=true&session_id=cs_1")
         #expect(text.contains("Purchase pending") && text.contains("data-pending"))
         #expect(text.contains(#"<noscript><meta http-equiv="refresh""#), "it looks again without scripts")
+    }
+
+    /// A bank takes days, and a page that is left open must not ask for ever.
+    @Test func whatTakesLongerIsPendingButNotWatched() async throws {
+        for line in [
+            Self.line(.processing, session: "cs_1"), Self.line(.open, session: "cs_1", ageSeconds: 3601),
+        ] {
+            let text = try await self.page([line], "success=true&session_id=cs_1")
+            #expect(text.contains("Purchase pending") && !text.contains("data-pending"))
+            #expect(!text.contains("http-equiv=\"refresh\""))
+        }
     }
 
     @Test func thenItIsDoneWithAReceipt() async throws {
