@@ -19,6 +19,7 @@ struct TollgateCommand: AsyncParsableCommand {
             FlagCommand.self, RefundCommand.self, StripeCommand.self, BackupCommand.self, RestoreCommand.self,
             TokenizerCommand.self, PreflightCommand.self, SmokeTestCommand.self, HealthCommand.self,
             ShadowCommand.self, StaffCommand.self, AuditCommand.self, VerifyMonitoringCommand.self,
+            ReviewCommand.self,
         ])
 }
 

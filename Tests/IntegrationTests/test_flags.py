@@ -317,3 +317,22 @@ def test_the_report_tells_what_charging_would_have_brought(cluster):
     assert report["total"]["requests"] == sum(sums["requests"] for sums in accounts.values())
     nothing = json.loads(cluster.cli("shadow", "report", "--json", "--to", "2026-01-01").stdout)
     assert nothing["total"]["requests"] == 0
+
+
+def test_a_flagged_account_is_served_until_a_person_suspends_it(cluster):
+    user = rich(cluster)
+    done = cluster.cli("review", "suspend", "--user", user, "--reason", "x", check=False)
+    assert done.returncode == 1 and "no review" in done.stderr
+    cluster.postgres.query(
+        "INSERT INTO account_review (account_id, day, spent_millicredits, mean_millicredits, multiplier) "
+        f"SELECT account_id, current_date, 9000000, 5, 5 FROM account WHERE user_id = '{user}' RETURNING review_id")
+    assert ask(cluster, cluster.instances[0], user)[0] == 200
+    flagged, = json.loads(cluster.cli("review", "list", "--json").stdout)
+    assert (flagged["user"], flagged["state"], flagged["spentMillicredits"]) == (user, "open", "9000000")
+    cluster.cli("review", "suspend", "--user", user, "--reason", "card testing")
+    for instance in cluster.instances:
+        status, _, body = wait_until(
+            lambda: (got := ask(cluster, instance, user))[0] == 403 and got, 10, "suspended everywhere")
+        assert json.loads(body)["error"]["code"] == "account_suspended"
+    assert json.loads(cluster.cli("review", "list", "--json").stdout) == []
+    assert cluster.instances[0].metric("billing_accounts_in_review") >= 0

@@ -21,7 +21,7 @@ public struct Migration: Sendable {
         .accountsAndLedger, .settlement, .settleFunction, .rateCardsAndPackages, .generationsAndEstimates,
         .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
         .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions,
-        .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .secretAges,
+        .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .accountReviews, .secretAges,
     ]
 }
 

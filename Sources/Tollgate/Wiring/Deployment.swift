@@ -22,6 +22,7 @@ final class Deployment: Sendable {
     private let directory: LedgerDirectory
     private let replies: KeptReplies
     private let controls: ControlParts
+    private let anomalies: AnomalyWatch
     private let payments: PaymentParts
     private let statements: StatementParts
     private let portal: PortalParts
@@ -85,6 +86,8 @@ final class Deployment: Sendable {
         let watch = await LedgerWatch(
             ledger: self.ledger, journals: configuration.moneyPath.journalDirectory, logger: logger)
         self.controls = try await ControlParts(configuration.controls, database: url, logger: logger)
+        self.anomalies = AnomalyWatch(
+            ledger: self.ledger, controls: self.controls.controls, holder: "\(self.boot)", logger: logger)
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
@@ -172,7 +175,8 @@ final class Deployment: Sendable {
             sources: [
                 self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
                 self.moneyPath.sweeper, self.payments.counters,
-                self.finance.gauges, self.controlMetrics, ProcessMetrics(version: Version.text),
+                self.finance.gauges, self.anomalies, self.controlMetrics,
+                ProcessMetrics(version: Version.text),
                 KnownSeries(prices: self.prices, packages: self.packages),
             ] + (self.spans.map { [$0] } ?? []),
             readiness: self.readiness, logger: self.logger)
@@ -333,6 +337,7 @@ final class Deployment: Sendable {
             group.addTask { await self.keepHouse() }
             group.addTask { await self.payments.run() }
             group.addTask { await self.finance.run() }
+            group.addTask { await self.anomalies.run() }
             group.addTask { await self.moneyPath.life.run() }
         }
     }
