@@ -45,7 +45,7 @@ extension AdminRoutes {
                     .init("purchaseId", .string), .init("kind", .words("cash", "credit")),
                     .optional("amountCents", .integer),
                     .optional("amountMillicredits", .named(.millicredits)),
-                    .init("reason", .string(1...500)), .init("idempotencyKey", .string(1...64)),
+                    .init("reason", .string(1...1000)), .init("idempotencyKey", .string(1...200)),
                 ], isClosed: true)),
         replies: [
             .json(

@@ -4,6 +4,7 @@ import Metering
 /// Schemas that several routes share.
 enum Component: String, CaseIterable {
     case error = "Error"
+    case malformed = "MalformedRequest"
     case millicredits = "Millicredits"
     case package = "Package"
     case activeRate = "ActiveRate"
@@ -19,6 +20,15 @@ enum Component: String, CaseIterable {
                 .init("code", .string.described("For programs; it stays.")),
                 .optional("param", .string.described("The member or parameter at fault.")),
             ])
+        case .malformed:
+            .object([
+                .init(
+                    "error",
+                    .object([
+                        .init("message", .string), .init("type", .string), .init("param", .string.orNull),
+                        .init("code", .string.orNull),
+                    ]))
+            ]).described("Of what is no request of HTTP: no route has seen it. In OpenAI's shape.")
         case .millicredits:
             .string(pattern: "^-?[0-9]+$").described("A whole number of millicredits; 1,000 are one credit.")
         case .package: Self.packageSchema

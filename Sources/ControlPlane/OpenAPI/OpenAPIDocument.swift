@@ -121,9 +121,9 @@ struct OpenAPIDocument: Sendable {
             return (reply.status.code, .object(members))
         }
         for status in Self.errors(route) where !replies.contains(where: { $0.0 == status.code }) {
-            let content = JSONValue.object([
-                ("application/json", .object([("schema", Schema.named(.error).json)]))
-            ])
+            let schema =
+                status == .badRequest ? Schema.anyOf(.named(.error), .named(.malformed)) : .named(.error)
+            let content = JSONValue.object([("application/json", .object([("schema", schema.json)]))])
             replies.append(
                 (
                     status.code,
