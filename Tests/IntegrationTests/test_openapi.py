@@ -33,7 +33,7 @@ lazy = schemathesis.pytest.from_fixture("schema")
 
 @lazy.parametrize()
 @settings(
-    max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True,
+    max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True,
     suppress_health_check=list(HealthCheck))
 def test_replies_are_as_the_document_says(case, dev):
     headers = {}
