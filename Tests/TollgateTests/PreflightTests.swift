@@ -1,3 +1,4 @@
+import Billing
 import Metering
 import PostgresLedger
 import RedisHolds
@@ -185,17 +186,43 @@ import Testing
                 && EdgeJudgement.descriptors(1_024).state == .warning)
     }
 
-    @Test func everySwitchThatIsNotOnIsAWarning() {
-        #expect(EdgeJudgement.switches(purchases: true, charging: true, rolloutPercentage: "100").isEmpty)
-        #expect(EdgeJudgement.switches(purchases: false, charging: false, rolloutPercentage: "5").count == 3)
+    private static func flag(_ name: ControlName, _ value: String) -> FlagState {
+        FlagState(
+            name: name, value: value, environmentValue: value, source: .environment, change: nil, version: 0)
     }
 
-    @Test func staffAndAuditAreJudged() {
-        #expect(PreflightPorts.judge(.init(total: 2, withSecondFactor: 2)).state == .ok)
-        #expect(PreflightPorts.judge(.init(total: 2, withSecondFactor: 1)).state == .failed)
-        #expect(PreflightPorts.judge(.init(total: 0, withSecondFactor: 0)).state == .warning)
-        #expect(PreflightPorts.judge(brokenAuditEntry: nil).state == .ok)
-        #expect(PreflightPorts.judge(brokenAuditEntry: 7).state == .failed)
+    @Test func everySwitchThatIsNotOnIsAWarning() {
+        let on = [
+            Self.flag(.purchases, "true"), Self.flag(.charging, "true"), Self.flag(.rolloutPercentage, "100"),
+        ]
+        let off = [
+            Self.flag(.purchases, "false"), Self.flag(.charging, "false"), Self.flag(.rolloutPercentage, "5"),
+        ]
+        #expect(OperatorJudgement.switches(on + [Self.flag(.allowlist, "ada")]).isEmpty)
+        #expect(OperatorJudgement.switches(off).map(\.state) == [.warning, .warning, .warning])
+    }
+
+    private static func member(_ role: StaffRole, _ state: StaffMember.State) throws -> StaffMember {
+        StaffMember(
+            staffID: 1, email: try #require(StaffEmail("ada@example.com")), name: "ada", role: role,
+            state: state, createdAt: 0, signedInAt: nil)
+    }
+
+    @Test func somebodyMustBeAbleToSignInAsOwner() throws {
+        let owner = try Self.member(.owner, .active)
+        #expect(OperatorJudgement.staff([owner]).state == .ok)
+        #expect(OperatorJudgement.staff([]).state == .warning)
+        #expect(OperatorJudgement.staff([try Self.member(.owner, .invited)]).state == .warning)
+        #expect(OperatorJudgement.staff([try Self.member(.viewer, .active)]).state == .warning)
+    }
+
+    @Test func aChangedLogIsAGap() {
+        let problems: [AuditVerdict.Problem] = [.wrongHead(number: 7)]
+        #expect(
+            OperatorJudgement.audit(AuditVerdict(entries: 6, head: "", problems: problems)).map(\.state) == [
+                .failed
+            ])
+        #expect(OperatorJudgement.audit(AuditVerdict(entries: 7, head: "", problems: [])).isEmpty)
     }
 
     @Test func aGapIsNotReadyAndAWarningOnlyStrictly() {

@@ -45,8 +45,8 @@ public protocol PortalSessionStore: Sendable {
         _ session: KeyDigest, of account: AccountID, origin: PortalSession.Origin, lifetimeSeconds: Int64
     ) async throws -> PortalSession
     /// nil: there is none, or not any more.
-    func session(_ digests: [KeyDigest]) async throws -> PortalSession?
-    func endSession(_ digests: [KeyDigest]) async throws
+    func portalSession(_ digests: [KeyDigest]) async throws -> PortalSession?
+    func endPortalSession(_ digests: [KeyDigest]) async throws
     /// What nobody can use any more goes.
     func forgetExpired() async throws
 }

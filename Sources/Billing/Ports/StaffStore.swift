@@ -50,8 +50,8 @@ public protocol StaffStore: Sendable {
         of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor, resealed: [UInt8]?
     ) async throws -> StaffSession?
     /// Of a session that neither ended nor idled for too long; it is in use from now.
-    func session(_ digests: [KeyDigest]) async throws -> StaffSession?
-    func endSession(_ digests: [KeyDigest]) async throws
+    func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession?
+    func endStaffSession(_ digests: [KeyDigest]) async throws
 
     /// Of an invitation that still holds, by the digest of its token.
     func enrolment(_ digest: [UInt8]) async throws -> StaffEnrolment?

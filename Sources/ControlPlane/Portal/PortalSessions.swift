@@ -65,12 +65,14 @@ public struct PortalSessions: Sendable {
     /// nil: the request has no session, or one that is over.
     func visit(_ request: Request) async throws -> PortalVisit? {
         guard let token = SessionCookie.portal.token(in: request) else { return nil }
-        let session = try await Self.asking { try await self.store.session(token.candidates(self.hasher)) }
+        let session = try await Self.asking {
+            try await self.store.portalSession(token.candidates(self.hasher))
+        }
         return session.map { PortalVisit(token: token, session: $0) }
     }
 
     func end(_ token: SessionToken) async throws {
-        try await Self.asking { try await self.store.endSession(token.candidates(self.hasher)) }
+        try await Self.asking { try await self.store.endPortalSession(token.candidates(self.hasher)) }
     }
 
     private static func asking<Value: Sendable>(
@@ -103,11 +105,6 @@ extension APIError {
 }
 
 extension HTTPField.Name {
-    static var csrfToken: HTTPField.Name {
-        guard let name = HTTPField.Name("x-csrf-token") else { preconditionFailure("it is a token") }
-        return name
-    }
-
     static var fetchSite: HTTPField.Name {
         guard let name = HTTPField.Name("sec-fetch-site") else { preconditionFailure("it is a token") }
         return name

@@ -82,11 +82,11 @@ struct StaffDesk: Sendable {
 
     /// nil: none that still holds.
     func session(_ token: SessionToken) async throws(Refusal) -> StaffSession? {
-        try await self.asking { try await $0.session(token.candidates(self.secrets.hasher)) }
+        try await self.asking { try await $0.staffSession(token.candidates(self.secrets.hasher)) }
     }
 
     func signOut(_ token: SessionToken) async throws(Refusal) {
-        try await self.asking { try await $0.endSession(token.candidates(self.secrets.hasher)) }
+        try await self.asking { try await $0.endStaffSession(token.candidates(self.secrets.hasher)) }
     }
 
     // MARK: Enrolment

@@ -62,7 +62,7 @@ extension PostgresLedger: PortalSessionStore {
         }
     }
 
-    public func session(_ digests: [KeyDigest]) async throws -> PortalSession? {
+    public func portalSession(_ digests: [KeyDigest]) async throws -> PortalSession? {
         try await self.pool.run { connection in
             try connection.run(
                 """
@@ -73,7 +73,7 @@ extension PostgresLedger: PortalSessionStore {
         }
     }
 
-    public func endSession(_ digests: [KeyDigest]) async throws {
+    public func endPortalSession(_ digests: [KeyDigest]) async throws {
         _ = try await self.pool.run { connection in
             try connection.run(
                 "DELETE FROM portal_session WHERE digest = ANY ($1::bytea[])",

@@ -121,7 +121,7 @@ extension PostgresLedger: StaffStore {
         }
     }
 
-    public func session(_ digests: [KeyDigest]) async throws -> StaffSession? {
+    public func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession? {
         let keys = PostgresArray(digests.map { "\\x" + hexadecimal($0.bytes) })
         return try await self.pool.run { connection in
             let row = try connection.run(
@@ -145,7 +145,7 @@ extension PostgresLedger: StaffStore {
         }
     }
 
-    public func endSession(_ digests: [KeyDigest]) async throws {
+    public func endStaffSession(_ digests: [KeyDigest]) async throws {
         let keys = PostgresArray(digests.map { "\\x" + hexadecimal($0.bytes) })
         _ = try await self.pool.run { connection in
             try connection.run(

@@ -43,21 +43,4 @@ enum EdgeJudgement {
             ? .warning("descriptors", "\(count) files may be open; set LimitNOFILE or ulimit -n")
             : .ok("descriptors", "\(count) files may be open")
     }
-
-    static func switches(purchases: Bool, charging: Bool, rolloutPercentage: String?) -> [PreflightLine] {
-        var lines: [PreflightLine] = []
-        if !purchases {
-            lines.append(.warning("switches", "BILLING_PURCHASE_ENABLED is false: nothing is sold"))
-        }
-        if !charging {
-            lines.append(.warning("switches", "BILLING_CHARGING_ENABLED is false: nothing is charged"))
-        }
-        if let rolloutPercentage, rolloutPercentage != "100" {
-            lines.append(
-                .warning(
-                    "switches",
-                    "BILLING_ROLLOUT_PERCENTAGE is \(rolloutPercentage.prefix(8)): the rest is not charged"))
-        }
-        return lines
-    }
 }

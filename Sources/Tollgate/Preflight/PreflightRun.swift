@@ -14,7 +14,6 @@ struct PreflightRun {
     /// More of the same kind say nothing new.
     private static let problemsShown = 5
 
-    var ports = PreflightPorts()
     /// Fingerprints of another environment; nil: not compared.
     var staging: Set<String>?
     /// The newest dump.
@@ -60,7 +59,6 @@ struct PreflightRun {
             await self.edge(configuration)
             await self.stripe(configuration, reader)
         }
-        await self.askPorts()
     }
 
     // MARK: Stores
@@ -87,12 +85,25 @@ struct PreflightRun {
                 report.add(schema)
                 guard schema.state == .ok else { return }
                 try await Self.contents(store, secrets, &report)
+                try await Self.people(store, &report)
             }
             self.report = report
         } catch {
             self.report.add(.failed("postgres", "the ledger cannot be asked: \(error)"))
         }
         self.report.add(StoreJudgement.backup(hours: self.hoursSinceBackup()))
+    }
+
+    private static func people(_ store: StoreSession, _ report: inout PreflightReport) async throws {
+        report.add(OperatorJudgement.staff(try await StaffBook(pool: store.pool).list()))
+        let verdict = try await store.ledger.verifyAudit()
+        report.add(
+            "audit-log", OperatorJudgement.audit(verdict), fine: "\(verdict.entries) entries, none changed")
+        var reader = SettingsReader.environment()
+        let flags = try await FlagBook(pool: store.pool, start: Controls(&reader)).flags()
+        report.add(
+            "switches", OperatorJudgement.switches(flags),
+            fine: "purchases and charging are on, for everybody")
     }
 
     private static func contents(
@@ -176,15 +187,6 @@ struct PreflightRun {
             self.report.add("tls", EdgeJudgement.certificates(days), fine: "\(days.count) certificates")
         }
         await self.headers(configuration.publicURL)
-        let reader = SettingsReader.environment()
-        self.report.add(
-            "switches",
-            EdgeJudgement.switches(
-                purchases: configuration.stripe.purchasesEnabled,
-                charging: !["false", "0", "no", "off"].contains(
-                    reader.text("BILLING_CHARGING_ENABLED") ?? ""),
-                rolloutPercentage: reader.text("BILLING_ROLLOUT_PERCENTAGE")),
-            fine: "purchases and charging are on, for everybody")
     }
 
     private mutating func headers(_ publicURL: String) async {
@@ -241,17 +243,6 @@ struct PreflightRun {
                 fine: "enabled at Stripe, with every event that payments need")
         } catch {
             self.report.add(.failed("webhook", "Stripe cannot be asked: \(error.label)"))
-        }
-    }
-
-    private mutating func askPorts() async {
-        do {
-            if let staff = self.ports.staff { self.report.add(PreflightPorts.judge(try await staff())) }
-            if let broken = self.ports.brokenAuditEntry {
-                self.report.add(PreflightPorts.judge(brokenAuditEntry: try await broken()))
-            }
-        } catch {
-            self.report.add(.failed("staff", "the ledger cannot be asked: \(error)"))
         }
     }
 }

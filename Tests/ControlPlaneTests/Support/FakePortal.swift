@@ -100,13 +100,13 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
         }
     }
 
-    func session(_ digests: [KeyDigest]) async throws -> PortalSession? {
+    func portalSession(_ digests: [KeyDigest]) async throws -> PortalSession? {
         try self.asked { state in
             digests.compactMap { state.sessions[$0] }.first { $0.expiresAt > state.now }
         }
     }
 
-    func endSession(_ digests: [KeyDigest]) async throws {
+    func endPortalSession(_ digests: [KeyDigest]) async throws {
         try self.asked { state in for digest in digests { state.sessions[digest] = nil } }
     }
 

@@ -51,12 +51,12 @@ final class FakeStaff: StaffStore {
         }
     }
 
-    func session(_ digests: [KeyDigest]) async throws -> StaffSession? {
+    func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession? {
         let sessions = self.state.withLock { $0.sessions }
         return digests.lazy.compactMap { sessions[$0] }.first
     }
 
-    func endSession(_ digests: [KeyDigest]) async throws {
+    func endStaffSession(_ digests: [KeyDigest]) async throws {
         self.state.withLock { state in for digest in digests { state.sessions[digest] = nil } }
     }
 

@@ -40,9 +40,9 @@ import Testing
         )
         let session = try await ledger.openSession(
             Self.digest(3), of: account, origin: .jwt, lifetimeSeconds: 60)
-        #expect(try await ledger.session([Self.digest(9), Self.digest(3)]) == session)
+        #expect(try await ledger.portalSession([Self.digest(9), Self.digest(3)]) == session)
         try await database.execute("UPDATE portal_session SET expires_at = clock_timestamp()")
-        #expect(try await ledger.session([Self.digest(3)]) == nil)
+        #expect(try await ledger.portalSession([Self.digest(3)]) == nil)
     }
 
     @Test func anEndedSessionIsGone() async throws {
@@ -52,9 +52,9 @@ import Testing
             _ = try await database.ledger.openSession(
                 Self.digest(number), of: account, origin: .jwt, lifetimeSeconds: 60)
         }
-        try await database.ledger.endSession([Self.digest(1)])
-        #expect(try await database.ledger.session([Self.digest(1)]) == nil)
-        #expect(try await database.ledger.session([Self.digest(2)]) != nil, "others stay")
+        try await database.ledger.endPortalSession([Self.digest(1)])
+        #expect(try await database.ledger.portalSession([Self.digest(1)]) == nil)
+        #expect(try await database.ledger.portalSession([Self.digest(2)]) != nil, "others stay")
     }
 
     @Test func onlyWhatNobodyCanUseIsForgotten() async throws {
@@ -74,7 +74,7 @@ import Testing
         try await database.ledger.forgetExpired()
         #expect(try await database.integer("SELECT count(*) FROM portal_link") == 1)
         #expect(try await database.integer("SELECT count(*) FROM portal_session") == 1)
-        #expect(try await database.ledger.session([Self.digest(2)]) != nil)
+        #expect(try await database.ledger.portalSession([Self.digest(2)]) != nil)
     }
 
     /// Whoever makes a link by hand can look at an account; that is kept.

@@ -54,9 +54,9 @@ import Testing
         _ = try await database.ledger.beginSession(
             of: ada.staffID, self.digest(1), by: .step(11), resealed: [9])
         let digests = [self.digest(2), self.digest(1)]
-        #expect(try await database.ledger.session(digests)?.member.role == .owner)
+        #expect(try await database.ledger.staffSession(digests)?.member.role == .owner)
         try await database.execute(change)
-        #expect(try await database.ledger.session(digests) == nil)
+        #expect(try await database.ledger.staffSession(digests) == nil)
     }
 
     /// Requests keep a session from idling, without a write for each.
@@ -66,12 +66,12 @@ import Testing
         _ = try await database.ledger.beginSession(
             of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
         try await database.execute("UPDATE admin_session SET seen_at = now() - interval '29 minutes'")
-        #expect(try await database.ledger.session([self.digest(1)]) != nil)
+        #expect(try await database.ledger.staffSession([self.digest(1)]) != nil)
         let isFresh = try await database.text(
             "SELECT (seen_at > now() - interval '1 minute')::text FROM admin_session")
         #expect(isFresh == "true")
-        try await database.ledger.endSession([self.digest(1)])
-        #expect(try await database.ledger.session([self.digest(1)]) == nil)
+        try await database.ledger.endStaffSession([self.digest(1)])
+        #expect(try await database.ledger.staffSession([self.digest(1)]) == nil)
     }
 
     @Test func attemptsLeakAway() async throws {
@@ -118,7 +118,7 @@ import Testing
         _ = try await database.ledger.beginSession(
             of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
         let token = try await StaffBook(pool: database.pool).reset(self.email, note: self.note).token
-        #expect(try await database.ledger.session([self.digest(1)]) == nil)
+        #expect(try await database.ledger.staffSession([self.digest(1)]) == nil)
         #expect(try await database.ledger.proof(of: self.email) == nil)
         let digest = StaffBook.Invitation.digest(of: token)
         #expect(try await database.ledger.enrolment(digest)?.sealedTOTP == nil)
