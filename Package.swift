@@ -220,7 +220,7 @@ let package = Package(
         .testTarget(
             name: "TollgateTests",
             dependencies: [
-                "Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", logging,
+                "Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", "StripeAPI", logging,
             ],
             swiftSettings: settings),
     ]
