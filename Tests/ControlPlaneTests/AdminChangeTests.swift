@@ -46,7 +46,7 @@ import Testing
             (.post, "/api/admin/keys/1/revocation", "{}", "reason"),
             (.post, "/api/admin/rate-cards", #"{"reason":"r"}"#, "yaml"),
             (.post, "/api/admin/rate-cards/simulation", #"{"yaml":"x","days":0}"#, "days"),
-            (.put, "/api/admin/flags/BILLING_CHARGING_ENABLED", #"{"value":"no","reason":"r"}"#, "value"),
+            (.put, "/api/admin/flags/BILLING_CHARGING_ENABLED", #"{"value":"maybe","reason":"r"}"#, "value"),
             (.post, "/api/admin/webhook-events/replay", #"{"reason":"r"}"#, "eventId"),
             (.post, "/api/admin/webhook-events/replay", #"{"eventId":"x","reason":"r"}"#, "eventId"),
         ] as [(HTTPRequest.Method, String, String, String)])
