@@ -27,13 +27,22 @@ struct AnomalyRuleTests {
         #expect(!Self.isFlagged(today: 10_000, before: 4_000, age: 2))
         #expect(Self.isFlagged(today: 20_001, before: 4_000, age: 0))
         #expect(!Self.isFlagged(today: 20_000, before: 4_000, age: 0))
-        #expect(Self.isFlagged(today: 6_000, before: 0, age: 0))
+    }
+
+    @Test(
+        "without a mean, as on the first day that is charged, only much more than what is never flagged counts"
+    )
+    func noMean() {
+        #expect(!Self.isFlagged(today: 25_000, before: 0, age: 0))
+        #expect(Self.isFlagged(today: 25_001, before: 0, age: 0))
+        #expect(!Self.isFlagged(today: 25_000, before: 0))
+        #expect(Self.isFlagged(today: 25_001, before: 0))
     }
 
     @Test("little is never flagged, however little there was before")
     func leastSpent() {
-        #expect(!Self.isFlagged(today: 4_999, before: 0))
-        #expect(Self.isFlagged(today: 5_000, before: 0))
+        #expect(!Self.isFlagged(today: 4_999, before: 1))
+        #expect(Self.isFlagged(today: 5_000, before: 1))
     }
 
     @Test("the largest amounts do not overflow")

@@ -42,6 +42,14 @@ import Testing
             ("DELETE FROM audit_log WHERE entry_id = 3", .broken(number: 3, .wrongNumber)),
             ("DELETE FROM audit_log WHERE entry_id > 4", .wrongHead(number: 6)),
             ("DELETE FROM audit_log", .wrongHead(number: 6)),
+            // Well chained, but past the function.
+            (
+                """
+                INSERT INTO audit_log SELECT 7, at, actor, action, subject, before_json, after_json, reason, request_id,
+                    hash, audit_digest(hash, 7, at, actor, action, subject, before_json, after_json, reason, request_id)
+                FROM audit_log WHERE entry_id = 6
+                """, .wrongHead(number: 6)
+            ),
             (
                 "INSERT INTO audit_log SELECT 7, at, actor, action, subject, before_json, after_json, reason, request_id, hash, hash FROM audit_log WHERE entry_id = 6",
                 .broken(number: 7, .wrongHash)

@@ -49,8 +49,8 @@ import Testing
         let database = try await TestDatabase.migrated()
         let desk = ReviewBook(pool: database.pool)
         let (one, other) = (
-            try await self.account(database, "one", today: 9_000, before: 0),
-            try await self.account(database, "other", today: 9_000, before: 0)
+            try await self.account(database, "one", today: 9_000, before: 100),
+            try await self.account(database, "other", today: 9_000, before: 100)
         )
         _ = try await database.ledger.flagAnomalies(AnomalyRule(multiplier: 5))
         let cleared = try await desk.clearReview(of: "one", self.note)

@@ -213,6 +213,8 @@ public enum RateCardRefusal: Error, Sendable, Hashable {
     case invalid(CardReview)
     /// This version was applied with other content.
     case versionTaken
+    /// Somebody else's simulation runs; one at a time reads the history.
+    case busy
 }
 
 /// Rate cards for the operator.

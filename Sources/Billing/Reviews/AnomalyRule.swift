@@ -36,7 +36,8 @@ public struct AnomalyRule: Sendable, Hashable {
     /// Compares without dividing, so nothing is lost to rounding.
     public func isAnomalous(_ spend: Spend) -> Bool {
         guard spend.today >= Self.leastSpent else { return false }
-        let limit = Int128(self.multiplier) * Int128(max(0, spend.before.value))
-        return Int128(spend.today.value) * Int128(spend.days) > limit
+        // A first day, or the first one that is charged, has nothing to be compared with but what is never flagged.
+        let (before, days) = spend.before > .zero ? (spend.before, spend.days) : (Self.leastSpent, 1)
+        return Int128(spend.today.value) * Int128(days) > Int128(self.multiplier) * Int128(before.value)
     }
 }

@@ -20,7 +20,8 @@ struct RateCardRoutes: Sendable {
             let review = try await AdminReplies.asking(context) { try await self.desk.review(yaml) }
             return Self.json(review).response()
         }
-        table.post(Self.path + "/simulation", staff: .viewer, Self.simulateOperation) { request, context, _ in
+        table.post(Self.path + "/simulation", staff: .finance, Self.simulateOperation) {
+            request, context, _ in
             try await self.simulate(request, context)
         }
         table.post(Self.path, staff: .finance, Self.applyOperation) { try await self.apply($0, $1, $2) }
@@ -78,6 +79,10 @@ struct RateCardRoutes: Sendable {
                     throw APIError(
                         status: .conflict, message: "This version was applied with other content.",
                         code: "version_taken", param: "yaml")
+                case .busy:
+                    throw APIError(
+                        status: .serviceUnavailable, message: "Another simulation runs; try again.",
+                        code: "busy", headers: [.retryAfter: "10"])
                 case .invalid(let review):
                     let first = review.problems.first { $0.severity == "error" }
                     throw APIError(

@@ -64,7 +64,8 @@ public actor AppTokenKeys {
 
     private func refresh() async {
         if let fetching {
-            _ = await fetching.value
+            // Whoever began it may be resumed behind those who wait with it.
+            if let keys = await fetching.value { self.keys = keys }
             return
         }
         guard let source, self.fetches.mayBegin(now: self.now()) else { return }

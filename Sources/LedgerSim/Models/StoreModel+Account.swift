@@ -81,9 +81,11 @@ public struct AccountHash: Sendable, Hashable {
             && self.minutes.isEmpty && self.buckets.isEmpty && self.forgotAt == nil && self.streams.areNone
     }
 
-    /// p − H + W − U − f, as PLACE sees it.
+    /// p − H + W − U − f, as PLACE sees it. No more is waived than is held: instances of a release that knows no W end
+    /// holds without it.
     public var available: Int64 {
-        (self.ledger?.balance ?? 0) - (self.held ?? 0) + (self.waived ?? 0) - (self.captured ?? 0)
+        (self.ledger?.balance ?? 0) - (self.held ?? 0) + min(self.waived ?? 0, self.held ?? 0)
+            - (self.captured ?? 0)
             - (self.gate?.floor ?? 0)
     }
 

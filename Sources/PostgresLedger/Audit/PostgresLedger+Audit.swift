@@ -68,6 +68,9 @@ extension PostgresLedger: AuditReading {
                 progress(after)
             }
             if !isHead { problems.append(.wrongHead(number: head.number)) }
+            // Whoever writes through the function moves the head as well.
+            let end = try await self.auditHead().number
+            if isHead, chain.number > end { problems.append(.wrongHead(number: end)) }
         } catch let broken as AuditChain.Broken {
             problems.append(.broken(number: broken.number, broken.fault))
         }

@@ -17,6 +17,7 @@ public final class LedgerControls: ControlSource, Sendable {
     private struct State {
         var controls: Controls
         var reading: FlagReading?
+        var readAt: ContinuousClock.Instant?
     }
 
     /// - Parameters:
@@ -39,8 +40,10 @@ public final class LedgerControls: ControlSource, Sendable {
     public func nudge() { self.nudger.yield() }
 
     /// Reads the flags once, before the first request is admitted. Throws when the ledger cannot be read.
-    public func load() async throws {
-        let reading = try await self.pool.run(timeout: .seconds(10)) { try FlagReading.now($0) }
+    public func load() async throws { try await self.load(within: .seconds(10)) }
+
+    private func load(within timeout: Duration) async throws {
+        let reading = try await self.pool.run(timeout: timeout) { try FlagReading.now($0) }
         self.take(reading)
     }
 
@@ -50,21 +53,27 @@ public final class LedgerControls: ControlSource, Sendable {
         let timer = AsyncTimer(interval: self.interval, nudges: self.nudges)
         await timer.run {
             do {
-                try await self.load()
+                // A connection that says nothing is given up: the next one may reach the ledger.
+                try await self.load(within: .seconds(1))
                 isAway = false
             } catch  where !Task.isCancelled {
                 if !isAway {
                     self.logger.warning("flags not read: the last ones stay", metadata: ["error": "\(error)"])
                 }
                 isAway = true
+                self.pool.reconnect()
             } catch {}
         }
     }
 
     private func take(_ reading: FlagReading) {
-        guard reading != self.state.withLock({ $0.reading }) else { return }
+        let isNew = self.state.withLock { state in
+            state.readAt = .now
+            return state.reading != reading
+        }
+        guard isNew else { return }
         let (controls, ignored) = self.start.overridden(by: reading.flags.map { ($0.name, $0.value) })
-        self.state.withLock { $0 = State(controls: controls, reading: reading) }
+        self.state.withLock { $0 = State(controls: controls, reading: reading, readAt: .now) }
         for problem in ignored {
             self.logger.warning(
                 "a flag is ignored; the environment's value holds",
@@ -73,5 +82,18 @@ public final class LedgerControls: ControlSource, Sendable {
         self.logger.notice(
             "flags in force",
             metadata: ["flags": "\(reading.flags.map { "\($0.name) version \($0.version)" })"])
+    }
+}
+
+extension LedgerControls: MetricSource {
+    /// Empty until they were read.
+    public func samples() -> [MetricSample] {
+        guard let readAt = self.state.withLock({ $0.readAt }) else { return [] }
+        let age = (ContinuousClock.now - readAt).components.seconds
+        return [
+            MetricSample(
+                "flags_age_seconds", help: "Since the flags were read last; they stay as they were then.",
+                kind: .gauge, count: Int(age))
+        ]
     }
 }

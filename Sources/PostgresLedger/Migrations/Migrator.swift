@@ -56,12 +56,21 @@ public struct Migrator: Sendable {
         try await pool.run(timeout: .seconds(600)) { try self.migrate($0) }
     }
 
-    /// Throws unless the schema is exactly this program's; changes nothing.
+    /// Throws unless this program can run on the schema: all of its migrations were applied, and those of newer
+    /// programs say that it may. Changes nothing.
     public func check(_ connection: PostgresConnection) throws {
         let exists = try connection.run("SELECT to_regclass('schema_migration') IS NOT NULL").one().bool(0)
         guard exists else { throw Failure.behind(database: 0, program: self.latest) }
-        let known = try self.verified(connection)
-        guard known == self.latest else { throw Failure.behind(database: known, program: self.latest) }
+        let applied = try self.verified(connection)
+        let missing = self.migrations.first { !applied.contains($0.version) }
+        guard missing == nil else {
+            throw Failure.behind(database: applied.max() ?? 0, program: self.latest)
+        }
+        guard let newest = applied.max(), newest > self.latest else { return }
+        let oldest = try connection.run("SELECT oldest_program FROM schema_guard").one().int(0)
+        guard oldest <= self.latest else {
+            throw Failure.newerSchema(database: newest, program: self.latest)
+        }
     }
 
     public func check(_ pool: PostgresPool) async throws {
@@ -90,8 +99,13 @@ public struct Migrator: Sendable {
             try connection.run("SELECT only_row FROM schema_guard FOR UPDATE", timeout: .seconds(70))
             let wait = "\(self.patience.lockWait.wholeMilliseconds)"
             try connection.run("SELECT set_config('lock_timeout', $1, true)", [.text(wait)])
-            let current = try self.verified(connection)
-            guard let next = self.migrations.first(where: { $0.version > current }) else { return nil }
+            let applied = try self.verified(connection)
+            if let newest = applied.max(), newest > self.latest {
+                throw Failure.newerSchema(database: newest, program: self.latest)
+            }
+            guard let next = self.migrations.first(where: { !applied.contains($0.version) }) else {
+                return nil
+            }
             try connection.runScript(next.sql, timeout: .seconds(600))
             try connection.run(
                 "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)",
@@ -100,21 +114,17 @@ public struct Migrator: Sendable {
         }
     }
 
-    /// The database's version, after comparing every applied checksum.
-    private func verified(_ connection: PostgresConnection) throws -> Int64 {
-        let applied = try connection.run("SELECT version, checksum FROM schema_migration ORDER BY version")
-            .rows
-        var current: Int64 = 0
-        for row in applied {
-            current = try row.int(0)
-            guard current <= self.latest else {
-                throw Failure.newerSchema(
-                    database: try applied[applied.count - 1].int(0), program: self.latest)
-            }
-            let known = self.migrations.first { $0.version == current }
-            guard try known?.checksum == row.text(1) else { throw Failure.checksumChanged(version: current) }
+    /// Versions that were applied, after comparing the checksums of those that this program knows.
+    private func verified(_ connection: PostgresConnection) throws -> Set<Int64> {
+        var versions: Set<Int64> = []
+        for row in try connection.run("SELECT version, checksum FROM schema_migration").rows {
+            let version = try row.int(0)
+            versions.insert(version)
+            guard version <= self.latest else { continue }
+            let known = self.migrations.first { $0.version == version }
+            guard try known?.checksum == row.text(1) else { throw Failure.checksumChanged(version: version) }
         }
-        return current
+        return versions
     }
 
     /// `IF NOT EXISTS` still collides when two sessions create the same table at once; the loser tries again.

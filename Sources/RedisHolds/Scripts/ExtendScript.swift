@@ -37,7 +37,8 @@ extension HoldScript {
               local limit = ({cap_request, cap_session, cap_day})[cap]
               return {-4, cap, cap_resets(cap, more, limit, H, M, minute, ms)}
             end
-            local available = tonumber(v[1]) - H + tonumber(v[6] or '0') - tonumber(v[3] or '0') - tonumber(v[4] or '0')
+            local W = math.min(tonumber(v[6] or '0'), H)
+            local available = tonumber(v[1]) - H + W - tonumber(v[3] or '0') - tonumber(v[4] or '0')
             if available < more then return {-2, available} end
             redis.call('HSET', k, 'h:' .. id, total .. tail)
             add('H', text(more))

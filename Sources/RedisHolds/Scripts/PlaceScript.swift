@@ -28,7 +28,8 @@ extension HoldScript {
             if v[7] then return {1, tonumber(amount_of(v[7])), p - U} end
             if v[8] then return {2} end
             if not v[1] or v[6] ~= epoch then return {-1} end
-            local available = p - H + tonumber(v[12] or '0') - U - f
+            -- A release that knows no W ends waived holds without it: it is never more than what is held.
+            local available = p - H + math.min(tonumber(v[12] or '0'), H) - U - f
             if v[5] == '1' then
               return {-3, available, tonumber(v[9] or '0'), tonumber(v[10] or '0'), tonumber(v[11] or '0')}
             end

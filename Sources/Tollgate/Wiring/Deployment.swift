@@ -86,22 +86,30 @@ final class Deployment: Sendable {
         let watch = await LedgerWatch(
             ledger: self.ledger, journals: configuration.moneyPath.journalDirectory, logger: logger)
         self.controls = try await ControlParts(configuration.controls, database: url, logger: logger)
-        self.anomalies = AnomalyWatch(
-            ledger: self.ledger, controls: self.controls.controls, holder: "\(self.boot)", logger: logger)
         self.payments = PaymentParts(
             configuration.stripe, database: url,
             origins: [configuration.publicURL] + configuration.corsOrigins, offers: self.ledger,
             controls: self.controls.controls, heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
-        watch.whenMoved { [payments = self.payments, controls = self.controls] in
-            payments.reconnect()
-            controls.reconnect()
-        }
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
+        self.anomalies = AnomalyWatch(
+            ledger: self.statements.ledger, controls: self.controls.controls, holder: "\(self.boot)",
+            logger: logger)
         self.portal = PortalWiring.parts(
             configuration, standing: self.payments.desk, ledger: self.statements.ledger, logger: logger)
         self.finance = FinanceParts(
             database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,
             holder: "\(self.boot)", logger: logger)
+        watch.whenMoved {
+            [
+                payments = self.payments, controls = self.controls, statements = self.statements,
+                finance = self.finance, retries = self.retryPool
+            ] in
+            payments.reconnect()
+            controls.reconnect()
+            statements.reconnect()
+            finance.reconnect()
+            retries.reconnect()
+        }
         try await self.directory.load()
         self.prices = try await PriceBook(
             ledger: self.ledger, mode: configuration.roundingMode,
@@ -175,7 +183,7 @@ final class Deployment: Sendable {
             sources: [
                 self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
                 self.moneyPath.sweeper, self.payments.counters,
-                self.finance.gauges, self.anomalies, self.controlMetrics,
+                self.finance.gauges, self.anomalies, self.controls.controls, self.controlMetrics,
                 ProcessMetrics(version: Version.text),
                 KnownSeries(prices: self.prices, packages: self.packages),
             ] + (self.spans.map { [$0] } ?? []),

@@ -42,6 +42,9 @@ final class FinanceParts: Sendable {
         }
     }
 
+    /// What is connected may not be the primary any more.
+    func reconnect() { self.pool.reconnect() }
+
     func shutdown() { self.pool.shutDownAndWait() }
 
     private func onSchedule(_ complaint: String, _ body: () async throws -> Void) async {

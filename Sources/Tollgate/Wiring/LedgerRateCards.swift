@@ -2,12 +2,14 @@ import Billing
 import Metering
 import PostgresLedger
 import RateCards
+import Synchronization
 
 /// Rate cards for the operator's routes.
 struct LedgerRateCards: RateCardDesk {
     let ledger: PostgresLedger
     let mode: RoundingMode
     let region: Region?
+    private static let isSimulating = Mutex(false)
 
     func appliedCards() async throws -> [AppliedRateCard] {
         let active = try await self.ledger.activeRateCard()
@@ -36,6 +38,13 @@ struct LedgerRateCards: RateCardDesk {
 
     func simulate(_ yaml: String, days: Int64) async throws -> CardHistory {
         let prices = try Self.parse(yaml).priceTable(mode: self.mode, region: self.region)
+        // It takes minutes on a connection that people's pages need as well.
+        let isFree = Self.isSimulating.withLock { isTaken in
+            defer { isTaken = true }
+            return !isTaken
+        }
+        guard isFree else { throw RateCardRefusal.busy }
+        defer { Self.isSimulating.withLock { $0 = false } }
         let now = Clock.wallMilliseconds()
         let simulation = try await self.ledger.foldUsage(
             from: now - days * 86_400_000, to: now, into: RateCardSimulation(prices: prices)

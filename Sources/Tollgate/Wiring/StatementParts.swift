@@ -22,6 +22,9 @@ final class StatementParts: Sendable {
     /// Accounts and keys for the operator's routes.
     func accounts(_ hasher: KeyHasher) -> AccountBook { AccountBook(pool: self.pool, hasher: hasher) }
 
+    /// What is connected may not be the primary any more: people's changes go through here.
+    func reconnect() { self.pool.reconnect() }
+
     func shutdown() { self.pool.shutDownAndWait() }
 }
 

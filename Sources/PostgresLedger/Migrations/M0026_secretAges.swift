@@ -1,7 +1,7 @@
 extension Migration {
     /// When each secret of the deployment was first seen, so that somebody can be told how old it is.
     static let secretAges = Migration(
-        version: 28, name: "secret ages",
+        version: 26, name: "secret ages",
         sql: """
             CREATE TABLE secret_age (
                 name        text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
