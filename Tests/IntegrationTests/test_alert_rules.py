@@ -1,4 +1,5 @@
 """Rules, routes and their documentation, by Prometheus' and Alertmanager's own tools; nothing runs."""
+import json
 import pathlib
 import re
 import subprocess
@@ -10,6 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RULES = ROOT / "ops" / "prometheus"
 ALERTS = [
     rule for group in yaml.safe_load((RULES / "alerts.rules.yml").read_text())["groups"] for rule in group["rules"]]
+ALERTMANAGER = yaml.safe_load((ROOT / "ops" / "alertmanager" / "alertmanager.yml").read_text())
 TESTS = [
     test for path in RULES.glob("*.test.yml") for test in yaml.safe_load(path.read_text())["tests"]]
 
@@ -52,3 +54,39 @@ def test_every_alert_is_tested_routed_and_explained(alert):
 
 def test_alertmanager_takes_its_configuration():
     run("amtool", "check-config", ROOT / "ops" / "alertmanager" / "alertmanager.yml")
+
+
+TOLD_TEXTS = [
+    (receiver["name"], key, text)
+    for receiver in ALERTMANAGER["receivers"] for kind, values in receiver.items() if kind.endswith("_configs")
+    for value in values
+    for key, text in [*value.items(), *(("details." + key, text) for key, text in value.get("details", {}).items())]
+    if isinstance(text, str) and "{{" in text]
+
+
+def two_instances(**more):
+    """One group of two alerts of which nothing is common but the name, as Alertmanager gives it to a template."""
+    alerts = [
+        {"status": "firing", "labels": {"alertname": "TollgateInstanceDown", "instance": name},
+         "annotations": {key: f"{key} of {name}" for key in ("summary", "description", "runbook_url")}}
+        for name in ("one", "two")]
+    labels = {"alertname": "TollgateInstanceDown"}
+    return {"status": "firing", "groupLabels": labels, "commonLabels": labels, "commonAnnotations": {},
+            "alerts": alerts, **more}
+
+
+@pytest.mark.parametrize("receiver, key, text", TOLD_TEXTS, ids=[":".join(told[:2]) for told in TOLD_TEXTS])
+def test_two_instances_that_fire_are_both_told(receiver, key, text, tmp_path):
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(two_instances()))
+    # A glob is asked for although the text uses no template of a file.
+    (tmp_path / "empty.tmpl").write_text('{{ define "none" }}{{ end }}')
+    told = run(
+        "amtool", "template", "render", "--template.glob", tmp_path / "empty.tmpl", "--template.data", data,
+        "--template.text", text)
+    if key == "title":
+        assert told.strip() == "FIRING: TollgateInstanceDown"
+    else:
+        assert " of one" in told and " of two" in told, told
+    if key == "description":
+        assert told.startswith("TollgateInstanceDown: summary of one; summary of two;")
