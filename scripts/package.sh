@@ -4,7 +4,7 @@
 #   scripts/package.sh [DIRECTORY_OF_BINARY] [OUTPUT_DIRECTORY]      default: .build/release, .build/packages
 #
 # The program stands in /usr/lib/tollgate, beside those libraries of Swift that no Debian package has: it finds them
-# there by $ORIGIN. What Debian has becomes a dependency.
+# there by $ORIGIN. A program that was linked with --static-swift-stdlib needs none. What Debian has becomes a dependency.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,9 +23,13 @@ file() { install -D -m "${3:-644}" "$1" "$root/$2"; }
 
 # --- The program and what of Swift it needs ---
 install -D -m 755 "$program" "$lib/tollgate"
-ldd "$program" | awk '$3 ~ /\/swift\/linux\// { print $3 }' | sort -u | while read -r library; do
+# Of a program that needs no library at all, ldd says so and fails.
+needed=$(ldd "$program" || true)
+awk '$3 ~ /\/swift\/linux\// { print $3 }' <<<"$needed" | sort -u | while read -r library; do
   install -m 644 "$library" "$lib/"
 done
+libraries=("$lib"/lib*.so)
+[ -e "${libraries[0]}" ] || libraries=()
 strip --strip-unneeded "$lib"/*
 mkdir -p "$root/usr/bin"
 ln -s ../lib/tollgate/tollgate "$root/usr/bin/tollgate"
@@ -36,8 +40,12 @@ file ops/systemd/tollgate.service usr/lib/systemd/system/tollgate.service
 file ops/systemd/tollgate.sysusers usr/lib/sysusers.d/tollgate.conf
 file ops/debian/tollgate.env etc/tollgate/tollgate.env 640
 mkdir -p -m 750 "$root/etc/tollgate/secrets"
-file ops/debian/copyright usr/share/doc/tollgate/copyright
-file ops/debian/lintian-overrides usr/share/lintian/overrides/tollgate
+# What is said of Swift's libraries, only where they are.
+for text in copyright lintian-overrides; do
+  cat "ops/debian/$text" ${libraries:+"ops/debian/$text.swift-runtime"} >"$work/$text"
+done
+file "$work/copyright" usr/share/doc/tollgate/copyright
+file "$work/lintian-overrides" usr/share/lintian/overrides/tollgate
 "$program" --generate-completion-script bash | sed "1{/^#!/d}" >"$work/bash"
 "$program" --generate-completion-script zsh >"$work/zsh"
 "$program" --generate-completion-script fish >"$work/fish"
@@ -53,8 +61,8 @@ file "$work/changelog.gz" usr/share/doc/tollgate/changelog.gz
 control=$root/DEBIAN
 mkdir -p "$control" "$work/debian"
 printf 'Source: tollgate\n\nPackage: tollgate\nArchitecture: any\n' >"$work/debian/control"
-depends=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info -l"$lib" -e"$lib/tollgate" \
-  $(printf -- ' -e%s' "$lib"/lib*.so) 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+depends=$(cd "$work" && dpkg-shlibdeps -O --ignore-missing-info --warnings=0 -l"$lib" -e"$lib/tollgate" \
+  "${libraries[@]/#/-e}" | sed -n 's/^shlibs:Depends=//p')
 cat >"$control/control" <<END
 Package: tollgate
 Version: $version
@@ -63,7 +71,7 @@ Maintainer: Tollgate operators <operators@tollgate.invalid>
 Section: net
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
-Depends: $depends, ca-certificates
+Depends: ${depends:+$depends, }ca-certificates
 Recommends: postgresql-client
 Description: metering reverse proxy for the OpenAI API
  Admits a request only if the prepaid credits of its user cover its worst case,

@@ -98,6 +98,43 @@ def test_lintian_finds_no_error(package):
     assert done.returncode == 0 and "E:" not in done.stdout, done.stdout
 
 
+STUB = """
+#include <unistd.h>
+int main(int count, char **arguments) { return execv(PROGRAM, arguments); }
+"""
+
+
+@needs("cc")
+@needs("dpkg-shlibdeps")
+@pytest.mark.parametrize("flags", [[], ["-static"]], ids=["needs libc", "needs nothing"])
+def test_a_program_without_libraries_of_swift_is_packaged(tmp_path, flags):
+    """As `make build` links it: a program that answers like ours, and has no library beside it."""
+    (tmp_path / "tollgate").mkdir()
+    run("cc", f'-DPROGRAM="{BIN / "tollgate"}"', *flags, "-x", "c", "-o", tmp_path / "tollgate/tollgate", "-", input=STUB)
+    made = run(ROOT / "scripts/package.sh", tmp_path / "tollgate", tmp_path / "out")
+    package = pathlib.Path(made.stdout.strip())
+    assert not made.stderr or "not a dynamic executable" in made.stderr, made.stderr
+    depends = run("dpkg-deb", "-f", package, "Depends").stdout.strip().split(", ")
+    assert [name.split()[0] for name in depends] == ([] if flags else ["libc6"]) + ["ca-certificates"]
+    run("dpkg-deb", "-x", package, tmp_path / "root")
+    assert os.listdir(tmp_path / "root/usr/lib/tollgate") == ["tollgate"]
+    for path in ("usr/share/doc/tollgate/copyright", "usr/share/lintian/overrides/tollgate"):
+        text = (tmp_path / "root" / path).read_text()
+        assert "Swift project" not in text and "shared-library" not in text
+
+
+@needs("cc")
+def test_what_fails_while_packaging_is_said(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "dpkg-shlibdeps").write_text("#!/bin/sh\necho 'no package has libnowhere.so' >&2\nexit 2\n")
+    (tools / "dpkg-shlibdeps").chmod(0o755)
+    run("cc", f'-DPROGRAM="{BIN / "tollgate"}"', "-x", "c", "-o", tmp_path / "tollgate", "-", input=STUB)
+    done = run(ROOT / "scripts/package.sh", tmp_path, tmp_path / "out", code=None,
+               env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+    assert done.returncode != 0 and "libnowhere.so" in done.stderr and not (tmp_path / "out").exists()
+
+
 @needs("systemd-analyze")
 def test_the_unit_is_valid_and_exposes_little(tmp_path):
     unit = tmp_path / "tollgate.service"
