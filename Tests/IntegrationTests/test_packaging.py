@@ -149,6 +149,9 @@ def test_the_unit_is_valid_and_exposes_little(tmp_path):
 def test_the_unit_says_what_the_program_does():
     unit = UNIT.read_text()
     assert "Type=notify" in unit and "RestartPreventExitStatus=64 78" in unit
+    # A store that is away at the start is waited for; /proc/stat says since when the process runs.
+    assert "StartLimitIntervalSec=0\n" in unit and "RestartSec=2\n" in unit and "StartLimitBurst" not in unit
+    assert not re.search(r"^ProcSubset=", unit, re.M) and "ProtectProc=invisible" in unit
     stop = int(re.search(r"TimeoutStopSec=(\d+)", unit).group(1))
     # SHUTDOWN_TIMEOUT and DRAIN_TIMEOUT by default; systemd must not kill what still drains.
     assert stop > 30 + 300
