@@ -2,6 +2,7 @@
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import signal
 import time
@@ -10,6 +11,7 @@ import uuid
 import pytest
 
 from harness import Mock, Serve, http, running, wait_until
+from staff_tools import Person
 from stripe_tools import LIVE_KEY, MockStripe
 from wire_tools import chat, load
 
@@ -168,6 +170,36 @@ def test_session_secrets_are_read_again_and_a_short_one_changes_nothing(dev, tmp
         serve.process.child.send_signal(signal.SIGHUP)
         wait_until(lambda: "not reloaded: configuration" in serve.process.output(), 20, "the refusal")
         assert "SESSION_SECRET: each secret needs at least 32 bytes" in serve.process.output()
+
+
+def test_whoever_does_not_sign_in_during_a_rotation_does_so_after_it(dev, sql, tmp_path):
+    """What their authenticator knows is sealed under SESSION_SECRET."""
+    file = tmp_path / "session"
+    old, new = secrets.token_hex(32), secrets.token_hex(32)
+    file.write_text(old)
+    with running(serve := Serve(dev, SESSION_SECRET="", SESSION_SECRET_FILE=str(file),
+                                JOURNAL_DIR=str(dev.directory / f"rotation-{uuid.uuid4().hex[:6]}"))):
+        person = Person(serve.root, dev.cli, f"away-{uuid.uuid4().hex[:8]}", "viewer")
+        file.write_text(f"{new},{old}")
+        reload(serve)
+        file.write_text(new)
+        reload(serve)
+        sql("DELETE FROM sign_in_limit")
+        person.sign_in()
+        # Somebody's secret is under one that is gone: the operator is told, in words that say what is missing.
+        assert "SESSION_SECRET lacks" not in person_lines(serve, sql, person)
+        sql("UPDATE admin_user SET totp_sealed = '\\x00' WHERE name = %s", person.name)
+        assert person.try_sign_in()[0] == 401
+        assert "SESSION_SECRET lacks" in person_lines(serve, sql, person)
+        output = serve.process.output()
+        assert old not in output and new not in output
+
+
+def person_lines(serve, sql, person):
+    """What the log says of this person: others of the shared ledger are sealed under secrets of other instances."""
+    ((number,),) = sql("SELECT staff_id FROM admin_user WHERE name = %s", person.name)
+    words = re.compile(rf"staff=\S*\b{number}\b|staff=\"[^\"]*\b{number}\b|\"staff\":\s*\"[^\"]*\b{number}\b")
+    return "\n".join(line for line in serve.process.output().splitlines() if words.search(line))
 
 
 def test_a_webhook_secret_that_is_gone_changes_nothing(dev, tmp_path):

@@ -28,6 +28,30 @@ public struct EnrolledSecrets: Sendable, Hashable {
     }
 }
 
+/// The secret of somebody's authenticator, as it is stored.
+public struct SealedSecret: Sendable, Hashable {
+    public var staffID: Int64
+    public var sealed: [UInt8]
+
+    public init(staffID: Int64, sealed: [UInt8]) {
+        self.staffID = staffID
+        self.sealed = sealed
+    }
+}
+
+/// The same secret sealed anew. It is stored only where `old` still is: whoever was reset meanwhile has another one.
+public struct ResealedSecret: Sendable, Hashable {
+    public var staffID: Int64
+    public var old: [UInt8]
+    public var new: [UInt8]
+
+    public init(staffID: Int64, old: [UInt8], new: [UInt8]) {
+        self.staffID = staffID
+        self.old = old
+        self.new = new
+    }
+}
+
 /// Whether an attempt to sign in is looked at.
 public enum SignInAdmission: Sendable, Hashable {
     case admitted
@@ -44,19 +68,26 @@ public protocol StaffStore: Sendable {
     /// nil: nobody active of this address.
     func proof(of email: StaffEmail) async throws -> StaffProof?
     /// Uses up the second factor and begins a session, or neither. nil: the factor was used before.
-    ///
-    /// - Parameter resealed: replaces the sealed secret.
     func beginSession(
-        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor, resealed: [UInt8]?
+        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor
     ) async throws -> StaffSession?
     /// Of a session that neither ended nor idled for too long; it is in use from now.
     func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession?
     func endStaffSession(_ digests: [KeyDigest]) async throws
 
+    /// Of everybody who has one.
+    func sealedSecrets() async throws -> [SealedSecret]
+    /// false: somebody else was quicker, and nothing was changed.
+    func reseal(_ secret: ResealedSecret) async throws -> Bool
+
     /// Of an invitation that still holds, by the digest of its token.
     func enrolment(_ digest: [UInt8]) async throws -> StaffEnrolment?
-    /// Keeps the secret, unless there is one; answers which it is.
-    func beginEnrolment(_ digest: [UInt8], sealedTOTP: [UInt8]) async throws -> [UInt8]?
+    /// Keeps the secret, unless there is one other than `replacing`; answers which it is.
+    ///
+    /// - Parameter replacing: one that nobody can open any more; nil: there was none.
+    func beginEnrolment(
+        _ digest: [UInt8], sealedTOTP: [UInt8], replacing: [UInt8]?
+    ) async throws -> [UInt8]?
     /// Makes the person active. false: the invitation was used up meanwhile.
     func enrol(_ digest: [UInt8], _ secrets: EnrolledSecrets, request: String?) async throws -> Bool
 }

@@ -1,6 +1,7 @@
 import Billing
 import Crypto
 import Foundation
+import Logging
 import Metering
 
 /// Signs people in and out, and lets new ones choose their password. Whatever is wrong is told apart to nobody.
@@ -8,6 +9,7 @@ struct StaffDesk: Sendable {
     let store: any StaffStore
     let secrets: SessionSecrets
     var work = SlowWork.passwords
+    var logger = Logger(label: "tollgate.staff")
     /// Milliseconds since 1970.
     var now: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1000) }
 
@@ -39,19 +41,27 @@ struct StaffDesk: Sendable {
         var proof: StaffProof?
         if let email = StaffEmail(typed) { proof = try await self.asking { try await $0.proof(of: email) } }
         guard try await self.isPassword(password, proof?.passwordHash), let proof else { throw .wrong }
-        let opened = self.secrets.open(proof.sealedTOTP, of: proof.member.staffID)
+        let stored = SealedSecret(staffID: proof.member.staffID, sealed: proof.sealedTOTP)
+        let opened = self.open(stored)
         guard let factor = self.factor(code, opened?.secret, proof) else { throw .wrong }
         let token = SessionToken()
-        let resealed = opened.flatMap {
-            $0.isOld ? self.secrets.seal($0.secret, of: proof.member.staffID) : nil
-        }
         let session = try await self.asking {
-            try await $0.beginSession(
-                of: proof.member.staffID, token.digest(self.secrets.hasher), by: factor, resealed: resealed)
+            try await $0.beginSession(of: stored.staffID, token.digest(self.secrets.hasher), by: factor)
         }
         guard let session else { throw .wrong }
+        if let resealed = opened.flatMap({ self.secrets.resealed($0, stored) }) {
+            // They are in already; what is left to do is done at the next reload.
+            _ = try? await self.store.reseal(resealed)
+        }
         try await self.asking { try await $0.forgetAttempts(both) }
         return (token, session)
+    }
+
+    /// nil: `SESSION_SECRET` lacks what sealed it; that is the operator's to mend, and only they are told.
+    private func open(_ stored: SealedSecret) -> SessionSecrets.Opened? {
+        let opened = self.secrets.open(stored.sealed, of: stored.staffID)
+        if opened == nil { StaffSeals.report([stored.staffID], self.logger) }
+        return opened
     }
 
     private func factor(_ code: String, _ secret: [UInt8]?, _ proof: StaffProof) -> SecondFactor? {
@@ -91,17 +101,24 @@ struct StaffDesk: Sendable {
 
     // MARK: Enrolment
 
-    /// What the invited person puts into their authenticator; the same one until the enrolment is done.
+    /// What the invited person puts into their authenticator; the same one until the enrolment is done, or another one
+    /// when that cannot be read any more.
     func beginEnrolment(
         _ token: String, from address: String
     ) async throws(Refusal) -> (member: StaffMember, secret: [UInt8]) {
         let (digest, enrolment) = try await self.invitation(token, address)
         let staff = enrolment.member.staffID
         let fresh = SymmetricKey(size: .init(bitCount: TOTP.secretBytes * 8)).withUnsafeBytes { Array($0) }
-        let sealed = try await self.asking {
-            try await $0.beginEnrolment(digest, sealedTOTP: self.secrets.seal(fresh, of: staff))
+        let dead = enrolment.sealedTOTP.flatMap { sealed in
+            self.open(SealedSecret(staffID: staff, sealed: sealed)) == nil ? sealed : nil
         }
-        guard let sealed, let opened = self.secrets.open(sealed, of: staff) else { throw .wrong }
+        let sealed = try await self.asking {
+            try await $0.beginEnrolment(
+                digest, sealedTOTP: self.secrets.seal(fresh, of: staff), replacing: dead)
+        }
+        guard let sealed, let opened = self.open(SealedSecret(staffID: staff, sealed: sealed)) else {
+            throw .wrong
+        }
         return (enrolment.member, opened.secret)
     }
 
@@ -120,7 +137,8 @@ struct StaffDesk: Sendable {
         }
         let member = enrolment.member
         if let rule = PasswordRule.broken(by: password, of: member.email) { throw .password(rule) }
-        guard let opened = enrolment.sealedTOTP.flatMap({ self.secrets.open($0, of: member.staffID) }),
+        let stored = enrolment.sealedTOTP.map { SealedSecret(staffID: member.staffID, sealed: $0) }
+        guard let opened = stored.flatMap({ self.open($0) }),
             let step = TOTP.match(code, opened.secret, atMilliseconds: self.now(), after: 0)
         else { throw .code }
         let codes = (0..<RecoveryCode.count).map { _ in RecoveryCode() }

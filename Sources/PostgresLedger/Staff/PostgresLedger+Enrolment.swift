@@ -19,13 +19,17 @@ extension PostgresLedger {
         }
     }
 
-    public func beginEnrolment(_ digest: [UInt8], sealedTOTP: [UInt8]) async throws -> [UInt8]? {
+    public func beginEnrolment(
+        _ digest: [UInt8], sealedTOTP: [UInt8], replacing: [UInt8]?
+    ) async throws -> [UInt8]? {
         try await self.pool.run { connection in
             try connection.run(
                 """
-                UPDATE admin_user u SET totp_sealed = coalesce(u.totp_sealed, $2::bytea) WHERE \(Self.holds)
-                RETURNING u.totp_sealed
-                """, [.bytes(digest), .bytes(sealedTOTP)]
+                UPDATE admin_user u
+                SET totp_sealed = CASE
+                    WHEN u.totp_sealed IS NOT DISTINCT FROM $3::bytea THEN $2::bytea ELSE u.totp_sealed END
+                WHERE \(Self.holds) RETURNING u.totp_sealed
+                """, [.bytes(digest), .bytes(sealedTOTP), replacing.map { .bytes($0) } ?? .null]
             ).first?.bytes(0)
         }
     }

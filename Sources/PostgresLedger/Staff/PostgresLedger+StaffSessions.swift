@@ -75,7 +75,7 @@ extension PostgresLedger: StaffStore {
     }
 
     public func beginSession(
-        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor, resealed: [UInt8]?
+        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor
     ) async throws -> StaffSession? {
         try await self.pool.run { connection in
             try connection.retryingConcurrency {
@@ -83,10 +83,10 @@ extension PostgresLedger: StaffStore {
                     guard try Self.use(factor, of: staff, on: connection) else { return nil }
                     let row = try connection.run(
                         """
-                        UPDATE admin_user u SET signed_in_at = now(), totp_sealed = coalesce($2::bytea, u.totp_sealed)
+                        UPDATE admin_user u SET signed_in_at = now()
                         WHERE u.staff_id = $1 AND u.state = 'active'
                         RETURNING \(StaffRow.columns), (extract(epoch FROM now() + interval '12 hours') * 1000)::bigint
-                        """, [.int(staff), resealed.map { .bytes($0) } ?? .null]
+                        """, [.int(staff)]
                     ).first
                     guard let row else { return nil }
                     try connection.run(

@@ -164,6 +164,7 @@ final class Deployment: Sendable {
                 replies: self.replies),
             group: self.group, logger: logger)
         self.control.use(self.router(configuration.secrets))
+        await self.renewSeals(configuration.secrets)
     }
 
     var port: Int? { self.proxy.port }
@@ -263,6 +264,14 @@ final class Deployment: Sendable {
                     payments: self.payments, flags: self.controls.desk, mode: self.configuration.roundingMode,
                     region: Region(upstreamHost: self.configuration.upstream.host), logger: self.logger),
                 metrics: self.controlMetrics, portal: portal))
+    }
+
+    /// Nobody is locked out when an older secret goes.
+    private func renewSeals(_ secrets: RotatingSecrets) async {
+        await StaffSeals(
+            store: self.statements.ledger, sessionSecrets: secrets.sessionSecrets.map(\.value),
+            logger: self.logger
+        ).renew()
     }
 
     private static func dataPlane(
@@ -429,6 +438,7 @@ final class Deployment: Sendable {
             let fresh = try self.rereadSecrets()
             await self.proxy.apply(upstreamKey: fresh.upstreamKey.value, keyHasher: fresh.keyHasher)
             self.control.use(self.router(fresh))
+            await self.renewSeals(fresh)
             self.logger.notice(
                 "reloaded: upstream key, key peppers, admin tokens, session and webhook secrets")
         } catch {

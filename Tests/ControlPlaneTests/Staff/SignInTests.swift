@@ -96,9 +96,31 @@ import Testing
     @Test func aSecretUnderAnOlderKeyIsSealedAnew() async throws {
         let rig = self.rig(sealedUnder: 1)
         #expect(try await self.signIn(rig).status == 200)
-        let resealed = try #require(rig.staff.state.withLock { $0.resealed })
+        let proof = rig.staff.state.withLock { $0.proofs.values.first }
+        let resealed = try #require(rig.staff.state.withLock { $0.resealed.first })
         let first = SessionSecrets([ControlRig.sessionSecrets[0]])
-        #expect(first.open(resealed, of: 1)?.secret == Self.secret)
+        #expect(resealed.staffID == 1 && resealed.old == proof?.sealedTOTP)
+        #expect(first.open(resealed.new, of: 1)?.secret == Self.secret)
+    }
+
+    /// Whoever does not sign in while the secrets are rotated must be able to afterwards.
+    @Test func everybodysSecretIsSealedAnewAtAReload() async throws {
+        let staff = FakeStaff()
+        let (new, old) = (ControlRig.sessionSecrets[0], ControlRig.sessionSecrets[1])
+        let sealed = [
+            SealedSecret(staffID: 1, sealed: SessionSecrets([old]).seal(Self.secret, of: 1)),
+            SealedSecret(staffID: 2, sealed: SessionSecrets([new]).seal(Self.secret, of: 2)),
+            SealedSecret(staffID: 3, sealed: SessionSecrets(["a secret that is gone"]).seal([1], of: 3)),
+        ]
+        staff.state.withLock { $0.sealed = sealed }
+        let log = KeptLog()
+        await StaffSeals(store: staff, sessionSecrets: [new, old], logger: log.logger).renew()
+        let resealed = staff.state.withLock { $0.resealed }
+        #expect(resealed.map(\.staffID) == [1] && resealed.map(\.old) == [sealed[0].sealed])
+        #expect(SessionSecrets([new]).open(try #require(resealed.first).new, of: 1)?.secret == Self.secret)
+        // What does not open is left as it is, and somebody is told.
+        let errors = log.lines.withLock { $0.filter { $0.level == .error } }
+        #expect(errors.count == 1 && errors.first?.metadata["staff"] == "3")
     }
 
     // MARK: Sessions
@@ -136,6 +158,23 @@ import Testing
     }
 
     // MARK: Enrolment
+
+    /// A secret that nobody can open any more must not keep the invited person out.
+    @Test func anEnrolmentThatCannotBeOpenedBeginsAnew() async throws {
+        let rig = ControlRig()
+        var member = FakeStaff.member(.viewer)
+        member.state = .invited
+        let digest = StaffDesk.digest(ofInvitation: "TOKEN")
+        let dead = SessionSecrets(["a secret that is gone"]).seal(Self.secret, of: member.staffID)
+        rig.staff.state.withLock {
+            $0.enrolments[digest] = StaffEnrolment(member: member, sealedTOTP: dead)
+        }
+        let begun = try await rig.send(.post, "/api/admin/enrolment/begin", body: #"{"token":"TOKEN"}"#)
+        #expect(begun.status == 200, "\(begun.text)")
+        let sealed = try #require(rig.staff.state.withLock { $0.enrolments[digest]?.sealedTOTP })
+        let opened = SessionSecrets(ControlRig.sessionSecrets).open(sealed, of: member.staffID)
+        #expect(try begun.string("totpSecret") == Base32.text(try #require(opened).secret))
+    }
 
     @Test func whoeverIsInvitedChoosesAPasswordOnce() async throws {
         let rig = ControlRig()

@@ -12,7 +12,8 @@ final class FakeStaff: StaffStore {
         var enrolled: [EnrolledSecrets] = []
         var admission = SignInAdmission.admitted
         var buckets: [SignInBucket] = []
-        var resealed: [UInt8]?
+        var sealed: [SealedSecret] = []
+        var resealed: [ResealedSecret] = []
     }
 
     let state = Mutex(State())
@@ -38,7 +39,7 @@ final class FakeStaff: StaffStore {
     func proof(of email: StaffEmail) async throws -> StaffProof? { self.state.withLock { $0.proofs[email] } }
 
     func beginSession(
-        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor, resealed: [UInt8]?
+        of staff: Int64, _ digest: KeyDigest, by factor: SecondFactor
     ) async throws -> StaffSession? {
         self.state.withLock { state in
             guard state.used.insert(factor).inserted,
@@ -46,7 +47,6 @@ final class FakeStaff: StaffStore {
             else { return nil }
             let session = StaffSession(member: member, expiresAt: 1)
             state.sessions[digest] = session
-            state.resealed = resealed
             return session
         }
     }
@@ -60,14 +60,23 @@ final class FakeStaff: StaffStore {
         self.state.withLock { state in for digest in digests { state.sessions[digest] = nil } }
     }
 
+    func sealedSecrets() async throws -> [SealedSecret] { self.state.withLock { $0.sealed } }
+
+    func reseal(_ secret: ResealedSecret) async throws -> Bool {
+        self.state.withLock { $0.resealed.append(secret) }
+        return true
+    }
+
     func enrolment(_ digest: [UInt8]) async throws -> StaffEnrolment? {
         self.state.withLock { $0.enrolments[digest] }
     }
 
-    func beginEnrolment(_ digest: [UInt8], sealedTOTP: [UInt8]) async throws -> [UInt8]? {
+    func beginEnrolment(
+        _ digest: [UInt8], sealedTOTP: [UInt8], replacing: [UInt8]?
+    ) async throws -> [UInt8]? {
         self.state.withLock { state in
             guard var enrolment = state.enrolments[digest] else { return nil }
-            enrolment.sealedTOTP = enrolment.sealedTOTP ?? sealedTOTP
+            if enrolment.sealedTOTP == replacing { enrolment.sealedTOTP = sealedTOTP }
             state.enrolments[digest] = enrolment
             return enrolment.sealedTOTP
         }

@@ -33,7 +33,7 @@ import Testing
         let ada = try await self.enrolled(database, codes: [code])
         func begin(_ number: UInt64, _ factor: SecondFactor) async throws -> StaffSession? {
             try await database.ledger.beginSession(
-                of: ada.staffID, self.digest(number), by: factor, resealed: nil)
+                of: ada.staffID, self.digest(number), by: factor)
         }
         #expect(try await begin(1, .step(10)) == nil, "the code of the enrolment was used there")
         #expect(try await begin(2, .step(11))?.member.name == "ada")
@@ -52,7 +52,7 @@ import Testing
         let database = try await TestDatabase.migrated()
         let ada = try await self.enrolled(database)
         _ = try await database.ledger.beginSession(
-            of: ada.staffID, self.digest(1), by: .step(11), resealed: [9])
+            of: ada.staffID, self.digest(1), by: .step(11))
         let digests = [self.digest(2), self.digest(1)]
         #expect(try await database.ledger.staffSession(digests)?.member.role == .owner)
         try await database.execute(change)
@@ -64,7 +64,7 @@ import Testing
         let database = try await TestDatabase.migrated()
         let ada = try await self.enrolled(database)
         _ = try await database.ledger.beginSession(
-            of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
+            of: ada.staffID, self.digest(1), by: .step(11))
         try await database.execute("UPDATE admin_session SET seen_at = now() - interval '29 minutes'")
         #expect(try await database.ledger.staffSession([self.digest(1)]) != nil)
         let isFresh = try await database.text(
@@ -116,16 +116,38 @@ import Testing
         let database = try await TestDatabase.migrated()
         let ada = try await self.enrolled(database)
         _ = try await database.ledger.beginSession(
-            of: ada.staffID, self.digest(1), by: .step(11), resealed: nil)
+            of: ada.staffID, self.digest(1), by: .step(11))
         let token = try await StaffBook(pool: database.pool).reset(self.email, note: self.note).token
         #expect(try await database.ledger.staffSession([self.digest(1)]) == nil)
         #expect(try await database.ledger.proof(of: self.email) == nil)
         let digest = StaffBook.Invitation.digest(of: token)
         #expect(try await database.ledger.enrolment(digest)?.sealedTOTP == nil)
-        #expect(try await database.ledger.beginEnrolment(digest, sealedTOTP: [1]) == [1])
-        #expect(try await database.ledger.beginEnrolment(digest, sealedTOTP: [2]) == [1])
+        func begin(_ sealed: [UInt8], replacing: [UInt8]?) async throws -> [UInt8]? {
+            try await database.ledger.beginEnrolment(digest, sealedTOTP: sealed, replacing: replacing)
+        }
+        #expect(try await begin([1], replacing: nil) == [1])
+        #expect(try await begin([2], replacing: nil) == [1])
+        // One that cannot be opened any more, by whoever is first.
+        #expect(try await begin([3], replacing: [1]) == [3])
+        #expect(try await begin([4], replacing: [1]) == [3])
         try await database.execute("UPDATE admin_user SET enrolment_until = now()")
         #expect(try await database.ledger.enrolment(digest) == nil, "an invitation ends")
+    }
+
+    /// A secret that was sealed anew from an old reading must not undo a reset of the meantime.
+    @Test func aSecretIsSealedAnewOnlyWhereItStillIs() async throws {
+        let database = try await TestDatabase.migrated()
+        let ledger = database.ledger
+        let ada = try await self.enrolled(database)
+        let stored = try await ledger.sealedSecrets()
+        #expect(stored == [SealedSecret(staffID: ada.staffID, sealed: [1, 2])])
+        #expect(try await ledger.reseal(ResealedSecret(staffID: ada.staffID, old: [1, 2], new: [3])))
+        #expect(try await ledger.proof(of: self.email)?.sealedTOTP == [3])
+        #expect(try await !ledger.reseal(ResealedSecret(staffID: ada.staffID, old: [1, 2], new: [4])))
+        #expect(try await ledger.proof(of: self.email)?.sealedTOTP == [3])
+        _ = try await StaffBook(pool: database.pool).reset(self.email, note: self.note)
+        #expect(try await !ledger.reseal(ResealedSecret(staffID: ada.staffID, old: [3], new: [5])))
+        #expect(try await ledger.sealedSecrets().isEmpty)
     }
 
     @Test func everyChangeIsOneEntry() async throws {
