@@ -24,7 +24,7 @@ public final class PaymentCounters: MetricSource {
             for refusal in WebhookRefusal.allCases { self.failures[refusal.rawValue] = 0 }
             for defect in StripeEventKind.Defect.allCases { self.failures[defect.rawValue] = 0 }
             self.failures[PaymentCounters.tryAgain] = 0
-            for answer in ["accepted", "refused", "try_again", "not_configured"] {
+            for answer in ["accepted", "refused", "unsigned", "try_again", "not_configured"] {
                 self.deliveries[answer] = 0
             }
         }
@@ -58,7 +58,9 @@ public final class PaymentCounters: MetricSource {
         let label =
             switch answer {
             case .accepted: "accepted"
-            case .refused: "refused"
+            // Anybody can send what is not signed; that is no failure of Stripe's.
+            case .refused(.noSignature), .refused(.malformedSignature), .refused(.wrongSignature): "unsigned"
+            case .refused(.badlyTimed), .refused(.unreadable): "refused"
             case .tryAgain: Self.tryAgain
             case .notConfigured: "not_configured"
             }

@@ -26,6 +26,17 @@ import Testing
         #expect(counters.samples().count { $0.name == "stripe_webhook_failures_total" } == 100)
     }
 
+    /// What strangers send must not look like deliveries of Stripe that failed.
+    @Test func whatNobodySignedIsAnAnswerOfItsOwn() {
+        let counters = PaymentCounters()
+        for refusal in WebhookRefusal.allCases { counters.answered(.refused(refusal)) }
+        let answers = counters.samples().filter { $0.name == "stripe_webhook_deliveries_total" }
+        let counts = Dictionary(
+            uniqueKeysWithValues: answers.map { ($0.labels[0].value, $0.value.coefficient) })
+        #expect(
+            counts == ["accepted": 0, "refused": 2, "unsigned": 3, "try_again": 0, "not_configured": 0])
+    }
+
     /// "Within five minutes" is what is promised of events: the bound must be a bucket.
     @Test func latenessIsCountedUpToFiveMinutes() {
         let counters = PaymentCounters()
