@@ -4,13 +4,16 @@ ARGS ?=
 MINUTES ?= 10
 SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
 
-.PHONY: help bootstrap build run test test-swift test-integration lint format readme bench bench-streams tokenizer-check soak chaos fuzz clean
+.PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench bench-streams tokenizer-check soak chaos fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-bootstrap: ## install what the system lacks (apt-get, with sudo when needed); quick when all is there
+bootstrap: ## install what building and running lack (apt-get, with sudo when needed); quick when all is there
 	@scripts/bootstrap.sh
+
+bootstrap-test: ## install what the tests lack, too
+	@scripts/bootstrap.sh test
 
 build: bootstrap ## release products: .build/release/tollgate and .build/release/mock-openai
 	@echo "==> building release (minutes, the first time)"

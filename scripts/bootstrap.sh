@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
-# Installs what building, running and testing need on Debian or Ubuntu, and checks the Swift toolchain.
+# Installs what building and running need on Debian or Ubuntu, and checks the Swift toolchain.
 # Safe to repeat; does nothing, quickly, when all is there. Starts no service and no database cluster.
+#
+#   scripts/bootstrap.sh          what building and running need
+#   scripts/bootstrap.sh test     and what the tests need
 set -euo pipefail
+
+case "$#:${1:-}" in
+  0: | 1:test) part=${1:-run} ;;
+  *) echo "usage: $0 [test]" >&2; exit 64 ;;
+esac
 
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 fail() { printf '[%4ds] bootstrap: %s\n' "$SECONDS" "$*" >&2; exit 1; }
@@ -17,10 +25,20 @@ have_redis() { have redis-server || have valkey-server; }
 have_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 have_faketime() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 have_font() { have fc-list && [ -n "$(fc-list ':lang=en')" ]; }
+have_browser() { have chromium || have chromium-browser || have google-chrome; }
 have_chart_js() { [ -e /usr/share/javascript/chart.js/chart.min.js ]; }
+# Ubuntu's brings a snap; a google-chrome that is there already does as well.
+browser_package() {
+  if [ "$(. "${OS_RELEASE:-/etc/os-release}" && echo "$ID")" = ubuntu ]; then echo chromium-browser; else echo chromium; fi
+}
 have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
+  missing_to_run
+  [ "$part" = run ] || missing_to_test
+}
+
+missing_to_run() {
   have git || echo git
   have make || echo make
   have curl || echo curl
@@ -37,7 +55,11 @@ missing_packages() {
   have_postgres || echo postgresql
   have_redis || echo redis-server
   have_venv || echo python3-venv
-  # The tests' peers: proxies in front and behind, and an HTTP/2 client.
+  have_chart_js || echo libjs-chart.js # the chart of the credits page
+}
+
+# The tests' peers: proxies in front and behind, an HTTP/2 client, and readers of what we write.
+missing_to_test() {
   have openssl || echo openssl
   have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
@@ -46,8 +68,7 @@ missing_packages() {
   have promtool || echo prometheus # rules and dashboards, against a real one
   have amtool || echo prometheus-alertmanager
   have hledger || echo hledger # reads our books
-  have_chart_js || echo libjs-chart.js # the chart of the credits page
-  have chromium || echo chromium # looks at our pages
+  have_browser || browser_package # looks at our pages
   have pdftotext || echo poppler-utils # reads our statements
   have dpkg-shlibdeps || echo dpkg-dev # makes our package
   have lintian || echo lintian # looks at it
@@ -103,8 +124,10 @@ install_packages() {
   local log code=0 redis_was_missing= unit
   local -a unwanted=()
   have_redis || redis_was_missing=yes
-  have promtool || unwanted+=(prometheus.service prometheus-node-exporter.service)
-  have amtool || unwanted+=(prometheus-alertmanager.service)
+  if [ "$part" = test ]; then
+    have promtool || unwanted+=(prometheus.service prometheus-node-exporter.service)
+    have amtool || unwanted+=(prometheus-alertmanager.service)
+  fi
   log=$(mktemp)
   trap 'allow_starting' EXIT
   trap 'exit 130' INT TERM

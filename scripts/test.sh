@@ -18,7 +18,7 @@ case "${1:-}" in
 esac
 
 step "bootstrap"
-scripts/bootstrap.sh
+scripts/bootstrap.sh test
 
 step "vocabularies of the tokenizer"
 export TOKENIZER_DIR="${TOKENIZER_DIR:-$PWD/var/tokenizer}"

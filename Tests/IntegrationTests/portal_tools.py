@@ -1,8 +1,9 @@
-"""A browser, and what it must not see: Debian's Chromium through Playwright."""
+"""A browser, and what it must not see: this machine's Chromium or Chrome through Playwright."""
 import base64
 import http.server
 import json
 import pathlib
+import shutil
 import subprocess
 import threading
 import time
@@ -21,6 +22,13 @@ document.addEventListener("securitypolicyviolation",
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 TABS = ["credits", "usage", "ledger", "purchases", "statements", "estimate", "settings"]
+
+
+def browser_program():
+    """Debian, Ubuntu and Google name it differently."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found, "there is no browser (scripts/bootstrap.sh test installs Chromium)"
+    return found
 
 
 def portal_link(root, service_key, user, **body):

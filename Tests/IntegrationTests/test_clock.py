@@ -35,7 +35,7 @@ class FakeClock:
 
     def __init__(self, directory):
         found = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-        assert found, "libfaketime is not installed (scripts/bootstrap.sh installs it)"
+        assert found, "libfaketime is not installed (scripts/bootstrap.sh test installs it)"
         self.file = pathlib.Path(directory) / "clock"
         timers = self.file.with_name("timers.so")
         # The compiler of the Swift toolchain.

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from harness import Serve, free_port, http, running, wait_until
-from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, portal_link
+from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, browser_program, portal_link
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
 STARTER = 9_990_000
@@ -19,7 +19,7 @@ STARTER = 9_990_000
 def browser():
     with sync_playwright() as playwright:
         # As root, Chromium cannot build its own sandbox; it looks at our own pages only.
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
         yield chromium
         chromium.close()
 

@@ -103,7 +103,7 @@ enum Samples {
 struct Program {
     let path: String
 
-    /// nil when it is not installed: the test fails then, as `scripts/bootstrap.sh` installs it.
+    /// nil when it is not installed: the test fails then, as `scripts/bootstrap.sh test` installs it.
     init?(_ name: String) {
         let places = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":")
         guard

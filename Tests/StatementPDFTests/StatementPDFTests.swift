@@ -9,14 +9,14 @@ import Testing
 @Suite struct StatementPDFTests {
     private static func text(_ pdf: [UInt8], page: Int? = nil) throws -> String {
         let tool = try #require(
-            Program("pdftotext"), "apt-get install poppler-utils (scripts/bootstrap.sh does)")
+            Program("pdftotext"), "apt-get install poppler-utils (scripts/bootstrap.sh test does)")
         let pages = page.map { ["-f", String($0), "-l", String($0)] } ?? []
         return try tool.read(pdf, ["-layout"] + pages, suffix: ["-"])
     }
 
     private static func info(_ pdf: [UInt8]) throws -> String {
         let tool = try #require(
-            Program("pdfinfo"), "apt-get install poppler-utils (scripts/bootstrap.sh does)")
+            Program("pdfinfo"), "apt-get install poppler-utils (scripts/bootstrap.sh test does)")
         return try tool.read(pdf)
     }
 
@@ -107,7 +107,7 @@ import Testing
     /// Text can be selected, searched and read aloud; the page is no picture. Fonts are in the file.
     @Test func textIsTextInEmbeddedFonts() throws {
         let tool = try #require(
-            Program("pdffonts"), "apt-get install poppler-utils (scripts/bootstrap.sh does)")
+            Program("pdffonts"), "apt-get install poppler-utils (scripts/bootstrap.sh test does)")
         let fonts = try tool.read(try StatementPDF.render(Samples.small(), Samples.letterhead()))
         let lines = fonts.split(separator: "\n").dropFirst(2)
         #expect(lines.count >= 2)
@@ -179,7 +179,7 @@ import Testing
     @Test func aWrappedIdHasNoHyphens() throws {
         let statement = try Samples.small(userID: String(repeating: "W", count: 60))
         let tool = try #require(
-            Program("pdftotext"), "apt-get install poppler-utils (scripts/bootstrap.sh does)")
+            Program("pdftotext"), "apt-get install poppler-utils (scripts/bootstrap.sh test does)")
         let boxes = try tool.read(
             try StatementPDF.render(statement, Samples.letterhead()), ["-bbox"], suffix: ["-"])
         let line = try #require(
@@ -207,7 +207,7 @@ import Testing
         let pdf = try StatementPDF.render(Samples.small(), Samples.letterhead(logo: path))
         try Self.keep(pdf, "logo.pdf")
         let tool = try #require(
-            Program("pdfimages"), "apt-get install poppler-utils (scripts/bootstrap.sh does)")
+            Program("pdfimages"), "apt-get install poppler-utils (scripts/bootstrap.sh test does)")
         let images = try tool.read(pdf, ["-list"]).split(separator: "\n").dropFirst(2)
         #expect(images.count == 1)
         let cells = try #require(images.first).split(separator: " ")

@@ -10,7 +10,7 @@ struct AccountingProgram {
         var text: String
     }
 
-    /// nil when it is not installed: the test fails then, as `scripts/bootstrap.sh` installs it.
+    /// nil when it is not installed: the test fails then, as `scripts/bootstrap.sh test` installs it.
     init?(_ name: String) {
         let places = (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":")
         guard

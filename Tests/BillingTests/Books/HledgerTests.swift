@@ -32,7 +32,7 @@ import Testing
 
     @Test func hledgerAcceptsTheExportAndComesToTheSameBalances() throws {
         let hledger = try #require(
-            AccountingProgram("hledger"), "apt-get install hledger (scripts/bootstrap.sh does)")
+            AccountingProgram("hledger"), "apt-get install hledger (scripts/bootstrap.sh test does)")
         let seed = LotHistory.seed()
         print("HledgerTests, seed \(seed)")
         var dice = BooksDice(state: seed)
@@ -67,7 +67,7 @@ import Testing
     /// The check above can fail: a cent that is changed in the text is found.
     @Test func hledgerRefusesAJournalThatSomebodyEdited() throws {
         let hledger = try #require(
-            AccountingProgram("hledger"), "apt-get install hledger (scripts/bootstrap.sh does)")
+            AccountingProgram("hledger"), "apt-get install hledger (scripts/bootstrap.sh test does)")
         let day = try #require(UTCDay(text: "2026-05-04"))
         let entry = try JournalEntry(.received, cents: 999, key: "stripe:payment:pi_1", day: day)
         let text = try Self.journal([entry])
