@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Debian package of a program that is already built: binary, rate cards, unit, manual page, completions.
+# A Debian package of a program that is already built: binary, rate cards, what watches it, unit, manual page, completions.
 #
 #   scripts/package.sh [DIRECTORY_OF_BINARY] [OUTPUT_DIRECTORY]      default: .build/release, .build/packages
 #
@@ -36,6 +36,9 @@ ln -s ../lib/tollgate/tollgate "$root/usr/bin/tollgate"
 
 # --- What it comes with ---
 for card in ratecards/*.yaml; do file "$card" "usr/share/tollgate/$card"; done
+find ops/prometheus ops/alertmanager ops/grafana -type f ! -name '*.test.yml' | while read -r watched; do
+  file "$watched" "usr/share/tollgate/$watched"
+done
 file ops/systemd/tollgate.service usr/lib/systemd/system/tollgate.service
 file ops/systemd/tollgate.sysusers usr/lib/sysusers.d/tollgate.conf
 file ops/debian/tollgate.env etc/tollgate/tollgate.env 640
@@ -72,7 +75,7 @@ Section: net
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: ${depends:+$depends, }ca-certificates
-Recommends: postgresql-client
+Recommends: libjs-chart.js, postgresql-client
 Description: metering reverse proxy for the OpenAI API
  Admits a request only if the prepaid credits of its user cover its worst case,
  passes every byte through as it comes, reads the usage out of the response, and

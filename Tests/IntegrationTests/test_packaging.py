@@ -67,11 +67,17 @@ def test_the_package_says_what_it_needs_and_what_it_keeps(package, installed):
     assert all(owner == "root/root" for _, owner in modes.values())
     assert run("dpkg-deb", "--ctrl-tarfile", package, code=0) and "conffiles" in run("dpkg-deb", "-I", package).stdout
     for path in ("usr/lib/systemd/system/tollgate.service", "usr/lib/sysusers.d/tollgate.conf",
-                 "usr/share/man/man1/tollgate.1.gz", "usr/share/tollgate/ratecards/openai-2026-11-12.yaml"):
+                 "usr/share/man/man1/tollgate.1.gz", "usr/share/tollgate/ratecards/openai-2026-11-12.yaml",
+                 "usr/share/tollgate/ops/prometheus/alerts.rules.yml", "usr/share/tollgate/ops/prometheus/recording.rules.yml",
+                 "usr/share/tollgate/ops/alertmanager/alertmanager.yml",
+                 "usr/share/tollgate/ops/grafana/dashboards/operations.json"):
         assert (installed / path).is_file()
-    # Nothing that is set here is a secret, and nothing is set.
+    assert "Recommends: libjs-chart.js, postgresql-client\n" in control
+    # What is set is where the unit keeps its state, for commands that read the file as well; nothing else is.
     env = (installed / "etc/tollgate/tollgate.env").read_text()
-    assert all(line.startswith("#") or not line for line in env.splitlines())
+    unit = (installed / "usr/lib/systemd/system/tollgate.service").read_text()
+    state = re.search(r"^Environment=(.*)$", unit, re.M).group(1).split()
+    assert [line for line in env.splitlines() if line and not line.startswith("#")] == state
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="dpkg gives files to root")
@@ -89,6 +95,33 @@ def test_the_package_can_be_unpacked_by_dpkg(package, tmp_path):
     assert "usr/lib/tollgate/tollgate" not in verified.stdout, verified.stdout
     for script in ("postinst", "prerm", "postrm"):
         run("sh", "-n", ROOT / "ops/debian" / script)
+
+
+CONFIGURE = """
+set -e
+mount --bind "$1/etc" /etc
+mount --bind "$1/lib" /var/lib
+sh -e ops/debian/postinst configure
+stat -c '%U:%G %a %n' /var/lib/tollgate /var/lib/tollgate/journal
+chmod 0711 /var/lib/tollgate/journal
+sh -e ops/debian/postinst configure
+stat -c %a /var/lib/tollgate/journal
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a mount namespace of its own")
+@needs("systemd-sysusers")
+def test_configuring_makes_the_user_and_its_journal(tmp_path):
+    """In a copy of /etc and an empty /var/lib, which this machine does not see. A second time nothing is changed."""
+    shutil.copytree("/etc", tmp_path / "etc", symlinks=True)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "etc/tollgate/secrets").mkdir(parents=True)
+    (tmp_path / "etc/tollgate/tollgate.env").touch()
+    (tmp_path / "etc/sysusers.d").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "ops/systemd/tollgate.sysusers", tmp_path / "etc/sysusers.d/tollgate.conf")
+    done = run("unshare", "-m", "sh", "-c", CONFIGURE, "sh", tmp_path, cwd=ROOT)
+    assert done.stdout.splitlines() == [
+        "tollgate:tollgate 750 /var/lib/tollgate", "tollgate:tollgate 700 /var/lib/tollgate/journal", "711"]
 
 
 @needs("lintian")
@@ -260,3 +293,9 @@ def test_the_container_is_of_two_stages_without_root_and_without_secrets():
     for word, rest in words:
         assert word != "ADD" and not (word in ("ENV", "ARG") and re.search(r"(TOKEN|SECRET|KEY|PEPPER|PASSWORD)=", rest))
         assert "apt-get install" not in rest or "rm -rf /var/lib/apt/lists" in rest
+
+
+@pytest.mark.parametrize("name", [".containerignore", ".dockerignore"])
+def test_neither_builds_nor_data_of_this_machine_come_into_a_container(name):
+    """Podman reads the first, Docker only the second. `var` has a ledger, `.build` gigabytes."""
+    assert (ROOT / name).read_text().split() == [".build", "var", ".git"]
