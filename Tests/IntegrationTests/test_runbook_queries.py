@@ -1,5 +1,8 @@
-"""The two queries of docs/OPERATIONS.md: no row on a healthy ledger, and a row for each thing that is wrong."""
+"""The two queries of docs/OPERATIONS.md: no row on a healthy ledger, and a row for each thing that is wrong. And how its
+commands come by secrets that stand in files."""
+import os
 import re
+import subprocess
 
 import psycopg2
 import pytest
@@ -63,3 +66,29 @@ def test_a_day_that_only_one_side_has_is_a_row(dev, broken, side):
         broken.execute("INSERT INTO usage_correction VALUES ('2020-01-01 23:30+00', 5000)")
     ((day, charges, deductions),) = rows(broken, queries()[1])
     assert (str(day), charges, deductions) == ("2020-01-01", *((0, 5000) if side == "ledger" else (5000, 0)))
+
+
+def shell(environment):
+    """What the runbook's shell has of its settings, and what its children see of them."""
+    (block,) = re.findall(r"^(setting\(\) .*?)^```$", (ROOT / "docs/OPERATIONS.md").read_text(), re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", block + 'echo "$DATABASE_URL $ADMIN_TOKEN $OPS_URL"; env'], capture_output=True, text=True,
+        timeout=60, env={"PATH": os.environ["PATH"], **environment})
+    assert done.returncode == 0, done.stderr
+    said, *seen = done.stdout.splitlines()
+    return said.split(" "), seen
+
+
+def test_secrets_in_files_are_read_and_told_to_nobody(tmp_path):
+    url, token = tmp_path / "database_url", tmp_path / "admin_token"
+    url.write_text("postgres://ledger?host=a,b\n")
+    token.write_text("new,old\n")
+    said, seen = shell({"DATABASE_URL_FILE": str(url), "ADMIN_TOKEN_FILE": str(token), "OPS_LISTEN": "10.0.0.7:9090"})
+    assert said == ["postgres://ledger?host=a,b", "new", "http://10.0.0.7:9090"]
+    # tollgate refuses a setting that is there twice.
+    assert not [line for line in seen if line.startswith(("DATABASE_URL=", "ADMIN_TOKEN="))]
+
+
+def test_secrets_in_the_environment_are_as_good():
+    assert shell({"DATABASE_URL": "postgres://x", "ADMIN_TOKEN": "t"})[0] == [
+        "postgres://x", "t", "http://127.0.0.1:9090"]
