@@ -1,4 +1,5 @@
 import Billing
+import Metering
 
 /// What the operator's routes are joined to.
 public struct AdminPorts: Sendable {
@@ -10,11 +11,16 @@ public struct AdminPorts: Sendable {
     public var flags: any FlagDesk
     public var replay: any EventReplaying
     public var audit: any AuditReading
+    public var reviews: any ReviewDesk
+    public var dashboards: any DashboardReading
+    /// The meters of this process.
+    public var samples: @Sendable () -> [MetricSample]
 
     public init(
         staff: any StaffStore, accounts: any AccountAdministering, holds: any HoldReading,
         books: any BooksReading, cards: any RateCardDesk, flags: any FlagDesk, replay: any EventReplaying,
-        audit: any AuditReading
+        audit: any AuditReading, reviews: any ReviewDesk, dashboards: any DashboardReading,
+        samples: @escaping @Sendable () -> [MetricSample] = { [] }
     ) {
         self.staff = staff
         self.accounts = accounts
@@ -24,5 +30,8 @@ public struct AdminPorts: Sendable {
         self.flags = flags
         self.replay = replay
         self.audit = audit
+        self.reviews = reviews
+        self.dashboards = dashboards
+        self.samples = samples
     }
 }

@@ -45,7 +45,7 @@ extension AdminRoutes {
         return .object(members)
     }
 
-    private static func error(_ failure: RefundFailure, _ order: RefundOrder) -> APIError {
+    static func error(_ failure: RefundFailure, _ order: RefundOrder) -> APIError {
         APIError(
             status: self.status(failure), message: failure.sentence, code: failure.code,
             param: failure.field.map { self.name($0, order) },

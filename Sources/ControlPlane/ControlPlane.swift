@@ -97,7 +97,8 @@ public struct ControlPlane: Sendable {
         let credentials = Credentials(settings: settings, dependencies: dependencies)
         let desk = StaffDesk(
             store: dependencies.admin.staff, secrets: SessionSecrets(settings.sessionSecrets))
-        var table = RouteTable(gate: StaffGate(credentials: credentials, desk: desk))
+        let gate = StaffGate(credentials: credentials, desk: desk)
+        var table = RouteTable(gate: gate)
         HealthRoutes(version: settings.version, readiness: dependencies.readiness)
             .add(to: &table, under: "/api")
         BillingRoutes(credentials: credentials, dependencies: dependencies).add(to: &table)
@@ -112,6 +113,7 @@ public struct ControlPlane: Sendable {
         if let portal = dependencies.portal {
             CreditsPages(parts: portal, credentials: credentials, dependencies: dependencies)
                 .add(to: &table)
+            ConsolePages(site: portal.site, gate: gate, dependencies: dependencies).add(to: &table)
         }
         Self.addOperator(to: &table, dependencies)
         SessionRoutes(desk: desk, isSecure: settings.isSecure).add(to: &table)

@@ -21,6 +21,13 @@ struct RefundOrder: Sendable, Hashable {
         "purchaseId", "kind", "amountCents", "amountMillicredits", "reason", "idempotencyKey",
     ]
 
+    init(purchase: PurchaseID, amount: Amount, reason: String, key: String) {
+        self.purchase = purchase
+        self.amount = amount
+        self.reason = reason
+        self.key = key
+    }
+
     /// - Throws: `APIError` that names the member.
     init(parsing body: Data) throws {
         guard let given = try? JSONDecoder().decode([String: Member].self, from: body) else {

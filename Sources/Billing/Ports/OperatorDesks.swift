@@ -164,18 +164,40 @@ public struct CardReview: Sendable, Hashable {
         }
     }
 
+    /// What remains of a rate after its cost, as text: the unit is that of the price.
+    public struct Margin: Sendable, Hashable {
+        public var model: String
+        public var path: String
+        public var price: String
+        public var cost: String
+        public var margin: String
+
+        public init(model: String, path: String, price: String, cost: String, margin: String) {
+            self.model = model
+            self.path = path
+            self.price = price
+            self.cost = cost
+            self.margin = margin
+        }
+    }
+
     /// `card@version`; nil: none is in force.
     public var active: String?
     /// nil: the file could not be read as a card.
     public var card: String?
     public var problems: [Problem]
     public var changes: [Change]
+    /// Of the usual rates of each model.
+    public var margins: [Margin]
 
-    public init(active: String?, card: String?, problems: [Problem], changes: [Change]) {
+    public init(
+        active: String?, card: String?, problems: [Problem], changes: [Change], margins: [Margin] = []
+    ) {
         self.active = active
         self.card = card
         self.problems = problems
         self.changes = changes
+        self.margins = margins
     }
 
     /// It cannot be applied.

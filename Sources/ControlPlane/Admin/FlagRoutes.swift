@@ -9,8 +9,8 @@ struct FlagRoutes: Sendable {
     private static let path = "/api/admin/flags"
 
     func add(to table: inout RouteTable) {
-        table.get(Self.path, staff: .viewer, Self.listOperation) { _, context, _ in
-            let flags = try await self.asking(context) { () async throws(FlagRefusal) in
+        table.get(Self.path, staff: .viewer, Self.listOperation) { _, _, _ in
+            let flags = try await Self.asking { () async throws(FlagRefusal) in
                 try await self.desk.flags()
             }
             return AdminReplies.page(flags.map(Self.json), next: nil)
@@ -20,7 +20,7 @@ struct FlagRoutes: Sendable {
             let (value, version) = (try body.text("value", 0...4096), try Self.version(body))
             let (name, note) = (try Self.name(context), staff.note(try body.reason(), context))
             return Self.json(
-                try await self.asking(context) { () async throws(FlagRefusal) in
+                try await Self.asking { () async throws(FlagRefusal) in
                     try await self.desk.setFlag(name, to: value, expecting: version, note).after
                 }
             ).response()
@@ -31,7 +31,7 @@ struct FlagRoutes: Sendable {
             let version = try Self.version(body)
             let (name, note) = (try Self.name(context), staff.note(try body.reason(), context))
             return Self.json(
-                try await self.asking(context) { () async throws(FlagRefusal) in
+                try await Self.asking { () async throws(FlagRefusal) in
                     try await self.desk.clearFlag(name, expecting: version, note).after
                 }
             ).response()
@@ -42,7 +42,7 @@ struct FlagRoutes: Sendable {
         try body.optionalInteger("expectedVersion", 0...Int64.max)
     }
 
-    private static func name(_ context: ControlContext) throws -> ControlName {
+    static func name(_ context: ControlContext) throws -> ControlName {
         guard let name = context.parameters.get("name").flatMap({ ControlName(rawValue: $0) }) else {
             throw Self.unknown
         }
@@ -52,19 +52,21 @@ struct FlagRoutes: Sendable {
     private static let unknown = APIError(
         status: .notFound, message: "There is no such flag.", code: "flag_not_found")
 
-    private func asking<Value>(
-        _ context: ControlContext, _ body: () async throws(FlagRefusal) -> Value
-    ) async throws -> Value {
-        do throws(FlagRefusal) { return try await body() } catch {
-            switch error {
-            case .badValue(let problem): throw APIError.badRequest("value", "'value' \(problem.message).")
-            case .invalidReason: throw APIError.badRequest("reason", "'reason' is not a reason.")
-            case .changedMeanwhile(let version):
-                throw APIError(
-                    status: .conflict, message: "Somebody changed it meanwhile; its version is \(version).",
-                    code: "changed_meanwhile", param: "expectedVersion")
-            case .ledgerUnavailable: throw APIError.unavailable
-            }
+    /// What the desk refuses, in words.
+    @discardableResult
+    static func asking<Value>(_ body: () async throws(FlagRefusal) -> Value) async throws -> Value {
+        do throws(FlagRefusal) { return try await body() } catch { throw Self.error(error) }
+    }
+
+    static func error(_ refusal: FlagRefusal) -> APIError {
+        switch refusal {
+        case .badValue(let problem): .badRequest("value", "'value' \(problem.message).")
+        case .invalidReason: .badRequest("reason", "'reason' is not a reason.")
+        case .changedMeanwhile(let version):
+            APIError(
+                status: .conflict, message: "Somebody changed it meanwhile; its version is \(version).",
+                code: "changed_meanwhile", param: "expectedVersion")
+        case .ledgerUnavailable: .unavailable
         }
     }
 

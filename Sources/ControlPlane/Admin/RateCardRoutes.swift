@@ -49,7 +49,7 @@ struct RateCardRoutes: Sendable {
     private func simulate(_ request: Request, _ context: ControlContext) async throws -> Response {
         let body = try await JSONBody(request, ["yaml", "days"], bytesMax: Self.bytesMax)
         let (yaml, days) = (try Self.yaml(body), try body.integer("days", 1...366))
-        let history = try await self.asking(context) { try await self.desk.simulate(yaml, days: days) }
+        let history = try await Self.asking(context) { try await self.desk.simulate(yaml, days: days) }
         return JSONValue.object([
             ("days", .integer(days)), ("total", Self.json(history.total)),
             ("models", .array(history.models.map(Self.json))),
@@ -61,7 +61,7 @@ struct RateCardRoutes: Sendable {
     ) async throws -> Response {
         let body = try await JSONBody(request, ["yaml", "reason"], bytesMax: Self.bytesMax)
         let (yaml, reason) = (try Self.yaml(body), try body.reason())
-        let done = try await self.asking(context) {
+        let done = try await Self.asking(context) {
             try await self.desk.apply(yaml, note: staff.note(reason, context))
         }
         return JSONValue.object(Self.members(done.review) + [("applied", .bool(done.isNew))]).response()
@@ -69,29 +69,31 @@ struct RateCardRoutes: Sendable {
 
     private static func yaml(_ body: JSONBody) throws -> String { try body.text("yaml", 1...(1 << 20)) }
 
-    private func asking<Value>(
+    static func asking<Value>(
         _ context: ControlContext, _ body: () async throws -> Value
     ) async throws -> Value {
         try await AdminReplies.asking(context) {
-            do { return try await body() } catch let refusal as RateCardRefusal {
-                switch refusal {
-                case .versionTaken:
-                    throw APIError(
-                        status: .conflict, message: "This version was applied with other content.",
-                        code: "version_taken", param: "yaml")
-                case .busy:
-                    throw APIError(
-                        status: .serviceUnavailable, message: "Another simulation runs; try again.",
-                        code: "busy", headers: [.retryAfter: "10"])
-                case .invalid(let review):
-                    let first = review.problems.first { $0.severity == "error" }
-                    throw APIError(
-                        status: .unprocessableContent,
-                        message:
-                            "The card cannot be applied: \(first.map { "\($0.path): \($0.message)" } ?? "no card").",
-                        code: "invalid_rate_card", param: "yaml")
-                }
-            }
+            do { return try await body() } catch let refusal as RateCardRefusal { throw Self.error(refusal) }
+        }
+    }
+
+    static func error(_ refusal: RateCardRefusal) -> APIError {
+        switch refusal {
+        case .versionTaken:
+            return APIError(
+                status: .conflict, message: "This version was applied with other content.",
+                code: "version_taken", param: "yaml")
+        case .busy:
+            return APIError(
+                status: .serviceUnavailable, message: "Another simulation runs; try again.",
+                code: "busy", headers: [.retryAfter: "10"])
+        case .invalid(let review):
+            let first = review.problems.first { $0.severity == "error" }
+            return APIError(
+                status: .unprocessableContent,
+                message:
+                    "The card cannot be applied: \(first.map { "\($0.path): \($0.message)" } ?? "no card").",
+                code: "invalid_rate_card", param: "yaml")
         }
     }
 

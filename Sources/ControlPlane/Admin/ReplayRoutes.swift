@@ -36,7 +36,7 @@ struct ReplayRoutes: Sendable {
         }
     }
 
-    private static func error(_ refusal: ReplayRefusal) -> APIError {
+    static func error(_ refusal: ReplayRefusal) -> APIError {
         switch refusal {
         case .notConfigured:
             APIError(

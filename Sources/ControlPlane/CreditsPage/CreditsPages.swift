@@ -132,15 +132,7 @@ struct CreditsPages: Sendable {
     ]
 
     func url(_ tab: Tab, _ parameters: [(String, String?)] = []) -> String {
-        let all = [("tab", tab.rawValue)] + parameters.compactMap { name, value in value.map { (name, $0) } }
-        return "\(self.site.base)/billing?"
-            + all.map { "\($0.0)=\(Self.escaped($0.1))" }.joined(separator: "&")
-    }
-
-    private static func escaped(_ text: String) -> String {
-        let plain = CharacterSet(
-            charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
-        return text.addingPercentEncoding(withAllowedCharacters: plain) ?? ""
+        self.site.link("/billing", [("tab", tab.rawValue)] + parameters)
     }
 
     /// Asks the ledger. Whatever it fails with, people are told to try again and nothing more.

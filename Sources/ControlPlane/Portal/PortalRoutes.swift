@@ -116,20 +116,12 @@ struct PortalRoutes: Sendable {
     }
 
     private func redeem(_ request: Request) async throws -> Response {
-        guard self.isFromHere(request) else { throw APIError.notOurPage }
+        guard self.site.isHome(of: request) else { throw APIError.notOurPage }
         let form = try await PageForm(request)
         guard let link = form["token"].flatMap({ SessionToken($0) }),
             let visit = try await self.sessions.redeem(link)
         else { return self.deadLink }
         return self.entering(visit)
-    }
-
-    /// A form on another site must not sign anybody in as somebody else. Browsers say where a form is; those that do not,
-    /// name the origin, or none under the policy of this page.
-    private func isFromHere(_ request: Request) -> Bool {
-        if let site = request.headers[.fetchSite] { return site == "same-origin" || site == "none" }
-        guard let origin = request.headers[.origin], origin != "null" else { return true }
-        return origin == self.site.origin
     }
 
     private func entering(_ visit: PortalVisit) -> Response {

@@ -101,14 +101,21 @@ struct SessionRoutes: Sendable {
         let body = try await JSONBody(request, ["token", "password", "code"], bytesMax: 16 << 10)
         let (token, password) = (try body.text("token", Self.tokenBytes), try body.text("password", 1...4096))
         let code = try body.text("code", 1...64)
+        let (member, codes) = try await Self.enrol(self.desk, token, password: password, code: code, context)
+        return JSONValue.object([
+            ("name", .string(member.name)), ("role", .string(member.role.rawValue)),
+            ("recoveryCodes", .array(codes.map { .string($0.text) })),
+        ]).response()
+    }
+
+    /// - Throws: `APIError` that names the field.
+    static func enrol(
+        _ desk: StaffDesk, _ token: String, password: String, code: String, _ context: ControlContext
+    ) async throws -> (member: StaffMember, codes: [RecoveryCode]) {
         do throws(StaffDesk.EnrolmentFailure) {
-            let (member, codes) = try await self.desk.enrol(
+            return try await desk.enrol(
                 token, password: password, code: code, from: context.address,
                 request: ReplyFields.requestID(context))
-            return JSONValue.object([
-                ("name", .string(member.name)), ("role", .string(member.role.rawValue)),
-                ("recoveryCodes", .array(codes.map { .string($0.text) })),
-            ]).response()
         } catch {
             switch error {
             case .refused(let refusal): throw Self.error(refusal)

@@ -21,17 +21,27 @@ struct StaffGate: Sendable {
         else {
             return try await self.credentials.staff(of: request)
         }
-        let session: StaffSession?
-        do throws(StaffDesk.Refusal) { session = try await self.desk.session(token) } catch {
-            throw SessionRoutes.error(error)
-        }
-        guard let session else { throw APIError.sessionOver }
+        guard let staff = try await self.person(token) else { throw APIError.sessionOver }
         // A page of another site can make the browser send the cookie, but does not know this value.
         if request.method != .get, request.method != .head {
             guard let given = request.headers[.csrfToken], token.acceptsCSRF(given) else {
                 throw APIError.csrfMissing
             }
         }
-        return Staff(session, token)
+        return staff
+    }
+
+    /// Whoever looks at a page. Its forms carry the CSRF value themselves. nil: nobody is signed in.
+    func visitor(_ request: Request) async throws -> Staff? {
+        guard let token = SessionCookie.staff.token(in: request) else { return nil }
+        return try await self.person(token)
+    }
+
+    private func person(_ token: SessionToken) async throws -> Staff? {
+        do throws(StaffDesk.Refusal) {
+            return try await self.desk.session(token).map { Staff($0, token) }
+        } catch {
+            throw SessionRoutes.error(error)
+        }
     }
 }

@@ -24,7 +24,7 @@ enum Figures {
         self.dollars(ExactDecimal(coefficient: Int128(cents), scale: 2))
     }
 
-    private static func dollars(_ amount: ExactDecimal) -> String {
+    static func dollars(_ amount: ExactDecimal) -> String {
         var text = self.decimal(amount)
         let fraction = text.split(separator: ".").dropFirst().first?.utf8.count ?? 0
         if fraction == 0 { text += "." }

@@ -3,17 +3,17 @@ import Hummingbird
 
 /// The fields of a form that a browser posted.
 struct PageForm: Sendable {
-    private static let bytesMax = 32 << 10
-    private let fields: [String: String]
+    /// As they were posted.
+    let fields: [String: String]
 
     /// - Throws: `APIError` when it is no form.
-    init(_ request: Request) async throws {
+    init(_ request: Request, bytesMax: Int = 32 << 10) async throws {
         let type = request.headers[.contentType]?.split(separator: ";").first?.lowercased()
         guard type?.trimmingSuffixBlanks == "application/x-www-form-urlencoded" else {
             throw APIError(
                 status: .unsupportedMediaType, message: "This takes a form.", code: "not_a_form")
         }
-        let body = try await request.body.collect(upTo: Self.bytesMax)
+        let body = try await request.body.collect(upTo: bytesMax)
         do {
             self.fields = try URLEncodedFormDecoder().decode(
                 [String: String].self, from: String(buffer: body))

@@ -34,7 +34,7 @@ struct PageRoutes: Sendable {
         }
     }
 
-    private static func title(_ error: APIError) -> String {
+    static func title(_ error: APIError) -> String {
         switch error.status {
         case .unauthorized: "Please sign in"
         case .forbidden: "This is not allowed"

@@ -28,6 +28,8 @@ enum PageTemplates {
         "estimate": PackageResources.estimate_mustache,
         "settings": PackageResources.settings_mustache,
         "pager": PackageResources.pager_mustache,
+        "console": PackageResources.console_mustache,
+        "console-cell": PackageResources.console_cell_mustache,
     ].mapValues { String(decoding: $0, as: UTF8.self) }
 
     static func render(_ model: Any, with name: String) -> String {

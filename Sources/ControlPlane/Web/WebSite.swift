@@ -1,5 +1,7 @@
 import Crypto
 import Foundation
+import HTTPTypes
+import Hummingbird
 
 /// Where the pages are, as browsers see them, and where they may lead.
 public struct WebSite: Sendable {
@@ -36,6 +38,27 @@ public struct WebSite: Sendable {
     /// Of a path below `base`, such as `/billing`.
     func url(_ path: String) -> String { self.publicURL + path }
 
+    /// A link to a page of ours.
+    func link(_ path: String, _ parameters: [(String, String?)] = []) -> String {
+        let given = parameters.compactMap { name, value in value.map { "\(name)=\(Self.escaped($0))" } }
+        return self.base + path + (given.isEmpty ? "" : "?" + given.joined(separator: "&"))
+    }
+
+    /// As a part of a path or a query.
+    static func escaped(_ text: String) -> String {
+        let plain = CharacterSet(
+            charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
+        return text.addingPercentEncoding(withAllowedCharacters: plain) ?? ""
+    }
+
+    /// A form on another site must not sign anybody in as somebody else. Browsers say where a form is; those that do not,
+    /// name the origin, or none under the policy of this page.
+    func isHome(of request: Request) -> Bool {
+        if let site = request.headers[.fetchSite] { return site == "same-origin" || site == "none" }
+        guard let origin = request.headers[.origin], origin != "null" else { return true }
+        return origin == self.origin
+    }
+
     private static func path(_ url: String) -> String {
         let parts = url.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
         return parts.count > 3 ? "/" + parts[3] : ""
@@ -69,6 +92,7 @@ struct WebAssets: Sendable {
         self.add("site.css", PackageResources.site_css, "text/css; charset=utf-8")
         self.add("icon.svg", PackageResources.icon_svg, "image/svg+xml")
         self.add("credits.js", PackageResources.credits_js, "text/javascript; charset=utf-8")
+        self.add("console.js", PackageResources.console_js, "text/javascript; charset=utf-8")
         self.add("open.js", PackageResources.open_js, "text/javascript; charset=utf-8")
         if let chartScript { self.add("chart.js", chartScript, "text/javascript; charset=utf-8") }
     }

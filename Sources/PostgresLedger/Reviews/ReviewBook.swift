@@ -91,6 +91,11 @@ public struct ReviewBook: ReviewDesk {
         """
 }
 
+extension PostgresLedger {
+    /// On the same connections.
+    public var reviews: ReviewBook { ReviewBook(pool: self.pool) }
+}
+
 extension AccountReview {
     fileprivate init(_ row: PostgresRow) throws(PostgresError) {
         guard let day = UTCDay(text: try row.text(3)), let state = State(rawValue: try row.text(7)) else {

@@ -11,14 +11,15 @@ import RedisHolds
 enum AdminParts {
     static func ports(
         ledger: PostgresLedger, accounts: AccountBook, holds: RedisAccountReader, payments: PaymentParts,
-        flags: any FlagDesk,
+        flags: any FlagDesk, samples: @escaping @Sendable () -> [MetricSample],
         mode: RoundingMode, region: Region?, logger: Logger
     ) -> AdminPorts {
         AdminPorts(
             staff: ledger, accounts: AccountDesk(book: accounts, ledger: ledger),
             holds: LiveHolds(reader: holds), books: ledger,
             cards: LedgerRateCards(ledger: ledger, mode: mode, region: region), flags: flags,
-            replay: EventReplay(payments: payments.replay, ledger: ledger, logger: logger), audit: ledger)
+            replay: EventReplay(payments: payments.replay, ledger: ledger, logger: logger), audit: ledger,
+            reviews: ledger.reviews, dashboards: ledger, samples: samples)
     }
 }
 

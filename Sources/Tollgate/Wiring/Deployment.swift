@@ -181,13 +181,7 @@ final class Deployment: Sendable {
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
-            sources: [
-                self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
-                self.moneyPath.sweeper, self.payments.counters,
-                self.finance.gauges, self.anomalies, self.controls.controls, self.controlMetrics,
-                ProcessMetrics(version: Version.text),
-                KnownSeries(prices: self.prices, packages: self.packages),
-            ] + (self.spans.map { [$0] } ?? []),
+            sources: self.metricSources,
             readiness: self.readiness, logger: self.logger)
         let group = ServicePart.group(
             SpanExporter.parts(self.spans) + [
@@ -228,6 +222,16 @@ final class Deployment: Sendable {
             randomA: UInt16(truncatingIfNeeded: random.next()), randomB: random.next())
     }
 
+    private var metricSources: [any MetricSource] {
+        [
+            self.proxy.metrics, self.settler, self.holds, self.accessLog, self.moneyPath.journal,
+            self.moneyPath.sweeper, self.payments.counters,
+            self.finance.gauges, self.anomalies, self.controls.controls, self.controlMetrics,
+            ProcessMetrics(version: Version.text),
+            KnownSeries(prices: self.prices, packages: self.packages),
+        ] + (self.spans.map { [$0] } ?? [])
+    }
+
     private var readiness: @Sendable () async -> [Readiness] {
         { @Sendable [proxy, holds, clock, journal = self.moneyPath.journal, pool = self.readingPool] in
             let ledger =
@@ -261,7 +265,9 @@ final class Deployment: Sendable {
                 admin: AdminParts.ports(
                     ledger: self.statements.ledger,
                     accounts: self.statements.accounts(secrets.keyHasher), holds: self.heldReader,
-                    payments: self.payments, flags: self.controls.desk, mode: self.configuration.roundingMode,
+                    payments: self.payments, flags: self.controls.desk,
+                    samples: { [sources = self.metricSources] in sources.flatMap { $0.samples() } },
+                    mode: self.configuration.roundingMode,
                     region: Region(upstreamHost: self.configuration.upstream.host), logger: self.logger),
                 metrics: self.controlMetrics, portal: portal))
     }

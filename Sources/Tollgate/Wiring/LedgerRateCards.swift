@@ -92,6 +92,12 @@ struct LedgerRateCards: RateCardDesk {
                 case .changed(let path, let from, let to):
                     .init(model: row.model, change: "changed", path: path, from: from, to: to)
                 }
+            },
+            // Tiers and long contexts are in the diff.
+            margins: diff.margins.filter { !$0.path.contains(".") }.map {
+                .init(
+                    model: $0.model, path: $0.path, price: $0.price.description, cost: $0.cost.description,
+                    margin: $0.text)
             })
     }
 

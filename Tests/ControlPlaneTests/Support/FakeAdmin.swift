@@ -6,7 +6,7 @@ import Synchronization
 /// What the operator's routes are joined to, in memory: account 1, key 1, run 1.
 final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCardDesk, FlagDesk,
     EventReplaying,
-    AuditReading
+    AuditReading, ReviewDesk, DashboardReading
 {
     let notes = Mutex<[ChangeNote]>([])
 
@@ -14,7 +14,7 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
         AdminPorts(
             staff: staff, accounts: admin, holds: admin, books: admin, cards: admin, flags: admin,
             replay: admin,
-            audit: admin)
+            audit: admin, reviews: admin, dashboards: admin)
     }
 
     private func note(_ note: ChangeNote) { self.notes.withLock { $0.append(note) } }
@@ -144,4 +144,36 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     func verifyAudit(
         heads: [[UInt8]], progress: @escaping @Sendable (Int64) -> Void
     ) async throws -> AuditVerdict { AuditVerdict(entries: 0, head: "", problems: []) }
+
+    // MARK: Reviews and dashboards
+
+    private static let review1 = AccountReview(
+        id: 1, account: 1, user: "ada", day: UTCDay(daysSinceEpoch: 20_000)!, spent: Millicredits(9_000_000),
+        mean: Millicredits(1_000_000), multiplier: 5, state: .open, openedAt: 0, decision: nil)
+
+    func reviews(_ state: AccountReview.State?, limit: Int64) async throws(ReviewRefusal) -> [AccountReview] {
+        state == nil || state == .open ? [Self.review1] : []
+    }
+
+    func clearReview(of user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview {
+        guard user == "ada" else { throw .noOpenReview }
+        self.note(note)
+        return Self.review1
+    }
+
+    func suspendReviewed(_ user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview {
+        try await self.clearReview(of: user, note)
+    }
+
+    private static let days = (20_000...20_001).compactMap { UTCDay(daysSinceEpoch: $0) }
+
+    func financeDays(_ days: Int64) async throws -> [FinanceDay] {
+        Self.days.map { FinanceDay(day: $0, purchases: 9_990_000, deductions: 1_500_000) }
+    }
+
+    func topModels(limit: Int64) async throws -> [ModelTotals] { [] }
+
+    func checkoutDays(_ days: Int64) async throws -> [CheckoutDay] {
+        Self.days.map { CheckoutDay(day: $0, started: 3, opened: 2, paid: 1) }
+    }
 }

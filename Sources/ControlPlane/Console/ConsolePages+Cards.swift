@@ -1,0 +1,188 @@
+import Billing
+import Metering
+
+/// Rate cards: those that were applied, and an editor.
+extension ConsolePages {
+    static let cardRoutes = [
+        ConsoleRoute(path: "/admin/rate-cards", role: .viewer, kind: .page { try await $0.cards($1) }),
+        ConsoleRoute(
+            path: "/admin/rate-cards/:card/:version", role: .viewer,
+            kind: .page { try await $0.card($1) }),
+        ConsoleRoute(
+            path: "/admin/rate-card-editor", role: .finance,
+            kind: .action(
+                ConsoleAction(
+                    title: "Rate-card editor", verb: "Apply it", isDangerous: true,
+                    sheet: { try await $0.cardSheet($1, $2) }, plan: { try await $0.cardPlan($1, $2) }))),
+    ]
+
+    private static let simulatedDays: Int64 = 30
+    private static let yamlBytes = 1...(1 << 20)
+
+    // MARK: Applied ones
+
+    private func cards(_ view: ConsoleView) async throws -> Page {
+        let cards = try await self.read(view) { try await self.admin.cards.appliedCards() }
+        var list = ConsolePart(
+            "Cards", note: "A card cannot be changed once it was applied: a new version replaces it.")
+        if cards.isEmpty {
+            list.emptyText = "No card was applied yet."
+        } else {
+            list.table = ConsoleTable(
+                "Cards; what takes effect last comes first",
+                [.text("Card"), .text("State"), .text("In effect from"), .text("Applied"), .text("By")],
+                cards.map { card in
+                    [
+                        .link("\(card.card)@\(card.version)", self.link(to: card)),
+                        card.isActive ? .badge("active", .good) : .text("–"), .time(card.effectiveFrom),
+                        .time(card.appliedAt), .text(card.appliedBy),
+                    ]
+                })
+        }
+        if view.staff.role >= .finance { list.links = [self.editorLink(cards.first { $0.isActive })] }
+        return self.page("Rate cards", view, in: "/admin/rate-cards", [list])
+    }
+
+    private func link(to card: AppliedRateCard) -> String {
+        self.site.link("/admin/rate-cards/\(WebSite.escaped(card.card))/\(WebSite.escaped(card.version))")
+    }
+
+    private func editorLink(_ card: AppliedRateCard?) -> ConsoleLink {
+        ConsoleLink(
+            linkText: card == nil ? "New card" : "New card from the active one",
+            linkURL: self.site.link(
+                "/admin/rate-card-editor", [("card", card?.card), ("version", card?.version)]))
+    }
+
+    private func text(_ view: ConsoleView, _ card: String, _ version: String) async throws -> String {
+        guard !(card + version).unicodeScalars.contains("\0") else { throw APIError.noSuchCard }
+        let text = try await self.read(view) {
+            try await self.admin.cards.text(ofCard: card, version: version)
+        }
+        guard let text else { throw APIError.noSuchCard }
+        return text
+    }
+
+    private func card(_ view: ConsoleView) async throws -> Page {
+        let parameters = view.context.parameters
+        let (card, version) = (parameters.get("card") ?? "", parameters.get("version") ?? "")
+        var part = ConsolePart("As it was applied")
+        part.code = try await self.text(view, card, version)
+        return self.page("\(card)@\(version)", view, in: "/admin/rate-cards", [part])
+    }
+
+    // MARK: The editor
+
+    /// Browsers send lines with CR and LF.
+    private static func yaml(_ entry: ConsoleEntry) -> String? {
+        entry.values["yaml"].map { text in
+            String(String.UnicodeScalarView(text.unicodeScalars.filter { $0 != "\r" }))
+        }
+    }
+
+    private func cardSheet(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsoleSheet {
+        var yaml = Self.yaml(entry)
+        var sheet = ConsoleSheet(
+            note:
+                "Nothing changes before you confirm what the card would do. Give it a new version, and the moment "
+                + "from which it counts: effective_from.")
+        if let yaml {
+            sheet.more = Self.problems(try await self.review(view, yaml))
+        } else if let card = entry["card"], let version = entry["version"] {
+            yaml = try await self.text(view, card, version)
+        }
+        sheet.inputs = [.area("yaml", "Card, YAML", yaml), ConsoleSheet.reason(entry)]
+        return sheet
+    }
+
+    private func review(_ view: ConsoleView, _ yaml: String) async throws -> CardReview {
+        guard Self.yamlBytes.contains(yaml.utf8.count), !yaml.unicodeScalars.contains("\0") else {
+            throw APIError.badRequest(
+                "yaml", "A card has 1 to \(Self.yamlBytes.upperBound) bytes, none of them NUL.")
+        }
+        return try await self.read(view) { try await self.admin.cards.review(yaml) }
+    }
+
+    private static func problems(_ review: CardReview) -> [ConsolePart] {
+        guard !review.problems.isEmpty else { return [] }
+        var part = ConsolePart("Problems and warnings")
+        part.table = ConsoleTable(
+            "Problems and warnings", [.text("Kind"), .text("Where"), .text("What")],
+            review.problems.map {
+                [
+                    .badge($0.severity, $0.severity == "error" ? .bad : .warning), .text($0.path),
+                    .long($0.message),
+                ]
+            })
+        return [part]
+    }
+
+    private func cardPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
+        guard let yaml = Self.yaml(entry), entry["yaml"] != nil else {
+            throw APIError.badRequest("yaml", "The card is missing.")
+        }
+        let review = try await self.review(view, yaml)
+        guard !review.isRefused else { throw RateCardRoutes.error(.invalid(review)) }
+        let history = try await RateCardRoutes.asking(view.context) {
+            try await self.admin.cards.simulate(yaml, days: Self.simulatedDays)
+        }
+        let note = view.note(try entry.reason())
+        let warnings = review.problems.filter { $0.severity == "warning" }.count
+        return ConsolePlan(
+            changes: review.changes.map {
+                .init(
+                    name: [$0.model, $0.path].compactMap { $0 }.joined(separator: " "),
+                    before: $0.from ?? ($0.change == "added" ? "–" : ""),
+                    after: $0.to ?? $0.change)
+            },
+            consequence:
+                "\(review.card ?? "") replaces \(review.active ?? "nothing") from its effective_from on. "
+                + "It cannot be changed afterwards; another version can replace it.",
+            warning: warnings > 0 ? "There are \(warnings) warnings; see below." : nil,
+            more: Self.problems(review) + [self.margins(review), self.effect(history)]
+        ) {
+            let done = try await RateCardRoutes.asking(view.context) {
+                try await self.admin.cards.apply(yaml, note: note)
+            }
+            return .go(self.site.link("/admin/rate-cards", [("done", done.isNew ? "card" : "card-same")]))
+        }
+    }
+
+    private func margins(_ review: CardReview) -> ConsolePart {
+        var part = ConsolePart("Margin per model", note: "What remains of a price after OpenAI's cost.")
+        guard !review.margins.isEmpty else {
+            part.emptyText = "The card has no prices."
+            return part
+        }
+        part.table = ConsoleTable(
+            "Margin per model",
+            [.text("Model"), .text("Rate"), .number("Price"), .number("Cost"), .number("Margin")],
+            review.margins.map {
+                [.text($0.model), .text($0.path), .number($0.price), .number($0.cost), .number($0.margin)]
+            })
+        return part
+    }
+
+    private func effect(_ history: CardHistory) -> ConsolePart {
+        var part = ConsolePart(
+            "The last \(Self.simulatedDays) days under this card",
+            note: "What was charged, and what would have been charged for the same usage.")
+        part.table = ConsoleTable(
+            "Charged by model, credits",
+            [
+                .text("Model"), .number("Requests"), .number("Was charged"), .number("Would be"),
+                .number("Difference"),
+            ],
+            (history.models + [history.total]).map { line in
+                [
+                    .text(line.name), .count(line.events), Self.credits(line.now), Self.credits(line.then),
+                    Self.credits(line.then - line.now),
+                ]
+            })
+        return part
+    }
+
+    static func credits(_ millicredits: Int128) -> ConsoleCell {
+        .number(Figures.decimal(ExactDecimal(coefficient: millicredits, scale: 3)))
+    }
+}

@@ -1,0 +1,56 @@
+import Billing
+import Metering
+
+/// Keys of accounts.
+extension ConsolePages {
+    static let keyRoutes = [
+        ConsoleRoute(
+            path: "/admin/accounts/:account/new-key", role: .support,
+            kind: .action(
+                ConsoleAction(
+                    title: "New key", verb: "Create it",
+                    sheet: { console, view, entry in
+                        let account = try await console.administered(view)
+                        return ConsoleSheet(
+                            facts: [ConsoleFact("User", .text(account.userID))],
+                            inputs: [ConsoleSheet.reason(entry)])
+                    }, plan: { try await $0.newKeyPlan($1, $2) }))),
+        ConsoleRoute(
+            path: "/admin/keys/:key/revoke", role: .support,
+            kind: .action(
+                ConsoleAction(
+                    title: "Revoke a key", verb: "Revoke it", isDangerous: true,
+                    sheet: { _, _, entry in ConsoleSheet(inputs: [ConsoleSheet.reason(entry)]) },
+                    plan: { try await $0.revokePlan($1, $2) }))),
+    ]
+
+    private func newKeyPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
+        let account = try await self.administered(view)
+        let note = view.note(try entry.reason())
+        return ConsolePlan(
+            changes: [.init(name: "Keys of \(account.userID)", before: "as they are", after: "one more")],
+            consequence: "Whoever has the key spends the credits of this user."
+        ) {
+            let made = try await self.read(view) {
+                try await self.admin.accounts.createKey(for: account.account, label: "", note: note)
+            }
+            return .show(
+                ConsoleOnce(
+                    title: "The new key", note: "It is shown this once, and kept nowhere.",
+                    words: [made.secret],
+                    next: ("Back to the account", self.site.link("/admin/accounts/\(account.account)"))))
+        }
+    }
+
+    private func revokePlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
+        let key = try self.id(view, "key", .noSuchKey)
+        let note = view.note(try entry.reason())
+        return ConsolePlan(
+            changes: [.init(name: "Key \(key)", before: "valid", after: "revoked")],
+            consequence: "Every instance refuses the key within a second. It cannot be made valid again."
+        ) {
+            try await self.read(view) { try await self.admin.accounts.revoke(key, note: note) }
+            return .go(self.site.link("/admin/accounts", [("done", "revoked")]))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Billing
+import Metering
+
+/// Accounts whose spend a person should look at.
+extension ConsolePages {
+    static let reviewRoutes = [
+        ConsoleRoute(path: "/admin/reviews", role: .viewer, kind: .page { try await $0.reviews($1) }),
+        ConsoleRoute(
+            path: "/admin/reviews/decide", role: .support,
+            kind: .action(
+                ConsoleAction(
+                    title: "Decide a review", verb: "Decide it", isDangerous: true,
+                    sheet: { try await $0.reviewSheet($1, $2) }, plan: { try await $0.reviewPlan($1, $2) }))),
+    ]
+
+    func reviews(_ view: ConsoleView, _ state: AccountReview.State?) async throws -> [AccountReview] {
+        do throws(ReviewRefusal) {
+            return try await self.admin.reviews.reviews(state, limit: 200)
+        } catch {
+            throw Self.error(error)
+        }
+    }
+
+    private static func error(_ refusal: ReviewRefusal) -> APIError {
+        switch refusal {
+        case .noOpenReview:
+            APIError(
+                status: .conflict, message: "Nothing of this user is open; somebody decided it meanwhile.",
+                code: "no_open_review")
+        case .invalidReason: .badRequest("reason", "The reason must not have control characters.")
+        case .ledgerUnavailable: .unavailable
+        }
+    }
+
+    private func reviews(_ view: ConsoleView) async throws -> Page {
+        let state = view.parameter("state").flatMap { AccountReview.State(rawValue: $0) }
+        let found = try await self.reviews(view, state)
+        var search = ConsolePart("Search")
+        search.form = .filter(
+            self.site.link("/admin/reviews"),
+            [
+                .choice(
+                    "state", "State",
+                    [("", "All")] + AccountReview.State.allCases.map { ($0.rawValue, $0.rawValue) },
+                    state?.rawValue ?? "")
+            ])
+        var list = ConsolePart(
+            "Reviews", note: "Accounts that spent many times their mean. They are served all the same.")
+        if found.isEmpty {
+            list.emptyText = "No reviews of this kind."
+        } else {
+            list.table = ConsoleTable(
+                "Reviews, newest first",
+                [
+                    .text("Day"), .text("User"), .number("Spent"), .number("Mean"), .text("State"),
+                    .text("Decided"),
+                ], found.map { self.row($0, view) })
+        }
+        return self.page("Reviews", view, in: "/admin/reviews", [search, list])
+    }
+
+    private func row(_ review: AccountReview, _ view: ConsoleView) -> [ConsoleCell] {
+        var state = ConsoleCell.badge(review.state.rawValue, review.state == .open ? .warning : .info)
+        if review.state == .open, view.staff.role >= .support {
+            state = .link("open: decide", self.site.link("/admin/reviews/decide", [("user", review.user)]))
+        }
+        var user = ConsoleCell.link(review.user, self.site.link("/admin/accounts/\(review.account)"))
+        user.cellClass = "long"
+        let decided = review.decision.map { "\($0.actor): \($0.reason)" }
+        return [
+            .text(Moment.text(review.day)), user, .credits(review.spent), .credits(review.mean), state,
+            .long(decided ?? "–"),
+        ]
+    }
+
+    // MARK: Deciding
+
+    private func reviewSheet(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsoleSheet {
+        ConsoleSheet(inputs: [
+            .text("user", "User id", entry["user"]),
+            .choice(
+                "decision", "Decision",
+                [("clear", "It was in order"), ("suspend", "Suspend the account")], entry["decision"]),
+            ConsoleSheet.reason(entry),
+        ])
+    }
+
+    private func reviewPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
+        let user = try entry.text("user", "The user id", 1...256)
+        let isClear = entry["decision"] == "clear"
+        guard isClear || entry["decision"] == "suspend" else {
+            throw APIError.badRequest("decision", "The decision must be one of those offered.")
+        }
+        let note = view.note(try entry.reason())
+        return ConsolePlan(
+            changes: [.init(name: user, before: "open", after: isClear ? "cleared" : "suspended")],
+            consequence: isClear
+                ? "The account is not flagged again for that day."
+                : "Every request of this user is refused with 403 within a second."
+        ) {
+            do throws(ReviewRefusal) {
+                _ =
+                    isClear
+                    ? try await self.admin.reviews.clearReview(of: user, note)
+                    : try await self.admin.reviews.suspendReviewed(user, note)
+            } catch {
+                throw Self.error(error)
+            }
+            return .go(self.site.link("/admin/reviews", [("done", isClear ? "cleared" : "suspended")]))
+        }
+    }
+}

@@ -1,0 +1,225 @@
+import Billing
+import Foundation
+import HTTPTypes
+import Metering
+import Testing
+
+@testable import ControlPlane
+
+/// The console as its pages and forms go.
+@Suite struct ConsoleTests {
+    private static let known = [
+        ":account": "1", ":name": "BILLING_CHARGING_ENABLED", ":key": "1", ":run": "1",
+        ":purchase": FakeDesk.purchase.description, ":card": "c", ":version": "1",
+    ]
+
+    private static func target(_ path: String) -> String {
+        Self.known.reduce(path) { $0.replacingOccurrences(of: $1.key, with: $1.value) }
+    }
+
+    // MARK: Who may open what
+
+    @Test func everyPageIsOpenToItsRoleAndTheOnesAboveItOnly() async throws {
+        for role in StaffRole.allCases {
+            let rig = ConsoleRig(role)
+            for route in ConsolePages.routes {
+                let reply = try await rig.get(Self.target(route.path))
+                // The fake has no rate cards.
+                let isOpen = reply.status == 200 || route.path.contains(":version") && reply.status == 404
+                #expect(isOpen == (role >= route.role), "\(role) \(route.path): \(reply.status)")
+                #expect(reply.headers[.contentType] == "text/html; charset=utf-8")
+                #expect(reply.headers[.contentSecurityPolicy]?.contains("default-src 'none'") == true)
+                #expect(reply.headers[.cacheControl] == "no-store")
+                guard case .action = route.kind, role < route.role else { continue }
+                let posted = try await rig.post(Self.target(route.path), ["reason": "r", "step": "do"])
+                #expect(posted.status == 403, "\(role) \(route.path)")
+            }
+            #expect(rig.notes.isEmpty)
+        }
+    }
+
+    @Test func whoeverIsNotSignedInIsLedToTheEntranceAndBack() async throws {
+        let rig = ConsoleRig(nil)
+        for route in ConsolePages.routes {
+            let reply = try await rig.get(Self.target(route.path) + "?state=open")
+            #expect(reply.status == 303)
+            let place = try #require(reply.headers[.location])
+            #expect(place.hasPrefix("/admin/sign-in?next=%2Fadmin"))
+        }
+        let posted = try await rig.post("/admin/new-account", ["userId": "u", "reason": "r", "step": "do"])
+        #expect(posted.status == 303 && rig.notes.isEmpty)
+    }
+
+    /// A link must not lead people elsewhere after they signed in.
+    @Test(arguments: [
+        ("/admin/flags", "/admin/flags"), ("/admin?done=flag", "/admin?done=flag"), ("/admin", "/admin"),
+        ("//evil.example", "/admin"), ("/\\evil.example", "/admin"), ("https://evil.example", "/admin"),
+        ("/administrator", "/admin"), ("/admin@evil.example", "/admin"),
+        ("/admin/\r\nset-cookie:a=b", "/admin"),
+        ("/billing", "/admin"),
+    ]) func onlyPagesOfTheConsoleComeNext(_ asked: String, _ next: String) {
+        #expect(ConsolePages.next(asked) == next)
+    }
+
+    @Test func theNavigationShowsWhatOneMayOpen() async throws {
+        #expect(try await !ConsoleRig(.viewer).get("/admin").text.contains("/admin/finance"))
+        #expect(try await ConsoleRig(.finance).get("/admin").text.contains("/admin/finance"))
+    }
+
+    /// A form of another site comes with the cookie, but not with this value.
+    @Test func aFormWithoutTheValueOfItsSessionChangesNothing() async throws {
+        let rig = ConsoleRig(.owner)
+        for route in ConsolePages.routes {
+            guard case .action = route.kind else { continue }
+            for csrf in ["", "0", SessionToken().csrf] {
+                let reply = try await rig.post(
+                    Self.target(route.path), ["reason": "r", "userId": "u", "step": "do"], csrf: csrf)
+                #expect(reply.status == 403, "\(route.path)")
+            }
+        }
+        #expect(rig.notes.isEmpty)
+    }
+
+    // MARK: Flags
+
+    private static let flag = "/admin/flags/BILLING_CHARGING_ENABLED"
+
+    @Test func aFlagIsChangedOnlyAfterItWasConfirmed() async throws {
+        let rig = ConsoleRig(.owner)
+        let sheet = try await rig.get(Self.flag)
+        let version = try #require(ConsoleRig.hidden("expectedVersion", sheet))
+        var form = ["value": "false", "source": "flag", "reason": "incident 7", "expectedVersion": version]
+        let question = try await rig.post(Self.flag, form)
+        #expect(question.status == 200 && rig.notes.isEmpty)
+        #expect(question.text.contains("Nobody is charged from then on"))
+        #expect(
+            question.text.contains("class=\"long\">true") && question.text.contains("class=\"long\">false"))
+        #expect(ConsoleRig.hidden("expectedVersion", question) == version)
+        form["step"] = "do"
+        let done = try await rig.post(Self.flag, form)
+        #expect(done.status == 303 && done.headers[.location] == "/admin/flags?done=flag")
+        #expect(rig.notes.map(\.reason) == ["incident 7"] && rig.notes.map(\.actor) == ["staff:owner"])
+    }
+
+    /// Two people must not overwrite each other unseen.
+    @Test func whatSomebodyChangedMeanwhileIsShown() async throws {
+        let rig = ConsoleRig(.owner)
+        let reply = try await rig.post(
+            Self.flag,
+            ["value": "false", "source": "flag", "reason": "r", "expectedVersion": "2", "step": "do"])
+        #expect(reply.status == 409 && rig.notes.isEmpty)
+        #expect(reply.text.contains("Somebody changed it meanwhile"))
+        #expect(ConsoleRig.hidden("expectedVersion", reply) == "3")
+    }
+
+    @Test(arguments: [
+        ["value": "perhaps", "source": "flag", "reason": "r"], ["value": "false", "source": "flag"],
+        ["value": "false", "source": "nobody", "reason": "r"],
+    ]) func whatIsWrongStandsAtItsField(_ form: [String: String]) async throws {
+        let rig = ConsoleRig(.owner)
+        let reply = try await rig.post(
+            Self.flag, form.merging(["expectedVersion": "3", "step": "do"]) { $1 })
+        #expect(reply.status == 400 && rig.notes.isEmpty)
+        #expect(reply.text.contains("aria-invalid=\"true\"") && reply.text.contains("class=\"problem\""))
+    }
+
+    // MARK: Accounts
+
+    @Test func anAdjustmentKeepsItsKeySoThatItCountsOnce() async throws {
+        let rig = ConsoleRig(.finance)
+        let path = "/admin/accounts/1/adjust"
+        let key = try #require(ConsoleRig.hidden("idempotencyKey", try await rig.get(path)))
+        #expect(key != ConsoleRig.hidden("idempotencyKey", try await rig.get(path)))
+        var form = ["amount": "-12.5", "reason": "goodwill", "idempotencyKey": key]
+        let question = try await rig.post(path, form)
+        #expect(question.text.contains("3.72") && question.text.contains("−8.78"))
+        #expect(question.text.contains("below zero"))
+        #expect(ConsoleRig.hidden("idempotencyKey", question) == key)
+        form["step"] = "do"
+        #expect(try await rig.post(path, form).headers[.location] == "/admin/accounts/1?done=adjusted")
+    }
+
+    @Test(arguments: ["0", "", "1.2345", "one", "--1", "1e3", "99999999999999999999"])
+    func anAmountThatIsNoneIsRefused(_ amount: String) async throws {
+        let rig = ConsoleRig(.finance)
+        let reply = try await rig.post(
+            "/admin/accounts/1/adjust",
+            ["amount": amount, "reason": "r", "idempotencyKey": "k", "step": "do"])
+        #expect(reply.status == 400 && rig.notes.isEmpty)
+    }
+
+    @Test func aSecretIsShownOnceAndItsPageIsNotKept() async throws {
+        let rig = ConsoleRig(.support)
+        let reply = try await rig.post("/admin/accounts/1/new-key", ["reason": "r", "step": "do"])
+        #expect(reply.text.contains("tg_secret") && reply.headers[.cacheControl] == "no-store")
+        #expect(try await !rig.get("/admin/accounts/1").text.contains("tg_secret"))
+    }
+
+    @Test func aChangeWithoutAReasonIsNotMade() async throws {
+        let rig = ConsoleRig(.owner)
+        let forms: [(String, [String: String])] = [
+            ("/admin/new-account", ["userId": "u"]), ("/admin/accounts/1/status", ["status": "suspended"]),
+            ("/admin/accounts/1/adjust", ["amount": "1", "idempotencyKey": "k"]),
+            ("/admin/accounts/1/limits", ["streams": "1"]), ("/admin/accounts/1/holds", ["policy": "full"]),
+            ("/admin/accounts/1/new-key", [:]), ("/admin/keys/1/revoke", [:]),
+            ("/admin/reviews/decide", ["user": "ada", "decision": "clear"]),
+            ("/admin/events/replay", ["which": "dead"]), ("/admin/rate-card-editor", ["yaml": "a: b"]),
+            (
+                "/admin/purchases/\(FakeDesk.purchase)/refund", ["kind": "cash", "idempotencyKey": "k"]
+            ),
+        ]
+        for (path, form) in forms {
+            let without = try await rig.post(path, form.merging(["step": "do"]) { $1 })
+            #expect(without.status == 400, "\(path)")
+            #expect(rig.notes.isEmpty, "\(path)")
+        }
+        for (path, form) in forms {
+            let done = try await rig.post(path, form.merging(["step": "do", "reason": "because"]) { $1 })
+            #expect(done.status == 303 || done.status == 200, "\(path): \(done.status)")
+        }
+        #expect(rig.notes.count == forms.count - 1, "refunds are noted by their port")
+        #expect(Set(rig.notes.map(\.actor)) == ["staff:owner"])
+    }
+
+    @Test func aRefundIsOfAllThatIsLeftOrOfAnAmount() async throws {
+        let back = FakeMoneyBack()
+        let rig = ConsoleRig(.finance, back: back)
+        let path = "/admin/purchases/\(FakeDesk.purchase)/refund"
+        for (kind, amount) in [("cash", ""), ("cash", "4.99"), ("credit", ""), ("credit", "1.5")] {
+            let form = [
+                "kind": kind, "amount": amount, "reason": "r", "idempotencyKey": "k", "step": "do",
+            ]
+            #expect(try await rig.post(path, form).headers[.location] == "/admin/purchases?done=refunded")
+        }
+        let asked = back.asked.withLock { $0 }
+        #expect(asked.map(\.cash) == [.rest, .cents(499), nil, nil])
+        #expect(asked.map(\.credit) == [nil, nil, .rest, .millicredits(Millicredits(1500))])
+        #expect(asked.allSatisfy { $0.actor == "staff:finance" && $0.request == "k" })
+    }
+
+    @Test func aReviewThatSomebodyDecidedIsAConflict() async throws {
+        let reply = try await ConsoleRig(.support).post(
+            "/admin/reviews/decide",
+            ["user": "bob", "decision": "clear", "reason": "r", "step": "do"])
+        #expect(reply.status == 409 && reply.text.contains("decided it meanwhile"))
+    }
+
+    // MARK: Rate cards
+
+    /// Whoever typed a card must not lose it.
+    @Test func whatWasTypedStaysInTheForm() async throws {
+        let rig = ConsoleRig(.finance)
+        let yaml = "card: <script>alert(1)</script>\r\n# kept"
+        let without = try await rig.post("/admin/rate-card-editor", ["yaml": yaml, "step": "do"])
+        #expect(without.status == 400)
+        for reply in [
+            without,
+            try await rig.post("/admin/rate-card-editor", ["yaml": yaml, "step": "edit", "reason": "r"]),
+        ] {
+            #expect(reply.text.contains("card: &lt;script&gt;alert(1)&lt;/script&gt;\n# kept</textarea>"))
+        }
+        let question = try await rig.post("/admin/rate-card-editor", ["yaml": yaml, "reason": "r"])
+        #expect(question.status == 200 && rig.notes.isEmpty && question.text.contains("The last 30 days"))
+        #expect(!question.text.contains("<script>alert"))
+    }
+}
