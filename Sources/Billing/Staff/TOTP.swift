@@ -31,7 +31,7 @@ public enum TOTP {
         return (now - 1...now + 1).reduce(nil) { found, step in
             let expected = Array(self.code(secret, step: step).utf8)
             let isSame =
-                given.count == expected.count && zip(given, expected).reduce(0) { $0 | $1.0 ^ $1.1 } == 0
+                given.count == expected.count && zip(given, expected).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
             return isSame && step > last ? step : found
         }
     }

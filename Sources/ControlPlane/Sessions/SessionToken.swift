@@ -42,7 +42,7 @@ struct SessionToken: Sendable, Hashable {
     func acceptsCSRF(_ given: String) -> Bool {
         let (expected, given) = (Array(self.csrf.utf8), Array(given.utf8))
         guard expected.count == given.count else { return false }
-        return zip(expected, given).reduce(0) { $0 | $1.0 ^ $1.1 } == 0
+        return zip(expected, given).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }
 
     private static func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> String {

@@ -30,7 +30,7 @@ struct Scrypt: Sendable {
             let salt = Self.bytes(parts[2]), let expected = Self.bytes(parts[3]),
             let hash = cost.derive(password, salt), hash.count == expected.count
         else { return false }
-        return zip(hash, expected).reduce(0) { $0 | $1.0 ^ $1.1 } == 0
+        return zip(hash, expected).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }
 
     /// The work of one verification, when there is nothing to compare with.

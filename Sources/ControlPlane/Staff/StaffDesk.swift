@@ -29,6 +29,8 @@ struct StaffDesk: Sendable {
     func signIn(
         email typed: String, password: String, code: String, from address: String
     ) async throws(Refusal) -> (token: SessionToken, session: StaffSession) {
+        // A code is of the moment in which it came, however long the password takes.
+        let arrivedAt = self.now()
         let both = self.bucket("sign-in \(typed.lowercased()) \(address)", burst: 5, secondsEach: 60)
         let buckets = [
             both, self.bucket("sign-in address \(address)", burst: 20, secondsEach: 15),
@@ -43,7 +45,7 @@ struct StaffDesk: Sendable {
         guard try await self.isPassword(password, proof?.passwordHash), let proof else { throw .wrong }
         let stored = SealedSecret(staffID: proof.member.staffID, sealed: proof.sealedTOTP)
         let opened = self.open(stored)
-        guard let factor = self.factor(code, opened?.secret, proof) else { throw .wrong }
+        guard let factor = self.factor(code, at: arrivedAt, opened?.secret, proof) else { throw .wrong }
         let token = SessionToken()
         let session = try await self.asking {
             try await $0.beginSession(of: stored.staffID, token.digest(self.secrets.hasher), by: factor)
@@ -64,12 +66,14 @@ struct StaffDesk: Sendable {
         return opened
     }
 
-    private func factor(_ code: String, _ secret: [UInt8]?, _ proof: StaffProof) -> SecondFactor? {
+    private func factor(
+        _ code: String, at arrivedAt: Int64, _ secret: [UInt8]?, _ proof: StaffProof
+    ) -> SecondFactor? {
         if let recovery = RecoveryCode(typed: code) {
             return .recovery(recovery.digest(of: proof.member.staffID))
         }
         return secret.flatMap {
-            TOTP.match(code, $0, atMilliseconds: self.now(), after: proof.lastStep)
+            TOTP.match(code, $0, atMilliseconds: arrivedAt, after: proof.lastStep)
         }.map { .step($0) }
     }
 

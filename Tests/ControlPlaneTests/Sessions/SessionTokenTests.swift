@@ -31,6 +31,12 @@ import Testing
         let (one, other) = (SessionToken(), SessionToken())
         #expect(one.acceptsCSRF(one.csrf))
         #expect(!one.acceptsCSRF(other.csrf))
+        // One digit is another, wherever it stands.
+        for place in one.csrf.indices {
+            var near = one.csrf
+            near.replaceSubrange(place...place, with: near[place] == "0" ? "1" : "0")
+            #expect(!one.acceptsCSRF(near))
+        }
         #expect(!one.acceptsCSRF(""))
         #expect(!one.csrf.contains(one.text))
     }
