@@ -30,9 +30,7 @@ public enum TOTP {
         // All three are compared, so that time tells nothing of the first that matches.
         return (now - 1...now + 1).reduce(nil) { found, step in
             let expected = Array(self.code(secret, step: step).utf8)
-            let isSame =
-                given.count == expected.count && zip(given, expected).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
-            return isSame && step > last ? step : found
+            return ConstantTime.areEqual(given, expected) && step > last ? step : found
         }
     }
 

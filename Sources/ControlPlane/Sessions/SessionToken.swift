@@ -1,3 +1,4 @@
+import Billing
 import Crypto
 import Metering
 
@@ -40,9 +41,7 @@ struct SessionToken: Sendable, Hashable {
 
     /// Compares to the end, whatever the first difference.
     func acceptsCSRF(_ given: String) -> Bool {
-        let (expected, given) = (Array(self.csrf.utf8), Array(given.utf8))
-        guard expected.count == given.count else { return false }
-        return zip(expected, given).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+        ConstantTime.areEqual(Array(given.utf8), Array(self.csrf.utf8))
     }
 
     private static func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> String {

@@ -1,3 +1,4 @@
+import Billing
 import COpenSSL
 import Crypto
 
@@ -28,9 +29,9 @@ struct Scrypt: Sendable {
         let parts = stored.split(separator: "$")
         guard parts.count == 4, parts[0] == "scrypt", let cost = Scrypt(parameters: parts[1]),
             let salt = Self.bytes(parts[2]), let expected = Self.bytes(parts[3]),
-            let hash = cost.derive(password, salt), hash.count == expected.count
+            let hash = cost.derive(password, salt)
         else { return false }
-        return zip(hash, expected).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+        return ConstantTime.areEqual(hash, expected)
     }
 
     /// The work of one verification, when there is nothing to compare with.
