@@ -34,6 +34,10 @@ struct APIError: Error {
             status: .forbidden, message: "This needs the role '\(least.rawValue)' or more.",
             code: "role_too_low")
     }
+    static let foreignOrigin = APIError(
+        status: .forbidden,
+        message: "This page of another site may not sign you in here. Open your credits page from the app.",
+        code: "origin_not_allowed", param: "origin")
     static let notServiceKey = APIError(
         status: .forbidden, message: "This needs a service key.", code: "not_service_key")
     static let keysUnavailable = APIError(

@@ -103,18 +103,27 @@ class AppKeys:
         keys = json.dumps({"keys": [
             {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "app", "n": part(number), "e": "AQAB"}]}).encode()
 
+        # Pages of the app, by their paths.
+        self.pages = pages = {}
+
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
+                page = pages.get(self.path)
+                body = keys if page is None else page.encode()
                 self.send_response(200)
-                self.send_header("content-length", str(len(keys)))
+                self.send_header("content-type", "application/json" if page is None else "text/html; charset=utf-8")
+                self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(keys)
+                self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/keys.json"
+        self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
+        # The same pages, on a site that is not the app's.
+        self.foreign = f"http://localhost:{self.server.server_address[1]}"
+        self.url = self.origin + "/keys.json"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def token(self, user, kid="app", exp=600, aud="tollgate"):
@@ -126,6 +135,14 @@ class AppKeys:
             ["openssl", "dgst", "-sha256", "-sign", self.key if kid == "app" else self.stranger], input=text.encode(),
             check=True, capture_output=True)
         return f"{text}.{part(signed.stdout)}"
+
+    def form(self, root, token):
+        """The path of a page that posts the token. It has an icon, so that the browser asks for none."""
+        path = f"/form-{len(self.pages)}"
+        self.pages[path] = f"""<!doctype html><title>app</title><link rel="icon" href="data:,">
+            <form method="post" action="{root}/billing/session">
+            <input name="token" value="{token}"><button>Credits</button></form>"""
+        return path
 
     def stop(self):
         self.server.shutdown()

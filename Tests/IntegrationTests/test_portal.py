@@ -42,7 +42,7 @@ def shop(dev, app, tmp_path_factory):
         dev, port, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=stripe.url,
         BILLING_AUTO_RECHARGE="true", JOURNAL_DIR=str(dev.directory / "shop-journal"),
         PORTAL_APP_URL="https://app.example/home", PORTAL_JWKS_URL=app.url, PORTAL_JWT_ISSUER="app",
-        PORTAL_JWT_AUDIENCE="tollgate")
+        PORTAL_JWT_AUDIENCE="tollgate", CORS_ORIGINS=app.origin)
     serve.stripe = stripe
     with running(serve):
         yield serve
@@ -373,16 +373,13 @@ def test_a_link_by_hand_is_audited(shop, dev, visitor, user, sql):
     assert dev.cli("portal-link", "--user", "nobody-of-that-name", check=False).returncode == 1
 
 
-def test_the_apps_own_token_opens_the_page(shop, app, visitor, user, tmp_path):
+def test_the_apps_own_token_opens_the_page(shop, app, visitor, user):
     """The app's page posts a form; nothing but its key decides whether it is believed."""
     someone = visitor()
-    for number, (token, title) in enumerate([
+    for token, title in (
             (app.token(user), "Credits"), (app.token(user, kid="stranger"), "Please sign in"),
-            (app.token(user, exp=-1), "Please sign in"), (app.token(user, aud="other"), "Please sign in")]):
-        form = tmp_path / f"form-{number}.html"
-        form.write_text(f"""<!doctype html><title>app</title><form method="post" action="{shop.root}/billing/session">
-            <input name="token" value="{token}"><button>Credits</button></form>""")
-        someone.page.goto(form.as_uri())
+            (app.token(user, exp=-1), "Please sign in"), (app.token(user, aud="other"), "Please sign in")):
+        someone.page.goto(app.origin + app.form(shop.root, token))
         someone.page.get_by_role("button").click()
         expect(someone.page.get_by_role("heading", level=1)).to_have_text(title)
     assert len(someone.complaints) == 3 and all("401" in one for one in someone.complaints)
@@ -394,13 +391,45 @@ def test_the_apps_own_token_opens_the_page(shop, app, visitor, user, tmp_path):
     assert status == 200 and json.loads(reply)["balanceCredits"] == 2000
 
 
+def test_no_other_site_puts_a_visitor_into_another_account(shop, dev, app, visitor, user, tmp_path):
+    """Its owner has an account of their own, and a token that the app signed for it."""
+    theirs = f"other-{uuid.uuid4().hex[:8]}"
+    dev.account(theirs, 7)
+    someone = visitor()
+    page = someone.open(link(shop, dev, user))
+    path = app.form(shop.root, app.token(theirs))
+    file = tmp_path / "bait.html"
+    file.write_text(app.pages[path])
+    for bait in (app.foreign + path, file.as_uri()):
+        page.goto(bait)
+        page.get_by_role("button").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("This is not allowed")
+        assert len(someone.complaints) == 1 and "403" in someone.complaints.pop()
+        someone.tab(shop.root, "credits")
+        expect(page.locator(".who .name")).to_contain_text(user)
+    # A link names its user, and waits for the person.
+    page.goto(link(shop, dev, theirs))
+    expect(page.locator("main .name")).to_have_text(theirs)
+    expect(page.get_by_role("alert")).to_contain_text("another account is open")
+    page.wait_for_load_state("networkidle")
+    assert "/billing/open" in page.url
+    someone.check("a link of another account")
+    someone.tab(shop.root, "credits")
+    expect(page.locator(".who .name")).to_contain_text(user)
+    page.goto(link(shop, dev, theirs))
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".who .name")).to_contain_text(theirs)
+
+
 def test_dev_prints_a_link_that_works(dev, sql):
-    """The stack may have been up for longer than a link lasts, so its link is looked for in the ledger."""
+    """The stack may have been up for longer than a link lasts, so its link is looked for in the ledger, and made to last."""
     made = sql("""SELECT l.expires_at - l.created_at FROM portal_link l JOIN account USING (account_id)
                   WHERE user_id = 'demo'""")
     assert made and all(299 < lifetime.total_seconds() < 301 for (lifetime,) in made)
     printed = re.search(r"^http\S+/billing/open\?token=\w+$", dev.process.output(), re.MULTILINE)
+    sql("""UPDATE portal_link SET expires_at = now() + interval '1 minute'
+           WHERE used_at IS NULL AND account_id = (SELECT account_id FROM account WHERE user_id = 'demo')""")
     status, _, body = http("GET", printed[0])
-    assert status == 200 and b"Continue" in body
+    assert status == 200 and b"Continue" in body and b">demo<" in body
     status, headers, _ = http("GET", dev.portalURL)
     assert status == 401 and headers["content-type"].startswith("text/html")

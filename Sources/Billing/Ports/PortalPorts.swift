@@ -23,6 +23,17 @@ public struct PortalSession: Sendable, Hashable {
     }
 }
 
+/// Whose page a link opens.
+public struct LinkOwner: Sendable, Hashable {
+    public var account: AccountID
+    public var userID: String
+
+    public init(account: AccountID, userID: String) {
+        self.account = account
+        self.userID = userID
+    }
+}
+
 /// Keeps links and sessions of the credits page. Only keyed digests of their secrets get here, and time is the
 /// ledger's, so that instances agree on what has expired.
 public protocol PortalSessionStore: Sendable {
@@ -34,6 +45,10 @@ public protocol PortalSessionStore: Sendable {
         _ digest: KeyDigest, to account: AccountID, returnURL: String?, lifetimeSeconds: Int64,
         note: ChangeNote?
     ) async throws -> Int64
+    /// Uses nothing up. nil: the link opens nothing, or nothing any more.
+    ///
+    /// - Parameter digests: of one secret, while keys are rotated.
+    func linkOwner(_ digests: [KeyDigest]) async throws -> LinkOwner?
     /// Uses a link up and opens a session. nil: there is no such link, it was used, or it has expired; of any number of
     /// callers at once, one gets the session.
     ///

@@ -20,7 +20,7 @@ struct PortalRoutes: Sendable {
         }
         table.get(
             "/billing/open", access: .page,
-            PageRoutes.page(on: self.site) { request, _ in try self.showLink(request) })
+            PageRoutes.page(on: self.site) { request, _ in try await self.showLink(request) })
         table.post(
             "/billing/open", access: .page,
             PageRoutes.page(on: self.site) { request, _ in try await self.redeem(request) })
@@ -78,8 +78,7 @@ struct PortalRoutes: Sendable {
     private func checkedReturnURL(_ text: String) throws -> String {
         do throws(ReturnURLs.Refusal) {
             return try ReturnURLs(
-                success: self.site.publicURL, cancel: text,
-                allowed: self.parts.returnOrigins.union([WebOrigin(self.site.origin)].compactMap { $0 })
+                success: self.site.publicURL, cancel: text, allowed: self.ownOrigins
             ).cancel
         } catch {
             throw APIError.badRequest(
@@ -87,19 +86,30 @@ struct PortalRoutes: Sendable {
         }
     }
 
+    /// Of the site and of the app.
+    private var ownOrigins: Set<WebOrigin> {
+        self.parts.returnOrigins.union([WebOrigin(self.site.origin)].compactMap { $0 })
+    }
+
     private struct OpenContent {
         let action: String
         let token: String
+        let user: String
+        /// The browser has a session of another account, which nobody must leave unasked.
+        let isOther: Bool
     }
 
     /// Uses nothing up: programs that look at links before people do get here too.
-    private func showLink(_ request: Request) throws -> Response {
-        guard let text = request.uri.queryParameters["token"], let token = SessionToken(text) else {
-            return self.deadLink
-        }
+    private func showLink(_ request: Request) async throws -> Response {
+        guard let text = request.uri.queryParameters["token"], let token = SessionToken(text),
+            let owner = try await self.sessions.owner(of: token)
+        else { return self.deadLink }
+        let visit = try await self.sessions.visit(request)
+        let isOther = visit.map { $0.session.account != owner.account } ?? false
         var frame = PageFrame("Open your credits page", on: self.site)
-        frame.scripts = [self.site.assets.url("open.js")].compactMap { $0 }
-        let content = OpenContent(action: "\(self.site.base)/billing/open", token: token.text)
+        if !isOther { frame.scripts = [self.site.assets.url("open.js")].compactMap { $0 } }
+        let content = OpenContent(
+            action: "\(self.site.base)/billing/open", token: token.text, user: owner.userID, isOther: isOther)
         var response = Page(frame: frame, template: "open", content: content).response(self.site)
         // The address has the secret in it.
         response.headers[.referrerPolicy] = "no-referrer"
@@ -142,10 +152,19 @@ struct PortalRoutes: Sendable {
         var token: String?
     }
 
+    /// A page of another site could post a token of its owner's, and whoever looks at it would go on, and pay, for an
+    /// account that is not theirs. Every browser names the page's origin; a program names none, and keeps no cookie.
+    private func checkOrigin(_ request: Request) throws(APIError) {
+        let origins = request.headers[values: .origin]
+        let isOurs = { (text: String) in WebOrigin(text).map { self.ownOrigins.contains($0) } ?? false }
+        guard origins.allSatisfy(isOurs) else { throw .foreignOrigin }
+    }
+
     /// A form of the app, or JSON; what it answers is a page or JSON.
     private func openWithToken(_ request: Request, _ context: ControlContext) async throws -> Response {
         let isJSON = request.headers[.contentType]?.lowercased().hasPrefix("application/json") == true
         if isJSON {
+            try self.checkOrigin(request)
             let body = try await request.body.collect(upTo: Self.bodyBytesMax)
             let order = try? JSONDecoder().decode(TokenOrder.self, from: Data(body.readableBytesView))
             let visit = try await self.visit(withToken: order?.token)
@@ -157,7 +176,8 @@ struct PortalRoutes: Sendable {
             return response
         }
         return try await PageRoutes.page(on: self.site) { request, _ in
-            self.entering(try await self.visit(withToken: try await PageForm(request)["token"]))
+            try self.checkOrigin(request)
+            return self.entering(try await self.visit(withToken: try await PageForm(request)["token"]))
         }(request, context)
     }
 

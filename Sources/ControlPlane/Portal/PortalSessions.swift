@@ -41,6 +41,11 @@ public struct PortalSessions: Sendable {
         return ("\(publicURL)/billing/open?token=\(token.text)", expiresAt)
     }
 
+    /// Whose page the link would open; nil: nobody's.
+    func owner(of link: SessionToken) async throws -> LinkOwner? {
+        try await Self.asking { try await self.store.linkOwner(link.candidates(self.hasher)) }
+    }
+
     /// nil: the link opens nothing.
     func redeem(_ link: SessionToken) async throws -> PortalVisit? {
         let token = SessionToken()

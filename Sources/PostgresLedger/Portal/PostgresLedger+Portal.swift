@@ -27,6 +27,17 @@ extension PostgresLedger: PortalSessionStore {
         }
     }
 
+    public func linkOwner(_ digests: [KeyDigest]) async throws -> LinkOwner? {
+        try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT account_id, a.user_id FROM portal_link JOIN account a USING (account_id)
+                WHERE digest = ANY ($1::bytea[]) AND used_at IS NULL AND expires_at > clock_timestamp()
+                """, [.array(Self.array(digests))]
+            ).first.map { LinkOwner(account: try $0.int(0), userID: try $0.text(1)) }
+        }
+    }
+
     /// One statement: whoever marks the row has the session, and nobody can have a mark without one.
     public func redeemLink(
         _ digests: [KeyDigest], opening session: KeyDigest, lifetimeSeconds: Int64

@@ -220,6 +220,24 @@ import Testing
         #expect(try await rig.get("/api/billing/summary", cookie: json.cookie).status == 200)
     }
 
+    /// A page of another site would sign its visitors in to its owner's account, and they would pay for them.
+    @Test(arguments: [
+        ("https://evil.example", 403), ("null", 403), ("https://app.example.evil.example", 403), ("", 403),
+        ("https://app.example", 303), ("https://pay.example", 303),
+    ])
+    func onlyPagesOfTheAppSignIn(origin: String, status: Int) async throws {
+        let rig = PortalRig(tokens: Self.tokens())
+        let token = try Self.signed(Self.claims())
+        let form = try await rig.post("/billing/session", "token=\(token)", fields: [.origin: origin])
+        #expect(form.status == status && (form.headers[.setCookie] == nil) == (status == 403))
+        #expect(status != 403 || form.headers[.contentType] == "text/html; charset=utf-8")
+        let json = try await rig.rig.send(
+            .post, "/billing/session", fields: [.contentType: "application/json", .origin: origin],
+            body: #"{"token":"\#(token)"}"#)
+        #expect(json.status == (status == 403 ? 403 : 200))
+        if status == 403 { #expect(try json.string("code") == "origin_not_allowed") }
+    }
+
     @Test func aTokenIsACredentialOfTheBillingAPI() async throws {
         let rig = PortalRig(tokens: Self.tokens())
         let token = try Self.signed(Self.claims())

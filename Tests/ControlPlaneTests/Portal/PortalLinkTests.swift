@@ -19,7 +19,7 @@ import Testing
         for _ in 0..<3 {
             let page = try await rig.get(link)
             #expect(page.status == 200 && page.headers[.setCookie] == nil)
-            #expect(!page.text.contains(">ada<"), "nothing of the account is told")
+            #expect(page.text.contains(">ada<"), "whoever opens it sees whose page it is")
             #expect(page.headers[HTTPField.Name("referrer-policy")!] == "no-referrer")
         }
         let opened = try await rig.post("/billing/open", "token=\(try self.token(link))")
@@ -38,6 +38,19 @@ import Testing
         #expect(page.status == 200 && page.text.contains("ada"))
         let again = try await rig.post("/billing/open", form)
         #expect(again.status == 410 && again.headers[.setCookie] == nil)
+        #expect(try await rig.get("/billing/open?\(form)").status == 410)
+    }
+
+    /// Else a link that somebody sent would have a person pay for an account that is not theirs.
+    @Test func aLinkOfAnotherAccountDoesNotOpenByItself() async throws {
+        let rig = PortalRig()
+        let link = try await rig.link("ada")
+        let own = try await rig.get(link, cookie: rig.portal.signIn(1).cookie)
+        #expect(own.text.contains("data-submit-at-once") && own.text.contains("/assets/open."))
+        let other = try await rig.get(link, cookie: rig.portal.signIn(2).cookie)
+        #expect(other.status == 200 && other.text.contains(">ada<"))
+        #expect(!other.text.contains("data-submit-at-once") && !other.text.contains("/assets/open."))
+        #expect(other.text.contains("another account is open"))
     }
 
     @Test func ofManyAtOnceOneGetsTheSession() async throws {

@@ -71,6 +71,12 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
         }
     }
 
+    func linkOwner(_ digests: [KeyDigest]) async throws -> LinkOwner? {
+        try self.asked { state in
+            digests.compactMap { state.links[$0] }.first { !$0.isUsed && $0.expiresAt > state.now }
+        }.map { LinkOwner(account: $0.account, userID: $0.account == 1 ? "ada" : "somebody else") }
+    }
+
     func redeemLink(
         _ digests: [KeyDigest], opening session: KeyDigest, lifetimeSeconds: Int64
     ) async throws -> PortalSession? {

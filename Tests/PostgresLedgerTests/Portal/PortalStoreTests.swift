@@ -28,6 +28,25 @@ import Testing
         #expect(try await database.integer("SELECT count(*) FROM portal_session") == 1)
     }
 
+    @Test func aLinkTellsItsOwnerUntilItIsUsed() async throws {
+        let database = try await TestDatabase.migrated()
+        let account = try await database.account("ada")
+        let ledger = database.ledger
+        for number in [1, 2] as [UInt64] {
+            _ = try await ledger.keepLink(
+                Self.digest(number), to: account, returnURL: nil, lifetimeSeconds: 300, note: nil)
+        }
+        let owner = LinkOwner(account: account, userID: "ada")
+        for _ in 0..<2 {
+            #expect(try await ledger.linkOwner([Self.digest(9), Self.digest(1)]) == owner)
+        }
+        #expect(try await ledger.linkOwner([Self.digest(9)]) == nil)
+        _ = try await ledger.redeemLink([Self.digest(1)], opening: Self.digest(5), lifetimeSeconds: 60)
+        #expect(try await ledger.linkOwner([Self.digest(1)]) == nil)
+        try await database.execute("UPDATE portal_link SET expires_at = clock_timestamp()")
+        #expect(try await ledger.linkOwner([Self.digest(2)]) == nil)
+    }
+
     @Test func whatHasExpiredOpensNothing() async throws {
         let database = try await TestDatabase.migrated()
         let account = try await database.account("ada")
