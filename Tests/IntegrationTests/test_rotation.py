@@ -11,6 +11,7 @@ import uuid
 import pytest
 
 from harness import Mock, Serve, http, running, wait_until
+from portal_tools import part
 from staff_tools import Person
 from stripe_tools import LIVE_KEY, MockStripe
 from wire_tools import chat, load
@@ -84,6 +85,23 @@ class WebhookSecret(Rotation):
         self.stripe.stop()
 
 
+class AppToken(Rotation):
+    """Tokens that the app signs with HS256."""
+    setting, refused = "PORTAL_JWT_SECRET", 401
+
+    def begin(self):
+        self.user = f"rotate-{uuid.uuid4().hex[:8]}"
+        self.dev.account(self.user)
+        return {"PORTAL_JWT_ISSUER": "app", "PORTAL_JWT_AUDIENCE": "tollgate"}
+
+    def use(self, serve, value):
+        now = int(time.time())
+        claims = {"iss": "app", "aud": "tollgate", "sub": self.user, "iat": now, "exp": now + 600}
+        text = ".".join(part(json.dumps(one).encode()) for one in ({"alg": "HS256", "typ": "JWT"}, claims))
+        token = f"{text}.{part(hmac.new(value.encode(), text.encode(), hashlib.sha256).digest())}"
+        return http("GET", serve.root + "/api/billing/summary", headers={"Authorization": f"Bearer {token}"})[0]
+
+
 class UpstreamKey(Rotation):
     """The operator's: a caller does not have it, so the upstream says which one it saw."""
     setting, refused = "OPENAI_API_KEY", None
@@ -121,7 +139,7 @@ def reload(serve):
     wait_until(lambda: serve.process.output().count(said) > before, 20, said)
 
 
-@pytest.mark.parametrize("kind", [AdminToken, KeyPepper, WebhookSecret, UpstreamKey], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [AdminToken, KeyPepper, WebhookSecret, AppToken, UpstreamKey], ids=lambda kind: kind.__name__)
 def test_a_secret_rotates_under_load_without_a_failed_request(dev, tmp_path, kind):
     rotation = kind(dev, tmp_path)
     file = tmp_path / "secret"

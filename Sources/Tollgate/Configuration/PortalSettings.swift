@@ -76,10 +76,10 @@ struct PortalSettings: Sendable {
     private static let keyNames = ["PORTAL_JWT_SECRET", "PORTAL_JWKS_FILE", "PORTAL_JWKS_URL"]
 
     private static func appTokens(_ reader: inout SettingsReader) -> AppTokens? {
-        let secret = reader.secret("PORTAL_JWT_SECRET")
+        let secrets = Self.tokenSecrets(&reader)
         let (file, url) = (reader.text("PORTAL_JWKS_FILE"), reader.text("PORTAL_JWKS_URL"))
         let (issuer, audience) = (reader.text("PORTAL_JWT_ISSUER"), reader.text("PORTAL_JWT_AUDIENCE"))
-        let names = zip(Self.keyNames, [secret != nil, file != nil, url != nil]).filter(\.1).map(\.0)
+        let names = zip(Self.keyNames, [secrets != nil, file != nil, url != nil]).filter(\.1).map(\.0)
         guard let name = names.first else {
             for (name, value) in [("PORTAL_JWT_ISSUER", issuer), ("PORTAL_JWT_AUDIENCE", audience)]
             where value != nil {
@@ -95,8 +95,8 @@ struct PortalSettings: Sendable {
             reader.reject("PORTAL_JWT_AUDIENCE", "is required beside \(name): the 'aud' of tokens")
         }
         let keys: AppKeys? =
-            if let secret {
-                Self.secrets(secret, &reader)
+            if let secrets {
+                .secrets(secrets)
             } else if let url {
                 Self.location(url, &reader)
             } else {
@@ -106,13 +106,15 @@ struct PortalSettings: Sendable {
         return AppTokens(keys: keys, issuer: issuer, audience: audience)
     }
 
-    private static func secrets(_ all: Secret, _ reader: inout SettingsReader) -> AppKeys? {
+    /// nil: there are none. Empty: what is there is wrong, as the reader knows.
+    static func tokenSecrets(_ reader: inout SettingsReader) -> [Secret]? {
+        guard let all = reader.secret("PORTAL_JWT_SECRET") else { return nil }
         let parts = all.value.split(separator: ",").map { Secret(value: String($0.trimmingBlanks)) }
         guard !parts.isEmpty, parts.allSatisfy({ $0.value.utf8.count >= 32 }) else {
             reader.reject("PORTAL_JWT_SECRET", "each secret needs at least 32 bytes")
-            return nil
+            return []
         }
-        return .secrets(parts)
+        return parts
     }
 
     private static func location(_ url: String, _ reader: inout SettingsReader) -> AppKeys? {

@@ -10,6 +10,8 @@ struct RotatingSecrets: Sendable {
     var sessionSecrets: [Secret]
     /// Of the webhook; empty without Stripe.
     var signingSecrets: [StripeSigningSecret] = []
+    /// `PORTAL_JWT_SECRET`; empty when the app signs with a key pair, or not at all.
+    var appTokenSecrets: [Secret] = []
 
     /// What is wrong is left with the reader.
     init(_ reader: inout SettingsReader) {
@@ -24,7 +26,8 @@ struct RotatingSecrets: Sendable {
             "SESSION_SECRET", "key of browser sessions", bytesMin: 32)
     }
 
-    /// For SIGHUP; at the start the signing secrets are read with the rest of `StripeSettings`.
+    /// For SIGHUP; at the start the signing secrets are read with the rest of `StripeSettings`, and the app's with
+    /// `PortalSettings`.
     ///
     /// - Throws: `BadConfiguration` with every problem found.
     init(reading reader: SettingsReader) throws {
@@ -34,6 +37,7 @@ struct RotatingSecrets: Sendable {
         if self.signingSecrets.isEmpty, reader.problems.isEmpty, reader.secret("STRIPE_SECRET_KEY") != nil {
             reader.reject("STRIPE_WEBHOOK_SECRET", "is required beside STRIPE_SECRET_KEY: whsec_…")
         }
+        self.appTokenSecrets = PortalSettings.tokenSecrets(&reader) ?? []
         guard reader.problems.isEmpty else { throw BadConfiguration(problems: reader.problems) }
     }
 

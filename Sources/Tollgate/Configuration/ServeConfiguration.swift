@@ -85,6 +85,7 @@ struct ServeConfiguration: Sendable {
         self.secrets.signingSecrets = self.stripe.signingSecrets
         self.statements = StatementSettings(&reader)
         self.portal = PortalSettings(&reader, stripe: self.stripe.base)
+        if case .secrets(let secrets) = self.portal.appTokens?.keys { self.secrets.appTokenSecrets = secrets }
         self.logs = LogSettings(&reader)
         self.traces = TraceSettings(&reader)
         self.tokenizerDirectory = Self.tokenizerDirectory(&reader)

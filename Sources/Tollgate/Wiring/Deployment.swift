@@ -245,8 +245,8 @@ final class Deployment: Sendable {
     }
 
     private func router(_ secrets: RotatingSecrets) -> Router<ControlContext> {
-        var portal = self.portal
-        portal.hasher = secrets.sessionHasher
+        let portal = PortalWiring.rotated(
+            self.portal, secrets, self.configuration.portal, self.logger)
         return ControlPlane.router(
             .init(
                 version: Version.text, adminTokens: secrets.adminTokens.map(\.value),
@@ -446,7 +446,8 @@ final class Deployment: Sendable {
             self.control.use(self.router(fresh))
             await self.renewSeals(fresh)
             self.logger.notice(
-                "reloaded: upstream key, key peppers, admin tokens, session and webhook secrets")
+                "reloaded: upstream key, key peppers, admin tokens, secrets of sessions, webhooks and the app"
+            )
         } catch {
             self.logger.error("not reloaded: configuration", metadata: ["error": "\(error)"])
         }

@@ -26,6 +26,19 @@ enum PortalWiring {
             appTokens: settings.appTokens.map { Self.appTokens($0, logger) })
     }
 
+    /// The parts with what SIGHUP takes over. A key set stays: it is read again by itself.
+    static func rotated(
+        _ parts: PortalParts, _ secrets: RotatingSecrets, _ settings: PortalSettings, _ logger: Logger
+    ) -> PortalParts {
+        var parts = parts
+        parts.hasher = secrets.sessionHasher
+        if var tokens = settings.appTokens, case .secrets = tokens.keys {
+            tokens.keys = .secrets(secrets.appTokenSecrets)
+            parts.appTokens = Self.appTokens(tokens, logger)
+        }
+        return parts
+    }
+
     private static func appTokens(_ settings: PortalSettings.AppTokens, _ logger: Logger) -> AppTokens {
         let keys =
             switch settings.keys {
