@@ -8,11 +8,13 @@ import Metering
 extension AdminRoutes {
     private static let bodyBytesMax = 16 << 10
 
-    func refund(_ request: Request, _ staff: Staff) async throws -> Response {
+    func refund(
+        _ request: Request, _ context: ControlContext, _ staff: Staff
+    ) async throws -> Response {
         let body = try await request.body.collect(upTo: Self.bodyBytesMax)
         let order = try RefundOrder(parsing: Data(body.readableBytesView))
         do throws(RefundFailure) {
-            return try await self.make(order, staff).response()
+            return try await self.make(order, staff.note(order.reason, context)).response()
         } catch .unknown {
             return JSONValue.object([
                 ("status", .string("pending")), ("purchaseId", .string(order.purchase.description)),
@@ -24,7 +26,7 @@ extension AdminRoutes {
         }
     }
 
-    private func make(_ order: RefundOrder, _ staff: Staff) async throws(RefundFailure) -> JSONValue {
+    private func make(_ order: RefundOrder, _ note: ChangeNote) async throws(RefundFailure) -> JSONValue {
         var members: [(String, JSONValue)] = [
             ("status", .string("done")), ("purchaseId", .string(order.purchase.description)),
             ("idempotencyKey", .string(order.key)),
@@ -32,14 +34,14 @@ extension AdminRoutes {
         switch order.amount {
         case .cash(let amount):
             let made = try await self.refunds.refundCash(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: staff.actor)
+                order.key, of: order.purchase, amount: amount, note: note)
             members += [
                 ("kind", .string("cash")), ("refundId", .string(made.refund)),
                 ("amountCents", .integer(made.cents)),
             ]
         case .credit(let amount):
             let credits = try await self.refunds.refundCredits(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: staff.actor)
+                order.key, of: order.purchase, amount: amount, note: note)
             members += [("kind", .string("credit")), ("amountMillicredits", credits.json)]
         }
         return .object(members)

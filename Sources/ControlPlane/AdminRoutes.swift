@@ -14,8 +14,8 @@ struct AdminRoutes: Sendable {
         table.get("/api/admin/webhook-events", staff: .viewer, Self.eventsOperation) { request, context, _ in
             try await self.events(request, context)
         }
-        table.post("/api/admin/refunds", staff: .finance, Self.refundOperation) { request, _, staff in
-            try await self.refund(request, staff)
+        table.post("/api/admin/refunds", staff: .finance, Self.refundOperation) { request, context, staff in
+            try await self.refund(request, context, staff)
         }
     }
 

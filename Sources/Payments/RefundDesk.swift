@@ -13,15 +13,15 @@ public struct RefundDesk: Refunding {
         self.chores = chores
     }
 
-    /// - Parameter actor: who asked, for the record.
+    /// - Parameter note: who asked and why, for the record.
     public func refundCash(
-        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> MadeRefund {
         guard let stripe = self.desk.stripe else { throw .notConfigured }
         let stored: StoredRefund
         do {
             stored = try await self.chores.planRefund(
-                request, of: purchase, amount: amount, reason: reason, actor: actor)
+                request, of: purchase, amount: amount, note: note)
         } catch let refusal as RefundPlan.Refusal {
             throw .cash(refusal)
         } catch let failure as RefundStorage {
@@ -104,11 +104,11 @@ public struct RefundDesk: Refunding {
 
     /// Credits back for usage that failed its user. No money moves.
     public func refundCredits(
-        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> Millicredits {
         do {
             return try await self.chores.refundCredits(
-                request, of: purchase, amount: amount, reason: reason, actor: actor)
+                request, of: purchase, amount: amount, note: note)
         } catch let refusal as CreditRefund.Refusal {
             throw .credit(refusal)
         } catch let failure as RefundStorage {

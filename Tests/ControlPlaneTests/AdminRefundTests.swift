@@ -1,5 +1,6 @@
 import Billing
 import Metering
+import HTTPTypes
 import Testing
 
 @testable import ControlPlane
@@ -35,6 +36,8 @@ import Testing
                     request: "k1", purchase: Self.purchase, cash: .cents(333), reason: "broken",
                     actor: "admin-token")
             ])
+        let id = reply.headers[.tollgateRequestID]
+        #expect(id != nil && back.notes.withLock { $0 }.map(\.request) == [id])
     }
 
     @Test func creditsAreAStringOfMillicredits() async throws {

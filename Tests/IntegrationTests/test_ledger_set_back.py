@@ -131,4 +131,6 @@ def test_an_operator_says_so_when_nobody_can_know(cluster):
     done = cluster.cli("ledger", "new-generation", "--reason", "the snapshot of noon")
     assert done.stdout == f"generation {before[0]} -> {facts(cluster)[0]}\n"
     assert "the snapshot of noon" in done.stderr
+    (entry,) = [line for line in cluster.cli("audit", "list").stdout.splitlines() if "ledger.new-generation" in line]
+    assert "cli:" in entry and "the snapshot of noon" in entry
     expect_everything_again(cluster, charged, before)

@@ -212,7 +212,12 @@ def nobody_looks(sql):
     sql("UPDATE job_lease SET until = now() WHERE job = 'payments:live' AND holder = 'test'")
 
 
-def test_undelivered_events_are_rehearsed_and_then_applied(till, dev, nobody_looks):
+def test_undelivered_events_are_rehearsed_and_then_applied(till, dev, nobody_looks, sql):
+    def replays():
+        return sql("SELECT count(*) FROM audit_log WHERE action = 'webhook.replay' AND actor LIKE 'cli:%%' "
+                   "AND subject = %s", "events:undelivered")[0][0]
+
+    before = replays()
     key = dev.account(f"undelivered-{uuid.uuid4().hex[:8]}")
     # Events of other files' mocks are in the same ledger, and this mock knows nothing of them.
     begin, listed = moment(0), moment(-LISTED_LATE)
@@ -224,8 +229,9 @@ def test_undelivered_events_are_rehearsed_and_then_applied(till, dev, nobody_loo
         rehearsal = command(till, "stripe", "replay", "--dry-run")
         assert rehearsal.returncode == 0, rehearsal.stderr
         assert f"would post purchase {STARTER} millicredits" in rehearsal.stdout, rehearsal.stdout
-        assert till.balance(key) == 0
+        assert till.balance(key) == 0 and replays() == before
         done = command(till, "stripe", "replay")
+        assert replays() == before + 1
         assert done.returncode == 0 and f"for purchase {page['purchaseId']}" in done.stdout, done.stdout
         assert done_until(done) >= listed and len(done.stderr.splitlines()) >= 29, done.stderr
         assert "done until" not in rehearsal.stderr

@@ -180,6 +180,23 @@ def test_refunds_at_stripe_take_their_credits_and_failed_ones_return_them(till, 
     till.comes_to(key, STARTER - 3_330_000)
 
 
+@pytest.mark.parametrize("order", [{"kind": "cash", "amountCents": 333}, {"kind": "credit", "amountMillicredits": "5"}])
+def test_a_refund_leaves_one_entry_and_a_retry_none(till, buyer, sql, order):
+    _, key = buyer
+    page = till.buy(key)
+    till.comes_to(key, STARTER)
+    reason = f"broken {uuid.uuid4()}"
+    body = {**order, "purchaseId": page["purchaseId"], "reason": reason, "idempotencyKey": uuid.uuid4().hex}
+    requests = []
+    for _ in range(2):
+        status, headers, reply = http(
+            "POST", till.serve.root + "/api/admin/refunds", body, {"Authorization": f"Bearer {till.dev.adminToken}"})
+        assert status == 200, reply
+        requests.append(headers["x-tollgate-request-id"])
+    assert sql("SELECT actor, action, request_id FROM audit_log WHERE reason = %s", reason) == [
+        ("admin-token", f"refund.{order['kind']}", requests[0])]
+
+
 def test_a_dispute_suspends_and_a_won_one_restores(till, buyer, sql):
     _, key = buyer
     page = till.buy(key)

@@ -32,7 +32,7 @@ import Testing
                 note: self.note)
             try await desk.set(.rolling, of: account, note: self.note)
         }
-        try await desk.set(.suspended, of: account, note: self.note)
+        for _ in 0..<2 { try await desk.set(.suspended, of: account, note: self.note) }
         let key = try await desk.createKey(for: account, label: "", note: self.note).key
         for _ in 0..<2 { try await desk.revoke(key.keyID, note: self.note) }
         let entries = try await self.entries(database)

@@ -97,13 +97,13 @@ public protocol PaymentChores: PurchaseLedger, EventChores {
     ///
     /// - Throws: `RefundPlan.Refusal`, `RefundStorage`
     func planRefund(
-        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, note: ChangeNote
     ) async throws -> StoredRefund
     /// Posts a credit refund with the payment locked; the same request again answers the same amount.
     ///
     /// - Throws: `CreditRefund.Refusal`, `RefundStorage`
     func refundCredits(
-        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, note: ChangeNote
     ) async throws -> Millicredits
     /// Refunds whose answer was lost; those of the last minute are still being asked.
     func askedRefunds(livemode: Bool, limit: Int64) async throws -> [AskedRefund]

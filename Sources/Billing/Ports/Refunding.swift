@@ -37,12 +37,12 @@ public protocol Refunding: Sendable {
     ///
     /// - Parameters:
     ///   - request: idempotency key, chosen by whoever asks.
-    ///   - actor: who asked, for the record.
+    ///   - note: who asked and why, for the record.
     func refundCash(
-        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> MadeRefund
     /// Credits back for usage that failed its user. Returns how many.
     func refundCredits(
-        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> Millicredits
 }

@@ -80,8 +80,7 @@ public struct AccountDesk: AccountAdministering {
                 throw AccountBook.Failure.noSuchAccount
             }
             guard now.status != .closed else { throw AdministrationRefusal.accountClosed }
-            try await self.book.setStatus(
-                of: account, to: status, actor: note.actor, reason: note.reason, request: note.request)
+            try await self.book.ensureStatus(of: account, is: status, note: note)
         }
     }
 

@@ -77,13 +77,22 @@ extension PostgresLedger {
 
     /// Starts a new generation (rule P7) whatever the timeline says.
     ///
+    /// - Parameter note: of a person who says so, for the audit log; nil: what is restored tells it.
     /// - Returns: the generation before, and the new one.
     @discardableResult
-    public func startNewGeneration() async throws -> (old: Int64, new: Int64) {
+    public func startNewGeneration(note: ChangeNote? = nil) async throws -> (old: Int64, new: Int64) {
         try await self.pool.run { connection in
             try connection.transaction { connection in
                 let row = try connection.run("SELECT generation FROM ledger_meta FOR UPDATE").one()
-                return (try row.int(0), try connection.run("SELECT new_ledger_generation()").one().int(0))
+                let (old, new) = (
+                    try row.int(0), try connection.run("SELECT new_ledger_generation()").one().int(0)
+                )
+                if let note {
+                    try connection.audit(
+                        note, "ledger.new-generation", "ledger", before: #"{"generation": \#(old)}"#,
+                        after: #"{"generation": \#(new)}"#)
+                }
+                return (old, new)
             }
         }
     }

@@ -3,7 +3,7 @@ import Metering
 
 extension PostgresLedger {
     public func planRefund(
-        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, note: ChangeNote
     ) async throws -> StoredRefund {
         let wanted =
             switch amount {
@@ -13,7 +13,7 @@ extension PostgresLedger {
         return try await self.withPayment(purchase) { connection, purchase, posted in
             if let stored = try RefundRow.find(request, on: connection) {
                 guard stored.purchase == purchase.id, stored.kind == "cash", stored.wanted == wanted,
-                    stored.reason == reason, let payment = purchase.paymentIntent
+                    stored.reason == note.reason, let payment = purchase.paymentIntent
                 else { throw RefundStorage.idempotencyConflict }
                 return StoredRefund(
                     asked: AskedRefund(
@@ -25,20 +25,19 @@ extension PostgresLedger {
                 request: request, purchase: purchase, posted: posted,
                 inFlightCents: RefundRow.inFlightCents(purchase.id, on: connection)
                     + RefundRow.creditedCents(purchase.id, posted, on: connection), amount: amount,
-                reason: reason)
+                reason: note.reason)
             try RefundRow.store(
-                request, purchase.id, kind: "cash", wanted: wanted, cents: plan.cents, reason: reason,
-                actor: actor,
+                request, purchase.id, kind: "cash", wanted: wanted, cents: plan.cents, note,
                 isDone: false, on: connection)
             try RefundRow.audit(
-                request, purchase.id, kind: "cash", cents: plan.cents, reason: reason, actor: actor,
+                request, purchase.id, kind: "cash", cents: plan.cents, note,
                 on: connection)
             return StoredRefund(asked: AskedRefund(plan), answer: .asked, isNew: true)
         }
     }
 
     public func refundCredits(
-        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, note: ChangeNote
     ) async throws -> Millicredits {
         let wanted =
             switch amount {
@@ -48,7 +47,7 @@ extension PostgresLedger {
         return try await self.withPayment(purchase) { connection, purchase, posted in
             if let stored = try RefundRow.find(request, on: connection) {
                 guard stored.purchase == purchase.id, stored.kind == "credit", stored.wanted == wanted,
-                    stored.reason == reason
+                    stored.reason == note.reason
                 else { throw RefundStorage.idempotencyConflict }
                 return stored.amount
             }
@@ -57,18 +56,18 @@ extension PostgresLedger {
                 creditedBefore: Millicredits(
                     RefundRow.credited(purchase.id, on: connection).value
                         + RefundRow.inFlightCredits(purchase.id, posted, on: connection)), amount: amount,
-                reason: reason)
+                reason: note.reason)
             try RefundRow.store(
-                request, purchase.id, kind: "credit", wanted: wanted, amount: refund.amount, reason: reason,
-                actor: actor, isDone: true, on: connection)
+                request, purchase.id, kind: "credit", wanted: wanted, amount: refund.amount, note,
+                isDone: true, on: connection)
             try connection.run(
                 "SELECT post_purchase_line($1::uuid, $2::uuid, $3, $4, 'adjustment', $5, $6, 0, NULL, NULL, NULL)",
                 [
                     .uuid(Self.freshID()), .uuid(purchase.id.uuid), .int(purchase.account),
-                    .int(refund.amount.value), .text(refund.key), .text(reason),
+                    .int(refund.amount.value), .text(refund.key), .text(note.reason),
                 ])
             try RefundRow.audit(
-                request, purchase.id, kind: "credit", amount: refund.amount, reason: reason, actor: actor,
+                request, purchase.id, kind: "credit", amount: refund.amount, note,
                 on: connection)
             return refund.amount
         }

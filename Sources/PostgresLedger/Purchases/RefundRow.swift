@@ -103,7 +103,7 @@ enum RefundRow {
 
     static func store(
         _ request: String, _ purchase: PurchaseID, kind: String, wanted: String, cents: Int64 = 0,
-        amount: Millicredits = .zero, reason: String, actor: String, isDone: Bool,
+        amount: Millicredits = .zero, _ note: ChangeNote, isDone: Bool,
         on connection: PostgresConnection
     ) throws {
         try connection.run(
@@ -114,20 +114,20 @@ enum RefundRow {
             [
                 .text(request), .uuid(purchase.uuid), .text(kind), .text(wanted), .int(cents),
                 .int(amount.value),
-                .text(reason), .text(actor), .text(isDone ? "done" : "asked"),
+                .text(note.reason), .text(note.actor), .text(isDone ? "done" : "asked"),
             ])
     }
 
     /// The entry of the audit log; last in the transaction of `store`.
     static func audit(
         _ request: String, _ purchase: PurchaseID, kind: String, cents: Int64 = 0,
-        amount: Millicredits = .zero, reason: String, actor: String, on connection: PostgresConnection
+        amount: Millicredits = .zero, _ note: ChangeNote, on connection: PostgresConnection
     ) throws {
         let what =
             kind == "cash"
             ? ("amountCents", AuditJSON.number(cents)) : ("amountMillicredits", AuditJSON.amount(amount))
         try connection.audit(
-            ChangeNote(actor: actor, reason: reason), "refund.\(kind)", "purchase:\(purchase)", before: nil,
+            note, "refund.\(kind)", "purchase:\(purchase)", before: nil,
             after: AuditJSON.object([("idempotencyKey", AuditJSON.text(request)), what]))
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Billing
 import PostgresLedger
 
 struct LedgerCommand: AsyncParsableCommand {
@@ -14,17 +15,20 @@ struct LedgerCommand: AsyncParsableCommand {
                 keep is posted once more; nothing is charged twice. Asks for nothing, and needs no restart.
                 """)
 
-        @Option(help: "Logged with the change.")
+        @Option(help: "Kept with the change in the audit log.")
         var reason: String
 
         func validate() throws {
-            if reason.isEmpty { throw ValidationError("--reason must not be empty") }
+            guard Reason.isValid(reason) else {
+                throw ValidationError("--reason must be 1 to 1000 bytes without control characters")
+            }
         }
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    let (old, new) = try await store.ledger.startNewGeneration()
+                    let (old, new) = try await store.ledger.startNewGeneration(
+                        note: Operator.note(self.reason))
                     store.logger.warning(
                         "the ledger has a new generation",
                         metadata: ["old": "\(old)", "new": "\(new)", "reason": "\(reason)"])

@@ -59,16 +59,15 @@ struct RefundCommand: AsyncParsableCommand {
     private func refund(
         _ purchase: PurchaseID, _ refunds: any Refunding
     ) async throws(RefundFailure) -> String {
+        let note = ChangeNote(actor: Operator.name, reason: self.reason)
         if self.cash {
             let made = try await refunds.refundCash(
-                self.idempotencyKey, of: purchase, amount: self.cents.map { .cents($0) } ?? .rest,
-                reason: self.reason, actor: Operator.name)
+                self.idempotencyKey, of: purchase, amount: self.cents.map { .cents($0) } ?? .rest, note: note)
             return "refund \(made.refund): \(made.cents) cents of purchase \(purchase)"
         }
         let credits = try await refunds.refundCredits(
             self.idempotencyKey, of: purchase,
-            amount: self.millicredits.map { .millicredits(Millicredits($0)) } ?? .rest, reason: self.reason,
-            actor: Operator.name)
+            amount: self.millicredits.map { .millicredits(Millicredits($0)) } ?? .rest, note: note)
         return "credited \(credits.value) millicredits for purchase \(purchase)"
     }
 

@@ -14,6 +14,7 @@ struct StripeReplayCommand: AsyncParsableCommand {
             unless --type leaves some of it out. Nothing is granted or taken twice, however often this is run.
 
             Times are a UTC day (2026-11-12), an instant (2026-11-12T08:30:00Z), or how long ago: 90m, 2h, 3d.
+            Leaves one entry in the audit log, unless with --dry-run.
             Reads DATABASE_URL, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE.
             """)
 
@@ -59,6 +60,10 @@ struct StripeReplayCommand: AsyncParsableCommand {
         let selection = self.selection(now: Clock.wallMilliseconds() / 1000)
         try await reporting {
             try await PaymentSession.with { parts in
+                // The wish, before what it does: each event is applied in a transaction of its own.
+                if !self.dryRun {
+                    try await parts.ledger.noteReplay(self.subject, note: Operator.note("stripe replay"))
+                }
                 var summary = ReplaySummary()
                 do throws {
                     try await parts.replay.run(selection, types: Set(self.type), isRehearsal: self.dryRun) {
@@ -77,6 +82,15 @@ struct StripeReplayCommand: AsyncParsableCommand {
                 guard summary.open == 0 else { throw Exit.checkFailed }
             }
         }
+    }
+
+    /// As the audit log names what is applied again.
+    private var subject: String {
+        if let event { return "event:\(event)" }
+        let times = [self.since.map { " since \($0)" }, self.until.map { " until \($0)" }]
+        let kind = self.dead ? "dead" : self.since == nil ? "undelivered" : "all"
+        let types = self.type.isEmpty ? "" : " of " + self.type.joined(separator: ",")
+        return String(("events:\(kind)" + times.compactMap { $0 }.joined() + types).prefix(320))
     }
 
     private func selection(now: Int64) -> PaymentReplay.Selection {

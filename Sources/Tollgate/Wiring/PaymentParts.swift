@@ -11,6 +11,8 @@ final class PaymentParts: Sendable {
     let refunds: RefundDesk
     let recharges: Recharger
     let replay: PaymentReplay
+    /// For the audit log.
+    let ledger: PostgresLedger
     let counters = PaymentCounters()
     /// nil: no key is set.
     let stripe: StripeClient?
@@ -39,6 +41,7 @@ final class PaymentParts: Sendable {
         self.pool = PostgresPool(database, size: 4, limits: limits, logger: logger)
         self.deskPool = PostgresPool(database, size: 2, logger: logger)
         let ledger = PostgresLedger(pool: self.deskPool, logger: logger)
+        self.ledger = ledger
         let stripe = settings.key.map {
             StripeClient(
                 http: http, base: settings.base, key: $0, userAgent: "Tollgate/\(Version.text)",

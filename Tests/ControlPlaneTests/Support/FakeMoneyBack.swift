@@ -16,6 +16,7 @@ final class FakeMoneyBack: Refunding, PaymentRecords {
     struct Down: Error {}
 
     let asked = Mutex<[Asked]>([])
+    let notes = Mutex<[ChangeNote]>([])
     let purchaseQueries = Mutex<[PurchaseQuery]>([])
     let eventQueries = Mutex<[StoredEventQuery]>([])
     private let failure: RefundFailure?
@@ -34,22 +35,28 @@ final class FakeMoneyBack: Refunding, PaymentRecords {
     }
 
     func refundCash(
-        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: RefundPlan.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> MadeRefund {
+        self.notes.withLock { $0.append(note) }
         self.asked.withLock {
             $0.append(
-                Asked(request: request, purchase: purchase, cash: amount, reason: reason, actor: actor))
+                Asked(
+                    request: request, purchase: purchase, cash: amount, reason: note.reason, actor: note.actor
+                ))
         }
         if let failure { throw failure }
         return MadeRefund(request: request, refund: "re_1", cents: 333)
     }
 
     func refundCredits(
-        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, reason: String, actor: String
+        _ request: String, of purchase: PurchaseID, amount: CreditRefund.Amount, note: ChangeNote
     ) async throws(RefundFailure) -> Millicredits {
+        self.notes.withLock { $0.append(note) }
         self.asked.withLock {
             $0.append(
-                Asked(request: request, purchase: purchase, credit: amount, reason: reason, actor: actor))
+                Asked(
+                    request: request, purchase: purchase, credit: amount, reason: note.reason,
+                    actor: note.actor))
         }
         if let failure { throw failure }
         return Millicredits(5000)

@@ -311,14 +311,16 @@ extension PurchaseTests {
                 self.database.event("evt_1", self.purchase, payment: "pi_1"), self.stripe)
         }
 
+        private static let note = ChangeNote(actor: "test", reason: "asked", request: "req-1")
+
         func plan(_ request: String, _ amount: RefundPlan.Amount) async throws -> StoredRefund {
             try await self.database.ledger.planRefund(
-                request, of: self.purchase.id, amount: amount, reason: "asked", actor: "test")
+                request, of: self.purchase.id, amount: amount, note: Self.note)
         }
 
         func credit(_ request: String, _ amount: CreditRefund.Amount = .rest) async throws -> Millicredits {
             try await self.database.ledger.refundCredits(
-                request, of: self.purchase.id, amount: amount, reason: "asked", actor: "test")
+                request, of: self.purchase.id, amount: amount, note: Self.note)
         }
 
         /// Stripe made it, and the payment was read.
@@ -349,6 +351,20 @@ extension PurchaseTests {
             try await paid.plan("r2", .cents(700))
         }
         #expect(try await paid.plan("r2", .rest).asked.cents == 699)
+    }
+
+    /// Whoever asks again because an answer was lost changes nothing.
+    @Test func aRefundLeavesOneEntryWithItsRequest() async throws {
+        let paid = try await Paid()
+        for _ in 0..<2 {
+            _ = try await paid.plan("r1", .cents(300))
+            _ = try await paid.credit("c1", .millicredits(Millicredits(5)))
+        }
+        #expect(
+            try await paid.database.text(
+                "SELECT string_agg(concat_ws(' ', action, actor, reason, request_id), ', ' ORDER BY entry_id) "
+                    + "FROM audit_log")
+                == "refund.cash test asked req-1, refund.credit test asked req-1")
     }
 
     /// A lost answer is found in the payment, by the name that the refund carries.

@@ -118,6 +118,26 @@ import Testing
         }
     }
 
+    /// A status that is there already changes nothing, unless it makes a person's word of what a dispute did, or lifts one.
+    @Test func aStatusThatIsThereIsSetForADisputeOnly() async throws {
+        let till = try await Till()
+        let desk = AccountDesk(book: till.database.book, ledger: till.database.ledger)
+        func entries(after status: AccountStatus) async throws -> Int64 {
+            let note = ChangeNote(actor: "cli:eve", reason: "looks wrong")
+            for _ in 0..<2 { try await desk.set(status, of: till.account, note: note) }
+            return try await till.database.integer("SELECT count(*) FROM audit_log")
+        }
+        #expect(try await entries(after: .active) == 0)
+        try await till.dispute("dp_1", .lost)
+        #expect(try await till.isSuspended)
+        #expect(try await entries(after: .suspended) == 1)
+        #expect(try await entries(after: .active) == 2)
+        try await till.dispute("dp_2", .needsResponse)
+        try await till.database.execute("UPDATE account SET status = 'active', suspended_by_dispute = false")
+        #expect(try await entries(after: .active) == 3, "it lifts the dispute")
+        #expect(try await till.database.book.standing(of: till.account).disputes.allSatisfy(\.isLifted))
+    }
+
     @Test(arguments: ["", " ", "a\nb", String(repeating: "x", count: 1001)])
     func aChangeNeedsAReason(_ reason: String) async throws {
         let till = try await Till()
