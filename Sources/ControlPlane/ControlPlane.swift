@@ -94,10 +94,12 @@ public struct ControlPlane: Sendable {
 
     /// The routes, with what the OpenAPI document says of each.
     static func table(_ settings: Settings, _ dependencies: Dependencies) -> RouteTable {
+        var dependencies = dependencies
+        dependencies.admin.audit = OneVerification(dependencies.admin.audit)
         let credentials = Credentials(settings: settings, dependencies: dependencies)
         let desk = StaffDesk(
             store: dependencies.admin.staff, secrets: SessionSecrets(settings.sessionSecrets))
-        let gate = StaffGate(credentials: credentials, desk: desk)
+        let gate = StaffGate(credentials: credentials, desk: desk, isSecure: settings.isSecure)
         var table = RouteTable(gate: gate)
         HealthRoutes(version: settings.version, readiness: dependencies.readiness)
             .add(to: &table, under: "/api")

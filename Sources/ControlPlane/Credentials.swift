@@ -18,7 +18,9 @@ struct Credentials: Sendable {
         self.adminTokens = AdminTokens(settings.adminTokens, hasher: dependencies.keyHasher)
         self.directory = dependencies.directory
         self.hasher = dependencies.keyHasher
-        self.sessions = dependencies.portal.map { PortalSessions(store: $0.store, hasher: $0.hasher) }
+        self.sessions = dependencies.portal.map {
+            PortalSessions(store: $0.store, hasher: $0.hasher, isSecure: $0.site.isSecure)
+        }
         self.appTokens = dependencies.portal?.appTokens
     }
 

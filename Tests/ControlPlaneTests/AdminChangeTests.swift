@@ -1,4 +1,5 @@
 import HTTPTypes
+import Metering
 import Testing
 
 @testable import ControlPlane
@@ -104,6 +105,17 @@ import Testing
     ])
     func whatIsNotThereIsNotFound(_ target: String) async throws {
         #expect(try await ControlRig().get(target, ControlRig.adminToken).status == 404)
+    }
+
+    /// A list of users is long.
+    @Test(arguments: [(Controls.textBytesMax, 200), (Controls.textBytesMax + 1, 400)])
+    func aFlagIsAsLongAsControlsAllow(bytes: Int, status: Int) async throws {
+        let list = String(repeating: "user-0000000001,", count: bytes / 16 + 1).prefix(bytes)
+        let reply = try await ControlRig().send(
+            .put, "/api/admin/flags/BILLING_ALLOWLIST", ControlRig.adminToken,
+            body: #"{"value":"\#(list)","reason":"why"}"#)
+        #expect(reply.status == status, "\(reply.text)")
+        if status == 400 { #expect(try reply.string("param") == "value") }
     }
 
     @Test func aFlagThatSomebodyChangedMeanwhileStays() async throws {

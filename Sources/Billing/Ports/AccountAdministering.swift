@@ -125,6 +125,8 @@ public protocol AccountAdministering: Sendable {
 
     /// Newest first.
     func keys(of account: AccountID?, before: Int64?, limit: Int64) async throws -> [AdministeredKey]
+    /// nil: there is none of this number.
+    func key(_ keyID: Int64) async throws -> AdministeredKey?
     /// - Parameter account: nil: a service key of the name `label`.
     func createKey(
         for account: AccountID?, label: String, note: ChangeNote

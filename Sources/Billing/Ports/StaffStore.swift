@@ -75,6 +75,9 @@ public protocol StaffStore: Sendable {
     func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession?
     func endStaffSession(_ digests: [KeyDigest]) async throws
 
+    /// What nobody can use any more goes: sessions that ended, and attempts that leaked away.
+    func forgetEnded() async throws
+
     /// Of everybody who has one.
     func sealedSecrets() async throws -> [SealedSecret]
     /// false: somebody else was quicker, and nothing was changed.

@@ -7,6 +7,9 @@ struct FlagRoutes: Sendable {
     let desk: any FlagDesk
 
     private static let path = "/api/admin/flags"
+    private static let valueBytes = 0...Controls.textBytesMax
+    /// A value that is escaped throughout, and the rest.
+    private static let bodyBytesMax = 6 * Controls.textBytesMax + (16 << 10)
 
     func add(to table: inout RouteTable) {
         table.get(Self.path, staff: .viewer, Self.listOperation) { _, _, _ in
@@ -16,8 +19,9 @@ struct FlagRoutes: Sendable {
             return AdminReplies.page(flags.map(Self.json), next: nil)
         }
         table.put(Self.path + "/:name", staff: .owner, Self.setOperation) { request, context, staff in
-            let body = try await JSONBody(request, ["value", "expectedVersion", "reason"])
-            let (value, version) = (try body.text("value", 0...4096), try Self.version(body))
+            let body = try await JSONBody(
+                request, ["value", "expectedVersion", "reason"], bytesMax: Self.bodyBytesMax)
+            let (value, version) = (try body.text("value", Self.valueBytes), try Self.version(body))
             let (name, note) = (try Self.name(context), staff.note(try body.reason(), context))
             return Self.json(
                 try await Self.asking { () async throws(FlagRefusal) in
@@ -100,7 +104,10 @@ struct FlagRoutes: Sendable {
         .admin, "adminSetFlag", "Change a flag; every instance knows within a second.", [Self.nameParameter],
         body: Operation.Body(
             schema: .object(
-                [.init("value", .string(0...4096)), Self.version, AccountRoutes.reason], isClosed: true)),
+                [
+                    .init("value", .string(0...Int64(valueBytes.upperBound))), Self.version,
+                    AccountRoutes.reason,
+                ], isClosed: true)),
         replies: [.json(Self.flag)], errors: [.notFound, .conflict], audits: true)
 
     private static let clearOperation = Operation(

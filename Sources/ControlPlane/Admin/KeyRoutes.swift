@@ -58,6 +58,8 @@ struct KeyRoutes: Sendable {
         let body = try await JSONBody(request, ["reason"])
         let reason = try body.reason()
         let id = try AdminReplies.id(context, "key", .noSuchKey)
+        let key = try await AdminReplies.asking(context) { try await self.accounts.key(id) }
+        try staff.mayRevoke(key)
         try await AdminReplies.asking(context) {
             try await self.accounts.revoke(id, note: staff.note(reason, context))
         }
@@ -98,7 +100,8 @@ struct KeyRoutes: Sendable {
         audits: true)
 
     private static let revokeOperation = Operation(
-        .admin, "adminRevokeKey", "Every instance refuses the key within a second.",
+        .admin, "adminRevokeKey",
+        "Every instance refuses the key within a second. A service key needs an owner.",
         [.path("key", .integer(1...Int64.max), "Number of the key.")],
         body: Operation.Body(schema: .object([AccountRoutes.reason], isClosed: true)),
         replies: [.json(.object([.init("keyId", .integer), .init("state", .words("revoked"))]))],

@@ -4,7 +4,6 @@ import Hummingbird
 
 /// Signing in and out.
 extension ConsolePages {
-    private static let secondsMax = 12 * 3600
 
     func addEntrance(to table: inout RouteTable) {
         table.get(
@@ -71,12 +70,11 @@ extension ConsolePages {
                 throw APIError.badRequest("password", "The password is missing.")
             }
             let code = try entry.text("code", "The code", 1...64)
-            let (token, session) = try await self.signedIn(email, password, code, context)
-            context.logger.notice("signed in", metadata: ["actor": "\(session.member.actor)"])
+            let known = SessionCookie.known.value(in: request, isSecure: self.site.isSecure)
+            let entered = try await self.signedIn(email, password, code, known, context)
+            context.logger.notice("signed in", metadata: ["actor": "\(entered.session.member.actor)"])
             var response = Response.seeOther(self.site.base + Self.next(entry["next"]))
-            response.headers.append(
-                SessionCookie.staff.setting(
-                    token, maxAgeSeconds: Self.secondsMax, isSecure: self.site.isSecure))
+            response.headers.append(contentsOf: entered.cookies(isSecure: self.site.isSecure))
             return response
         } catch let error as APIError {
             let notice = PageNotice(.bad, error.message)
@@ -88,11 +86,11 @@ extension ConsolePages {
     }
 
     private func signedIn(
-        _ email: String, _ password: String, _ code: String, _ context: ControlContext
-    ) async throws -> (SessionToken, StaffSession) {
+        _ email: String, _ password: String, _ code: String, _ known: String?, _ context: ControlContext
+    ) async throws -> StaffDesk.SignedIn {
         do throws(StaffDesk.Refusal) {
             return try await self.gate.desk.signIn(
-                email: email, password: password, code: code, from: context.address)
+                email: email, password: password, code: code, from: context.address, known: known)
         } catch {
             context.logger.warning(
                 "not signed in", metadata: ["why": "\(error)", "from": "\(context.address)"])
@@ -119,7 +117,7 @@ extension ConsolePages {
     // MARK: Out
 
     private func signOut(_ request: Request) async throws -> Response {
-        if let token = SessionCookie.staff.token(in: request) {
+        if let token = SessionCookie.staff.token(in: request, isSecure: self.site.isSecure) {
             guard let csrf = try await PageForm(request)["csrf"], token.acceptsCSRF(csrf) else {
                 throw APIError.notOurPage
             }

@@ -44,6 +44,7 @@ extension ConsolePages {
 
     private func revokePlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
         let key = try self.id(view, "key", .noSuchKey)
+        try view.staff.mayRevoke(try await self.read(view) { try await self.admin.accounts.key(key) })
         let note = view.note(try entry.reason())
         return ConsolePlan(
             changes: [.init(name: "Key \(key)", before: "valid", after: "revoked")],

@@ -116,7 +116,7 @@ extension ConsolePages {
             consequence: "The refund is made at once, and once only. A refund in cash cannot be taken back."
         ) {
             do throws(RefundFailure) {
-                try await self.make(order, view.staff.actor)
+                try await self.make(order, view.note(reason))
                 return .go(self.site.link("/admin/purchases", [("done", "refunded")]))
             } catch .unknown {
                 return .go(self.site.link("/admin/purchases", [("done", "refund-pending")]))
@@ -126,14 +126,14 @@ extension ConsolePages {
         }
     }
 
-    private func make(_ order: RefundOrder, _ actor: String) async throws(RefundFailure) {
+    private func make(_ order: RefundOrder, _ note: ChangeNote) async throws(RefundFailure) {
         switch order.amount {
         case .cash(let amount):
             _ = try await self.dependencies.refunds.refundCash(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: actor)
+                order.key, of: order.purchase, amount: amount, note: note)
         case .credit(let amount):
             _ = try await self.dependencies.refunds.refundCredits(
-                order.key, of: order.purchase, amount: amount, reason: order.reason, actor: actor)
+                order.key, of: order.purchase, amount: amount, note: note)
         }
     }
 

@@ -22,7 +22,8 @@ struct CreditsPages: Sendable {
         self.parts = parts
         self.credentials = credentials
         self.dependencies = dependencies
-        self.sessions = PortalSessions(store: parts.store, hasher: parts.hasher)
+        self.sessions = PortalSessions(
+            store: parts.store, hasher: parts.hasher, isSecure: parts.site.isSecure)
     }
 
     func add(to table: inout RouteTable) {

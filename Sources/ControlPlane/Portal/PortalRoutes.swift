@@ -12,6 +12,8 @@ struct PortalRoutes: Sendable {
     let credentials: Credentials
 
     private static let bodyBytesMax = 16 << 10
+    /// What the ledger keeps of one.
+    private static let returnURLBytesMax = 2048
     static let home = "/billing?tab=credits"
 
     func add(to table: inout RouteTable) {
@@ -76,14 +78,21 @@ struct PortalRoutes: Sendable {
     }
 
     private func checkedReturnURL(_ text: String) throws -> String {
+        let tooLong = APIError.badRequest(
+            "returnUrl", "'returnUrl' must not be longer than \(Self.returnURLBytesMax) bytes.")
+        guard text.utf8.count <= Self.returnURLBytesMax else { throw tooLong }
+        let url: String
         do throws(ReturnURLs.Refusal) {
-            return try ReturnURLs(
+            url = try ReturnURLs(
                 success: self.site.publicURL, cancel: text, allowed: self.ownOrigins
             ).cancel
         } catch {
             throw APIError.badRequest(
                 "returnUrl", "'returnUrl' must be an https URL on PUBLIC_URL or one of CORS_ORIGINS.")
         }
+        // As it is stored, it can be a slash longer.
+        guard url.utf8.count <= Self.returnURLBytesMax else { throw tooLong }
+        return url
     }
 
     /// Of the site and of the app.
@@ -131,18 +140,26 @@ struct PortalRoutes: Sendable {
         guard let link = form["token"].flatMap({ SessionToken($0) }),
             let visit = try await self.sessions.redeem(link)
         else { return self.deadLink }
-        return self.entering(visit)
+        return await self.entering(visit, from: request)
     }
 
-    private func entering(_ visit: PortalVisit) -> Response {
+    private func entering(_ visit: PortalVisit, from request: Request) async -> Response {
+        await self.leaveBehind(request)
         var response = Response.seeOther(self.site.base + Self.home)
         response.headers[.setCookie] = self.cookie(visit)
         return response
     }
 
+    /// Ends the session that the browser had: nobody is left who could end it. What the ledger does not hear now ends by
+    /// itself within its hours.
+    private func leaveBehind(_ request: Request) async {
+        guard let old = SessionCookie.portal.token(in: request, isSecure: self.site.isSecure) else { return }
+        try? await self.sessions.end(old)
+    }
+
     private func cookie(_ visit: PortalVisit) -> String {
         SessionCookie.portal.setting(
-            visit.token, maxAgeSeconds: Int(PortalSessions.sessionSeconds), isSecure: self.site.isSecure
+            visit.token.text, maxAgeSeconds: Int(PortalSessions.sessionSeconds), isSecure: self.site.isSecure
         ).value
     }
 
@@ -168,6 +185,7 @@ struct PortalRoutes: Sendable {
             let body = try await request.body.collect(upTo: Self.bodyBytesMax)
             let order = try? JSONDecoder().decode(TokenOrder.self, from: Data(body.readableBytesView))
             let visit = try await self.visit(withToken: order?.token)
+            await self.leaveBehind(request)
             var response = JSONValue.object([
                 ("url", .string(self.site.url(Self.home))),
                 ("expiresAt", .string(Moment(visit.session.expiresAt).machine)),
@@ -177,7 +195,8 @@ struct PortalRoutes: Sendable {
         }
         return try await PageRoutes.page(on: self.site) { request, _ in
             try self.checkOrigin(request)
-            return self.entering(try await self.visit(withToken: try await PageForm(request)["token"]))
+            let visit = try await self.visit(withToken: try await PageForm(request)["token"])
+            return await self.entering(visit, from: request)
         }(request, context)
     }
 

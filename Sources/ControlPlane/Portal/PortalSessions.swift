@@ -17,11 +17,15 @@ public struct PortalSessions: Sendable {
 
     private let store: any PortalSessionStore
     private let hasher: KeyHasher
+    private let isSecure: Bool
 
-    /// - Parameter hasher: made of `SESSION_SECRET`.
-    public init(store: any PortalSessionStore, hasher: KeyHasher) {
+    /// - Parameters:
+    ///   - hasher: made of `SESSION_SECRET`.
+    ///   - isSecure: the site is reached by https; whoever only makes links need not know.
+    public init(store: any PortalSessionStore, hasher: KeyHasher, isSecure: Bool = true) {
         self.store = store
         self.hasher = hasher
+        self.isSecure = isSecure
     }
 
     /// Makes a link that opens the page of `account` once, within five minutes.
@@ -69,7 +73,7 @@ public struct PortalSessions: Sendable {
 
     /// nil: the request has no session, or one that is over.
     func visit(_ request: Request) async throws -> PortalVisit? {
-        guard let token = SessionCookie.portal.token(in: request) else { return nil }
+        guard let token = SessionCookie.portal.token(in: request, isSecure: self.isSecure) else { return nil }
         let session = try await Self.asking {
             try await self.store.portalSession(token.candidates(self.hasher))
         }

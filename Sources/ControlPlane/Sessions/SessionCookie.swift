@@ -1,29 +1,43 @@
 import HTTPTypes
 import Hummingbird
 
-/// A cookie that carries a session: unreadable for scripts, and not sent along by pages of others.
+/// A cookie that carries a session, or what a browser is known by: unreadable for scripts, and not sent along by pages of
+/// others.
 enum SessionCookie: String {
     /// The credits page of one account.
     case portal = "tollgate_portal"
     /// A person of the operator's.
     case staff = "tollgate_staff"
+    /// A browser in which one of them signed in before: no session.
+    case known = "tollgate_known"
+
+    /// Where the site is reached by https, no browser takes this name from a sibling domain or from plain http (RFC 6265bis
+    /// §4.1.3.2): nobody can plant a session of their own.
+    private func name(_ isSecure: Bool) -> String { (isSecure ? "__Host-" : "") + self.rawValue }
 
     /// The session that a request carries. A browser sends one of each name; of several, none counts.
-    func token(in request: Request) -> SessionToken? {
+    ///
+    /// - Parameter isSecure: the site is reached by https.
+    func token(in request: Request, isSecure: Bool) -> SessionToken? {
+        self.value(in: request, isSecure: isSecure).flatMap { SessionToken($0) }
+    }
+
+    func value(in request: Request, isSecure: Bool) -> String? {
+        let name = self.name(isSecure)
         let pairs = request.headers[values: .cookie].flatMap { $0.split(separator: ";") }
         let values = pairs.compactMap { pair -> Substring? in
             let parts = pair.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2, parts[0].drop(while: { $0 == " " }) == self.rawValue else { return nil }
+            guard parts.count == 2, parts[0].drop(while: { $0 == " " }) == name else { return nil }
             return parts[1]
         }
-        return values.count == 1 ? SessionToken(values[0]) : nil
+        return values.count == 1 ? String(values[0]) : nil
     }
 
     /// The field that makes a browser keep it.
     ///
     /// - Parameter isSecure: the site is reached by https.
-    func setting(_ token: SessionToken, maxAgeSeconds: Int, isSecure: Bool) -> HTTPField {
-        self.field(token.text, maxAgeSeconds, isSecure)
+    func setting(_ value: String, maxAgeSeconds: Int, isSecure: Bool) -> HTTPField {
+        self.field(value, maxAgeSeconds, isSecure)
     }
 
     /// The field that makes a browser forget it.
@@ -34,6 +48,7 @@ enum SessionCookie: String {
         let secure = isSecure ? "; Secure" : ""
         return HTTPField(
             name: .setCookie,
-            value: "\(self.rawValue)=\(value); Path=/; Max-Age=\(maxAge); HttpOnly; SameSite=Lax\(secure)")
+            value:
+                "\(self.name(isSecure))=\(value); Path=/; Max-Age=\(maxAge); HttpOnly; SameSite=Lax\(secure)")
     }
 }

@@ -10,7 +10,6 @@ struct SessionRoutes: Sendable {
     let isSecure: Bool
 
     private static let path = "/api/admin/session"
-    private static let secondsMax = 12 * 3600
 
     func add(to table: inout RouteTable) {
         table.post(Self.path, access: .open, Self.signInOperation) { try await self.signIn($0, $1) }
@@ -36,12 +35,12 @@ struct SessionRoutes: Sendable {
         let (email, password) = (try body.text("email", 1...254), try body.text("password", 1...1024))
         let code = try body.text("code", 1...64)
         do throws(StaffDesk.Refusal) {
-            let (token, session) = try await self.desk.signIn(
-                email: email, password: password, code: code, from: context.address)
-            context.logger.notice("signed in", metadata: ["actor": "\(session.member.actor)"])
-            var response = Self.json(Staff(session, token)).response()
-            response.headers.append(
-                SessionCookie.staff.setting(token, maxAgeSeconds: Self.secondsMax, isSecure: self.isSecure))
+            let entered = try await self.desk.signIn(
+                email: email, password: password, code: code, from: context.address,
+                known: SessionCookie.known.value(in: request, isSecure: self.isSecure))
+            context.logger.notice("signed in", metadata: ["actor": "\(entered.session.member.actor)"])
+            var response = Self.json(Staff(entered.session, entered.token)).response()
+            response.headers.append(contentsOf: entered.cookies(isSecure: self.isSecure))
             return response
         } catch {
             context.logger.warning(

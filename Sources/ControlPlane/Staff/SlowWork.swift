@@ -1,7 +1,8 @@
 import Foundation
 import Synchronization
 
-/// Threads for work that takes long and much memory; whoever comes when too many wait already is sent away.
+/// Threads for work that takes long and much memory; whoever comes when too many are there already is sent away. They
+/// run after everything else that wants a core: who is streamed to does not wait for who signs in.
 final class SlowWork: Sendable {
     struct Busy: Error {}
 
@@ -9,9 +10,11 @@ final class SlowWork: Sendable {
     static let passwords = SlowWork(threads: 2, waitingMax: 16)
 
     private let threads: Int
-    private let waitingMax: Int
+    private let placesMax: Int
 
     private struct State {
+        /// Who entered and has not left.
+        var places = 0
         var running = 0
         var waiting: [@Sendable () -> Void] = []
     }
@@ -20,38 +23,51 @@ final class SlowWork: Sendable {
 
     init(threads: Int, waitingMax: Int) {
         self.threads = threads
-        self.waitingMax = waitingMax
+        self.placesMax = threads + waitingMax
+    }
+
+    /// A right to have something run.
+    struct Place: Sendable {
+        fileprivate let work: SlowWork
+
+        /// Once a thread is free.
+        func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+            await withCheckedContinuation { continuation in
+                self.work.add { continuation.resume(returning: body()) }
+            }
+        }
+
+        /// Exactly once, and nothing is run after it.
+        func leave() { self.work.state.withLock { $0.places -= 1 } }
     }
 
     /// - Throws: `Busy`.
-    func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            self.add(
-                { continuation.resume(returning: body()) }, else: { continuation.resume(throwing: Busy()) })
+    func enter() throws(Busy) -> Place {
+        let isFull = self.state.withLock { state in
+            guard state.places < self.placesMax else { return true }
+            state.places += 1
+            return false
         }
+        if isFull { throw Busy() }
+        return Place(work: self)
     }
 
-    private enum Place { case start, wait, full }
-
-    private func add(_ work: @escaping @Sendable () -> Void, else refuse: () -> Void) {
-        let place = self.state.withLock { state -> Place in
-            if state.running < self.threads {
-                state.running += 1
-                return .start
+    private func add(_ work: @escaping @Sendable () -> Void) {
+        let startsThread = self.state.withLock { state in
+            guard state.running < self.threads else {
+                state.waiting.append(work)
+                return false
             }
-            guard state.waiting.count < self.waitingMax else { return .full }
-            state.waiting.append(work)
-            return .wait
+            state.running += 1
+            return true
         }
-        switch place {
-        case .start: Thread.detachNewThread { self.work(through: work) }
-        case .wait: break
-        case .full: refuse()
-        }
+        if startsThread { Thread.detachNewThread { self.work(through: work) } }
     }
 
     /// What one thread does: the first, and then whatever waits.
     private func work(through first: @escaping @Sendable () -> Void) {
+        // Of a thread, and not of the process: Linux keeps it for each. What fails costs nobody but the others a little.
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
         var next: (@Sendable () -> Void)? = first
         while let work = next {
             work()
@@ -64,4 +80,6 @@ final class SlowWork: Sendable {
             }
         }
     }
+
+    private static let niceness: Int32 = 10
 }

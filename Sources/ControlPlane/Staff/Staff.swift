@@ -31,6 +31,14 @@ struct Staff: Sendable, Hashable {
             session: Session(token: token, expiresAt: session.expiresAt))
     }
 
+    /// Without its service key, the whole app is cut off: that takes an owner.
+    ///
+    /// - Parameter key: nil: there is none.
+    func mayRevoke(_ key: AdministeredKey?) throws(APIError) {
+        guard let key else { throw .noSuchKey }
+        if key.account == nil, self.role < .owner { throw .roleTooLow(.owner) }
+    }
+
     /// What the audit log keeps of a change they make.
     func note(_ reason: String, _ context: ControlContext) -> ChangeNote {
         ChangeNote(actor: self.actor, reason: reason, request: ReplyFields.requestID(context))

@@ -26,23 +26,22 @@ struct StaffDesk: Sendable {
     /// - Parameters:
     ///   - code: of the authenticator, or a recovery code.
     ///   - address: where the request comes from.
+    ///   - known: what the browser's cookie of that name says.
     func signIn(
-        email typed: String, password: String, code: String, from address: String
-    ) async throws(Refusal) -> (token: SessionToken, session: StaffSession) {
+        email typed: String, password: String, code: String, from address: String, known: String?
+    ) async throws(Refusal) -> SignedIn {
         // A code is of the moment in which it came, however long the password takes.
         let arrivedAt = self.now()
-        let both = self.bucket("sign-in \(typed.lowercased()) \(address)", burst: 5, secondsEach: 60)
-        let buckets = [
-            both, self.bucket("sign-in address \(address)", burst: 20, secondsEach: 15),
-            // More than one address may have: nobody is locked out by somebody else's attempts alone.
-            self.bucket("sign-in email \(typed.lowercased())", burst: 50, secondsEach: 30),
-        ]
-        if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn(buckets) }) {
+        // Whoever finds no place has not tried.
+        let place = try self.enter()
+        defer { place.leave() }
+        let attempt = self.attempt(typed, from: address, known: known)
+        if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn(attempt.buckets) }) {
             throw .wait(seconds: seconds)
         }
         var proof: StaffProof?
         if let email = StaffEmail(typed) { proof = try await self.asking { try await $0.proof(of: email) } }
-        guard try await self.isPassword(password, proof?.passwordHash), let proof else { throw .wrong }
+        guard await self.isPassword(password, proof?.passwordHash, place), let proof else { throw .wrong }
         let stored = SealedSecret(staffID: proof.member.staffID, sealed: proof.sealedTOTP)
         let opened = self.open(stored)
         guard let factor = self.factor(code, at: arrivedAt, opened?.secret, proof) else { throw .wrong }
@@ -51,12 +50,35 @@ struct StaffDesk: Sendable {
             try await $0.beginSession(of: stored.staffID, token.digest(self.secrets.hasher), by: factor)
         }
         guard let session else { throw .wrong }
+        // They are in already: what of this fails is done at the next reload, or leaks away by itself.
         if let resealed = opened.flatMap({ self.secrets.resealed($0, stored) }) {
-            // They are in already; what is left to do is done at the next reload.
             _ = try? await self.store.reseal(resealed)
         }
-        try await self.asking { try await $0.forgetAttempts(both) }
-        return (token, session)
+        try? await self.store.forgetAttempts(attempt.own)
+        return SignedIn(
+            token: token, session: session, known: KnownBrowser.value(for: typed, self.secrets))
+    }
+
+    struct SignedIn: Sendable {
+        var token: SessionToken
+        var session: StaffSession
+        /// For the cookie of that name.
+        var known: String
+    }
+
+    /// What an attempt counts in. `own` is forgotten when it succeeds.
+    private func attempt(
+        _ typed: String, from address: String, known: String?
+    ) -> (own: SignInBucket, buckets: [SignInBucket]) {
+        let (email, network) = (typed.lowercased(), ClientNetwork.of(address))
+        let ofNetwork = self.bucket("sign-in address \(network)", burst: 20, secondsEach: 15)
+        if let browser = known.flatMap({ KnownBrowser($0, of: email, self.secrets) }) {
+            let own = self.bucket("sign-in browser \(browser.number.text)", burst: 5, secondsEach: 60)
+            return (own, [own, ofNetwork])
+        }
+        let own = self.bucket("sign-in \(email) \(network)", burst: 5, secondsEach: 60)
+        // More than one network may have: many of them together try as little as this.
+        return (own, [own, ofNetwork, self.bucket("sign-in email \(email)", burst: 50, secondsEach: 30)])
     }
 
     /// nil: `SESSION_SECRET` lacks what sealed it; that is the operator's to mend, and only they are told.
@@ -78,8 +100,8 @@ struct StaffDesk: Sendable {
     }
 
     /// Takes as long for somebody who does not exist.
-    private func isPassword(_ password: String, _ stored: String?) async throws(Refusal) -> Bool {
-        try await self.slowly {
+    private func isPassword(_ password: String, _ stored: String?, _ place: SlowWork.Place) async -> Bool {
+        await place.run {
             guard let stored else {
                 Scrypt.pretend(password)
                 return false
@@ -147,8 +169,10 @@ struct StaffDesk: Sendable {
         else { throw .code }
         let codes = (0..<RecoveryCode.count).map { _ in RecoveryCode() }
         let isDone = try await self.refusing { () async throws(Refusal) in
+            let place = try self.enter()
+            defer { place.leave() }
             let chosen = EnrolledSecrets(
-                passwordHash: try await self.slowly { Scrypt.usual.hash(password) },
+                passwordHash: await place.run { Scrypt.usual.hash(password) },
                 sealedTOTP: self.secrets.seal(opened.secret, of: member.staffID), step: step,
                 recoveryDigests: codes.map { $0.digest(of: member.staffID) })
             return try await self.asking { try await $0.enrol(digest, chosen, request: request) }
@@ -169,7 +193,8 @@ struct StaffDesk: Sendable {
     private func invitation(
         _ token: String, _ address: String
     ) async throws(Refusal) -> ([UInt8], StaffEnrolment) {
-        let bucket = self.bucket("enrolment address \(address)", burst: 20, secondsEach: 15)
+        let bucket = self.bucket(
+            "enrolment address \(ClientNetwork.of(address))", burst: 20, secondsEach: 15)
         if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn([bucket]) }) {
             throw .wait(seconds: seconds)
         }
@@ -186,9 +211,7 @@ struct StaffDesk: Sendable {
         do { return try await body(self.store) } catch { throw .ledgerUnavailable }
     }
 
-    private func slowly<Value: Sendable>(
-        _ body: @escaping @Sendable () -> Value
-    ) async throws(Refusal) -> Value {
-        do { return try await self.work.run(body) } catch { throw .busy }
+    private func enter() throws(Refusal) -> SlowWork.Place {
+        do { return try self.work.enter() } catch { throw .busy }
     }
 }

@@ -7,6 +7,8 @@ import Hummingbird
 struct StaffGate: Sendable {
     let credentials: Credentials
     let desk: StaffDesk
+    /// The site is reached by https.
+    let isSecure: Bool
 
     /// - Throws: 401 for whoever is nobody here, 403 for whoever may not.
     func admit(_ request: Request, _ leastRole: StaffRole) async throws -> Staff {
@@ -17,7 +19,8 @@ struct StaffGate: Sendable {
 
     /// A bearer token is meant when there is one: a browser's cookie comes along by itself.
     private func staff(of request: Request) async throws -> Staff {
-        guard request.headers[.authorization] == nil, let token = SessionCookie.staff.token(in: request)
+        guard request.headers[.authorization] == nil,
+            let token = SessionCookie.staff.token(in: request, isSecure: self.isSecure)
         else {
             return try await self.credentials.staff(of: request)
         }
@@ -33,7 +36,7 @@ struct StaffGate: Sendable {
 
     /// Whoever looks at a page. Its forms carry the CSRF value themselves. nil: nobody is signed in.
     func visitor(_ request: Request) async throws -> Staff? {
-        guard let token = SessionCookie.staff.token(in: request) else { return nil }
+        guard let token = SessionCookie.staff.token(in: request, isSecure: self.isSecure) else { return nil }
         return try await self.person(token)
     }
 

@@ -139,6 +139,10 @@ public struct AccountDesk: AccountAdministering {
         }
     }
 
+    public func key(_ keyID: Int64) async throws -> AdministeredKey? {
+        try await self.keys("WHERE k.key_id = $1", [.int(keyID)]).first
+    }
+
     public func createKey(
         for account: AccountID?, label: String, note: ChangeNote
     ) async throws -> (key: AdministeredKey, secret: String) {
@@ -152,7 +156,7 @@ public struct AccountDesk: AccountAdministering {
             } else {
                 made = try await self.book.createServiceKey(label: label, note: note)
             }
-            guard let key = try await self.keys("WHERE k.key_id = $1", [.int(made.keyID)]).first else {
+            guard let key = try await self.key(made.keyID) else {
                 throw AdministrationRefusal.noSuchKey
             }
             return (key, made.secret.text)

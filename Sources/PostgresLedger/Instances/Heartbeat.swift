@@ -1,3 +1,4 @@
+import Billing
 import Metering
 
 /// What one heartbeat learned, in one round trip.

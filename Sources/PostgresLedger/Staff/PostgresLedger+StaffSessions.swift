@@ -145,6 +145,19 @@ extension PostgresLedger: StaffStore {
         }
     }
 
+    /// A day later: a session that ended may have to be explained.
+    public func forgetEnded() async throws {
+        _ = try await self.pool.run { connection in
+            try connection.run(
+                """
+                DELETE FROM admin_session
+                WHERE least(expires_at, seen_at + interval '30 minutes', revoked_at) < now() - interval '1 day'
+                """)
+            try connection.run(
+                "DELETE FROM sign_in_limit WHERE until < clock_timestamp() - interval '1 hour'")
+        }
+    }
+
     public func endStaffSession(_ digests: [KeyDigest]) async throws {
         let keys = PostgresArray(digests.map { "\\x" + hexadecimal($0.bytes) })
         _ = try await self.pool.run { connection in

@@ -382,6 +382,7 @@ final class Deployment: Sendable {
             }
             do {
                 try await self.portal.store.forgetExpired()
+                try await self.statements.ledger.forgetEnded()
             } catch {
                 self.logger.warning("expired sessions not deleted", metadata: ["error": "\(error)"])
             }

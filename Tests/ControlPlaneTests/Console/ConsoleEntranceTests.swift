@@ -35,7 +35,8 @@ import Testing
         let reply = try await self.rig().post("/admin/sign-in", self.form(["next": "/admin/flags"]))
         #expect(reply.status == 303 && reply.headers[.location] == "/admin/flags")
         let cookie = try #require(reply.headers[.setCookie])
-        #expect(cookie.hasPrefix("tollgate_staff=") && cookie.contains("; HttpOnly; SameSite=Lax; Secure"))
+        #expect(
+            cookie.hasPrefix("__Host-tollgate_staff=") && cookie.contains("; HttpOnly; SameSite=Lax; Secure"))
     }
 
     @Test func whoeverIsWrongIsToldNothingOfWhatWasRight() async throws {

@@ -15,7 +15,7 @@ struct ConsoleRig: Sendable {
     init(_ role: StaffRole?, back: FakeMoneyBack = FakeMoneyBack()) {
         self.rig = ControlRig(back: back, portal: FakePortal().parts(nil))
         let token = SessionToken()
-        (self.cookie, self.csrf) = ("tollgate_staff=\(token.text)", token.csrf)
+        (self.cookie, self.csrf) = ("__Host-tollgate_staff=\(token.text)", token.csrf)
         guard let role else { return }
         let digest = token.digest(SessionSecrets(ControlRig.sessionSecrets).hasher)
         self.rig.staff.state.withLock {

@@ -117,6 +117,22 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("https://app.example/", 2048, 200), ("https://app.example/", 2049, 400),
+        ("https://app.example?", 2048, 400),
+    ])
+    func aReturnURLHasALimit(start: String, bytes: Int, status: Int) async throws {
+        let url = start + String(repeating: "x", count: bytes - start.utf8.count)
+        let reply = try await PortalRig().rig.send(
+            .post, "/api/billing/portal-session", FakeLedger.serviceKey, user: "ada",
+            body: #"{"returnUrl":"\#(url)"}"#)
+        #expect(reply.status == status)
+        if status == 400 {
+            #expect(
+                try reply.string("param") == "returnUrl" && reply.string("error")?.contains("2048") == true)
+        }
+    }
+
     @Test func aLedgerThatIsAwayIsTold() async throws {
         let rig = PortalRig()
         let link = try await rig.link("ada")

@@ -18,7 +18,9 @@ import Testing
         #expect(try await rig.get("/api/admin/purchases", cookie: cookie).status == 401)
     }
 
-    @Test(arguments: [nil, "tollgate_portal=", "tollgate_portal=" + String(repeating: "0", count: 64)])
+    @Test(arguments: [
+        nil, "__Host-tollgate_portal=", "__Host-tollgate_portal=" + String(repeating: "0", count: 64),
+    ])
     func whoeverHasNoneSeesNothing(_ cookie: String?) async throws {
         let rig = PortalRig()
         #expect(try await rig.get(Self.summary, cookie: cookie).status == 401)
@@ -76,6 +78,26 @@ import Testing
         #expect(try await rig.rig.send(.post, path, fields: fields, body: Self.estimate).status == 403)
         fields[.csrfToken] = mine.token.csrf
         #expect(try await rig.rig.send(.post, path, fields: fields, body: Self.estimate).status == 200)
+    }
+
+    /// A sibling domain can plant a cookie of any name but this one.
+    @Test func aSessionWithoutThePrefixIsNoneByHTTPS() async throws {
+        let rig = PortalRig()
+        let cookie = rig.portal.signIn(1).cookie
+        #expect(try await rig.get(Self.summary, cookie: cookie).status == 200)
+        let planted = String(cookie.dropFirst("__Host-".count))
+        #expect(try await rig.get(Self.summary, cookie: planted).status == 401)
+        #expect(try await rig.get(Self.summary, cookie: planted + "; " + cookie).status == 200)
+    }
+
+    @Test func enteringAgainEndsTheSessionOfBefore() async throws {
+        let rig = PortalRig()
+        let (old, other) = (rig.portal.signIn(1).cookie, rig.portal.signIn(1).cookie)
+        let token = try #require(try await rig.link("ada").split(separator: "=").last)
+        let opened = try await rig.post("/billing/open", "token=\(token)", cookie: old)
+        #expect(try await rig.get(Self.summary, cookie: opened.cookie).status == 200)
+        #expect(try await rig.get(Self.summary, cookie: old).status == 401)
+        #expect(try await rig.get(Self.summary, cookie: other).status == 200, "of another browser")
     }
 
     @Test func signingOutEndsTheSession() async throws {

@@ -49,19 +49,23 @@ import Testing
             return Request(head: head, body: .init(buffer: ByteBuffer()))
         }
         let pair = "tollgate_portal=\(token.text)"
-        #expect(SessionCookie.portal.token(in: request("a=b; \(pair)")) == token)
-        #expect(SessionCookie.portal.token(in: request("a=b", pair)) == token)
-        #expect(SessionCookie.staff.token(in: request(pair)) == nil)
-        #expect(SessionCookie.portal.token(in: request("x\(pair)")) == nil)
+        #expect(SessionCookie.portal.token(in: request("a=b; \(pair)"), isSecure: false) == token)
+        #expect(SessionCookie.portal.token(in: request("a=b", pair), isSecure: false) == token)
+        #expect(SessionCookie.staff.token(in: request(pair), isSecure: false) == nil)
+        #expect(SessionCookie.portal.token(in: request("x\(pair)"), isSecure: false) == nil)
         // Somebody planted a second one: neither is believed.
-        #expect(SessionCookie.portal.token(in: request("\(pair); \(pair)")) == nil)
+        #expect(SessionCookie.portal.token(in: request("\(pair); \(pair)"), isSecure: false) == nil)
+        #expect(SessionCookie.portal.token(in: request(pair), isSecure: true) == nil)
+        #expect(SessionCookie.portal.token(in: request("__Host-\(pair)"), isSecure: true) == token)
     }
 
     @Test func cookiesAreKeptFromScriptsAndOtherSites() {
-        let field = SessionCookie.staff.setting(SessionToken(), maxAgeSeconds: 60, isSecure: true).value
+        let field = SessionCookie.staff.setting(SessionToken().text, maxAgeSeconds: 60, isSecure: true).value
         for attribute in ["; HttpOnly", "; SameSite=Lax", "; Secure", "; Path=/", "; Max-Age=60"] {
             #expect(field.contains(attribute))
         }
-        #expect(!SessionCookie.staff.clearing(isSecure: false).value.contains("Secure"))
+        #expect(field.hasPrefix("__Host-tollgate_staff=") && !field.contains("Domain"))
+        let plain = SessionCookie.staff.clearing(isSecure: false).value
+        #expect(plain.hasPrefix("tollgate_staff=;") && !plain.contains("Secure"))
     }
 }

@@ -29,11 +29,13 @@ import Testing
 
     private func signIn(
         _ rig: ControlRig, email: String = "finance@example.com", password: String = Self.password,
-        code: String? = nil
+        code: String? = nil, cookie: String? = nil
     ) async throws -> Reply {
         let code = code ?? self.code
+        var fields: HTTPFields = [.contentType: "application/json"]
+        fields[.cookie] = cookie
         return try await rig.send(
-            .post, "/api/admin/session", fields: [.contentType: "application/json"],
+            .post, "/api/admin/session", fields: fields,
             body: #"{"email":"\#(email)","password":"\#(password)","code":"\#(code)"}"#)
     }
 
@@ -48,10 +50,68 @@ import Testing
         #expect(try reply.string("role") == "finance")
         #expect(try reply.string("name") == "staff:finance")
         let field = try #require(reply.headers[.setCookie])
-        #expect(field.hasPrefix("tollgate_staff=") && field.contains("; HttpOnly; SameSite=Lax; Secure"))
+        #expect(
+            field.hasPrefix("__Host-tollgate_staff=") && field.contains("; HttpOnly; SameSite=Lax; Secure"))
         let seen = try await rig.send(.get, "/api/admin/session", fields: [.cookie: try self.cookie(reply)])
         #expect(seen.status == 200)
         #expect(try seen.string("csrfToken") == reply.string("csrfToken"))
+    }
+
+    /// Whoever tries a person's email from many places does not keep that person out of their own browser.
+    @Test func aBrowserThatSignedInBeforeIsCountedByItself() async throws {
+        let rig = self.rig()
+        func buckets() -> [SignInBucket] { rig.staff.state.withLock { $0.buckets } }
+        let reply = try await self.signIn(rig)
+        let elsewhere = buckets()
+        #expect(elsewhere.count == 3)
+        let known = try #require(
+            reply.headers[values: .setCookie].first { $0.hasPrefix("__Host-tollgate_known=") }
+        )
+        #expect(known.contains("; HttpOnly; SameSite=Lax; Secure"))
+        let cookie = String(known.prefix { $0 != ";" })
+        _ = try await self.signIn(rig, password: "wrong", cookie: cookie)
+        let own = buckets()
+        #expect(own.count == 2 && Set(own).intersection(elsewhere).count == 1, "of the address alone")
+        _ = try await self.signIn(rig, email: "Finance@example.com", password: "wrong", cookie: cookie)
+        #expect(buckets() == own)
+        for (email, value) in [
+            ("owner@example.com", cookie), ("finance@example.com", String(cookie.dropLast(4)) + "AAA="),
+            ("finance@example.com", String(cookie.prefix { $0 != "." })),
+            ("finance@example.com", "__Host-tollgate_known=." + String(repeating: "A", count: 44)),
+        ] {
+            _ = try await self.signIn(rig, email: email, password: "wrong", cookie: value)
+            #expect(buckets().count == 3, "\(value)")
+        }
+    }
+
+    @Test(arguments: [
+        ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80:0:0:0::/64"), ("::1", "0:0:0:0::/64"), ("unknown", "unknown"),
+    ])
+    func aHostIsCountedWhateverOfItsAddressesItTakes(address: String, network: String) {
+        #expect(ClientNetwork.of(address) == network)
+    }
+
+    @Test func whoFindsNoPlaceHasNotTried() async throws {
+        let staff = FakeStaff()
+        let work = SlowWork(threads: 1, waitingMax: 0)
+        var desk = StaffDesk(store: staff, secrets: SessionSecrets(ControlRig.sessionSecrets))
+        desk.work = work
+        let place = try work.enter()
+        let full = desk
+        await #expect(throws: StaffDesk.Refusal.busy) {
+            try await full.signIn(email: "a@b.example", password: "p", code: "1", from: "::1", known: nil)
+        }
+        #expect(staff.state.withLock { $0.buckets.isEmpty })
+        place.leave()
+        // A refusal gives its place back.
+        for _ in 0..<2 {
+            await #expect(throws: StaffDesk.Refusal.wrong) {
+                try await full.signIn(email: "a@b.example", password: "p", code: "1", from: "::1", known: nil)
+            }
+        }
+        #expect(staff.state.withLock { !$0.buckets.isEmpty })
     }
 
     /// Whoever guesses learns nothing of what was right.
@@ -157,6 +217,20 @@ import Testing
         #expect(list.status == 200)
     }
 
+    /// Whoever has a service key acts for every account; to take it away cuts the app off.
+    @Test(arguments: [(StaffRole.support, 1, 200), (.support, 2, 403), (.support, 3, 404), (.owner, 2, 200)])
+    func aServiceKeyIsRevokedByAnOwner(role: StaffRole, key: Int, status: Int) async throws {
+        let rig = self.rig(role)
+        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
+        let fields: HTTPFields = [
+            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
+        ]
+        let done = try await rig.send(
+            .post, "/api/admin/keys/\(key)/revocation", fields: fields, body: #"{"reason":"leaked"}"#)
+        #expect(done.status == status, "\(done.text)")
+        #expect(rig.admin.notes.withLock { $0.count } == (status == 200 ? 1 : 0))
+    }
+
     // MARK: Enrolment
 
     /// A secret that nobody can open any more must not keep the invited person out.
@@ -235,16 +309,21 @@ import Testing
         let gate = DispatchSemaphore(value: 0)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                try await work.run {
+                let place = try work.enter()
+                await place.run {
                     start.finish()
                     gate.wait()
                 }
+                place.leave()
             }
             for await _ in started {}
-            await #expect(throws: SlowWork.Busy.self) { try await work.run {} }
+            #expect(throws: SlowWork.Busy.self) { try work.enter() }
             gate.signal()
             try await group.waitForAll()
         }
-        #expect(try await work.run { 7 } == 7)
+        let place = try work.enter()
+        #expect(await place.run { 7 } == 7)
+        place.leave()
+        _ = try work.enter()
     }
 }

@@ -3,7 +3,7 @@ import ControlPlane
 import Metering
 import Synchronization
 
-/// What the operator's routes are joined to, in memory: account 1, key 1, run 1.
+/// What the operator's routes are joined to, in memory: account 1, its key 1, service key 2, run 1.
 final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCardDesk, FlagDesk,
     EventReplaying,
     AuditReading, ReviewDesk, DashboardReading
@@ -77,6 +77,13 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
         [Self.key]
     }
 
+    func key(_ keyID: Int64) async throws -> AdministeredKey? {
+        var key = Self.key
+        key.keyID = keyID
+        if keyID == 2 { key.account = nil }
+        return 1...2 ~= keyID ? key : nil
+    }
+
     func createKey(
         for account: AccountID?, label: String, note: ChangeNote
     ) async throws -> (key: AdministeredKey, secret: String) {
@@ -85,7 +92,7 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     }
 
     func revoke(_ keyID: Int64, note: ChangeNote) async throws {
-        guard keyID == 1 else { throw AdministrationRefusal.noSuchKey }
+        guard 1...2 ~= keyID else { throw AdministrationRefusal.noSuchKey }
         self.note(note)
     }
 

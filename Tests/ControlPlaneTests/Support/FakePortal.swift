@@ -48,7 +48,7 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
             $0.sessions[token.digest(Self.hasher)] = PortalSession(
                 account: account, expiresAt: $0.now + 1000)
         }
-        return (token, "tollgate_portal=\(token.text)")
+        return (token, "__Host-tollgate_portal=\(token.text)")
     }
 
     private func asked<Value>(_ body: (inout sending State) throws -> sending Value) throws -> sending Value {

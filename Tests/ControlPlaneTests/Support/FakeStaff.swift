@@ -60,6 +60,8 @@ final class FakeStaff: StaffStore {
         self.state.withLock { state in for digest in digests { state.sessions[digest] = nil } }
     }
 
+    func forgetEnded() async throws {}
+
     func sealedSecrets() async throws -> [SealedSecret] { self.state.withLock { $0.sealed } }
 
     func reseal(_ secret: ResealedSecret) async throws -> Bool {

@@ -74,6 +74,34 @@ import Testing
         #expect(try await database.ledger.staffSession([self.digest(1)]) == nil)
     }
 
+    @Test func onlyWhatNobodyCanUseIsForgotten() async throws {
+        let database = try await TestDatabase.migrated()
+        let ada = try await self.enrolled(database)
+        let ends = ["expires_at = now()", "seen_at = now() - interval '30 minutes'", "revoked_at = now()"]
+        for (number, end) in ends.enumerated() {
+            let session = self.digest(UInt64(number))
+            _ = try await database.ledger.beginSession(
+                of: ada.staffID, session, by: .step(11 + Int64(number)))
+            let row = " WHERE digest = '\\x\(hexadecimal(session.bytes))'"
+            try await database.execute("UPDATE admin_session SET " + end + row)
+            try await database.ledger.forgetEnded()
+            #expect(try await database.integer("SELECT count(*) FROM admin_session" + row) == 1, "not yet")
+            try await database.execute(
+                "UPDATE admin_session SET " + end + " - interval '25 hours'" + row)
+        }
+        _ = try await database.ledger.beginSession(of: ada.staffID, self.digest(9), by: .step(20))
+        for number in [1, 2] as [UInt64] {
+            let bucket = SignInBucket(digest: self.digest(number), burst: 3, secondsEach: 60)
+            _ = try await database.ledger.admitSignIn([bucket])
+        }
+        try await database.execute(
+            "UPDATE sign_in_limit SET until = until - interval '2 hours' WHERE get_byte(bucket, 7) = 1")
+        try await database.ledger.forgetEnded()
+        #expect(try await database.integer("SELECT count(*) FROM admin_session") == 1)
+        #expect(try await database.ledger.staffSession([self.digest(9)]) != nil)
+        #expect(try await database.integer("SELECT count(*) FROM sign_in_limit") == 1)
+    }
+
     @Test func attemptsLeakAway() async throws {
         let database = try await TestDatabase.migrated()
         let bucket = SignInBucket(digest: self.digest(1), burst: 3, secondsEach: 60)
