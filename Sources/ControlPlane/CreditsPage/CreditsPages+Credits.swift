@@ -64,7 +64,9 @@ extension CreditsPages {
         let whyNoSale = self.whyNoSale(view)
         var frame = self.frame(.credits, view)
         if let problem { frame.notices.append(problem) }
-        frame.notices += Self.notices(available: available, whyNoSale: whyNoSale, held: held)
+        let isFree = self.parts.controls.current.waiver(for: view.account.userID) != nil
+        frame.notices += Self.notices(
+            available: available, whyNoSale: whyNoSale, held: held, isFree: isFree && !view.account.suspended)
         if news?.isPending == true { frame.refreshSeconds = Self.refreshSeconds }
         return Page(
             frame: frame, template: "credits",
@@ -88,13 +90,22 @@ extension CreditsPages {
         }
     }
 
-    private static func notices(available: Int64, whyNoSale: String?, held: Millicredits?) -> [PageNotice] {
+    private static func notices(
+        available: Int64, whyNoSale: String?, held: Millicredits?, isFree: Bool
+    ) -> [PageNotice] {
         var notices: [PageNotice] = []
         if let whyNoSale { notices.append(PageNotice(.warning, "\(whyNoSale) Your balance stays as it is.")) }
         if held == nil {
             notices.append(PageNotice(.warning, "What is held for running requests is not known right now."))
         }
-        if available <= 0 {
+        if isFree {
+            // A balance that is low stops nobody meanwhile.
+            notices.append(
+                PageNotice(
+                    .info,
+                    "Charging is paused: what you use now costs no credits. Your balance stays as it is.")
+            )
+        } else if available <= 0 {
             notices.append(
                 PageNotice(.bad, "You are out of credits. Requests are refused until you buy more."))
         } else if available < Self.lowBalance {

@@ -9,6 +9,7 @@ public struct PortalParts: Sendable {
     public var hasher: KeyHasher
     public var reading: any PortalReading
     public var standing: any CheckoutStanding
+    public var controls: any ControlSource
     /// Where links may lead back to: `PUBLIC_URL` and `CORS_ORIGINS`.
     public var returnOrigins: Set<WebOrigin>
     /// nil: the app signs no tokens.
@@ -16,13 +17,15 @@ public struct PortalParts: Sendable {
 
     public init(
         site: WebSite, store: any PortalSessionStore, hasher: KeyHasher, reading: any PortalReading,
-        standing: any CheckoutStanding, returnOrigins: Set<WebOrigin>, appTokens: AppTokens?
+        standing: any CheckoutStanding, controls: any ControlSource, returnOrigins: Set<WebOrigin>,
+        appTokens: AppTokens?
     ) {
         self.site = site
         self.store = store
         self.hasher = hasher
         self.reading = reading
         self.standing = standing
+        self.controls = controls
         self.returnOrigins = returnOrigins
         self.appTokens = appTokens
     }

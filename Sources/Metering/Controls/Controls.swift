@@ -29,8 +29,13 @@ public struct Controls: Sendable, Hashable {
         guard self.allows(model: model) || row.map({ self.allows(model: $0) }) ?? false else {
             return .refused
         }
-        guard self.charging else { return .waived(.chargingOff) }
-        return self.isCharged(user) ? .charged : .waived(.outsideCohort)
+        return self.waiver(for: user).map { .waived($0) } ?? .charged
+    }
+
+    /// Why what this user asks for costs nothing; nil: it is charged.
+    public func waiver(for user: String) -> Waiver? {
+        guard self.charging else { return .chargingOff }
+        return self.isCharged(user) ? nil : .outsideCohort
     }
 
     /// Whether requests for this model are served.

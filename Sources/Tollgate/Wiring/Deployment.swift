@@ -95,7 +95,8 @@ final class Deployment: Sendable {
             ledger: self.statements.ledger, controls: self.controls.controls, holder: "\(self.boot)",
             logger: logger)
         self.portal = PortalWiring.parts(
-            configuration, standing: self.payments.desk, ledger: self.statements.ledger, logger: logger)
+            configuration, standing: self.payments.desk, controls: self.controls.controls,
+            ledger: self.statements.ledger, logger: logger)
         self.finance = FinanceParts(
             database: url, redisURL: configuration.redisURL, stripe: self.payments.stripe,
             holder: "\(self.boot)", logger: logger)

@@ -11,8 +11,8 @@ import StripeAPI
 enum PortalWiring {
     /// - Parameter ledger: on connections of its own: a page may take a while to read.
     static func parts(
-        _ configuration: ServeConfiguration, standing: any CheckoutStanding, ledger: PostgresLedger,
-        logger: Logger
+        _ configuration: ServeConfiguration, standing: any CheckoutStanding, controls: any ControlSource,
+        ledger: PostgresLedger, logger: Logger
     ) -> PortalParts {
         let settings = configuration.portal
         let origins = [configuration.publicURL] + configuration.corsOrigins
@@ -22,7 +22,7 @@ enum PortalWiring {
                 checkoutOrigins: settings.checkoutOrigins,
                 appURL: settings.appURL, chartScript: settings.chartScript),
             store: ledger, hasher: configuration.secrets.sessionHasher, reading: ledger, standing: standing,
-            returnOrigins: Set(origins.compactMap { WebOrigin($0) }),
+            controls: controls, returnOrigins: Set(origins.compactMap { WebOrigin($0) }),
             appTokens: settings.appTokens.map { Self.appTokens($0, logger) })
     }
 

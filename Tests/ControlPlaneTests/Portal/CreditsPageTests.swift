@@ -53,6 +53,25 @@ import Testing
         #expect(try await self.page(rig, "tab=credits").text.contains("You are out of credits"))
     }
 
+    /// Nobody is told to buy what is free, and nobody is told that it is free who pays.
+    @Test func pausedChargingIsSaidToThoseWhoAreNotCharged() async throws {
+        let rig = PortalRig()
+        rig.rig.ledger.state.withLock { $0.balances[1] = 0 }
+        let paused = "Charging is paused: what you use now costs no credits."
+        #expect(try await !self.page(rig, "tab=credits").text.contains(paused))
+        rig.portal.state.withLock { $0.controls.charging = false }
+        let page = try await self.page(rig, "tab=credits").text
+        #expect(page.contains(paused) && !page.contains("out of credits"))
+        rig.portal.state.withLock {
+            $0.controls = Controls()
+            $0.controls.rolloutPercentage = 0
+            $0.controls.allowlist = [Array("ada".utf8)]
+        }
+        let charged = try await self.page(rig, "tab=credits").text
+        #expect(!charged.contains(paused) && charged.contains("out of credits"))
+        #expect(try await self.page(rig, "tab=credits", account: 2).text.contains(paused))
+    }
+
     // MARK: Buying
 
     @Test func buyingLeadsToStripe() async throws {

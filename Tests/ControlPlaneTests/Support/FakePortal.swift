@@ -6,7 +6,7 @@ import Synchronization
 @testable import ControlPlane
 
 /// Links and sessions in memory, on a clock that only tests move.
-final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
+final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding, ControlSource {
     struct Link {
         var account: AccountID
         var returnURL: String?
@@ -21,6 +21,7 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
         var days: [AccountID: [UsageDay]] = [:]
         var refusal: CheckoutRefusal?
         var isDown = false
+        var controls = Controls()
     }
 
     struct Down: Error {}
@@ -30,6 +31,8 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
 
     let state = Mutex(State())
 
+    var current: Controls { self.state.withLock { $0.controls } }
+
     func parts(
         _ tokens: AppTokens? = nil, publicURL: String = FakePortal.publicURL, hasChart: Bool = true
     ) -> PortalParts {
@@ -37,7 +40,7 @@ final class FakePortal: PortalSessionStore, PortalReading, CheckoutStanding {
             site: WebSite(
                 name: "Example", publicURL: publicURL, checkoutOrigins: ["https://checkout.stripe.com"],
                 appURL: "https://app.example/home", chartScript: hasChart ? Array("/* chart */".utf8) : nil),
-            store: self, hasher: Self.hasher, reading: self, standing: self,
+            store: self, hasher: Self.hasher, reading: self, standing: self, controls: self,
             returnOrigins: Set([WebOrigin("https://app.example")].compactMap { $0 }), appTokens: tokens)
     }
 
