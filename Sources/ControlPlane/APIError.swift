@@ -11,6 +11,8 @@ struct APIError: Error {
     /// The field at fault, as the client named it.
     var param: String?
     var headers: HTTPFields = [:]
+    /// Whether an operator's switch is why: nothing is broken, and no availability is lost.
+    var isSwitchedOff = false
 
     static func badRequest(_ param: String, _ message: String) -> APIError {
         APIError(status: .badRequest, message: message, code: "invalid_request", param: param)

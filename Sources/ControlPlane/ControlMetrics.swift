@@ -7,6 +7,7 @@ public final class ControlMetrics: MetricSource {
     private struct Answer: Hashable {
         var route: String
         var status: Int
+        var cause: AnswerCause.Value?
     }
 
     private struct State {
@@ -21,10 +22,10 @@ public final class ControlMetrics: MetricSource {
     public init() {}
 
     /// - Parameter route: as Hummingbird names it; what no route matches has a name without a slash.
-    func add(_ route: String?, status: Int, took: Duration) {
+    func add(_ route: String?, status: Int, cause: AnswerCause.Value? = nil, took: Duration) {
         let route = route.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "none"
         self.state.withLock { state in
-            state.answers[Answer(route: route, status: status), default: 0] += 1
+            state.answers[Answer(route: route, status: status, cause: cause), default: 0] += 1
             state.times[route, default: TimeHistogram(boundsMicroseconds: Self.bounds)]
                 .add(nanoseconds: took.nanoseconds)
         }
@@ -35,7 +36,9 @@ public final class ControlMetrics: MetricSource {
         let answers = state.answers.map { answer, count in
             MetricSample(
                 "billing_requests_total", help: "Answers of the control plane.", kind: .counter,
-                labels: [.init("route", answer.route), .init("status", String(answer.status))], count: count)
+                labels: [.init("route", answer.route), .init("status", String(answer.status))]
+                    // To Prometheus no label and an empty one are the same.
+                    + (answer.cause.map { [.init("cause", $0.rawValue)] } ?? []), count: count)
         }
         return answers
             + state.times.flatMap { route, times in
@@ -58,9 +61,25 @@ struct MeasuredReplies: RouterMiddleware {
         let began = ContinuousClock.now
         let response = try await next(request, context)
         self.metrics.add(
-            context.endpointPath, status: response.status.code, took: ContinuousClock.now - began)
+            context.endpointPath, status: response.status.code, cause: context.cause.value,
+            took: ContinuousClock.now - began)
         return response
     }
+}
+
+/// Why an answer is what it is, where its status does not say it.
+final class AnswerCause: Sendable {
+    /// A metric label.
+    enum Value: String, Sendable {
+        /// An operator pulled a switch, or left it off.
+        case switchedOff = "switched_off"
+    }
+
+    private let state = Mutex<Value?>(nil)
+
+    var value: Value? { self.state.withLock { $0 } }
+
+    func set(_ value: Value) { self.state.withLock { $0 = value } }
 }
 
 extension Duration {

@@ -147,6 +147,8 @@ public struct ControlContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
     /// Where the request comes from: what attempts to sign in are counted by.
     var address: String
+    /// From where errors become replies to where replies are counted.
+    let cause = AnswerCause()
 
     public init(source: ApplicationRequestContextSource) {
         self.coreContext = .init(source: source)

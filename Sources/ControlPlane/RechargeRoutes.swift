@@ -71,7 +71,7 @@ struct RechargeRoutes: Sendable {
             APIError(
                 status: .serviceUnavailable,
                 message: "Auto-recharge is not offered here: BILLING_AUTO_RECHARGE is off.",
-                code: "auto_recharge_disabled")
+                code: "auto_recharge_disabled", isSwitchedOff: true)
         case .unknownPackage: .badRequest("packageCode", "There is no package of this 'packageCode'.")
         case .settings(.thresholdNegative):
             .badRequest("thresholdMillicredits", "'thresholdMillicredits' must not be negative.")

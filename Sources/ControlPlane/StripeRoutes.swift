@@ -82,7 +82,7 @@ struct StripeRoutes: Sendable {
             APIError(
                 status: .serviceUnavailable,
                 message: "Purchases are paused at the moment; nothing was charged.",
-                code: "purchases_disabled")
+                code: "purchases_disabled", isSwitchedOff: true)
         case .notConfigured:
             APIError(
                 status: .serviceUnavailable,

@@ -1,3 +1,4 @@
+import Billing
 import Metering
 import Testing
 
@@ -22,5 +23,32 @@ import Testing
         #expect(answers.count == 4, "one series for all statements: \(counts)")
         let times = samples.filter { $0.name == "billing_request_seconds" && $0.suffix == "_count" }
         #expect(times.map(\.value.coefficient).reduce(0, +) == 14)
+    }
+
+    /// A kill switch is no outage: the availability rules leave out what carries this label, and nothing else.
+    @Test(arguments: [
+        (CheckoutRefusal.purchasesDisabled, "switched_off" as String?), (.notConfigured, nil),
+        (.stripeUnavailable, nil), (.ledgerUnavailable, nil),
+    ]) func whatAnOperatorSwitchedOffIsToldFromWhatFails(_ refusal: CheckoutRefusal, _ cause: String?)
+        async throws
+    {
+        let rig = ControlRig(desk: FakeDesk(refusing: refusal))
+        let body =
+            #"{"packageCode":"starter","successUrl":"https://a.test/1","cancelUrl":"https://a.test/2"}"#
+        let reply = try await rig.send(
+            .post, "/api/stripe/create-checkout-session", FakeLedger.adaKey, body: body)
+        #expect(reply.status == 503)
+        #expect(Self.causes(rig) == [cause])
+    }
+
+    @Test func aRechargeThatIsNotOfferedIsSwitchedOff() async throws {
+        let rig = ControlRig(recharges: FakeRecharges(refusing: .notEnabled))
+        let reply = try await rig.get("/api/billing/auto-recharge", FakeLedger.adaKey)
+        #expect(reply.status == 503 && Self.causes(rig) == ["switched_off"])
+    }
+
+    private static func causes(_ rig: ControlRig) -> [String?] {
+        rig.metrics.samples().filter { $0.name == "billing_requests_total" }
+            .map { sample in sample.labels.first { $0.name == "cause" }?.value }
     }
 }

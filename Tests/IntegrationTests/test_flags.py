@@ -296,6 +296,10 @@ def test_purchases_stop_and_go_on(dev):
     try:
         status, body = wait_until(lambda: (got := buy())[0] == 503 and got, 5, "purchases are off")
         assert body["code"] == "purchases_disabled"
+        # What the availability rules leave out: a switch that was pulled on purpose must wake nobody.
+        told = http("GET", dev.opsURL + "/metrics")[2].decode()
+        assert ('billing_requests_total{cause="switched_off",route="/api/stripe/create-checkout-session",status="503"} '
+                in told), [line for line in told.splitlines() if "create-checkout" in line]
     finally:
         dev.cli("flag", "clear", "BILLING_PURCHASE_ENABLED", "--reason", "test")
     wait_until(lambda: buy()[0] == 200, 5, "purchases are on again")
