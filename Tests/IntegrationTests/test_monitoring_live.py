@@ -110,6 +110,17 @@ class Watched:
         connection.close()
         return rows
 
+    @contextlib.contextmanager
+    def locked(self, table):
+        """Nobody else reads or writes it."""
+        connection = psycopg2.connect(self.dev.databaseURL)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+        finally:
+            connection.close()
+
     def quiet(self, seconds=60):
         """Until nothing fires any more."""
         wait_until(lambda: not self.monitoring.firing(), seconds, f"an end of {self.monitoring.firing()}")
@@ -227,6 +238,16 @@ def test_a_storm_of_402_wakes_somebody(watched):
     resolved(watched, "TollgateInsufficientCreditsSpike")
 
 
+def test_flags_that_are_not_read_any_more(watched):
+    """The ledger does all else, so that nothing but this says that a kill switch would have no effect."""
+    watched.quiet()
+    watched.monitoring.told.events.clear()
+    with watched.locked("feature_flag"):
+        is_told(watched, "TollgateFlagsStale")
+    assert watched.monitoring.told.heard("TollgateFlagsStale", receiver="pagerduty")
+    resolved(watched, "TollgateFlagsStale")
+
+
 def pids_below(pid):
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(inner for child in children for inner in pids_below(int(child)))]
@@ -268,7 +289,7 @@ def test_a_ledger_that_is_away(watched):
     with frozen(pids_below(postmaster)):
         # Stripe is put off meanwhile, which is told as well.
         is_told(watched, "TollgateLedgerNotReady", also=(
-            *BURNS, "TollgateStripeWebhookFailures", "TollgateStripeWebhookFailureRate",
+            *BURNS, "TollgateFlagsStale", "TollgateStripeWebhookFailures", "TollgateStripeWebhookFailureRate",
             "TollgateSettlementBacklogGrowing", "TollgateClockNotTrusted", "TollgateInstanceDown"))
     resolved(watched, "TollgateLedgerNotReady")
 
