@@ -1,14 +1,18 @@
 """`tollgate preflight`: the T-1 list against real stores and a mock of Stripe; each gap is its own red line."""
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
 import secrets
 import subprocess
+import threading
 
 import pytest
 
-from harness import BIN, ROOT, running
+from harness import BIN, ROOT, free_port, running
 from stripe_tools import MockStripe
 
 PAYMENT_EVENTS = ["*"]
+# What a test says nothing of: it has no people, and is no staging.
+ACCEPTED = ("admin-mfa", "backup", "staging")
 WEBHOOK_URL = "https://shop.example/api/stripe/webhook"
 
 
@@ -32,9 +36,10 @@ def place(dev, stripe, tmp_path):
         PUBLIC_URL="https://shop.example", CORS_ORIGINS="https://app.example", JOURNAL_DIR=str(journal))
 
 
-def preflight(dev, env, *arguments, code=None):
+def preflight(dev, env, *arguments, code=None, accept=ACCEPTED):
+    accepted = [word for gap in accept for word in ("--accept", gap)]
     done = subprocess.run(
-        [str(BIN / "tollgate"), "preflight", "--json", *arguments], env=dev.environment(**env), cwd=ROOT,
+        [str(BIN / "tollgate"), "preflight", "--json", *accepted, *arguments], env=dev.environment(**env), cwd=ROOT,
         capture_output=True, text=True, timeout=120)
     for name in ("ADMIN_TOKEN", "KEY_PEPPER", "SESSION_SECRET", "OPENAI_API_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         assert not env.get(name) or env[name] not in done.stdout + done.stderr, "no secret is printed"
@@ -58,11 +63,62 @@ def test_a_good_environment_has_no_gap(dev, place):
     # The stack's cluster has no checksums where Postgres makes none by itself.
     assert state(report, "postgres") in (["ok"], ["warning"])
     for check in ("settings", "secrets", "clock", "migrations", "rotation", "packages", "redis", "public-url",
-                  "stripe-account", "webhook", "switches"):
+                  "stripe-account", "webhook", "switches", "openai-key"):
         assert state(report, check) == ["ok"], (check, report)
-    # What cannot be seen from here is a warning, and `--strict` counts it.
+    # What cannot be seen from here, and what was accepted, is a warning; `--strict` counts it.
     assert state(report, "headers") == state(report, "backup") == state(report, "staging") == ["warning"]
     assert not preflight(dev, place, "--strict", code=1)["ready"]
+
+
+@pytest.mark.parametrize("gap, words", [
+    ("admin-mfa", "staff create"), ("backup", "--backup"), ("staging", "--staging-fingerprints")])
+def test_what_is_missing_is_a_gap_unless_somebody_says_otherwise(dev, place, sql, gap, words):
+    assert not sql("SELECT 1 FROM admin_user WHERE state = 'active'"), "the stack has nobody who can sign in"
+    ((check, text),) = red(preflight(dev, place, accept=[name for name in ACCEPTED if name != gap], code=1))
+    assert check == gap and words in text and f"--accept {gap}" in text
+
+
+def test_an_unknown_gap_is_not_accepted(dev):
+    done = dev.cli("preflight", "--accept", "everything", check=False)
+    assert done.returncode == 64 and "everything" in done.stderr
+
+
+@pytest.fixture()
+def openai():
+    """Answers with `status`, and keeps what it was asked."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.asked.append((self.path, self.headers["authorization"]))
+            self.send_response(self.server.status)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.asked, server.status = [], 200
+    server.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_key_is_tried_once_and_said_to_be(dev, place, openai):
+    env = {**place, "OPENAI_BASE_URL": openai.url}
+    (line,) = (line for line in preflight(dev, env, code=0)["lines"] if line["check"] == "openai-key")
+    assert "GET /models" in line["text"] and line["state"] == "ok"
+    assert openai.asked == [("/v1/models", "Bearer " + place["OPENAI_API_KEY"])]
+    openai.status = 401
+    ((check, text),) = red(preflight(dev, env, code=1))
+    assert check == "openai-key" and "refuses OPENAI_API_KEY with 401" in text
+    openai.asked.clear()
+    assert state(preflight(dev, env, "--offline", code=0), "openai-key") == ["warning"]
+    assert not openai.asked
+    nobody = {**place, "OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}
+    assert {check for check, _ in red(preflight(dev, nobody, code=1))} == {"openai-key"}
 
 
 @pytest.mark.parametrize("change, check, words", [
@@ -74,7 +130,14 @@ def test_a_good_environment_has_no_gap(dev, place):
     ({"STRIPE_SECRET_KEY": "sk_live_of_another_account_0"}, "webhook", "Stripe cannot be asked"),
     ({"KEY_PEPPER": "changeme" * 4}, "secrets", "KEY_PEPPER"),
     ({"JOURNAL_DIR": "/nowhere"}, "journal-disk", "/nowhere"),
-    ({"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "postgres", "cannot be asked"),
+    ({"DATABASE_URL": f"postgresql://u:{secrets.token_hex(16)}@127.0.0.1:1/x"}, "postgres", "cannot be asked"),
+    ({"DATABASE_URL": "postgresql://u:postgres@127.0.0.1:1/x"}, "postgres, secrets", "password of DATABASE_URL"),
+    ({"REDIS_URL": "redis://:hunter2x@127.0.0.1:1"}, "redis, secrets", "password of REDIS_URL"),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20changeme"},
+     "secrets", "OTEL_EXPORTER_OTLP_HEADERS:authorization"),
+    ({"PORTAL_JWT_SECRET": "change-me-" * 4, "PORTAL_JWT_ISSUER": "i", "PORTAL_JWT_AUDIENCE": "a"}, "secrets",
+     "PORTAL_JWT_SECRET"),
+    ({"ADMIN_TOKEN": "Replace-Me-" + secrets.token_hex(32)}, "secrets", "ADMIN_TOKEN is a value that everybody knows"),
     ({"REDIS_URL": "redis://127.0.0.1:1"}, "redis", "cannot be asked")])
 def test_each_gap_is_a_red_line_of_its_own(dev, place, change, check, words):
     report = preflight(dev, {**place, **change}, code=1)
@@ -96,16 +159,18 @@ def test_secrets_of_staging_are_found_by_their_fingerprints(dev, place, tmp_path
     printed = subprocess.run(
         [str(BIN / "tollgate"), "preflight", "--print-fingerprints"], env=dev.environment(**staging), capture_output=True,
         text=True, timeout=60, cwd=ROOT)
-    assert printed.returncode == 0 and len(printed.stdout.splitlines()) == 6
+    assert printed.returncode == 0 and len(printed.stdout.splitlines()) == 8
     assert staging["ADMIN_TOKEN"] not in printed.stdout
     file = tmp_path / "staging"
     file.write_text(printed.stdout)
     found = red(preflight(dev, place, "--staging-fingerprints", str(file), code=1))
-    # The other three are the same in both.
-    assert {text.split()[0] for _, text in found} == {"OPENAI_API_KEY", "KEY_PEPPER", "STRIPE_SECRET_KEY"}
+    # The other three are the same in both, and so are the stores.
+    assert {text.split(" is ")[0] for _, text in found} == {
+        "OPENAI_API_KEY", "KEY_PEPPER", "STRIPE_SECRET_KEY", "password of DATABASE_URL", "password of REDIS_URL"}
     fresh = {**place, "OPENAI_API_KEY": "sk-proj-" + secrets.token_hex(24), "KEY_PEPPER": secrets.token_hex(32)}
     report = preflight(dev, fresh, "--staging-fingerprints", str(file), code=1)
-    assert [text.split()[0] for _, text in red(report)] == ["STRIPE_SECRET_KEY"]
+    assert {text.split(" is ")[0] for _, text in red(report)} == {
+        "STRIPE_SECRET_KEY", "password of DATABASE_URL", "password of REDIS_URL"}
 
 
 def test_a_secret_file_for_everybody_is_red(dev, place, tmp_path):
@@ -150,6 +215,6 @@ def test_a_fresh_backup_is_fine(dev, place, tmp_path):
 
 def test_the_list_is_for_people(dev, place):
     done = subprocess.run(
-        [str(BIN / "tollgate"), "preflight"], env=dev.environment(**place), cwd=ROOT, capture_output=True, text=True,
+        [str(BIN / "tollgate"), "preflight", *(f"--accept={gap}" for gap in ACCEPTED)], env=dev.environment(**place), cwd=ROOT, capture_output=True, text=True,
         timeout=120)
     assert done.returncode == 0 and "✓ migrations" in done.stdout and "ready: 0 gaps" in done.stdout, done.stdout

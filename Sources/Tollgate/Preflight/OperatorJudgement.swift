@@ -3,16 +3,15 @@ import Metering
 
 /// What a checklist says of the people of the operator's, of their log, and of their switches.
 enum OperatorJudgement {
-    /// The ledger lets nobody be active without a password and a second factor.
-    static func staff(_ members: [StaffMember]) -> PreflightLine {
+    /// What is missing of people; nil: nothing is. The ledger lets nobody be active without a password and a second
+    /// factor.
+    static func staffGap(_ members: [StaffMember]) -> String? {
         let active = members.filter { $0.state == .active }
-        guard !active.isEmpty else {
-            return .warning("admin-mfa", "nobody can sign in; `tollgate staff create` invites an owner")
+        if active.isEmpty {
+            return "nobody can sign in with a second factor: `tollgate staff create` invites an owner"
         }
-        guard active.contains(where: { $0.role == .owner }) else {
-            return .warning("admin-mfa", "nobody who can sign in is an owner")
-        }
-        return .ok("admin-mfa", "\(active.count) people, each with a second factor")
+        return active.contains { $0.role == .owner }
+            ? nil : "nobody who can sign in is an owner: `tollgate staff create --role owner`"
     }
 
     static func audit(_ verdict: AuditVerdict) -> [PreflightLine] {

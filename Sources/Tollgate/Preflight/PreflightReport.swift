@@ -29,9 +29,28 @@ struct PreflightLine: Sendable, Hashable, Encodable {
     }
 }
 
+/// What an operator may leave undone, and has to say so: nobody else can tell it from having forgotten it.
+enum AcceptableGap: String, CaseIterable, Sendable {
+    case adminMFA = "admin-mfa"
+    case backup, staging
+}
+
 /// All lines, in the order of the list.
 struct PreflightReport: Sendable {
     private(set) var lines: [PreflightLine] = []
+    /// Their gaps are warnings.
+    let accepted: Set<AcceptableGap>
+
+    init(accepting accepted: Set<AcceptableGap> = []) { self.accepted = accepted }
+
+    /// What is missing of this; a gap unless it was accepted.
+    mutating func missing(_ gap: AcceptableGap, _ text: String) {
+        let check = gap.rawValue
+        self.add(
+            self.accepted.contains(gap)
+                ? .warning(check, "\(text); accepted")
+                : .failed(check, "\(text), or accept it: --accept \(check)"))
+    }
 
     /// Findings of one check; none of them: the check is fine, and `fine` says so.
     mutating func add(_ check: String, _ found: [PreflightLine], fine: String) {

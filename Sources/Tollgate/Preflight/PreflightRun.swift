@@ -18,12 +18,16 @@ struct PreflightRun {
     var staging: Set<String>?
     /// The newest dump.
     var backup: String?
-    private(set) var report = PreflightReport()
+    /// Nobody but the stores, Stripe and the own URL is asked.
+    var isOffline: Bool
+    private(set) var report: PreflightReport
     private let logger = Logger(label: "tollgate.preflight", factory: { _ in SwiftLogNoOpLogHandler() })
 
-    init(staging: Set<String>?, backup: String?) {
+    init(staging: Set<String>?, backup: String?, accepting: Set<AcceptableGap>, isOffline: Bool) {
         self.staging = staging
         self.backup = backup
+        self.isOffline = isOffline
+        self.report = PreflightReport(accepting: accepting)
     }
 
     mutating func run() async {
@@ -50,13 +54,14 @@ struct PreflightRun {
             self.report.add(
                 "staging", SecretJudgement.shared(secrets, with: staging), fine: "no secret of staging's")
         } else {
-            self.report.add(.warning("staging", "not compared; see --staging-fingerprints"))
+            self.report.missing(.staging, "not compared with staging's secrets: see --staging-fingerprints")
         }
         await self.ledger(reader, secrets)
         await self.redis(reader)
         self.machine(configuration, descriptors)
         if let configuration {
             await self.edge(configuration)
+            await self.openAI(configuration, reader)
             await self.stripe(configuration, reader)
         }
     }
@@ -91,11 +96,29 @@ struct PreflightRun {
         } catch {
             self.report.add(.failed("postgres", "the ledger cannot be asked: \(error)"))
         }
-        self.report.add(StoreJudgement.backup(hours: self.hoursSinceBackup()))
+        self.addBackup()
+    }
+
+    private mutating func addBackup() {
+        guard let backup else {
+            return self.report.missing(
+                .backup, "none was named: make one with `tollgate backup FILE`, and name it with --backup")
+        }
+        guard let hours = Self.hours(since: backup) else {
+            return self.report.add(
+                .failed("backup", "\(backup) is no dump of `tollgate backup` with its manifest"))
+        }
+        self.report.add(StoreJudgement.backup(hours: hours))
     }
 
     private static func people(_ store: StoreSession, _ report: inout PreflightReport) async throws {
-        report.add(OperatorJudgement.staff(try await StaffBook(pool: store.pool).list()))
+        let staff = try await StaffBook(pool: store.pool).list()
+        if let gap = OperatorJudgement.staffGap(staff) {
+            report.missing(.adminMFA, gap)
+        } else {
+            let active = staff.count { $0.state == .active }
+            report.add(.ok("admin-mfa", "\(active) people, each with a second factor"))
+        }
         let verdict = try await store.ledger.verifyAudit()
         report.add(
             "audit-log", OperatorJudgement.audit(verdict), fine: "\(verdict.entries) entries, none changed")
@@ -159,8 +182,8 @@ struct PreflightRun {
         }
     }
 
-    private func hoursSinceBackup() -> Int64? {
-        guard let backup, let data = FileManager.default.contents(atPath: BackupManifest.path(of: backup)),
+    private static func hours(since backup: String) -> Int64? {
+        guard let data = FileManager.default.contents(atPath: BackupManifest.path(of: backup)),
             let manifest = try? JSONDecoder().decode(BackupManifest.self, from: data),
             let made = try? Date(manifest.createdAt, strategy: .iso8601)
         else { return nil }
@@ -187,6 +210,19 @@ struct PreflightRun {
             self.report.add("tls", EdgeJudgement.certificates(days), fine: "\(days.count) certificates")
         }
         await self.headers(configuration.publicURL)
+    }
+
+    private mutating func openAI(_ configuration: ServeConfiguration, _ reader: SettingsReader) async {
+        guard !self.isOffline else { return self.report.add(OpenAIJudgement.offline) }
+        var reader = reader
+        guard let key = reader.secret("OPENAI_API_KEY") else { return }
+        guard configuration.upstreamProxy == nil else {
+            return self.report.add(OpenAIJudgement.behindProxy)
+        }
+        let base = reader.text("OPENAI_BASE_URL") ?? ServeConfiguration.defaultOpenAIBaseURL
+        self.report.add(
+            await OpenAIKeyTrial.run(
+                base: base, key: key, authoritiesFile: configuration.upstreamCAFile))
     }
 
     private mutating func headers(_ publicURL: String) async {

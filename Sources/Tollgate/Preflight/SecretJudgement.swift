@@ -2,11 +2,17 @@ import Metering
 
 /// One secret of the environment, as preflight looks at it.
 struct NamedSecret: Sendable {
+    /// Without blanks.
     var name: String
+    /// What of the setting is meant; nil: all of it.
+    var part: String?
     /// Several while rotating; the first signs.
     var values: [Secret]
     /// nil: it stands in the environment itself.
     var file: File?
+
+    /// For the reader.
+    var title: String { self.part.map { "\($0) of \(self.name)" } ?? self.name }
 
     /// Where `NAME_FILE` points to.
     struct File: Sendable, Hashable {
@@ -18,13 +24,25 @@ struct NamedSecret: Sendable {
 
 /// Whether secrets are fit for production; pure.
 enum SecretJudgement {
-    /// Beginnings of what people write where a secret belongs, and of the secrets of mocks and examples.
+    /// Beginnings of what people write where a secret belongs, and of the secrets of mocks, examples and fresh
+    /// installations; without what stands between words.
     private static let known = [
-        "changeme", "change-me", "change_me", "secret", "password", "example", "test", "dev", "sk-mock",
-        "sk-operator", "sk_test_mock", "whsec_test", "xxxx", "1234", "abcd", "aaaa",
+        "changeme", "changethis", "changeit", "replace", "secret", "password", "passwd", "example", "sample",
+        "test",
+        "dev", "demo", "dummy", "fake", "mock", "operator", "placeholder", "todo", "yourkey", "yoursecret",
+        "yourapi",
+        "your", "insert", "enterhere", "default", "postgres", "tollgate", "redis", "foobared", "letmein",
+        "qwerty",
+        "admin", "root", "guest", "xxxx", "1234", "abcd", "aaaa", "0000",
+    ]
+    /// What vendors write before a secret of theirs.
+    private static let vendorPrefixes = [
+        "sk-proj-", "sk-svcacct-", "sk-admin-", "sk-", "sk_live_", "sk_test_", "rk_live_", "rk_test_",
+        "whsec_",
     ]
     /// Random bytes of 32 characters have far more.
     private static let distinctBytesMin = 8
+    private static let bytesMin = 16
     static let ageDaysMax: Int64 = 90
 
     static func findings(_ secrets: [NamedSecret]) -> [PreflightLine] {
@@ -34,10 +52,12 @@ enum SecretJudgement {
     private static func values(_ secret: NamedSecret) -> [PreflightLine] {
         var lines: [PreflightLine] = []
         for value in secret.values.map(\.value) {
-            if Self.known.contains(where: { value.lowercased().hasPrefix($0) }) {
-                lines.append(.failed("secrets", "\(secret.name) is a value that everybody knows"))
+            if Self.isKnown(value) {
+                lines.append(.failed("secrets", "\(secret.title) is a value that everybody knows"))
             } else if Set(value.utf8).count < Self.distinctBytesMin {
-                lines.append(.failed("secrets", "\(secret.name) is not random; use `openssl rand -hex 32`"))
+                lines.append(.failed("secrets", "\(secret.title) is not random; use `openssl rand -hex 32`"))
+            } else if value.utf8.count < Self.bytesMin {
+                lines.append(.failed("secrets", "\(secret.title) is shorter than \(Self.bytesMin) bytes"))
             }
         }
         if secret.values.count > 1 {
@@ -47,6 +67,14 @@ enum SecretJudgement {
                     "\(secret.name) has \(secret.values.count) values; drop the old ones when rotated"))
         }
         return lines
+    }
+
+    /// `sk-test-…`, `Change_Me_1` and `<your-key>` are what they begin with, whatever stands around the words.
+    static func isKnown(_ value: String) -> Bool {
+        let text = value.lowercased()
+        let vendor = Self.vendorPrefixes.first { text.hasPrefix($0) } ?? ""
+        let words = text.dropFirst(vendor.count).filter { $0.isLetter || $0.isNumber }
+        return Self.known.contains { words.hasPrefix($0) }
     }
 
     private static func file(_ secret: NamedSecret) -> [PreflightLine] {
@@ -68,10 +96,10 @@ enum SecretJudgement {
         var lines: [PreflightLine] = []
         for secret in secrets {
             for value in secret.values.map(\.value) {
-                if let other = names[value], other != secret.name {
-                    lines.append(.failed("secrets", "\(secret.name) and \(other) are the same"))
+                if let other = names[value], other != secret.title {
+                    lines.append(.failed("secrets", "\(secret.title) and \(other) are the same"))
                 }
-                names[value] = secret.name
+                names[value] = secret.title
             }
         }
         return lines
@@ -87,7 +115,7 @@ enum SecretJudgement {
     /// Secrets that staging has too.
     static func shared(_ secrets: [NamedSecret], with staging: Set<String>) -> [PreflightLine] {
         secrets.filter { $0.values.contains { staging.contains(SecretFingerprint.text($0)) } }.map {
-            .failed("staging", "\($0.name) is a secret of staging as well; make a new one")
+            .failed("staging", "\($0.title) is a secret of staging as well; make a new one")
         }
     }
 }

@@ -87,12 +87,8 @@ enum StoreJudgement {
     }
 
     /// - Parameter hours: since the newest backup was made; nil: none was named.
-    static func backup(hours: Int64?) -> PreflightLine {
-        guard let hours else {
-            return .warning(
-                "backup", "none was named; make one with `tollgate backup FILE` and name it with --backup")
-        }
-        return hours < Self.backupHoursMax
+    static func backup(hours: Int64) -> PreflightLine {
+        hours < Self.backupHoursMax
             ? .ok("backup", "\(hours) hours old")
             : .failed("backup", "\(hours) hours old; make a new one before anything else")
     }
