@@ -1,0 +1,542 @@
+"""The admin console as people see it, in a real browser: from an invitation to a switch, a card, a refund and a
+suspension, with every page on a phone and on a desktop, in light and in the dark."""
+import datetime
+import html
+import json
+import re
+import types
+import urllib.parse
+import uuid
+
+import psycopg2
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from harness import Serve, free_port, http, running, wait_until
+from portal_tools import DESKTOP, PHONE, Visitor, browser_program
+from staff_tools import Person, totp
+from stripe_tools import LIVE_KEY, SECRET, MockStripe
+
+# Every page with the least role that may open it; that there are no others, a test looks.
+PAGES = {
+    "/admin": "viewer", "/admin/accounts": "viewer", "/admin/accounts/{account}": "viewer",
+    "/admin/purchases": "viewer", "/admin/reviews": "viewer", "/admin/flags": "viewer", "/admin/audit": "viewer",
+    "/admin/audit/verification": "viewer", "/admin/events": "viewer", "/admin/rate-cards": "viewer",
+    "/admin/rate-cards/{card}": "viewer", "/admin/reconciliation": "viewer", "/admin/reconciliation/{run}": "viewer",
+    "/admin/operations": "viewer", "/admin/new-account": "support", "/admin/accounts/{account}/status": "support",
+    "/admin/accounts/{account}/limits": "support", "/admin/accounts/{account}/holds": "support",
+    "/admin/accounts/{account}/new-key": "support", "/admin/keys/{key}/revoke": "support",
+    "/admin/reviews/decide": "support", "/admin/events/replay": "support",
+    "/admin/accounts/{account}/adjust": "finance", "/admin/purchases/{purchase}/refund": "finance",
+    "/admin/finance": "finance", "/admin/rate-card-editor": "finance", "/admin/flags/{flag}": "owner",
+}
+ROLES = ["viewer", "support", "finance", "owner"]
+EVIL = "<img src=x onerror=alert(1)>"
+CHARGING = "BILLING_CHARGING_ENABLED"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # As root, Chromium cannot build its own sandbox; it looks at our own pages only.
+        chromium = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def shop(dev, tmp_path_factory):
+    """A proxy on the stack's stores that sells through a mock of its own."""
+    port = free_port()
+    stripe = MockStripe(
+        tmp_path_factory.mktemp("shop"), key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
+    serve = Serve(
+        dev, port, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=stripe.url,
+        JOURNAL_DIR=str(dev.directory / "console-journal"))
+    serve.stripe = stripe
+    with running(serve):
+        yield serve
+    stripe.stop()
+
+
+@pytest.fixture(scope="module")
+def people(dev, shop):
+    suffix = uuid.uuid4().hex[:8]
+    return {role: Person(shop.root, dev.cli, f"{role}-{suffix}", role).sign_in() for role in ROLES}
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(people, sql):
+    """All sign-ins of a run come from one address."""
+    sql("DELETE FROM sign_in_limit")
+
+
+@pytest.fixture()
+def visitor(browser, shop, people):
+    """Makes visitors who are signed in, whose pages must have been in order to the last."""
+    made = []
+
+    def make(role=None, **how):
+        someone = Visitor(browser, shop.stripe.url, **how)
+        if role:
+            name, value = people[role].cookie.split("=")
+            someone.context.add_cookies([{"name": name, "value": value, "url": shop.root}])
+        made.append(someone)
+        return someone
+
+    yield make
+    for one in made:
+        assert not one.complaints, one.complaints
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Where screenshots go, for whoever wants to look at them."""
+    return tmp_path_factory.mktemp("console")
+
+
+@pytest.fixture()
+def user(dev):
+    name = f"console-{uuid.uuid4().hex[:8]}"
+    return types.SimpleNamespace(name=name, key=dev.account(name, 2_000))
+
+
+@pytest.fixture()
+def one_entry(people, sql):
+    """Whoever changes something leaves one entry, with their name and reason, and nothing else in the log."""
+    begin = sql("SELECT coalesce(max(entry_id), 0) FROM audit_log")[0][0]
+
+    def look(role, action, reason):
+        rows = sql(
+            "SELECT action, reason FROM audit_log WHERE actor = %s AND entry_id > %s",
+            f"staff:{people[role].name}", begin)
+        assert rows == [(action, reason)], rows
+
+    return look
+
+
+def because():
+    """A reason that nothing else has."""
+    return f"as the test says, {uuid.uuid4().hex}"
+
+
+def number(sql, user):
+    return sql("SELECT account_id FROM account WHERE user_id = %s", user)[0][0]
+
+
+def ask(shop, key, model="gpt-4o-mini"):
+    body = {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": "Hello"}]}
+    return http("POST", shop.base + "/chat/completions", body, {"Authorization": "Bearer " + key})
+
+
+def buy(shop, key):
+    """A package that is paid for at once."""
+    order = {
+        "packageCode": "starter", "successUrl": shop.root + "/billing?success=true",
+        "cancelUrl": shop.root + "/billing"}
+    status, _, reply = http(
+        "POST", shop.root + "/api/stripe/create-checkout-session", order, {"Authorization": "Bearer " + key})
+    assert status == 200, reply
+    shop.stripe.press(json.loads(reply)["url"], "card")
+
+
+def dead_event(sql):
+    """A dead letter about a purchase that nobody knows."""
+    event = f"evt_{uuid.uuid4().hex}"
+    sql("INSERT INTO stripe_event (event_id, type, livemode, happened_at, source, purchase_id, outcome, reason) "
+        "VALUES (%s, 'charge.refunded', true, now() - interval '60 days', 'webhook', %s, 'dead', 'not_found')",
+        event, str(uuid.uuid4()))
+    return event
+
+
+def open_review(sql, account):
+    sql("INSERT INTO account_review (account_id, day, spent_millicredits, mean_millicredits, multiplier) "
+        "VALUES (%s, current_date, 90000, 1500, 10)", account)
+
+
+def field(page, name):
+    return page.locator(f"main [name={name}]")
+
+
+def go_through(someone, verb, reason):
+    """From a form that is filled in to the change."""
+    page = someone.page
+    field(page, "reason").fill(reason)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("heading", name="Please confirm")).to_be_visible()
+    expect(page.get_by_text(reason)).to_be_visible()
+    someone.check(f"the question before {verb}")
+    page.get_by_role("button", name=verb).click()
+
+
+# People
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_from_an_invitation_to_a_session(dev, shop, visitor, scripts):
+    name = f"new-{uuid.uuid4().hex[:8]}"
+    link = dev.cli("staff", "create", "--email", f"{name}@example.com", "--name", name, "--role", "support").stdout
+    token = link.strip().split("#")[-1]
+    someone = visitor(scripts=scripts)
+    page = someone.page
+    page.goto(f"{shop.root}/admin/enrol#{token}")
+    if scripts:
+        expect(field(page, "token")).to_have_value(token)
+        assert token not in page.url
+    else:
+        field(page, "token").fill(token)
+    someone.check("invitation")
+    page.get_by_role("button", name="Begin").click()
+    someone.check("enrolment")
+    url = page.get_by_role("link", name="Add to an authenticator").get_attribute("href")
+    secret = urllib.parse.parse_qs(urllib.parse.urlparse(url).query)["secret"][0]
+    field(page, "password").fill(Person.password)
+    field(page, "code").fill(totp(secret, offset=-1))
+    page.get_by_role("button", name="Enrol").click()
+    expect(page.locator(".codes li")).to_have_count(10)
+    recovery = page.locator(".codes li").first.text_content().strip()
+    someone.check("recovery codes")
+    field(page, "enrolled").check()
+    page.get_by_role("button", name="Go on to sign in").click()
+    for code in (totp(secret), recovery):
+        page.goto(shop.root + "/admin/flags")
+        someone.check("entrance")
+        field(page, "email").fill(f"{name}@example.com")
+        field(page, "password").fill(Person.password)
+        field(page, "code").fill(code)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Kill switches")).to_be_visible()
+        assert page.url == shop.root + "/admin/flags"
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_whoever_is_wrong_is_not_let_in(shop, people, visitor):
+    someone = visitor()
+    page = someone.page
+    page.goto(shop.root + "/admin")
+    field(page, "email").fill(people["viewer"].email)
+    field(page, "password").fill("not the password at all")
+    field(page, "code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not right")
+    expect(field(page, "email")).to_have_value(people["viewer"].email)
+    # Chromium says in its console that it was a 401.
+    assert len(someone.complaints) == 1 and "401" in someone.complaints.pop()
+    someone.check("refusal")
+
+
+# What people change
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_switch_acts_on_the_next_request(dev, shop, visitor, user, people, sql, scripts):
+    someone = visitor("owner", scripts=scripts)
+    page = someone.page
+    try:
+        for value, text in (("false", "Nobody is charged"), ("true", "Requests are charged")):
+            reason = because()
+            page.goto(shop.root + "/admin/flags")
+            page.get_by_role("link", name=CHARGING).click()
+            field(page, "value").select_option(value)
+            field(page, "reason").fill(reason)
+            page.get_by_role("button", name="Continue").click()
+            expect(page.get_by_text(text)).to_be_visible()
+            assert sql("SELECT count(*) FROM audit_log WHERE reason = %s", reason) == [(0,)], "not before it is confirmed"
+            page.get_by_role("button", name="Change it").click()
+            expect(page.get_by_text("The flag is changed")).to_be_visible()
+            wait_until(
+                lambda: (ask(shop, user.key)[1]["x-tollgate-waived"] is not None) == (value == "false"), 20,
+                "the switch")
+            assert sql("SELECT actor, action, subject FROM audit_log WHERE reason = %s", reason) == [
+                (f"staff:{people['owner'].name}", "flag.set", f"flag:{CHARGING}")]
+    finally:
+        dev.cli("flag", "clear", CHARGING, "--reason", "a test of the switch")
+
+
+def test_a_question_leads_back_to_what_was_typed(shop, visitor, user, sql, balance):
+    page = visitor("finance", scripts=False).page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}/adjust")
+    field(page, "amount").fill("12.5")
+    field(page, "reason").fill("a typing error")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Back to the form").click()
+    expect(field(page, "amount")).to_have_value("12.5")
+    expect(field(page, "reason")).to_have_value("a typing error")
+    assert balance(user.name) == 2_000_000
+
+
+def test_a_balance_is_adjusted_once(shop, people, visitor, user, sql, balance, one_entry):
+    someone, reason = visitor("finance"), because()
+    page = someone.page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}/adjust")
+    field(page, "amount").fill("-0.5")
+    with page.expect_request(lambda request: "step=do" in (request.post_data or "")) as sent:
+        go_through(someone, "Adjust it", reason)
+    expect(page.get_by_text("The balance is adjusted.")).to_be_visible()
+    # As a browser that lost the answer, and sends the form again.
+    status, _, again = http(
+        "POST", sent.value.url, sent.value.post_data.encode(),
+        {"cookie": people["finance"].cookie, "content-type": "application/x-www-form-urlencoded"})
+    assert status == 200 and b"This had been done before" in again
+    assert balance(user.name) == 1_999_500
+    one_entry("finance", "account.adjust", reason)
+
+
+def test_a_user_is_suspended(shop, visitor, user, sql, one_entry):
+    assert ask(shop, user.key)[0] == 200
+    someone, reason = visitor("support", scripts=False), because()
+    page = someone.page
+    page.goto(shop.root + "/admin/accounts?prefix=" + user.name)
+    page.get_by_role("link", name=user.name).click()
+    page.get_by_role("link", name="Suspend").click()
+    go_through(someone, "Set it", reason)
+    expect(page.get_by_text("The status is set.")).to_be_visible()
+    wait_until(lambda: ask(shop, user.key)[0] == 403, 20, "the suspension")
+    one_entry("support", "account.change", reason)
+    page.goto(f"{shop.root}/admin/audit?subject=account:{user.name}")
+    expect(page.get_by_text(reason)).to_be_visible()
+    page.get_by_role("link", name="Check the chain").click()
+    expect(page.locator(".badge.good")).to_have_text("whole")
+
+
+def test_a_key_is_made_and_revoked(shop, visitor, user, sql, one_entry):
+    someone, reason = visitor("support", scripts=False), because()
+    page = someone.page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}")
+    page.get_by_role("link", name="New key").click()
+    go_through(someone, "Create it", reason)
+    key = page.locator(".codes li").first.text_content().strip()
+    wait_until(lambda: ask(shop, key)[0] == 200, 20, "the key")
+    one_entry("support", "key.create", reason)
+    page.get_by_role("link", name="Back to the account").click()
+    assert key not in page.content(), "it is shown once"
+    page.locator("main td a").first.click()
+    go_through(someone, "Revoke it", reason)
+    expect(page.get_by_text("The key is revoked")).to_be_visible()
+    wait_until(lambda: ask(shop, key)[0] == 401, 20, "the revocation")
+    assert ask(shop, user.key)[0] == 200
+    assert sql("SELECT action FROM audit_log WHERE reason = %s ORDER BY entry_id", reason) == [
+        ("key.create",), ("key.revoke",)]
+
+
+def test_a_purchase_is_refunded(shop, visitor, user, balance, one_entry):
+    before = balance(user.name)
+    buy(shop, user.key)
+    wait_until(lambda: balance(user.name) == before + 9_990_000, 30, "the purchase")
+    someone, reason = visitor("finance"), because()
+    page = someone.page
+    page.goto(shop.root + "/admin/purchases?userId=" + user.name)
+    page.get_by_role("link", name="Starter").click()
+    field(page, "amount").fill("5")
+    go_through(someone, "Refund it", reason)
+    expect(page.get_by_text("The refund is made.")).to_be_visible()
+    wait_until(lambda: balance(user.name) == before + 4_990_000, 30, "the refund")
+    one_entry("finance", "refund.cash", reason)
+    page.goto(shop.root + "/admin/purchases?userId=" + user.name)
+    expect(page.get_by_role("cell", name="$5.00")).to_be_visible()
+
+
+def test_a_dead_letter_is_applied_again(shop, visitor, sql, one_entry):
+    event = dead_event(sql)
+    someone, reason = visitor("support", scripts=False), because()
+    page = someone.page
+    try:
+        page.goto(shop.root + "/admin/events?outcome=dead")
+        page.get_by_role("link", name=event).click()
+        go_through(someone, "Apply again", reason)
+        # Its purchase is known to nobody, so it still needs a person.
+        expect(page.get_by_text("1 still")).to_be_visible()
+        assert sql("SELECT outcome, reason FROM stripe_event WHERE event_id = %s", event) == [
+            ("dead", "unknown_purchase")]
+        one_entry("support", "webhook.replay", reason)
+    finally:
+        sql("DELETE FROM stripe_event WHERE event_id = %s", event)
+
+
+def test_a_review_is_decided(shop, visitor, user, sql, one_entry):
+    open_review(sql, number(sql, user.name))
+    someone, reason = visitor("support", scripts=False), because()
+    page = someone.page
+    page.goto(shop.root + "/admin/reviews?state=open")
+    page.get_by_role("row").filter(has_text=user.name).get_by_role("link", name="decide").click()
+    go_through(someone, "Decide", reason)
+    expect(page.get_by_text("The review is cleared.")).to_be_visible()
+    one_entry("support", "review.clear", reason)
+
+
+def test_a_card_is_published(shop, visitor, user, sql, one_entry):
+    assert ask(shop, user.key)[0] == 200
+    someone, reason = visitor("finance"), because()
+    page = someone.page
+    page.goto(shop.root + "/admin/rate-cards")
+    page.get_by_role("link", name="New card from the active one").click()
+    text = field(page, "yaml").input_value()
+    version = f"t{uuid.uuid4().hex[:8]}"
+    broken = text + "\nnonsense: [" + EVIL
+    field(page, "yaml").fill(broken)
+    field(page, "reason").fill(reason)
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("heading", name="Problems and warnings")).to_be_visible()
+    assert field(page, "yaml").input_value().replace("\r", "") == broken
+    # Chromium says in its console that it was a 422.
+    assert all("422" in text for text in someone.complaints)
+    someone.complaints.clear()
+    someone.check("a broken card")
+    # In force long after every other test; one model is sold below its cost.
+    text = re.sub(r"(?m)^version:.*$", f'version: "{version}"', text)
+    text = re.sub(r"(?m)^effective_from:.*$", "effective_from: 2099-01-01T00:00:00Z", text)
+    at = text.index("\n  gpt-4o-mini:\n")
+    text = text[:at] + text[at:].replace("    cost:", '    price: {input: "0.0001"}\n    cost:', 1)
+    field(page, "yaml").fill(text)
+    field(page, "reason").fill(reason)
+    page.get_by_role("button", name="Continue").click()
+    changes = page.get_by_role("region", name="What changes")
+    expect(changes.get_by_role("row").filter(has_text="gpt-4o-mini input")).to_contain_text("0.0001")
+    expect(page.get_by_role("alert")).to_contain_text("warning")
+    warned = page.get_by_role("region", name="Problems and warnings").get_by_role("row").filter(
+        has_text="models.gpt-4o-mini.input")
+    expect(warned.filter(has_text="below cost")).to_have_count(1)
+    margin = page.get_by_role("region", name="Margin per model").locator("tr").filter(
+        has=page.get_by_role("cell", name="gpt-4o-mini", exact=True)).first
+    expect(margin).to_contain_text("-149900.0 %")
+    effect = page.get_by_role("region", name="Charged by model")
+    expect(effect.get_by_role("row").filter(has_text="gpt-4o-mini").first).to_contain_text("−")
+    someone.check("the effect of a card")
+    cards = "SELECT count(*) FROM rate_card WHERE version = %s"
+    assert sql(cards, version) == [(0,)]
+    page.get_by_role("button", name="Apply it").click()
+    expect(page.get_by_text("The card is applied.")).to_be_visible()
+    expect(page.get_by_text(version)).to_be_visible()
+    assert sql(cards, version) == [(1,)]
+    one_entry("finance", "ratecard.apply", reason)
+
+
+# Every page
+
+
+@pytest.fixture(scope="module")
+def scene(dev, shop):
+    """Something to see on every page, of a user with a wicked name."""
+    connection = psycopg2.connect(dev.databaseURL)
+    connection.autocommit = True
+
+    def query(text, *parameters):
+        with connection.cursor() as cursor:
+            cursor.execute(text, parameters)
+            return cursor.fetchall() if cursor.description else None
+
+    name = f"{EVIL} {uuid.uuid4().hex[:8]}"
+    key = dev.account(name, 1_000)
+    for model in ("gpt-4o-mini", "gpt-4o", "gpt-5-mini"):
+        assert ask(shop, key, model)[0] == 200
+    buy(shop, key)
+    account = number(query, name)
+    wait_until(lambda: query("SELECT count(*) FROM usage_events WHERE user_id = %s", name) == [(3,)], 30, "usage")
+    wait_until(lambda: query("SELECT status FROM purchase WHERE account_id = %s", account) == [("paid",)], 30, "purchase")
+    open_review(query, account)
+    event = dead_event(query)
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    dev.cli("reconcile", "--date", today, check=False, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_API_BASE=shop.stripe.url)
+    ((card, version),) = query("SELECT card, version FROM rate_card ORDER BY effective_from LIMIT 1")
+    yield types.SimpleNamespace(
+        name=name, event=event, account=account, card=f"{card}/{version}", flag=CHARGING,
+        run=query("SELECT max(run_id) FROM reconciliation_run")[0][0],
+        key=query("SELECT key_id FROM api_key WHERE account_id = %s", account)[0][0],
+        purchase=query("SELECT purchase_id FROM purchase WHERE account_id = %s", account)[0][0])
+    query("DELETE FROM stripe_event WHERE event_id = %s", event)
+    query("DELETE FROM account_review WHERE account_id = %s", account)
+    connection.close()
+
+
+def url(shop, path, scene):
+    """A page with what the scene has to see on it."""
+    only = {"/admin/accounts": ("prefix", scene.name), "/admin/purchases": ("userId", scene.name),
+            "/admin/reviews": ("state", "open"), "/admin/events": ("outcome", "dead")}.get(path)
+    query = "?" + urllib.parse.urlencode([only], quote_via=urllib.parse.quote) if only else ""
+    return shop.root + path.format(**vars(scene)) + query
+
+
+def pattern(link):
+    """The page of `PAGES` that a link leads to."""
+    path = link.split("?")[0]
+    for known in PAGES:
+        parts = {"card": "[^/]+/[^/]+", "flag": "[A-Z_]+", "purchase": "[0-9a-f-]{36}"}
+        if re.fullmatch(re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], "[0-9]+"), known), path):
+            return known
+    return None
+
+
+def test_every_page_is_open_to_its_roles_and_links_to_no_other(shop, people, scene):
+    for role in ROLES:
+        cookie = {"cookie": people[role].cookie}
+        led_to, tried = {"/admin"}, set()
+        for path, least in PAGES.items():
+            status, _, body = http("GET", url(shop, path, scene), headers=cookie)
+            may = ROLES.index(role) >= ROLES.index(least)
+            assert status == (200 if may else 403), (role, path, status)
+            text = body.decode()
+            forms = set(re.findall(r'<form method="post" action="([^"]*)"', text))
+            assert "/admin/sign-out" in forms
+            if least == "viewer":
+                assert forms == {"/admin/sign-out"}, (role, path, forms)
+            for link in map(html.unescape, re.findall(r'href="(/admin[^"]*)"', text)):
+                found = pattern(link)
+                assert found, f"{path} links to {link}, which is not known here"
+                assert ROLES.index(PAGES[found]) <= ROLES.index(role), f"{path} shows {role} {link}"
+                led_to.add(found)
+                if (found, "?" in link) not in tried:
+                    tried.add((found, "?" in link))
+                    assert http("GET", shop.root + link, headers=cookie)[0] == 200, link
+        meant = {path for path, least in PAGES.items() if ROLES.index(role) >= ROLES.index(least)}
+        assert led_to == meant, (role, led_to ^ meant)
+
+
+def test_what_a_role_may_not_do_is_refused(shop, people, scene):
+    """Also with the value of the session's own forms."""
+    for path, least in PAGES.items():
+        if least == "viewer":
+            continue
+        person = people[ROLES[ROLES.index(least) - 1]]
+        form = urllib.parse.urlencode({"csrf": person.csrf, "reason": "r", "step": "do"}).encode()
+        status, _, _ = http(
+            "POST", shop.root + path.format(**vars(scene)), form,
+            {"cookie": person.cookie, "content-type": "application/x-www-form-urlencoded"})
+        assert status in (403, 405), (path, status)
+
+
+def test_a_form_without_its_sessions_value_is_refused(shop, people, user, sql, balance):
+    path = f"/admin/accounts/{number(sql, user.name)}/adjust"
+    form = urllib.parse.urlencode({"amount": "5", "reason": "r", "idempotencyKey": "k", "step": "do"})
+    status, _, _ = http(
+        "POST", shop.root + path, form.encode(),
+        {"cookie": people["owner"].cookie, "content-type": "application/x-www-form-urlencoded"})
+    assert status == 403 and balance(user.name) == 2_000_000
+
+
+@pytest.mark.parametrize("size, scheme", [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")])
+def test_every_page_is_in_order(shop, visitor, scene, pictures, size, scheme):
+    someone = visitor("owner", size=PHONE if size == "phone" else DESKTOP, scheme=scheme)
+    page = someone.page
+    page.on("dialog", lambda dialog: pytest.fail("a script of a user id ran"))
+    for path in PAGES:
+        page.goto(url(shop, path, scene))
+        expect(page.locator("h1")).to_be_visible()
+        assert page.locator("main script, img[onerror], [onfocus]").count() == 0
+        someone.picture(pictures, f"{re.sub(r'[/{}]+', '-', path).strip('-')}-{size}-{scheme}")
+        someone.check(f"{path}, {size}, {scheme}")
+
+
+def test_charts_show_what_their_tables_say(shop, visitor, scene):
+    page = visitor("owner").page
+    for path, count in (("/admin/finance", 3), ("/admin/operations", 2)):
+        page.goto(shop.root + path)
+        assert page.locator(".chart canvas:visible").count() == count
+        drawn = page.eval_on_selector_all(".chart", """boxes => boxes.map(box => {
+          const chart = Chart.getChart(box.querySelector("canvas"));
+          const rows = [...document.getElementById(box.dataset.chartOf).tBodies[0].rows];
+          return [chart.data.labels.length, chart.data.datasets.map(set => set.data.at(-1)),
+                  rows.length, [...rows[0].cells].slice(1).map(cell => Number(cell.dataset.value))];
+        })""")
+        assert all(labels == rows == 30 and last == first for labels, last, rows, first in drawn), drawn
