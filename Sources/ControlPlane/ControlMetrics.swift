@@ -79,7 +79,9 @@ final class AnswerCause: Sendable {
 
     var value: Value? { self.state.withLock { $0 } }
 
-    func set(_ value: Value) { self.state.withLock { $0 = value } }
+    func note(_ error: APIError) {
+        if error.isSwitchedOff { self.state.withLock { $0 = .switchedOff } }
+    }
 }
 
 extension Duration {

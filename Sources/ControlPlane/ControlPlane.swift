@@ -87,7 +87,7 @@ public struct ControlPlane: Sendable {
     /// `InProcessResponder`, or served by an `Application` (tests).
     public static func router(_ settings: Settings, _ dependencies: Dependencies) -> Router<ControlContext> {
         self.table(settings, dependencies).router([
-            MeasuredReplies(metrics: dependencies.metrics), ReplyFields(),
+            MeasuredReplies(metrics: dependencies.metrics), ReplyFields(isSecure: settings.isSecure),
             CrossOrigin(origins: Set(settings.corsOrigins)), ErrorReplies(),
         ])
     }

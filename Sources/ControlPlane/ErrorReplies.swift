@@ -14,7 +14,7 @@ struct ErrorReplies: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch let error as APIError {
-            if error.isSwitchedOff { context.cause.set(.switchedOff) }
+            context.cause.note(error)
             return error.response
         } catch is NIOTooManyBytesError {
             return APIError.bodyTooLarge.response

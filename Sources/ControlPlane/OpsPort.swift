@@ -32,6 +32,6 @@ public enum OpsPort {
                 status: .ok, headers: [.contentType: MetricExposition.contentType],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
         }
-        return table.router([ReplyFields(), ErrorReplies()])
+        return table.router([ReplyFields(isSecure: false), ErrorReplies()])
     }
 }

@@ -6,6 +6,9 @@ import Logging
 struct ReplyFields: RouterMiddleware {
     typealias Context = ControlContext
 
+    /// The site is reached by https.
+    let isSecure: Bool
+
     private static let loggerKey = "hb.request.id"
 
     func handle(
@@ -20,6 +23,7 @@ struct ReplyFields: RouterMiddleware {
         if request.method == .head { response = response.createHeadResponse() }
         response.headers[.tollgateRequestID] = id
         response.headers[.contentTypeOptions] = "nosniff"
+        if self.isSecure { response.headers[.strictTransportSecurity] = "max-age=31536000" }
         Self.fill(&response, .cacheControl, "no-store")
         Self.fill(&response, .contentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
         Self.fill(&response, .referrerPolicy, "no-referrer")

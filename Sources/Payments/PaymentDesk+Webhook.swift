@@ -88,7 +88,8 @@ extension PaymentDesk: WebhookDesk {
     func apply(_ event: StripeEventRecord, _ stripe: StripeClient) async throws -> PaymentOutcome {
         self.counters.arrived(event.type)
         let outcome = try await self.outcome(of: event, stripe)
-        if outcome != .repeated {
+        // What needs a person was not applied; when it is at last, it is late by then.
+        if outcome != .repeated, !outcome.isDead {
             self.counters.applied(secondsLate: self.now() / 1000 - event.createdAt)
         }
         return outcome

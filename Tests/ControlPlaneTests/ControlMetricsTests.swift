@@ -47,6 +47,19 @@ import Testing
         #expect(reply.status == 503 && Self.causes(rig) == ["switched_off"])
     }
 
+    /// Customers buy on the page: it counts for availability as the API does.
+    @Test func aPurchaseOnThePageIsToldInTheSameWay() async throws {
+        for (refusal, cause) in [
+            (CheckoutRefusal.purchasesDisabled, "switched_off" as String?), (.stripeUnavailable, nil),
+        ] {
+            let rig = PortalRig(desk: FakeDesk(refusing: refusal))
+            let session = rig.portal.signIn(2)
+            let reply = try await rig.post(
+                "/billing/buy", "csrf=\(session.token.csrf)&package=starter", cookie: session.cookie)
+            #expect(reply.status == 503 && Self.causes(rig.rig) == [cause])
+        }
+    }
+
     private static func causes(_ rig: ControlRig) -> [String?] {
         rig.metrics.samples().filter { $0.name == "billing_requests_total" }
             .map { sample in sample.labels.first { $0.name == "cause" }?.value }

@@ -71,6 +71,7 @@ import Testing
         let replies = [try await rig.get(target, FakeLedger.adaKey), try await rig.get(target)]
         for reply in replies {
             #expect(reply.headers[.contentTypeOptions] == "nosniff")
+            #expect(reply.headers[.strictTransportSecurity] == "max-age=31536000")
             #expect(reply.headers[.cacheControl] == "no-store")
             #expect(reply.headers[.contentSecurityPolicy]?.contains("default-src 'none'") == true)
         }
@@ -81,7 +82,8 @@ import Testing
     @Test func anUnexpectedErrorTellsNothing() async throws {
         var table = RouteTable()
         table.get("/api/broken", access: .page) { _, _ in throw FakeLedger.Down() }
-        let reply = try await Reply.of(table.router([ReplyFields(), ErrorReplies()]), .get, "/api/broken")
+        let reply = try await Reply.of(
+            table.router([ReplyFields(isSecure: true), ErrorReplies()]), .get, "/api/broken")
         #expect(reply.status == 500)
         #expect(try reply.string("code") == "internal_error")
         #expect(!reply.text.contains("hunter2") && !reply.text.contains("Down"))

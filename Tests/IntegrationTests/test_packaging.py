@@ -290,6 +290,10 @@ def test_the_container_is_of_two_stages_without_root_and_without_secrets():
     assert all("--from=build" in rest for word, rest in last if word == "COPY"), "no source in what runs"
     assert any(word == "HEALTHCHECK" and '"/usr/bin/tollgate", "health"' in rest for word, rest in last)
     assert [rest for word, rest in last if word == "ENTRYPOINT"] == ['["/usr/bin/tollgate"]'], "signals reach the program"
+    # Nothing that is only recommended comes by itself there.
+    wanted = re.search(r"^Recommends: (.*)$", (ROOT / "scripts/package.sh").read_text(), re.MULTILINE)[1].split(", ")
+    installed = next(rest for word, rest in last if word == "RUN" and "apt-get install" in rest).split()
+    assert wanted and set(wanted) <= set(installed)
     for word, rest in words:
         assert word != "ADD" and not (word in ("ENV", "ARG") and re.search(r"(TOKEN|SECRET|KEY|PEPPER|PASSWORD)=", rest))
         assert "apt-get install" not in rest or "rm -rf /var/lib/apt/lists" in rest

@@ -320,3 +320,9 @@ def test_the_last_owner_stays(dev, sql, people):
         pytest.skip("another file made owners")
     refused = dev.cli("staff", "disable", "--email", people["owner"].email, check=False)
     assert refused.returncode == 1 and "last owner" in refused.stderr
+
+
+def test_dev_invites_to_the_console(dev, base):
+    printed = re.search(r"^http\S+/admin/enrol#(\S+)$", dev.process.output(), re.MULTILINE)
+    status, _, reply = call(base, "POST", "/api/admin/enrolment/begin", {"token": printed[1]})
+    assert status == 200 and reply["email"] == "dev@example.com" and reply["totpSecret"], reply

@@ -50,6 +50,10 @@ public enum PaymentOutcome: Sendable, Hashable {
     case posted(Int, granted: Bool, purchase: Purchase)
     /// Kept for a person.
     case dead(reason: String)
+
+    public var isDead: Bool {
+        if case .dead = self { true } else { false }
+    }
 }
 
 /// The purchases of the ledger. Every change of a payment goes through `settle`.

@@ -129,7 +129,7 @@ extension ConsolePages {
         _ account: AdministeredAccount, _ held: Millicredits?, _ view: ConsoleView
     ) -> ConsolePart {
         var part = ConsolePart("Credits")
-        let available = held.map { Int64(account.balance.value) - $0.value }
+        let available = held.map { Int64(account.balance.value) - $0.value - account.floor.value }
         part.facts = [
             ConsoleFact("Balance", .text(Figures.credits(account.balance))),
             ConsoleFact("Held", .text(held.map { Figures.credits($0) } ?? "not known")),

@@ -185,6 +185,7 @@ extension CreditsPages {
             return .seeOther(started.url)
         } catch {
             let refusal = StripeRoutes.error(error, code)
+            view.context.cause.note(refusal)
             var response = try await self.creditsTab(view, problem: PageNotice(.bad, refusal.message))
                 .response(self.site, refusal.status)
             response.headers.append(contentsOf: refusal.headers)

@@ -75,7 +75,6 @@ struct Page {
         ]
         // For browsers that do not know `frame-ancestors`.
         headers[.frameOptions] = "DENY"
-        if site.isSecure { headers[.strictTransportSecurity] = "max-age=31536000" }
         return Response(
             status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }

@@ -26,6 +26,7 @@ struct PageRoutes: Sendable {
             do {
                 return try await handler(request, context)
             } catch let error as APIError {
+                context.cause.note(error)
                 var response = Page.message(Self.title(error), error.message, on: site)
                     .response(site, error.status)
                 response.headers.append(contentsOf: error.headers)

@@ -104,6 +104,18 @@ extension PostgresLedger: PaymentChores {
         }
     }
 
+    /// How many events of the last day need a person. One that is applied after all is none any more.
+    public func deadEventsOfOneDay() async throws -> Int64 {
+        try await self.pool.run { connection in
+            try connection.run(
+                """
+                SELECT count(*) FROM stripe_event
+                WHERE outcome = 'dead' AND received_at > now() - interval '1 day'
+                """
+            ).one().int(0)
+        }
+    }
+
     public func refundAnswered(_ request: String, refund: String?, refusal: String?) async throws {
         _ = try await self.pool.run { connection in
             // The first answer stands: it is keyed, so another one can only say the same.

@@ -1,3 +1,4 @@
+import Billing
 import ControlPlane
 import Foundation
 import LocalStores
@@ -126,6 +127,10 @@ struct DevStack {
             self.step("ready: \(facts.baseURL)  (facts for scripts: \(factsPath))")
             print("\nThe credits page of user demo (once, within five minutes; then `tollgate portal-link`):")
             print(try await Self.portalLink(configuration, root))
+            if let link = try await Self.invitation(configuration, root) {
+                print("\nThe admin console: choose a password for dev@example.com (once, within three days):")
+                print(link)
+            }
             print(Self.examples(facts))
             fflush(nil)
         }
@@ -137,6 +142,27 @@ struct DevStack {
             let demo = try await store.accounts().existing("demo").account
             return try await PortalSessions(store: store.ledger, hasher: configuration.secrets.sessionHasher)
                 .link(to: demo, on: root).url
+        }
+    }
+
+    /// nil: somebody can sign in to the console already.
+    private static func invitation(_ configuration: ServeConfiguration, _ root: String) async throws
+        -> String?
+    {
+        try await StoreSession.with(url: configuration.databaseURL) { store in
+            let book = StaffBook(pool: store.pool)
+            let people = try await book.list()
+            guard !people.contains(where: { $0.state == .active && $0.role == .owner }),
+                let email = StaffEmail("dev@example.com")
+            else { return nil }
+            let note = Operator.note("a development stack that nobody can sign in to")
+            let known = people.first { $0.email == email }
+            guard known == nil || known?.state == .invited else { return nil }
+            let invitation =
+                known == nil
+                ? try await book.create(email: email, name: "dev", role: .owner, note: note)
+                : try await book.reset(email, note: note)
+            return "\(root)/admin/enrol#\(invitation.token)"
         }
     }
 

@@ -9,6 +9,8 @@ final class FinanceGauges: MetricSource {
         /// nil: no instance has read them yet.
         var books: FinanceReading?
         var standing: StandingDifferences?
+        /// Events of Stripe of the last day that need a person.
+        var deadEvents: Int64 = 0
         /// Seconds since 1970.
         var lastComplete: Int64?
     }
@@ -35,6 +37,10 @@ final class FinanceGauges: MetricSource {
                     count: Int(standing.findings[check] ?? 0))
             }
         }
+        samples.append(
+            MetricSample(
+                "stripe_dead_events", help: "Events of Stripe of the last day that need a person.",
+                kind: .gauge, count: Int(reading.deadEvents)))
         if let seconds = reading.lastComplete {
             samples.append(
                 MetricSample(

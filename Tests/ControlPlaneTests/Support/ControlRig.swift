@@ -37,7 +37,7 @@ struct ControlRig: Sendable {
         self.ledger = ledger
         self.settings = .init(
             version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin],
-            sessionSecrets: Self.sessionSecrets, isSecure: true)
+            sessionSecrets: Self.sessionSecrets, isSecure: portal?.site.isSecure ?? true)
         self.dependencies = .init(
             directory: ledger, keyHasher: hasher, prices: FixedPrices(mode), billing: ledger, held: ledger,
             readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,
