@@ -32,6 +32,13 @@ import Testing
         #expect(!list.isGreen(isStrict: false) && list.failures == 1)
     }
 
+    /// What was made before something failed must go, so nothing holds this one up.
+    @Test(arguments: SmokeCheck.allCases.filter { $0 != .cleanup })
+    func noFailureHoldsUpTheCleaning(_ check: SmokeCheck) {
+        #expect(self.list([(check, .failed("x"))]).obstacle(to: .cleanup) == nil)
+        #expect(self.list([(check, .heldUp(by: "health"))]).obstacle(to: .cleanup) == nil)
+    }
+
     /// Else the second line behind a failure would run and fail again.
     @Test func whatIsHeldUpHoldsUpInTurn() {
         let list = self.list([(.rates, .failed("x")), (.call, .heldUp(by: "rates"))])

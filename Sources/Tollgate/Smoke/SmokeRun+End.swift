@@ -7,12 +7,12 @@ extension SmokeRun {
     private static let manyTokens = 10_000
 
     mutating func insufficient() async throws -> String? {
+        self.made.append(self.poorUser)
         var credits: Int64 = 0
         if let url = self.settings.databaseURL {
             try await SmokeLedger.give(Self.poorCredits * 1000, to: self.poorUser, url: url)
             credits = Self.poorCredits
         }
-        self.made.append(self.poorUser)
         let text = String(repeating: "hello ", count: Self.manyTokens)
         let body = self.question(self.settings.costlyModel, text)
         for (path, isOpenAI) in [("/api/ai/chat", false), ("/v1/chat/completions", true)] {
@@ -52,23 +52,65 @@ extension SmokeRun {
         return "\(lines.count) lines, \(sum) millicredits"
     }
 
+    /// Everything is tried, whatever fails before it.
     func cleanUp() async throws -> String? {
-        var done: [String] = []
-        if let purchase = self.purchase, let stripe = self.stripe {
-            // Of a paid page this is refused, which is as good.
-            if !self.isPaid || purchase.payment != nil {
-                _ = try? await stripe.run(
-                    ExpireCheckoutSession(purchase.session, idempotencyKey: "smoke-end-" + purchase.id))
-                done.append("checkout closed")
+        guard !self.made.isEmpty else { throw SmokeStop.skipped("nothing was made") }
+        var (done, problems): ([String], [String]) = ([], [])
+        func trying(_ body: () async throws -> String?) async {
+            do {
+                if let sentence = try await body() { done.append(sentence) }
+            } catch SmokeStop.failed(let problem) {
+                problems.append(problem)
+            } catch SmokeStop.unreachable(let problem) {
+                problems.append(problem)
+            } catch {
+                problems.append("\(error)")
             }
-            if self.isPaid { done.append(try await self.refund(purchase)) }
         }
-        guard let url = self.settings.databaseURL else {
+        if let purchase = self.purchase, let stripe = self.stripe {
+            var isPaid = self.isPaid
+            await trying {
+                let page = try await self.close(purchase, stripe)
+                // The payment had no reply, and was made.
+                if page == .complete { isPaid = true }
+                return page == .expired ? "checkout closed" : nil
+            }
+            if isPaid { await trying { try await self.refund(purchase) } }
+        }
+        if let url = self.settings.databaseURL {
+            for user in self.made {
+                await trying {
+                    try await SmokeLedger.end(user, url: url)
+                    return nil
+                }
+            }
+            if problems.isEmpty { done.append("\(self.made.count) users suspended") }
+        } else {
             done.append("\(self.made.count) users stay, as only DATABASE_URL suspends them")
-            return done.joined(separator: ", ")
         }
-        for user in self.made { try await SmokeLedger.end(user, url: url) }
-        return (done + ["\(self.made.count) users suspended"]).joined(separator: ", ")
+        guard problems.isEmpty else { throw SmokeStop.failed(problems.joined(separator: "; ")) }
+        return done.joined(separator: ", ")
+    }
+
+    /// A page that stays open can be paid tomorrow, by whoever has its address.
+    private func close(_ purchase: Purchase, _ stripe: StripeClient) async throws -> CheckoutSession.Status {
+        // Paid by a payment of its own, the page is as open as before.
+        guard !self.isPaid || purchase.payment != nil else { return .complete }
+        let problem: StripeFailure
+        do throws(StripeFailure) {
+            _ = try await stripe.run(
+                ExpireCheckoutSession(purchase.session, idempotencyKey: "smoke-end-" + purchase.id),
+                within: .seconds(30))
+            return .expired
+        } catch {
+            problem = error
+        }
+        // It is refused of a page that is closed already.
+        let page = try? await stripe.run(RetrieveCheckoutSession(purchase.session), within: .seconds(30))
+        if let status = page?.status, status != .open { return status }
+        throw SmokeStop.failed(
+            "the checkout page \(purchase.session) could not be closed at Stripe (\(problem.label)); it can be paid "
+                + "until it ends by itself")
     }
 
     private func refund(_ purchase: Purchase) async throws -> String {
@@ -76,10 +118,16 @@ extension SmokeRun {
             {"purchaseId":"\(purchase.id)","kind":"cash","reason":"smoke test",\
             "idempotencyKey":"smoke-\(purchase.id)"}
             """
-        let reply = try await self.deployment.post("/api/admin/refunds", as: .admin, order)
-        guard reply.status == 200 || reply.status == 202 else {
-            throw SmokeStop.failed("the refund of the purchase \(SmokeDeployment.answered(reply))")
+        // 202: nobody knows yet. Asking again with the same key tells what became of it, and refunds nothing twice.
+        return try await self.eventually("the refund of the purchase is pending (202), and was not confirmed")
+        {
+            let reply = try await self.deployment.post("/api/admin/refunds", as: .admin, order)
+            switch reply.status {
+            case 200: return "purchase refunded"
+            case 202: return nil
+            default:
+                throw SmokeStop.failed("the refund of the purchase \(SmokeDeployment.answered(reply))")
+            }
         }
-        return "purchase refunded"
     }
 }

@@ -71,13 +71,14 @@ extension SmokeRun {
     }
 
     mutating func newUser() async throws -> String? {
+        // Before the first request that may make it, and may have no reply.
+        self.made.append(self.user)
         let reply = try await self.deployment.get("/api/billing/summary", as: .user(self.user))
         guard reply.status != 401 else {
             throw SmokeStop.failed(
                 "the service key is unknown there; make one with `tollgate key create --service`")
         }
         let summary = try self.deployment.json(reply, "the summary of a new user")
-        self.made.append(self.user)
         _ = try self.demand(SmokeExpectations.summary(summary, isNew: true))
         return "user \(self.user)"
     }
