@@ -183,7 +183,8 @@ def verify(watched, *arguments, rules=None):
 def test_verify_monitoring_says_that_somebody_would_hear(watched, tmp_path):
     good = verify(watched)
     assert good.returncode == 0 and "✗" not in good.stdout, good.stdout + good.stderr
-    assert "alert route page: leads to pagerduty" in good.stdout
+    assert "alert route severity page, team operations: leads to pagerduty, slack-operations" in good.stdout
+    assert "alert route severity ticket, team business: leads to slack-business" in good.stdout
     # The rules in their own time are others than those that run here.
     other = verify(watched, rules=ROOT / "ops" / "prometheus")
     assert other.returncode == 1 and "✗ rules tollgate_alerts_money" in other.stdout, other.stdout
@@ -201,7 +202,7 @@ def test_verify_monitoring_says_that_somebody_would_hear(watched, tmp_path):
 
 def test_a_test_alert_reaches_whom_a_real_one_would(watched):
     assert verify(watched, "--send-test-alert").returncode == 0
-    for receiver in ("pagerduty", "slack-operations"):
+    for receiver in ("pagerduty", "slack-operations", "slack-business"):
         wait_until(lambda: watched.monitoring.told.heard("TollgateTest", receiver=receiver), 20, receiver)
 
 

@@ -8,7 +8,7 @@ struct VerifyMonitoringCommand: AsyncParsableCommand {
         discussion: """
             Asks the ops port whether every part is ready and every metric of the contract is there; Prometheus whether \
             it scrapes each instance, runs the rules of --rules as they are written, and knows an Alertmanager; and \
-            Alertmanager whether each severity leads to somebody. Exit 1: a gap; 69: one of the three does not answer.
+            Alertmanager whether every alert of those rules, with its severity and team, leads to somebody. Exit 1: a gap; 69: one of the three does not answer.
             """)
 
     @Option(help: "The ops port of an instance; else OPS_LISTEN, else http://127.0.0.1:9090.")
@@ -21,12 +21,10 @@ struct VerifyMonitoringCommand: AsyncParsableCommand {
     var rules = "ops/prometheus"
     @Option(help: "The job under which Prometheus scrapes Tollgate.")
     var job = "tollgate"
-    @Flag(help: "Send one alert of each severity, which ends after a minute.")
+    @Flag(help: "Send one alert of each severity and team, which ends after a minute.")
     var sendTestAlert = false
     @Flag(help: "An array of {check, isGood, detail} on standard output.")
     var json = false
-
-    private static let severities = ["page", "ticket"]
 
     func run() async throws {
         try await reporting {
@@ -53,12 +51,13 @@ struct VerifyMonitoringCommand: AsyncParsableCommand {
             "--prometheus-url", self.prometheusUrl ?? System.environment("PROMETHEUS_URL"))
         let alertmanager = try self.base(
             "--alertmanager-url", self.alertmanagerUrl ?? System.environment("ALERTMANAGER_URL"))
+        let kinds = AlertKind.all(in: groups)
         var findings = try await verifier.opsPort(ops)
         findings += try await verifier.prometheus(prometheus, rules: groups)
-        findings += try await verifier.alertmanager(alertmanager, severities: Self.severities)
+        findings += try await verifier.alertmanager(alertmanager, alerts: kinds)
         if self.sendTestAlert {
             findings.append(
-                try await verifier.sendTestAlerts(alertmanager, severities: Self.severities))
+                try await verifier.sendTestAlerts(alertmanager, alerts: kinds))
         }
         return findings
     }

@@ -6,8 +6,14 @@ struct AlertRoutes: Decodable {
         var receiver: String?
         var matchers: [String]?
         var match: [String: String]?
+        var matchRE: [String: String]?
         var routes: [Route]?
         var `continue`: Bool?
+
+        private enum CodingKeys: String, CodingKey {
+            case receiver, matchers, match, routes, `continue`
+            case matchRE = "match_re"
+        }
     }
 
     struct Receiver: Decodable {
@@ -34,17 +40,28 @@ struct AlertRoutes: Decodable {
 
     init(parsing text: String) throws { self = try YAMLDecoder().decode(AlertRoutes.self, from: text) }
 
-    /// Where an alert of these labels goes first.
-    func receiver(of labels: [String: String]) -> String? {
-        Self.receiver(self.route, labels, inherited: nil)
+    /// All that hear of an alert of these labels, as Alertmanager walks its tree: the first child that takes it, those
+    /// behind one that says `continue`, and a route by itself where no child takes it.
+    func receivers(of labels: [String: String]) throws(BadMatcher) -> [String] {
+        var found: [String] = []
+        for receiver in try Self.receivers(self.route, labels, inherited: nil) where !found.contains(receiver)
+        {
+            found.append(receiver)
+        }
+        return found
     }
 
-    private static func receiver(_ route: Route, _ labels: [String: String], inherited: String?) -> String? {
+    private static func receivers(
+        _ route: Route, _ labels: [String: String], inherited: String?
+    ) throws(BadMatcher) -> [String] {
         let own = route.receiver ?? inherited
-        for child in route.routes ?? [] where child.takes(labels) {
-            return Self.receiver(child, labels, inherited: own)
+        var found: [String] = []
+        for child in route.routes ?? [] {
+            guard try child.allMatchers().allSatisfy({ $0.takes(labels) }) else { continue }
+            found += try Self.receivers(child, labels, inherited: own)
+            if child.continue != true { return found }
         }
-        return own
+        return found.isEmpty ? own.map { [$0] } ?? [] : found
     }
 
     /// A receiver that tells nobody is a hole.
@@ -52,31 +69,40 @@ struct AlertRoutes: Decodable {
         self.receivers.contains { $0.name == receiver && $0.tellsSomebody }
     }
 
-    func finding(severity: String) -> MonitoringFinding {
-        let check = "alert route \(severity)"
-        let labels = ["severity": severity, "alertname": "TollgateTest"]
-        guard let receiver = self.receiver(of: labels), self.tellsSomebody(receiver) else {
-            return MonitoringFinding(check: check, isGood: false, detail: "leads to nobody")
+    /// - Parameters:
+    ///   - labels: that these alerts have in common, such as severity and team.
+    ///   - alerts: their names.
+    func finding(_ labels: [String: String], alerts: [String]) -> MonitoringFinding {
+        let title = labels.sorted { Self.rank($0.key) < Self.rank($1.key) }.map { "\($0.key) \($0.value)" }
+        let check = "alert route \(title.joined(separator: ", "))"
+        var all: [String] = []
+        do throws(BadMatcher) {
+            for alert in alerts {
+                let told = try self.receivers(of: labels.merging(["alertname": alert]) { $1 })
+                    .filter(self.tellsSomebody)
+                guard !told.isEmpty else {
+                    return MonitoringFinding(check: check, isGood: false, detail: "\(alert) leads to nobody")
+                }
+                all += told.filter { !all.contains($0) }
+            }
+        } catch {
+            return MonitoringFinding(check: check, isGood: false, detail: "\(error)")
         }
-        return MonitoringFinding(check: check, isGood: true, detail: "leads to \(receiver)")
+        return MonitoringFinding(
+            check: check, isGood: true, detail: "leads to \(all.joined(separator: ", "))")
     }
+
+    /// Severity before team.
+    private static func rank(_ label: String) -> String { label == "severity" ? "" : label }
 }
 
 extension AlertRoutes.Route {
-    fileprivate func takes(_ labels: [String: String]) -> Bool {
-        let equal = (self.match ?? [:]).allSatisfy { labels[$0.key] == $0.value }
-        return equal && (self.matchers ?? []).allSatisfy { Self.takes($0, labels) }
-    }
-
-    /// `name="value"`, `name=value`, and with `!=`. Expressions (`=~`) are taken to match: they narrow what is asked here
-    /// by other labels than the severity.
-    private static func takes(_ matcher: String, _ labels: [String: String]) -> Bool {
-        let text = matcher.filter { !$0.isWhitespace && $0 != "\"" && $0 != "'" }
-        guard !text.contains("~") else { return true }
-        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2 else { return false }
-        let isNegated = parts[0].hasSuffix("!")
-        let name = String(isNegated ? parts[0].dropLast() : parts[0])
-        return ((labels[name] ?? "") == parts[1]) != isNegated
+    /// Of the three ways to write them.
+    fileprivate func allMatchers() throws(BadMatcher) -> [AlertMatcher] {
+        var all: [AlertMatcher] = []
+        for text in self.matchers ?? [] { all += try AlertMatcher.list(parsing: text) }
+        for (name, value) in self.match ?? [:] { all.append(try AlertMatcher(name, .equal, value)) }
+        for (name, value) in self.matchRE ?? [:] { all.append(try AlertMatcher(name, .matches, value)) }
+        return all
     }
 }

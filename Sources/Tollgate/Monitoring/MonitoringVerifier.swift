@@ -62,10 +62,10 @@ struct MonitoringVerifier {
         var config: Config
     }
 
-    func alertmanager(_ base: OutboundBase, severities: [String]) async throws -> [MonitoringFinding] {
+    func alertmanager(_ base: OutboundBase, alerts: [AlertKind]) async throws -> [MonitoringFinding] {
         let status: Status = try await self.decoded(base, "/api/v2/status")
         let routes = try AlertRoutes(parsing: status.config.original)
-        return severities.map { routes.finding(severity: $0) }
+        return alerts.map { routes.finding($0.labels, alerts: $0.names) }
     }
 
     private struct TestAlert: Encodable {
@@ -74,14 +74,15 @@ struct MonitoringVerifier {
         var endsAt: String
     }
 
-    /// One for each severity, which ends by itself: people see it where real ones would come.
-    func sendTestAlerts(_ base: OutboundBase, severities: [String]) async throws -> MonitoringFinding {
+    /// One of each kind, which ends by itself: people see it where real ones would come.
+    func sendTestAlerts(_ base: OutboundBase, alerts: [AlertKind]) async throws -> MonitoringFinding {
         let end = Timestamp.text(Clock.wallMilliseconds() + 60_000)
-        let alerts = severities.map { severity in
+        let alerts = alerts.map { kind in
             TestAlert(
-                labels: ["alertname": "TollgateTest", "severity": severity],
+                labels: kind.labels.merging(["alertname": "TollgateTest"]) { $1 },
                 annotations: [
-                    "summary": "A test of the alert route '\(severity)'",
+                    "summary":
+                        "A test of the alert route of \(kind.labels.values.sorted().joined(separator: ", "))",
                     "description": "Sent by tollgate verify-monitoring --send-test-alert; nothing is wrong.",
                 ], endsAt: end)
         }

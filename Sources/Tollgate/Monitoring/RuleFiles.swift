@@ -34,6 +34,28 @@ struct RuleFile: Decodable {
     }
 }
 
+/// Alerts that are told apart by nothing but their names.
+struct AlertKind: Equatable {
+    /// Of the rule, such as severity and team.
+    var labels: [String: String]
+    var names: [String]
+
+    /// Of all alerts, in the order in which they come first.
+    static func all(in groups: [RuleFile.Group]) -> [AlertKind] {
+        var kinds: [AlertKind] = []
+        for rule in groups.flatMap(\.rules) {
+            guard let name = rule.alert else { continue }
+            let labels = rule.labels ?? [:]
+            if let index = kinds.firstIndex(where: { $0.labels == labels }) {
+                kinds[index].names.append(name)
+            } else {
+                kinds.append(AlertKind(labels: labels, names: [name]))
+            }
+        }
+        return kinds
+    }
+}
+
 extension RuleFile.Group {
     /// - Parameter loaded: all groups that the server runs.
     func finding(loaded: [PrometheusRules.Group]) -> MonitoringFinding {
