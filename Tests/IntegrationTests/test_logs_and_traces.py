@@ -199,14 +199,31 @@ def test_the_upstream_is_told_only_when_the_operator_says_so(dev, payer, collect
     assert upstream.told() == [], "what is malformed goes no further"
 
 
-def test_what_is_not_sampled_is_not_told(dev, payer, collector):
-    with serve(dev, collector.url, TRACE_SAMPLE_RATIO="0") as one:
+def test_a_client_does_not_choose_what_is_sampled(dev, payer, collector, tmp_path):
+    """Else strangers fill the collector, or hide from it. Its ids are kept: they join our logs to its own."""
+    access = tmp_path / "access.log"
+    with serve(dev, collector.url, TRACE_SAMPLE_RATIO="0", TRUSTED_PROXIES="127.0.0.1", ACCESS_LOG=str(access)) as one:
+        for _ in range(5):
+            assert ask(one, payer, traceparent=f"00-{TRACE}-{PARENT}-01")[0] == 200
+            assert ask(one, "tg_of_a_stranger", traceparent=f"00-{TRACE}-{PARENT}-01")[0] == 401
+        wait_until(lambda: access.exists() and access.read_text().count(TRACE) == 10, 10, "its lines")
+    # It ends when all that it has to tell was told.
+    assert not collector.spans
+    with serve(dev, collector.url, TRACE_SAMPLE_RATIO="1") as one:
+        assert ask(one, payer, traceparent=f"00-{TRACE}-{PARENT}-00")[0] == 200
+        wait_until(lambda: collector.of(TRACE), 20, "one that its client would not sample")
+
+
+def test_what_a_trusted_peer_does_not_sample_is_not_told(dev, payer, collector):
+    """A load balancer in front that traces by itself has chosen already."""
+    with serve(
+            dev, collector.url, TRACE_SAMPLE_RATIO="0", TRACE_PARENT_BASED="true", TRUSTED_PROXIES="127.0.0.1") as one:
         for flags in ("00", None):
             more = {"traceparent": f"00-{TRACE}-{PARENT}-{flags}"} if flags else {}
             assert ask(one, payer, **more)[0] == 200
         other = "1" * 32
         assert ask(one, payer, traceparent=f"00-{other}-{PARENT}-01")[0] == 200
-        wait_until(lambda: collector.of(other), 20, "the one that its client samples")
+        wait_until(lambda: collector.of(other), 20, "the one that its peer samples")
         # Twice, or malformed: nobody knows whose trace it is.
         assert ask(one, payer, traceparent=f"00-{TRACE}-{PARENT}-01-x")[0] == 200
     assert {span["traceId"] for span in collector.spans} == {other}

@@ -36,10 +36,13 @@ import Testing
 
     @Test func textIsOneLineAsWell() throws {
         let line = try self.line(.text) { logger in
+            logger[metadataKey: "hb.request.id"] = "r-1"
+            logger[metadataKey: "trace_id"] = "0af7"
             logger.error("\(Self.hostile)", metadata: ["error": "\(Self.hostile)"])
         }
         #expect(line.unicodeScalars.filter { $0.properties.generalCategory == .control } == ["\n"])
         #expect(line.contains(" error tollgate: a\\\"b"))
+        #expect(line.contains(" request_id=r-1 trace_id=0af7 error="))
     }
 
     @Test func aLongValueIsCut() throws {

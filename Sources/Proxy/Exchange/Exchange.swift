@@ -97,7 +97,7 @@ final class Exchange {
         self.loop = loop
         self.connection = connection
         self.startedAt = .now()
-        self.trace = loop.trace(of: request)
+        self.trace = loop.trace(of: request, from: connection.peer)
         if loop.configuration.tracing.sink != nil, self.trace?.isSampled == true {
             self.times = ExchangeTimes(upstreamSpan: loop.makeSpanID())
         }

@@ -5,15 +5,21 @@ import NIOCore
 public struct Tracing: Sendable {
     /// nil: spans are of no use to anybody, and none are made.
     public var sink: (any SpanSink)?
-    /// Of exchanges that come without a trace, those whose random number is below it: 0 none, `.max` all.
+    /// Of exchanges, those whose random number is below it: 0 none, `.max` all. Whoever asks does not choose: a stranger
+    /// who says that everything is sampled would fill the collector, and one who says the opposite would hide.
     public var sampledBelow: UInt64
+    /// `TRACE_PARENT_BASED`: a trusted peer has chosen already.
+    public var followsTrustedPeers: Bool
     /// `TRACE_UPSTREAM`: the upstream is told the trace.
     public var tellsUpstream: Bool
 
     public static let off = Tracing(sink: nil, sampledBelow: 0, tellsUpstream: false)
 
-    public init(sink: (any SpanSink)?, sampledBelow: UInt64, tellsUpstream: Bool) {
+    public init(
+        sink: (any SpanSink)?, sampledBelow: UInt64, followsTrustedPeers: Bool = false, tellsUpstream: Bool
+    ) {
         self.sink = sink
+        self.followsTrustedPeers = followsTrustedPeers
         self.sampledBelow = sampledBelow
         self.tellsUpstream = tellsUpstream
     }
@@ -55,12 +61,25 @@ extension PendingRequest {
 
 extension LoopContext {
     /// The trace of a new exchange: its client's, or one that begins here, for those that are sampled.
-    func trace(of request: PendingRequest) -> TraceContext? {
-        if let given = request.traceContext { return given }
+    ///
+    /// - Parameter peer: who is connected, whoever the client is.
+    func trace(of request: PendingRequest, from peer: ClientAddress) -> TraceContext? {
+        let given = request.traceContext
         let tracing = self.configuration.tracing
-        guard tracing.sink != nil, tracing.sampledBelow > 0 else { return nil }
-        guard tracing.sampledBelow == .max || self.makeSpanID() < tracing.sampledBelow else { return nil }
+        guard tracing.sink != nil else { return given }
+        if var given {
+            if !tracing.followsTrustedPeers || !self.configuration.trustedPeers.contains(peer) {
+                given.isSampled = self.choosesSampling()
+            }
+            return given
+        }
+        guard self.choosesSampling() else { return nil }
         return TraceContext(
             traceHigh: self.makeSpanID(), traceLow: self.makeSpanID(), parent: nil, isSampled: true)
+    }
+
+    private func choosesSampling() -> Bool {
+        let below = self.configuration.tracing.sampledBelow
+        return below == .max || self.makeSpanID() < below
     }
 }

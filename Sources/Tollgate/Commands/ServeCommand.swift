@@ -47,8 +47,9 @@ struct ServeCommand: AsyncParsableCommand {
 
             Traces, none unless an endpoint is set: OTEL_EXPORTER_OTLP_ENDPOINT or \
             OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (OTLP/HTTP with JSON), OTEL_EXPORTER_OTLP_HEADERS (a secret: \
-            key=value,…), OTEL_SERVICE_NAME (tollgate), TRACE_SAMPLE_RATIO or OTEL_TRACES_SAMPLER_ARG (1; of requests \
-            without traceparent), TRACE_UPSTREAM (false; whether the upstream is told traceparent and tracestate).
+            key=value,…), OTEL_SERVICE_NAME (tollgate), TRACE_SAMPLE_RATIO or OTEL_TRACES_SAMPLER_ARG (1; a client's \
+            traceparent gives the ids and does not choose), TRACE_PARENT_BASED (false; that of a peer in \
+            TRUSTED_PROXIES chooses), TRACE_UPSTREAM (false; whether the upstream is told traceparent and tracestate).
 
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
             MAX_FORM_BODY_BYTES (26279936), MAX_CONTROL_BODY_BYTES (1048576), MAX_BUFFERED_BODY_BYTES (536870912), \

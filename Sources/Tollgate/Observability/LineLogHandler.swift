@@ -89,6 +89,7 @@ struct LogLine {
     private var plain: String {
         var text = "\(self.time) \(self.level) \(self.logger): \(Self.escaped(self.message))"
         if let id = self.metadata[Self.requestKey] { text += " request_id=\(Self.escaped(id))" }
+        if let id = self.metadata[Self.traceKey] { text += " trace_id=\(Self.escaped(id))" }
         for (key, value) in self.rest { text += " \(Self.escaped(key))=\(Self.escaped(value))" }
         return text
     }

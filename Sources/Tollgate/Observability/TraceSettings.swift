@@ -2,7 +2,7 @@ import Foundation
 import Metering
 import StripeAPI
 
-/// `OTEL_*`, `TRACE_SAMPLE_RATIO` and `TRACE_UPSTREAM`, under the names of OpenTelemetry where it has one.
+/// `OTEL_*`, `TRACE_SAMPLE_RATIO`, `TRACE_PARENT_BASED` and `TRACE_UPSTREAM`, under the names of OpenTelemetry where it has one.
 ///
 /// Source: opentelemetry.io/docs/specs/otel/protocol/exporter and …/configuration/sdk-environment-variables.
 struct TraceSettings: Sendable {
@@ -19,10 +19,12 @@ struct TraceSettings: Sendable {
     var serviceName: String
     /// As `Tracing.sampledBelow`.
     var sampledBelow: UInt64
+    var followsTrustedPeers: Bool
     var tellsUpstream: Bool
 
     init(_ reader: inout SettingsReader) {
         self.serviceName = reader.text("OTEL_SERVICE_NAME") ?? "tollgate"
+        self.followsTrustedPeers = reader.flag("TRACE_PARENT_BASED", default: false)
         self.tellsUpstream = reader.flag("TRACE_UPSTREAM", default: false)
         self.sampledBelow = Self.ratio(&reader)
         let protocolName = reader.text("OTEL_EXPORTER_OTLP_PROTOCOL") ?? "http/json"

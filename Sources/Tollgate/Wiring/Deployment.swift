@@ -306,6 +306,7 @@ final class Deployment: Sendable {
         dataPlane.timeouts.idempotencyRenewal = .milliseconds(configuration.idempotency.renewalMilliseconds)
         dataPlane.tracing = Tracing(
             sink: spans, sampledBelow: configuration.traces.sampledBelow,
+            followsTrustedPeers: configuration.traces.followsTrustedPeers,
             tellsUpstream: configuration.traces.tellsUpstream)
         return dataPlane
     }
