@@ -199,10 +199,12 @@ def test_the_upstream_is_told_only_when_the_operator_says_so(dev, payer, collect
     assert upstream.told() == [], "what is malformed goes no further"
 
 
-def test_a_client_does_not_choose_what_is_sampled(dev, payer, collector, tmp_path):
-    """Else strangers fill the collector, or hide from it. Its ids are kept: they join our logs to its own."""
+@pytest.mark.parametrize("setting", ["TRUSTED_PROXIES=127.0.0.1", "TRACE_PARENT_BASED=true"])
+def test_a_client_does_not_choose_what_is_sampled(dev, payer, collector, tmp_path, setting):
+    """One of the two alone trusts nobody with it. Else strangers fill the collector, or hide from it. Its ids are kept: they join our logs to its own."""
     access = tmp_path / "access.log"
-    with serve(dev, collector.url, TRACE_SAMPLE_RATIO="0", TRUSTED_PROXIES="127.0.0.1", ACCESS_LOG=str(access)) as one:
+    trust = dict([setting.split("=")])
+    with serve(dev, collector.url, TRACE_SAMPLE_RATIO="0", ACCESS_LOG=str(access), **trust) as one:
         for _ in range(5):
             assert ask(one, payer, traceparent=f"00-{TRACE}-{PARENT}-01")[0] == 200
             assert ask(one, "tg_of_a_stranger", traceparent=f"00-{TRACE}-{PARENT}-01")[0] == 401
