@@ -1,0 +1,81 @@
+"""How soon a changed flag is in force, measured from outside: from the ledger's own time of the change to the answer that
+shows it."""
+import concurrent.futures
+import http.client
+import json
+import threading
+import time
+
+POLL_SECONDS = 0.005
+# Two, so that an answer that takes its time hides the moment of effect from one of them only; both have to see it.
+POLLERS = 2
+# From here on the machine itself was away, and what it delayed says nothing about the proxies.
+STALL_SECONDS = 0.2
+ROUNDS = 5
+
+
+class Pace:
+    """A thread that does nothing but sleep for a moment: the longest it overslept is what this machine adds to anything."""
+
+    def __enter__(self):
+        self.stall, self.ends = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        return self
+
+    def run(self):
+        before = time.monotonic()
+        while not self.ends.wait(POLL_SECONDS):
+            now = time.monotonic()
+            self.stall = max(self.stall, now - before - POLL_SECONDS)
+            before = now
+
+    def __exit__(self, *_):
+        self.ends.set()
+        self.thread.join()
+
+
+class Poller:
+    """Asks one instance the same thing on a connection of its own, until the answer is another one."""
+
+    def __init__(self, cluster, instance, user, model):
+        self.port = instance.port
+        self.headers = {
+            "Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": user,
+            "Content-Type": "application/json"}
+        self.body = json.dumps(
+            {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}).encode()
+        self.asked = threading.Event()
+
+    def until(self, before, after):
+        """The time at which the first answer with status `after` was read; all of them before it had `before`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        end = time.monotonic() + 20
+        try:
+            while time.monotonic() < end:
+                connection.request("POST", "/v1/chat/completions", self.body, self.headers)
+                reply = connection.getresponse()
+                reply.read()
+                now = time.time()
+                if reply.status == after:
+                    return now
+                assert reply.status == before, reply.status
+                self.asked.set()
+                time.sleep(POLL_SECONDS)
+            raise AssertionError(f"still {before} after 20 s, not {after}")
+        finally:
+            connection.close()
+
+
+def delays(cluster, user, model, before, after, change):
+    """Seconds from `change()`, which returns when it was committed, to the effect on each instance; and the longest stall
+    of the machine meanwhile."""
+    pollers = [Poller(cluster, instance, user, model) for instance in cluster.instances for _ in range(POLLERS)]
+    with concurrent.futures.ThreadPoolExecutor(len(pollers)) as pool, Pace() as pace:
+        seen = [pool.submit(poller.until, before, after) for poller in pollers]
+        for poller, future in zip(pollers, seen):
+            assert poller.asked.wait(20), future.exception(0)
+        committed = change()
+        times = [future.result() for future in seen]
+    slowest = [max(times[at:at + POLLERS]) - committed for at in range(0, len(times), POLLERS)]
+    return [round(delay, 3) for delay in slowest], round(pace.stall, 3)
