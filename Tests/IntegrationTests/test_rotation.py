@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import signal
+import threading
 import time
 import uuid
 
@@ -12,6 +13,7 @@ import pytest
 
 from harness import Mock, Serve, http, running, wait_until
 from portal_tools import part
+from session_tools import PortalSession
 from staff_tools import Person
 from stripe_tools import LIVE_KEY, MockStripe
 from wire_tools import chat, load
@@ -121,6 +123,41 @@ class UpstreamKey(Rotation):
         self.mock.stop()
 
 
+class Sessions(Rotation):
+    """People who are signed in: one of the staff, who looks and changes something, and a user on the credits page. Whoever
+    has a value is who signed in while it was the first one."""
+    setting, refused = "SESSION_SECRET", 401
+
+    def begin(self):
+        self.user, self.name = (f"rotate-{uuid.uuid4().hex[:8]}" for _ in range(2))
+        self.dev.account(self.user)
+        self.signed_in, self.lock, self.person = {}, threading.Lock(), None
+        return {}
+
+    def sign_in(self, serve, value):
+        """(headers of the member of staff, headers of the user)"""
+        with self.lock:
+            if value not in self.signed_in:
+                self.person = self.person or Person(serve.root, self.dev.cli, self.name, "finance")
+                self.person.sign_in(code=self.person.recovery[len(self.signed_in)])
+                portal = PortalSession(serve.root, self.dev.serviceKey, self.user)
+                self.signed_in[value] = (self.person.headers, portal.headers)
+            return self.signed_in[value]
+
+    def use(self, serve, value):
+        """One status when all four are of one mind."""
+        staff, portal = self.sign_in(serve, value)
+        accounts = "/api/admin/accounts"
+        body = {"userId": self.user, "reason": "a change that changes nothing the second time"}
+        statuses = {
+            http("GET", serve.root + accounts, headers={"cookie": staff["cookie"]})[0],
+            http("POST", serve.root + accounts, body, staff)[0],
+            http("GET", serve.root + "/api/billing/summary", headers={"cookie": portal["cookie"]})[0],
+            http("POST", serve.root + "/api/billing/estimate",
+                 {"model": "gpt-4o-mini", "inputTokens": 1, "outputTokens": 1}, portal)[0]}
+        return statuses.pop() if len(statuses) == 1 else tuple(sorted(statuses))
+
+
 def noting(statuses, use):
     """A request without a reply is a failed one as well, and must not end its thread unseen."""
     def run(index):
@@ -139,8 +176,10 @@ def reload(serve):
     wait_until(lambda: serve.process.output().count(said) > before, 20, said)
 
 
-@pytest.mark.parametrize("kind", [AdminToken, KeyPepper, WebhookSecret, AppToken, UpstreamKey], ids=lambda kind: kind.__name__)
-def test_a_secret_rotates_under_load_without_a_failed_request(dev, tmp_path, kind):
+@pytest.mark.parametrize(
+    "kind", [AdminToken, KeyPepper, WebhookSecret, AppToken, UpstreamKey, Sessions], ids=lambda kind: kind.__name__)
+def test_a_secret_rotates_under_load_without_a_failed_request(dev, sql, tmp_path, kind):
+    sql("DELETE FROM sign_in_limit")
     rotation = kind(dev, tmp_path)
     file = tmp_path / "secret"
     file.write_text(rotation.old)
