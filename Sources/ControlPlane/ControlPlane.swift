@@ -14,16 +14,19 @@ public struct ControlPlane: Sendable {
         public var sessionSecrets: [String]
         /// The site is reached by https.
         public var isSecure: Bool
+        /// The same for every account.
+        public var caps: SpendCaps
 
         public init(
             version: String, adminTokens: [String], corsOrigins: [String], sessionSecrets: [String],
-            isSecure: Bool
+            isSecure: Bool, caps: SpendCaps = .none
         ) {
             self.version = version
             self.adminTokens = adminTokens
             self.corsOrigins = corsOrigins
             self.sessionSecrets = sessionSecrets
             self.isSecure = isSecure
+            self.caps = caps
         }
     }
 
@@ -118,6 +121,7 @@ public struct ControlPlane: Sendable {
             ConsolePages(site: portal.site, gate: gate, dependencies: dependencies).add(to: &table)
         }
         Self.addOperator(to: &table, dependencies)
+        CapRoutes(caps: settings.caps).add(to: &table)
         SessionRoutes(desk: desk, isSecure: settings.isSecure).add(to: &table)
         table.addDocument(version: settings.version)
         return table
@@ -139,6 +143,7 @@ extension ControlPlane {
         BooksRoutes(books: admin.books).add(to: &table)
         FlagRoutes(desk: admin.flags).add(to: &table)
         AuditRoutes(audit: admin.audit).add(to: &table)
+        ReviewRoutes(desk: admin.reviews).add(to: &table)
     }
 }
 

@@ -107,6 +107,30 @@ import Testing
         #expect(try await ControlRig().get(target, ControlRig.adminToken).status == 404)
     }
 
+    @Test(arguments: [
+        (#"{"userId":"ada","decision":"clear","reason":"r"}"#, 200, "ok"),
+        (#"{"userId":"ada","decision":"suspend","reason":"r"}"#, 200, "ok"),
+        (#"{"userId":"bob","decision":"clear","reason":"r"}"#, 409, "no_open_review"),
+        (#"{"userId":"ada","decision":"forget","reason":"r"}"#, 400, "invalid_request"),
+        (#"{"userId":"ada","decision":"clear"}"#, 400, "invalid_request"),
+    ])
+    func aReviewIsDecidedOnce(body: String, status: Int, code: String) async throws {
+        let rig = ControlRig()
+        let reply = try await rig.send(
+            .post, "/api/admin/reviews/decision", ControlRig.adminToken, body: body)
+        #expect(reply.status == status, "\(reply.text)")
+        if status != 200 { #expect(try reply.string("code") == code) }
+        #expect(rig.admin.notes.withLock { $0.count } == (status == 200 ? 1 : 0))
+    }
+
+    @Test func reviewsAreListedByState() async throws {
+        let open = try await ControlRig().get("/api/admin/reviews?state=open", ControlRig.adminToken)
+        #expect(open.status == 200 && open.text.contains(#""userId":"ada""#))
+        let cleared = try await ControlRig().get("/api/admin/reviews?state=cleared", ControlRig.adminToken)
+        #expect(cleared.status == 200 && !cleared.text.contains("ada"))
+        #expect(try await ControlRig().get("/api/admin/reviews?state=x", ControlRig.adminToken).status == 400)
+    }
+
     /// A list of users is long.
     @Test(arguments: [(Controls.textBytesMax, 200), (Controls.textBytesMax + 1, 400)])
     func aFlagIsAsLongAsControlsAllow(bytes: Int, status: Int) async throws {

@@ -174,6 +174,11 @@ class Changes:
             self.dev.cli("flag", "set", self.flag, "996", "--reason", "to be reset")
         return {"name": self.flag}, {}
 
+    def adminDecideReview(self):
+        self.sql("INSERT INTO account_review (account_id, day, spent_millicredits, mean_millicredits, multiplier) "
+                 "VALUES (%s, current_date, 90000, 1500, 10)", self.account)
+        return {}, {"userId": self.user, "decision": "clear"}
+
     # Refunds need a purchase, which test_purchases has; enrolments are people's own: see below.
     elsewhere = {"adminRefund", "enrol"}
     flag = "BILLING_ANOMALY_MULTIPLIER"

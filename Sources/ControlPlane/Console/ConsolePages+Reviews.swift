@@ -17,18 +17,7 @@ extension ConsolePages {
         do throws(ReviewRefusal) {
             return try await self.admin.reviews.reviews(state, limit: 200)
         } catch {
-            throw Self.error(error)
-        }
-    }
-
-    private static func error(_ refusal: ReviewRefusal) -> APIError {
-        switch refusal {
-        case .noOpenReview:
-            APIError(
-                status: .conflict, message: "Nothing of this user is open; somebody decided it meanwhile.",
-                code: "no_open_review")
-        case .invalidReason: .badRequest("reason", "The reason must not have control characters.")
-        case .ledgerUnavailable: .unavailable
+            throw ReviewRoutes.error(error)
         }
     }
 
@@ -104,7 +93,7 @@ extension ConsolePages {
                     ? try await self.admin.reviews.clearReview(of: user, note)
                     : try await self.admin.reviews.suspendReviewed(user, note)
             } catch {
-                throw Self.error(error)
+                throw ReviewRoutes.error(error)
             }
             return .go(self.site.link("/admin/reviews", [("done", isClear ? "cleared" : "suspended")]))
         }

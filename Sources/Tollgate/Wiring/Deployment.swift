@@ -253,7 +253,7 @@ final class Deployment: Sendable {
                 version: Version.text, adminTokens: secrets.adminTokens.map(\.value),
                 corsOrigins: self.configuration.corsOrigins,
                 sessionSecrets: secrets.sessionSecrets.map(\.value),
-                isSecure: self.configuration.publicURL.hasPrefix("https://")),
+                isSecure: self.configuration.publicURL.hasPrefix("https://"), caps: self.configuration.caps),
             .init(
                 directory: self.directory, keyHasher: secrets.keyHasher, prices: self.prices,
                 billing: self.statements.ledger, held: HeldAmounts(reader: self.heldReader),
