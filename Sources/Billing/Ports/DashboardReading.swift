@@ -80,7 +80,16 @@ public struct CheckoutDay: Sendable, Hashable {
     }
 }
 
-/// Sums over days, for the operator's dashboards. They scan: for a person who looks, never for a scrape.
+/// It took longer than a person waits for a page; nothing was changed, and asking again costs the same.
+public struct DashboardTooSlow: Error, Sendable, Hashable {
+    /// How long it was read.
+    public var seconds: Int64
+
+    public init(seconds: Int64) { self.seconds = seconds }
+}
+
+/// Sums over days, for the operator's dashboards. They scan: for a person who looks, never for a scrape. What takes too
+/// long throws `DashboardTooSlow`.
 public protocol DashboardReading: Sendable {
     /// Every one of the last `days` days, today last.
     func financeDays(_ days: Int64) async throws -> [FinanceDay]

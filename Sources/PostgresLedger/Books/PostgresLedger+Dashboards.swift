@@ -2,18 +2,26 @@ import Billing
 import Metering
 
 extension PostgresLedger: DashboardReading {
-    private static let dashboardSeconds: Int64 = 20
+    private static let dashboardSeconds: Int64 = 15
+    /// The server gives up first, so that the connection lives on.
+    private static let answerSeconds: Int64 = 20
 
     /// On one snapshot, and given up after a while: a page waits for it.
-    private func dashboard<Value: Sendable>(
+    ///
+    /// - Parameter milliseconds: of each statement.
+    func dashboard<Value: Sendable>(
+        milliseconds: Int64 = PostgresLedger.dashboardSeconds * 1000,
         _ body: @escaping @Sendable (PostgresConnection) throws -> Value
     ) async throws -> Value {
-        try await self.pool.run(timeout: .seconds(Self.dashboardSeconds)) { connection in
-            try connection.transaction(.readSnapshot) { connection in
-                try connection.run(
-                    "SELECT set_config('statement_timeout', '\(Self.dashboardSeconds)s', true)")
-                return try body(connection)
+        do {
+            return try await self.pool.run(timeout: .seconds(Self.answerSeconds)) { connection in
+                try connection.transaction(.readSnapshot) { connection in
+                    try connection.run("SELECT set_config('statement_timeout', '\(milliseconds)ms', true)")
+                    return try body(connection)
+                }
             }
+        } catch let error as PostgresError where error.sqlState == .cancelled {
+            throw DashboardTooSlow(seconds: milliseconds / 1000)
         }
     }
 
@@ -27,7 +35,9 @@ extension PostgresLedger: DashboardReading {
                 connection.run("SELECT coalesce(sum(balance_millicredits), 0)::text FROM credit_balance")
                     .one(), 0)
             let changes = try Self.changes(from: today - days + 1, on: connection)
-            let books = try Self.books(on: connection)
+            let books = try Self.books(from: today - days + 1, on: connection)
+            var deferred = try Self.deferredRevenue(on: connection)
+            for (day, sums) in books where day > today { deferred -= sums.deferred }
             // From today backwards: what was owed at the end of a day is what is owed now less what came since.
             for index in found.indices.reversed() {
                 let day = Int64(found[index].day.daysSinceEpoch)
@@ -36,14 +46,21 @@ extension PostgresLedger: DashboardReading {
                 found[index].deductions = -(sums["deduction"] ?? 0)
                 found[index].liability = outstanding
                 outstanding -= sums.values.reduce(0, +)
-                let entry = books.days[day]
+                let entry = books[day]
                 found[index].revenue = entry?.revenue ?? 0
                 found[index].cost = entry?.cost ?? 0
-                found[index].deferredRevenue = books.deferred(through: day)
+                found[index].deferredRevenue = deferred
+                deferred -= entry?.deferred ?? 0
             }
             return found
         }
     }
+
+    /// Found by their time (BRIN), as lines are appended.
+    static let changesStatement = """
+        SELECT (created_at AT TIME ZONE 'UTC')::date - date '1970-01-01', type, sum(amount_millicredits)::text
+        FROM credit_ledger WHERE created_at >= to_timestamp($1::bigint * 86400) GROUP BY 1, 2
+        """
 
     /// Millicredits by day and type of line.
     private static func changes(
@@ -51,43 +68,46 @@ extension PostgresLedger: DashboardReading {
     ) throws -> [Int64: [String: Int128]] {
         var changes: [Int64: [String: Int128]] = [:]
         for row in try connection.run(
-            """
-            SELECT (created_at AT TIME ZONE 'UTC')::date - date '1970-01-01', type, sum(amount_millicredits)::text
-            FROM credit_ledger WHERE created_at >= to_timestamp($1::bigint * 86400) GROUP BY 1, 2
-            """, [.int(first)], timeout: .seconds(Self.dashboardSeconds)
+            Self.changesStatement, [.int(first)], timeout: .seconds(Self.answerSeconds)
         ).rows {
             changes[try row.int(0), default: [:]][try row.text(1)] = try Self.whole(row, 2)
         }
         return changes
     }
 
-    private struct BooksByDay {
-        var days: [Int64: (revenue: Int128, cost: Int128)] = [:]
-        /// Ascending; each the sum through its day.
-        var deferred: [(day: Int64, sum: Int128)] = []
+    static let booksStatement = """
+        SELECT e.day - date '1970-01-01',
+               coalesce(-sum(amount_microusd) FILTER (
+                   WHERE book_account IN ('revenue:usage', 'revenue:breakage', 'contra:promotional')), 0)::text,
+               coalesce(sum(amount_microusd) FILTER (WHERE book_account = 'expenses:openai'), 0)::text,
+               coalesce(-sum(amount_microusd) FILTER (
+                   WHERE book_account = 'liabilities:deferred revenue'), 0)::text
+        FROM journal_entry e JOIN journal_line USING (entry_key)
+        WHERE e.day >= date '1970-01-01' + $1::bigint::integer GROUP BY 1
+        """
 
-        func deferred(through day: Int64) -> Int128 { self.deferred.last { $0.day <= day }?.sum ?? 0 }
+    /// Micro-USD by day.
+    private static func books(
+        from first: Int64, on connection: PostgresConnection
+    ) throws -> [Int64: (revenue: Int128, cost: Int128, deferred: Int128)] {
+        var days: [Int64: (revenue: Int128, cost: Int128, deferred: Int128)] = [:]
+        for row in try connection.run(
+            Self.booksStatement, [.int(first)], timeout: .seconds(Self.answerSeconds)
+        ).rows {
+            days[try row.int(0)] = (try Self.whole(row, 1), try Self.whole(row, 2), try Self.whole(row, 3))
+        }
+        return days
     }
 
-    private static func books(on connection: PostgresConnection) throws -> BooksByDay {
-        var books = BooksByDay()
-        for row in try connection.run(
-            """
-            SELECT e.day - date '1970-01-01',
-                   coalesce(-sum(amount_microusd) FILTER (
-                       WHERE book_account IN ('revenue:usage', 'revenue:breakage', 'contra:promotional')), 0)::text,
-                   coalesce(sum(amount_microusd) FILTER (WHERE book_account = 'expenses:openai'), 0)::text,
-                   coalesce(-sum(amount_microusd) FILTER (
-                       WHERE book_account = 'liabilities:deferred revenue'), 0)::text
-            FROM journal_entry e JOIN journal_line USING (entry_key) GROUP BY 1 ORDER BY 1
-            """, timeout: .seconds(Self.dashboardSeconds)
-        ).rows {
-            let day = try row.int(0)
-            books.days[day] = (try Self.whole(row, 1), try Self.whole(row, 2))
-            let sum = (books.deferred.last?.sum ?? 0) + (try Self.whole(row, 3))
-            books.deferred.append((day, sum))
-        }
-        return books
+    /// Read off its own index, without the journal.
+    static let deferredStatement = """
+        SELECT coalesce(-sum(amount_microusd), 0)::text FROM journal_line
+        WHERE book_account = 'liabilities:deferred revenue'
+        """
+
+    private static func deferredRevenue(on connection: PostgresConnection) throws -> Int128 {
+        try Self.whole(
+            connection.run(Self.deferredStatement, timeout: .seconds(Self.answerSeconds)).one(), 0)
     }
 
     public func topModels(limit: Int64) async throws -> [ModelTotals] {
@@ -98,7 +118,7 @@ extension PostgresLedger: DashboardReading {
                        sum(charged_millicredits)::text, div(sum(cost_picousd::numeric), 1000000)::text
                 FROM usage_effective WHERE hold_id >= hold_id_at(now() - interval '7 days')
                 GROUP BY model ORDER BY sum(cost_picousd::numeric) DESC, model LIMIT $1
-                """, [.int(limit)], timeout: .seconds(Self.dashboardSeconds)
+                """, [.int(limit)], timeout: .seconds(Self.answerSeconds)
             ).rows.map { row in
                 ModelTotals(
                     model: try row.text(0), exchanges: try row.int(1), inputTokens: try row.int(2),
@@ -120,7 +140,7 @@ extension PostgresLedger: DashboardReading {
                 SELECT (created_at AT TIME ZONE 'UTC')::date - date '1970-01-01', count(*), count(session_id),
                        count(paid_at)
                 FROM purchase WHERE kind = 'checkout' AND created_at >= to_timestamp($1::bigint * 86400) GROUP BY 1
-                """, [.int(first)], timeout: .seconds(Self.dashboardSeconds)
+                """, [.int(first)], timeout: .seconds(Self.answerSeconds)
             ).rows {
                 let index = Int(try row.int(0) - first)
                 guard found.indices.contains(index) else { continue }
@@ -132,7 +152,7 @@ extension PostgresLedger: DashboardReading {
                 SELECT (received_at AT TIME ZONE 'UTC')::date - date '1970-01-01', count(*),
                        count(*) FILTER (WHERE outcome = 'dead')
                 FROM stripe_event WHERE received_at >= to_timestamp($1::bigint * 86400) GROUP BY 1
-                """, [.int(first)], timeout: .seconds(Self.dashboardSeconds)
+                """, [.int(first)], timeout: .seconds(Self.answerSeconds)
             ).rows {
                 let index = Int(try row.int(0) - first)
                 guard found.indices.contains(index) else { continue }

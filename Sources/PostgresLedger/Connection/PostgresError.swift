@@ -40,6 +40,8 @@ public struct SQLState: Sendable, Hashable, CustomStringConvertible {
     public static let noSuchAccount = SQLState("TG404")
     public static let idempotencyConflict = SQLState("TG409")
     public static let changedMeanwhile = SQLState("TG412")
+    /// By a statement's time-out, among others.
+    public static let cancelled = SQLState("57014")
     public static let appendOnly = SQLState("TG001")
 
     public var description: String { self.code }

@@ -22,7 +22,7 @@ public struct Migration: Sendable {
         .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
         .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions,
         .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .accountReviews, .secretAges,
-        .compatibility,
+        .compatibility, .dashboards,
     ]
 }
 

@@ -33,6 +33,80 @@ import Testing
         #expect(days.reduce(0) { $0 + $1.cost } == figures.trial[.openAICost])
     }
 
+    // MARK: How they are read
+
+    /// `EXPLAIN` of a statement as the dashboards run it, for the last 30 of 300 days.
+    private func plan(
+        _ statement: String, _ parameters: PostgresParameters, _ database: TestDatabase
+    ) async throws -> String {
+        try await database.ledger.dashboard { connection in
+            try connection.run("EXPLAIN " + statement, parameters).rows.map { try $0.text(0) }.joined(
+                separator: "\n")
+        }
+    }
+
+    /// Lines and entries of 300 days: what is looked for is a tenth of them, in the order of their time.
+    private func history(_ database: TestDatabase) async throws {
+        let account = try await database.account("busy")
+        for rows in [
+            """
+            INSERT INTO credit_ledger (account_id, version, transaction_id, user_id, type, amount_millicredits,
+                    balance_after_millicredits, reference_type, reference_id, created_at)
+                SELECT \(account), 1000 + n, gen_random_uuid(), 'busy', 'deduction', -1, 0, 'settlement', n::text,
+                    now() - interval '300 days' + n * interval '864 seconds'
+                FROM generate_series(1, 30000) n
+            """,
+            """
+            INSERT INTO journal_entry (entry_key, day, kind)
+                SELECT 'k' || n, (now() - interval '300 days' + n * interval '2592 seconds')::date, 'usage'
+                FROM generate_series(1, 10000) n
+            """,
+            """
+            INSERT INTO journal_line (entry_key, book_account, amount_microusd)
+                SELECT 'k' || n, account, amount FROM generate_series(1, 10000) n,
+                    (VALUES ('liabilities:deferred revenue', 2), ('revenue:usage', -1), ('revenue:breakage', -1),
+                            ('expenses:openai', 2), ('liabilities:openai', -2), ('contra:promotional', 1),
+                            ('revenue:other', -1)) AS lines(account, amount)
+            """,
+        ] { try await database.execute("SET LOCAL session_replication_role = replica; \(rows)") }
+        for table in ["credit_ledger", "journal_entry", "journal_line"] {
+            try await database.execute("VACUUM (ANALYZE) \(table)")
+        }
+    }
+
+    /// A page must not read the ledger of all years for the days of a month.
+    @Test func aMonthIsFoundByItsIndices() async throws {
+        let database = try await TestDatabase.migrated()
+        try await self.history(database)
+        let first = Int64(
+            try await database.ledger.dashboard { connection in
+                try connection.run("SELECT (now() AT TIME ZONE 'UTC')::date - date '1970-01-01' - 29").one()
+                    .int(0)
+            })
+        let changes = try await self.plan(PostgresLedger.changesStatement, [.int(first)], database)
+        #expect(changes.contains("credit_ledger_created") && !changes.contains("Seq Scan"), "\(changes)")
+        let books = try await self.plan(PostgresLedger.booksStatement, [.int(first)], database)
+        #expect(
+            books.contains("journal_entry_day") && !books.contains("Seq Scan on journal_entry"), "\(books)")
+        let deferred = try await self.plan(PostgresLedger.deferredStatement, [], database)
+        #expect(deferred.contains("journal_line_deferred") && !deferred.contains("Seq Scan"), "\(deferred)")
+        let days = try await database.ledger.financeDays(30)
+        #expect(days.map(\.deductions).reduce(0, +) >= 2_800 && days[29].deferredRevenue == -20_000)
+        let month = days[28].deferredRevenue - days[0].deferredRevenue
+        #expect(-1_900 <= month && month <= -1_800, "66 or 67 a day: \(month)")
+    }
+
+    /// The connection must live on: the next page needs it.
+    @Test func whatTakesTooLongIsGivenUpAndToldApart() async throws {
+        let database = try await TestDatabase.migrated()
+        await #expect(throws: DashboardTooSlow(seconds: 1)) {
+            try await database.ledger.dashboard(milliseconds: 1_000) { connection in
+                _ = try connection.run("SELECT pg_sleep(60)", timeout: .seconds(60))
+            }
+        }
+        #expect(try await database.ledger.financeDays(1).count == 1)
+    }
+
     @Test func modelsAndCheckoutsAreCounted() async throws {
         let database = try await TestDatabase.migrated()
         let (account, stripe) = (try await database.account("buyer"), FakeStripe())
