@@ -74,6 +74,11 @@ struct APIError: Error {
         code: "holds_unavailable", headers: [.retryAfter: "1"])
     static let bodyTooLarge = APIError(
         status: .contentTooLarge, message: "The body is too large.", code: "body_too_large")
+    static func bodyTooLarge(limit: Int) -> APIError {
+        APIError(
+            status: .contentTooLarge, message: "The body has more than \(limit) bytes.",
+            code: "body_too_large")
+    }
     static let unavailable = APIError(
         status: .serviceUnavailable, message: "The ledger cannot be read right now; try again.",
         code: "ledger_unavailable", headers: [.retryAfter: "1"])

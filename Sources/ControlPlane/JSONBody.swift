@@ -2,6 +2,7 @@ import Billing
 import Foundation
 import Hummingbird
 import Metering
+import NIOCore
 
 /// The body of a change: a JSON object of known members. Others are refused, so that a misspelt member never looks like
 /// a missing one.
@@ -36,7 +37,10 @@ struct JSONBody {
 
     /// - Throws: `APIError` that names the member.
     init(_ request: Request, _ known: Set<String>, bytesMax: Int = 64 << 10) async throws {
-        let body = try await request.body.collect(upTo: bytesMax)
+        let body: ByteBuffer
+        do { body = try await request.body.collect(upTo: bytesMax) } catch is NIOTooManyBytesError {
+            throw APIError.bodyTooLarge(limit: bytesMax)
+        }
         guard
             let members = try? JSONDecoder().decode(
                 [String: Member].self, from: Data(body.readableBytesView))

@@ -56,6 +56,9 @@ public struct RateCardDiff: Sendable {
         if let old, old.identity == new.identity, old != new { self.refuseVersion(of: new) }
     }
 
+    /// For a reason that its reader knows.
+    public mutating func refuse(_ path: String, _ message: String) { self.warn(.error, path, message) }
+
     /// A version is applied once: the card stands under it already, with other content. Said once.
     public mutating func refuseVersion(of card: RateCard) {
         guard !self.problems.contains(where: { $0.path == "version" }) else { return }
@@ -64,6 +67,10 @@ public struct RateCardDiff: Sendable {
 
     mutating func warn(_ severity: RateCardProblem.Severity, _ path: String, _ message: String) {
         self.problems.append(RateCardProblem(severity, path, message))
+    }
+
+    mutating func setLines(_ line: (RateCardProblem) -> Int?) {
+        for index in self.problems.indices { self.problems[index].line = line(self.problems[index]) }
     }
 
     private mutating func note(_ model: String, _ path: String, _ from: String?, _ to: String?) {

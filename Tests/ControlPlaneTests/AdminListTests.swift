@@ -10,7 +10,7 @@ import Testing
         try await ControlRig(back: back).get("/api/admin/" + target, ControlRig.adminToken)
     }
 
-    private static func line(_ number: UInt64) -> PurchaseLine {
+    static func line(_ number: UInt64) -> PurchaseLine {
         var posted = PaymentTarget()
         posted.granted = Millicredits(9_990_000)
         posted.paidCents = 999

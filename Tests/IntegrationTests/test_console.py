@@ -312,7 +312,9 @@ def test_a_key_is_made_and_revoked(shop, visitor, user, sql, one_entry):
     one_entry("support", "key.create", reason)
     page.get_by_role("link", name="Back to the account").click()
     assert key not in page.content(), "it is shown once"
-    page.locator("main td a").first.click()
+    expect(page.get_by_role("link", name="Revoke")).to_have_count(2)
+    page.get_by_role("link", name=f"Revoke {key[:9]}").click()
+    expect(page.locator("main dl")).to_contain_text(user.name)
     go_through(someone, "Revoke it", reason)
     expect(page.get_by_text("The key is revoked")).to_be_visible()
     wait_until(lambda: ask(shop, key)[0] == 401, 20, "the revocation")
@@ -328,7 +330,8 @@ def test_a_purchase_is_refunded(shop, visitor, user, balance, one_entry):
     someone, reason = visitor("finance"), because()
     page = someone.page
     page.goto(shop.root + "/admin/purchases?userId=" + user.name)
-    page.get_by_role("link", name="Starter").click()
+    page.get_by_role("link", name="Refund").click()
+    expect(page.locator("main dl")).to_contain_text("$9.99")
     field(page, "amount").fill("5")
     go_through(someone, "Refund it", reason)
     expect(page.get_by_text("The refund is made.")).to_be_visible()
@@ -344,7 +347,7 @@ def test_a_dead_letter_is_applied_again(shop, visitor, sql, one_entry):
     page = someone.page
     try:
         page.goto(shop.root + "/admin/events?outcome=dead")
-        page.get_by_role("link", name=event).click()
+        page.get_by_role("link", name=f"Apply again {event}").click()
         go_through(someone, "Apply again", reason)
         # Its purchase is known to nobody, so it still needs a person.
         expect(page.get_by_text("1 still")).to_be_visible()
@@ -360,7 +363,7 @@ def test_a_review_is_decided(shop, visitor, user, sql, one_entry):
     someone, reason = visitor("support", scripts=False), because()
     page = someone.page
     page.goto(shop.root + "/admin/reviews?state=open")
-    page.get_by_role("row").filter(has_text=user.name).get_by_role("link", name="decide").click()
+    page.get_by_role("row").filter(has_text=user.name).get_by_role("link", name="Decide").click()
     go_through(someone, "Decide", reason)
     expect(page.get_by_text("The review is cleared.")).to_be_visible()
     one_entry("support", "review.clear", reason)
@@ -374,12 +377,19 @@ def test_a_card_is_published(shop, visitor, user, sql, one_entry):
     page.get_by_role("link", name="New card from the active one").click()
     text = field(page, "yaml").input_value()
     version = f"t{uuid.uuid4().hex[:8]}"
-    broken = text + "\nnonsense: [" + EVIL
+    at = text.index("\n  gpt-4o-mini:\n")
+    broken = text[:at] + text[at:].replace("context: 128000", "context: " + EVIL, 1)
     field(page, "yaml").fill(broken)
     field(page, "reason").fill(reason)
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Problems and warnings")).to_be_visible()
     assert field(page, "yaml").input_value().replace("\r", "") == broken
+    line = broken.splitlines().index("    context: " + EVIL) + 1
+    page.get_by_role("region", name="Problems and warnings").get_by_role("link", name=str(line)).click()
+    selected = page.evaluate(
+        "[document.activeElement.name, getSelection().toString() || document.activeElement.value.slice("
+        "document.activeElement.selectionStart, document.activeElement.selectionEnd)]")
+    assert selected == ["yaml", "    context: " + EVIL]
     # Chromium says in its console that it was a 422.
     assert all("422" in text for text in someone.complaints)
     someone.complaints.clear()
@@ -397,7 +407,10 @@ def test_a_card_is_published(shop, visitor, user, sql, one_entry):
     expect(page.get_by_role("alert")).to_contain_text("warning")
     warned = page.get_by_role("region", name="Problems and warnings").get_by_role("row").filter(
         has_text="models.gpt-4o-mini.input")
-    expect(warned.filter(has_text="below cost")).to_have_count(1)
+    below = warned.filter(has_text="below cost")
+    expect(below).to_have_count(1)
+    below.get_by_role("link", name=str(text[:at].count("\n") + 7)).click()
+    expect(page.locator("li:target")).to_contain_text("0.0001")
     margin = page.get_by_role("region", name="Margin per model").locator("tr").filter(
         has=page.get_by_role("cell", name="gpt-4o-mini", exact=True)).first
     expect(margin).to_contain_text("-149900.0 %")
@@ -411,6 +424,37 @@ def test_a_card_is_published(shop, visitor, user, sql, one_entry):
     expect(page.get_by_text(version)).to_be_visible()
     assert sql(cards, version) == [(1,)]
     one_entry("finance", "ratecard.apply", reason)
+
+
+@pytest.mark.parametrize("bytes, status", [(1 << 20, 200), ((1 << 20) + 1, 413)])
+def test_a_large_card_is_taken_by_all_or_none(dev, shop, people, tmp_path, bytes, status):
+    """A browser sends up to three bytes for each of a card, and the front of the proxy lets them through."""
+    (card,) = [one for one in json.loads(http(
+        "GET", shop.root + "/api/admin/rate-cards", headers={"Authorization": "Bearer " + dev.adminToken})[2])["entries"]
+        if one["active"]]
+    text = http(
+        "GET", f"{shop.root}/api/admin/rate-cards/{card['card']}/{card['version']}",
+        headers={"Authorization": "Bearer " + dev.adminToken})[2].decode()
+    text = re.sub(r"(?m)^version:.*$", 'version: "large"', text) + "\n"
+    text += ("#" + '"' * 99 + "\n") * ((bytes - len(text.encode())) // 101)
+    text += "#" * (bytes - len(text.encode()))
+    assert len(text.encode()) == bytes
+    person = people["finance"]
+    got, _, reply = http("POST", shop.root + "/api/admin/rate-cards/review", {"yaml": text}, {
+        "cookie": person.cookie, "x-csrf-token": person.csrf}, timeout=60)
+    assert got == status, reply
+    form = urllib.parse.urlencode({"csrf": person.csrf, "reason": "r", "yaml": text}).encode()
+    assert len(form) > 2 << 20
+    got, _, page = http(
+        "POST", shop.root + "/admin/rate-card-editor", form,
+        {"cookie": person.cookie, "content-type": "application/x-www-form-urlencoded"}, timeout=60)
+    assert got == status
+    file = tmp_path / "large.yaml"
+    file.write_text(text)
+    checked = dev.cli("ratecard", "validate", file, check=False)
+    assert checked.returncode == (0 if status == 200 else 1), checked.stdout
+    if status == 413:
+        assert all("1048576" in said for said in (reply.decode(), page.decode(), checked.stdout))
 
 
 # Every page

@@ -133,15 +133,18 @@ public struct AppliedRateCard: Sendable, Hashable {
 /// What applying a card would change, or changes.
 public struct CardReview: Sendable, Hashable {
     public struct Problem: Sendable, Hashable {
-        /// `error` or `warning`.
+        /// `error`, `warning` or `notice`.
         public var severity: String
         public var path: String
         public var message: String
+        /// In the file, counted from 1; nil: it is of no one place.
+        public var line: Int64?
 
-        public init(severity: String, path: String, message: String) {
+        public init(severity: String, path: String, message: String, line: Int64? = nil) {
             self.severity = severity
             self.path = path
             self.message = message
+            self.line = line
         }
     }
 
@@ -180,6 +183,9 @@ public struct CardReview: Sendable, Hashable {
             self.margin = margin
         }
     }
+
+    /// Of a card's file. Cards of hundreds of models have some ten thousand.
+    public static let cardBytesMax = 1 << 20
 
     /// `card@version`; nil: none is in force.
     public var active: String?

@@ -2,6 +2,8 @@ import Metering
 
 /// Which purchases are listed, newest first.
 public struct PurchaseQuery: Sendable, Hashable {
+    /// nil: all of them.
+    public var only: PurchaseID?
     public var userID: String?
     public var status: Purchase.Status?
     /// The last one of the page before.

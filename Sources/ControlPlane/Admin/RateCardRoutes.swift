@@ -6,7 +6,8 @@ struct RateCardRoutes: Sendable {
     let desk: any RateCardDesk
 
     private static let path = "/api/admin/rate-cards"
-    private static let bytesMax = 2 << 20
+    /// A card, with some bytes of it escaped.
+    private static let bytesMax = 2 * CardReview.cardBytesMax
 
     func add(to table: inout RouteTable) {
         table.get(Self.path, staff: .viewer, Self.listOperation) { _, context, _ in
@@ -67,7 +68,15 @@ struct RateCardRoutes: Sendable {
         return JSONValue.object(Self.members(done.review) + [("applied", .bool(done.isNew))]).response()
     }
 
-    private static func yaml(_ body: JSONBody) throws -> String { try body.text("yaml", 1...(1 << 20)) }
+    private static func yaml(_ body: JSONBody) throws -> String {
+        let yaml = try body.text("yaml", 1...Self.bytesMax)
+        guard yaml.utf8.count <= CardReview.cardBytesMax else { throw Self.tooLarge }
+        return yaml
+    }
+
+    static let tooLarge = APIError(
+        status: .contentTooLarge, message: "A card has at most \(CardReview.cardBytesMax) bytes.",
+        code: "body_too_large", param: "yaml")
 
     static func asking<Value>(
         _ context: ControlContext, _ body: () async throws -> Value
@@ -92,9 +101,14 @@ struct RateCardRoutes: Sendable {
             return APIError(
                 status: .unprocessableContent,
                 message:
-                    "The card cannot be applied: \(first.map { "\($0.path): \($0.message)" } ?? "no card").",
+                    "The card cannot be applied: \(first.map(Self.text) ?? "no card").",
                 code: "invalid_rate_card", param: "yaml")
         }
+    }
+
+    /// As the command line says it.
+    private static func text(_ problem: CardReview.Problem) -> String {
+        (problem.line.map { "line \($0): " } ?? "") + "\(problem.path): \(problem.message)"
     }
 
     // MARK: Shapes
@@ -124,7 +138,7 @@ struct RateCardRoutes: Sendable {
     private static func json(_ problem: CardReview.Problem) -> JSONValue {
         .object([
             ("severity", .string(problem.severity)), ("path", .string(problem.path)),
-            ("message", .string(problem.message)),
+            ("message", .string(problem.message)), ("line", problem.line.json),
         ])
     }
 
@@ -145,7 +159,8 @@ struct RateCardRoutes: Sendable {
 }
 
 extension RateCardRoutes {
-    private static let yamlMember = Property("yaml", .string(1...(1 << 20)).described("The file."))
+    private static let yamlMember = Property(
+        "yaml", .string(1...Int64(CardReview.cardBytesMax)).described("The file."))
 
     private static let listOperation = Operation(
         .admin, "adminRateCards", "Applied cards; the one that takes effect last comes first.",
@@ -170,7 +185,7 @@ extension RateCardRoutes {
             .array(
                 .object([
                     .init("severity", .words("error", "warning", "notice")), .init("path", .string),
-                    .init("message", .string),
+                    .init("message", .string), .init("line", .integer.orNull),
                 ]))),
         .init(
             "changes",

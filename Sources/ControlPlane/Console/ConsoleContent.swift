@@ -17,6 +17,11 @@ struct ConsoleContent {
             part.form?.name("f\(index + 1)")
             return part
         }
+        for index in self.parts.indices {
+            let beside = [index - 1, index + 1].filter(self.parts.indices.contains)
+            self.parts[index].isSmall =
+                self.parts[index].isShort && beside.contains { self.parts[$0].isShort }
+        }
     }
 }
 
@@ -24,19 +29,36 @@ struct ConsoleContent {
 struct ConsolePart {
     fileprivate(set) var partID = ""
     let partTitle: String
+    /// Beside others of its kind, where the window is wide.
+    fileprivate(set) var isSmall = false
+    /// The heading of the page says it.
+    var isTitleSaid = false
     var partNote: String?
     var facts: [ConsoleFact] = []
     /// Shown as it is, line by line.
     var code: String?
+    /// Lines of it with their numbers, which problems lead to.
+    var codeLines: [CodeLine] = []
     var codeWords: [String] = []
     var table: ConsoleTable?
     var emptyText: String?
     var form: ConsoleForm?
     var links: [ConsoleLink] = []
 
+    struct CodeLine {
+        let lineNumber: Int
+        let lineText: String
+        /// Lines before it are left out.
+        let isGap: Bool
+    }
+
     init(_ title: String, note: String? = nil) {
         self.partTitle = title
         self.partNote = note
+    }
+
+    fileprivate var isShort: Bool {
+        self.table == nil && self.form == nil && self.code == nil && self.codeLines.isEmpty
     }
 }
 
@@ -63,6 +85,8 @@ struct ConsoleTable {
     var chartURL: String?
     var chartKind = "bar"
     var chartUnit = ""
+    /// Too wide for a phone.
+    var isWide: Bool
 
     struct Column {
         let columnName: String
@@ -84,7 +108,15 @@ struct ConsoleTable {
     init(_ caption: String, _ columns: [Column], _ rows: [[ConsoleCell]]) {
         self.caption = caption
         self.columns = columns
-        self.rows = rows.map { Row(cells: $0) }
+        self.isWide = columns.count > 4
+        self.rows = rows.map { cells in
+            Row(
+                cells: zip(columns, cells).map { column, cell in
+                    var cell = cell
+                    cell.cellLabel = column.columnName
+                    return cell
+                })
+        }
     }
 }
 
@@ -94,13 +126,18 @@ struct ConsoleCell {
     var cellURL: String?
     /// nil: it is no badge.
     var cellTone: String?
+    /// For those who hear the page: what a link is about, where its row tells it to those who see it.
+    var cellUnseen: String?
     var cellTime: String?
     var cellFine: String?
     /// What a chart draws.
     var cellValue: String?
     var cellClass = ""
+    /// Of its column, where a row is shown as a list.
+    fileprivate(set) var cellLabel = ""
 
     static let none = ConsoleCell.text("–")
+    static let noNumber = ConsoleCell.number("–")
 
     static func text(_ text: String, fine: String? = nil) -> ConsoleCell {
         ConsoleCell(cellText: text, cellFine: fine)
@@ -109,8 +146,20 @@ struct ConsoleCell {
     /// May be broken anywhere.
     static func long(_ text: String) -> ConsoleCell { ConsoleCell(cellText: text, cellClass: "long") }
 
+    /// Is not broken.
+    static func name(_ text: String, fine: String? = nil) -> ConsoleCell {
+        ConsoleCell(cellText: text, cellFine: fine, cellClass: "name")
+    }
+
     static func link(_ text: String, _ url: String) -> ConsoleCell {
         ConsoleCell(cellText: text, cellURL: url)
+    }
+
+    /// What may be done about a row.
+    ///
+    /// - Parameter subject: which of them it is, for those who hear the page.
+    static func action(_ text: String, of subject: String, _ url: String) -> ConsoleCell {
+        ConsoleCell(cellText: text, cellURL: url, cellUnseen: subject, cellClass: "name")
     }
 
     static func badge(_ text: String, _ tone: PageNotice.Tone, fine: String? = nil) -> ConsoleCell {

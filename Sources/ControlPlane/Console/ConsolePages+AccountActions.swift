@@ -169,7 +169,7 @@ extension ConsolePages {
         let inputs = zip(Self.limitNames, Self.values(account.limits)).map { known, value in
             ConsoleInput.text(
                 known.0, known.1, isTyped ? entry[known.0] : value.map { String($0) },
-                hint: "0 is none; empty is as configured.", isRequired: false)
+                hint: "Empty: as configured. 0: no limit.", isRequired: false)
         }
         return ConsoleSheet(facts: self.facts(account), inputs: inputs + [ConsoleSheet.reason(entry)])
     }
@@ -187,7 +187,7 @@ extension ConsolePages {
         }
         let note = view.note(try entry.reason())
         func text(_ value: Int64?) -> String {
-            value.map { $0 == 0 ? "none" : String($0) } ?? "as configured"
+            value.map { $0 == 0 ? "no limit" : Figures.count($0) } ?? "as configured"
         }
         let changes = zip(Self.limitNames, zip(Self.values(account.limits), limits)).map { known, pair in
             ConsolePlan.Change(name: known.1, before: text(pair.0), after: text(pair.1))

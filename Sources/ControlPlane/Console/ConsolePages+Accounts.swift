@@ -131,10 +131,10 @@ extension ConsolePages {
         var part = ConsolePart("Credits")
         let available = held.map { Int64(account.balance.value) - $0.value - account.floor.value }
         part.facts = [
-            ConsoleFact("Balance", .text(Figures.credits(account.balance))),
-            ConsoleFact("Held", .text(held.map { Figures.credits($0) } ?? "not known")),
-            ConsoleFact("Available", .text(available.map { Figures.credits($0) } ?? "not known")),
-            ConsoleFact("May go down to", .text(Figures.credits(account.floor))),
+            ConsoleFact("Balance", Self.credits(account.balance.value)),
+            ConsoleFact("Held", Self.credits(held?.value)),
+            ConsoleFact("Available", Self.credits(available)),
+            ConsoleFact("May go down to", Self.credits(account.floor.value)),
         ]
         part.links = self.actions(account, view, [(.finance, "Adjust the balance", "/adjust")])
         part.links.append(
@@ -142,6 +142,10 @@ extension ConsolePages {
                 linkText: "Purchases",
                 linkURL: self.site.link("/admin/purchases", [("userId", account.userID)])))
         return part
+    }
+
+    private static func credits(_ millicredits: Int64?) -> ConsoleCell {
+        millicredits.map { .text(Figures.credits($0), fine: "credits") } ?? .text("not known")
     }
 
     private func standingPart(
@@ -199,7 +203,7 @@ extension ConsolePages {
     private func limitsPart(_ account: AdministeredAccount, _ view: ConsoleView) -> ConsolePart {
         var part = ConsolePart("Limits")
         func text(_ limit: Int64?) -> ConsoleCell {
-            .text(limit.map { $0 == 0 ? "none" : Figures.count($0) } ?? "as configured")
+            .text(limit.map { $0 == 0 ? "no limit" : Figures.count($0) } ?? "as configured")
         }
         part.facts = [
             ConsoleFact("Requests per minute", text(account.limits.requestsPerMinute)),
@@ -221,17 +225,22 @@ extension ConsolePages {
         if keys.isEmpty {
             part.emptyText = "No keys."
         } else {
+            let mayRevoke = view.staff.role >= .support
             part.table = ConsoleTable(
-                "Keys, newest first", [.text("Begins with"), .text("Since"), .text("State")],
+                "Keys, newest first",
+                [.text("Begins with"), .text("Since"), .text("State")] + (mayRevoke ? [.text("Action")] : []),
                 keys.map { key in
-                    var cell = ConsoleCell.text(key.prefix)
-                    if key.revokedAt == nil, view.staff.role >= .support {
-                        cell = .link(key.prefix, self.site.link("/admin/keys/\(key.keyID)/revoke"))
-                        cell.cellFine = "revoke"
-                    }
                     let state = key.revokedAt.map { "revoked \(Moment($0).text)" }
-                    return [
-                        cell, .time(key.createdAt), state.map { .badge($0, .info) } ?? .badge("valid", .good),
+                    let cells: [ConsoleCell] = [
+                        .name(key.prefix), .time(key.createdAt),
+                        state.map { .badge($0, .info) } ?? .badge("valid", .good),
+                    ]
+                    guard mayRevoke else { return cells }
+                    return cells + [
+                        key.revokedAt != nil
+                            ? .none
+                            : .action(
+                                "Revoke", of: key.prefix, self.site.link("/admin/keys/\(key.keyID)/revoke"))
                     ]
                 })
         }
@@ -254,7 +263,7 @@ extension ConsolePages {
         part.table = ConsoleTable(
             "Ledger, newest first",
             [
-                .text("Time"), .text("Type"), .number("Credits"), .number("Balance after"),
+                .text("Time"), .text("Type"), .number("Change, credits"), .number("Balance after, credits"),
                 .text("Belongs to"),
             ],
             lines.map { entry in
@@ -290,12 +299,13 @@ extension ConsolePages {
         part.table = ConsoleTable(
             "Exchanges, newest first",
             [
-                .text("Time"), .text("Model"), .number("Credits"), .number("Input"), .number("Output"),
+                .text("Time"), .text("Model"), .number("Credits"), .number("Input tokens"),
+                .number("Output tokens"),
                 .text("Kind"),
             ],
             lines.map {
                 [
-                    .time($0.occurredAt), .text($0.model, fine: $0.estimated ? "estimated" : nil),
+                    .time($0.occurredAt), .name($0.model, fine: $0.estimated ? "estimated" : nil),
                     .credits($0.charged), .count($0.inputTokens), .count($0.outputTokens), .text($0.kind),
                 ]
             })

@@ -1,10 +1,11 @@
+import Billing
 import HTTPTypes
 import Hummingbird
 
 /// How a change goes: a form, a question, and the change.
 extension ConsolePages {
-    /// A rate card, with every byte of it written as `%XX`.
-    private static let bytesMax = 4 << 20
+    /// A rate card, with every byte of it written as `%XX`, and the other fields.
+    private static let bytesMax = 3 * CardReview.cardBytesMax + (64 << 10)
 
     func post(_ action: ConsoleAction, _ view: ConsoleView, _ request: Request) async throws -> Response {
         let form = try await PageForm(request, bytesMax: Self.bytesMax)
@@ -31,7 +32,7 @@ extension ConsolePages {
 
     /// Whoever typed it can do something about it.
     private static func isTypist(_ error: APIError) -> Bool {
-        [.badRequest, .conflict, .unprocessableContent, .badGateway].contains(error.status)
+        [.badRequest, .conflict, .contentTooLarge, .unprocessableContent, .badGateway].contains(error.status)
             || error.param != nil && error.status == .notFound
     }
 
@@ -52,6 +53,7 @@ extension ConsolePages {
     ) async throws -> Page {
         let sheet = try await action.sheet(self, view, entry)
         var part = ConsolePart(action.title, note: sheet.note)
+        part.isTitleSaid = true
         part.facts = sheet.facts
         var inputs = sheet.inputs
         var isShown = false
@@ -87,6 +89,7 @@ extension ConsolePages {
 
     private func page(_ once: ConsoleOnce, _ view: ConsoleView) -> Page {
         var part = ConsolePart(once.title, note: once.note)
+        part.isTitleSaid = true
         part.codeWords = once.words
         part.links = [ConsoleLink(linkText: once.next.text, linkURL: once.next.path)]
         return self.page(once.title, view, in: self.section(view), [part])
@@ -95,8 +98,13 @@ extension ConsolePages {
     /// The page itself, to be posted to.
     private func own(_ view: ConsoleView) -> String { self.site.base + view.path }
 
-    /// `/admin/accounts` of `/admin/accounts/7/status`.
+    /// `/admin/accounts` of `/admin/accounts/7/status`, and of what is done about accounts elsewhere.
     private func section(_ view: ConsoleView) -> String {
-        "/" + view.path.split(separator: "/").prefix(2).joined(separator: "/")
+        let begin = "/" + view.path.split(separator: "/").prefix(2).joined(separator: "/")
+        switch begin {
+        case "/admin/new-account", "/admin/keys": return "/admin/accounts"
+        case "/admin/rate-card-editor": return "/admin/rate-cards"
+        default: return begin
+        }
     }
 }

@@ -30,13 +30,13 @@ extension ConsolePages {
                 "Runs, newest first",
                 [
                     .text("Run"), .text("Day"), .text("Verdict"), .number("Differences"),
-                    .number("Mismatch, millicredits"), .text("Finished"), .text("By"),
+                    .number("Mismatch, credits"), .text("Finished"), .text("By"),
                 ],
                 runs.map { run in
                     [
                         .link(String(run.run), self.site.link("\(path)/\(run.run)")), .text(run.day),
                         Self.verdict(run), .count(run.results.reduce(0) { $0 + $1.findings }),
-                        .number(run.mismatch), .time(run.finishedAt), .text(run.source),
+                        Self.mismatch(run.mismatch), .time(run.finishedAt), .text(run.source),
                     ]
                 })
         }
@@ -48,6 +48,21 @@ extension ConsolePages {
     private static func verdict(_ run: ReconciliationRun) -> ConsoleCell {
         guard run.isComplete else { return .badge("not complete", .warning) }
         return run.isClean ? .badge("clean", .good) : .badge("differences", .bad)
+    }
+
+    private static func outcome(_ word: String) -> ConsoleCell {
+        let tone: PageNotice.Tone =
+            switch word {
+            case "clean": .good
+            case "mismatch": .bad
+            default: .warning
+            }
+        return .badge(word.split(separator: "_").joined(separator: " "), tone)
+    }
+
+    /// - Parameter millicredits: as the ledger has it, a whole number.
+    private static func mismatch(_ millicredits: String) -> ConsoleCell {
+        Int128(millicredits).map { Self.credits($0) } ?? .number(millicredits)
     }
 
     private func findings(_ view: ConsoleView) async throws -> Page {
@@ -65,10 +80,13 @@ extension ConsolePages {
                 "Checks of the run",
                 [
                     .text("Check"), .text("Outcome"), .number("Differences"),
-                    .number("Mismatch, millicredits"),
+                    .number("Mismatch, credits"),
                 ],
                 run.results.map {
-                    [.text($0.check), .text($0.outcome), .count($0.findings), .number($0.mismatch)]
+                    [
+                        .text($0.check), Self.outcome($0.outcome), .count($0.findings),
+                        Self.mismatch($0.mismatch),
+                    ]
                 })
             parts.append(checks)
         }
@@ -86,8 +104,8 @@ extension ConsolePages {
                     let amounts = stored.finding.amounts
                     return [
                         .text(stored.check), .long(stored.finding.subject),
-                        amounts.map { .count($0.expected) } ?? .none,
-                        amounts.map { .count($0.found) } ?? .none, .text(amounts?.unit.rawValue ?? "–"),
+                        amounts.map { .count($0.expected) } ?? .noNumber,
+                        amounts.map { .count($0.found) } ?? .noNumber, .text(amounts?.unit.rawValue ?? "–"),
                         .long(stored.finding.detail),
                     ]
                 })
@@ -99,17 +117,45 @@ extension ConsolePages {
 
     private func finance(_ view: ConsoleView) async throws -> Page {
         let figures = try await self.read(view) { try await self.admin.books.figures() }
-        let days = try await self.read(view) {
-            try await self.admin.dashboards.financeDays(Self.dashboardDays)
-        }
-        let models = try await self.read(view) { try await self.admin.dashboards.topModels(limit: 20) }
         var now = ConsolePart("Now")
         now.facts = [
-            ConsoleFact("Outstanding credits", Self.amount(figures?.liability)),
+            ConsoleFact("Outstanding credits are worth", Self.amount(figures?.liability)),
             ConsoleFact("Deferred revenue", Self.amount(figures?.deferredRevenue)),
             ConsoleFact("Margin of yesterday", Self.amount(figures?.marginYesterday)),
             ConsoleFact("Read", .time(figures.map { $0.readAt * 1000 })),
         ]
+        let days = try await self.part("Day by day", view) {
+            self.flow(try await self.admin.dashboards.financeDays(Self.dashboardDays))
+        }
+        let models = try await self.part("Models of the last seven days", view) {
+            [self.modelsPart(try await self.admin.dashboards.topModels(limit: 20))]
+        }
+        return self.page("Finance", view, in: "/admin/finance", [now] + days + models)
+    }
+
+    /// Parts of a dashboard. Where a ledger is too large for them, that is said, and the page shows the others.
+    private func part(
+        _ title: String, _ view: ConsoleView, _ body: () async throws -> [ConsolePart]
+    ) async throws -> [ConsolePart] {
+        do {
+            return try await self.read(view) {
+                do { return try await body() } catch let slow as DashboardTooSlow {
+                    throw APIError(
+                        status: .gatewayTimeout,
+                        message:
+                            "This was given up after \(slow.seconds) seconds: the ledger is too large for it, or "
+                            + "busy. Nothing is wrong with the figures themselves; try again when it is quieter.",
+                        code: "too_slow")
+                }
+            }
+        } catch let error as APIError where error.code == "too_slow" {
+            var part = ConsolePart(title)
+            part.emptyText = error.message
+            return [part]
+        }
+    }
+
+    private func flow(_ days: [FinanceDay]) -> [ConsolePart] {
         let newest = Array(days.reversed())
         let flow = self.chart(
             "Purchases and deductions", "US dollars a day; a credit is a thousandth of a dollar.",
@@ -122,8 +168,7 @@ extension ConsolePages {
         let owed = self.chart(
             "Liability", "US dollars at the end of each day.", ["Outstanding credits", "Deferred revenue"],
             kind: "line", newest.map { ($0.day, [.dollars($0.liability), .dollars($0.deferredRevenue)]) })
-        return self.page(
-            "Finance", view, in: "/admin/finance", [now, flow, margin, self.modelsPart(models), owed])
+        return [flow, margin, owed]
     }
 
     private static func amount(_ microUSD: Int128?) -> ConsoleCell {
@@ -140,14 +185,16 @@ extension ConsolePages {
         var part = ConsolePart(title, note: note)
         var table = ConsoleTable(
             title, [.text("Day")] + series.map { .series($0) },
-            rows.map { [.text($0.0.description)] + $0.1 })
+            rows.map { [.text(Moment.text($0.0))] + $0.1 })
         (table.chartURL, table.chartKind, table.chartUnit) = (self.chartURL, kind, unit)
         part.table = table
         return part
     }
 
     private func modelsPart(_ models: [ModelTotals]) -> ConsolePart {
-        var part = ConsolePart("Models of the last seven days", note: "The dearest first.")
+        var part = ConsolePart(
+            "Models of the last seven days",
+            note: "US dollars; those that cost most at OpenAI come first.")
         guard !models.isEmpty else {
             part.emptyText = "Nothing was used."
             return part
@@ -156,11 +203,11 @@ extension ConsolePages {
             "Models by cost",
             [
                 .text("Model"), .number("Requests"), .number("Input tokens"), .number("Output tokens"),
-                .number("Charged"), .number("Cost"),
+                .number("Charged, US dollars"), .number("Cost, US dollars"),
             ],
             models.map {
                 [
-                    .text($0.model), .count($0.exchanges), .count($0.inputTokens), .count($0.outputTokens),
+                    .name($0.model), .count($0.exchanges), .count($0.inputTokens), .count($0.outputTokens),
                     .dollars($0.charged), .dollars($0.cost),
                 ]
             })
@@ -170,8 +217,8 @@ extension ConsolePages {
     // MARK: Operations
 
     private func operations(_ view: ConsoleView) async throws -> Page {
-        let days = try await self.read(view) {
-            try await self.admin.dashboards.checkoutDays(Self.dashboardDays)
+        let days = try await self.part("Checkouts and webhook events", view) {
+            self.funnel(try await self.admin.dashboards.checkoutDays(Self.dashboardDays))
         }
         let meters = ConsoleMeters(self.admin.samples())
         var process = ConsolePart("This instance", note: "Since it was started, by its own meters.")
@@ -185,6 +232,10 @@ extension ConsolePages {
                 "Answers by route", [.text("Route"), .number("Answers"), .number("Mean, milliseconds")],
                 routes.map { [.text($0.route), .count($0.count), .number($0.milliseconds)] })
         }
+        return self.page("Operations", view, in: "/admin/operations", [process] + days + [latency])
+    }
+
+    private func funnel(_ days: [CheckoutDay]) -> [ConsolePart] {
         let newest = Array(days.reversed())
         let funnel = self.chart(
             "Checkouts", "Orders, those for which Stripe's page was opened, and those that were paid.",
@@ -194,7 +245,7 @@ extension ConsolePages {
             "Webhook events", "Those that were taken care of, and those that need a person.",
             ["Done", "Dead"], unit: "Events",
             newest.map { ($0.day, [.count($0.events - $0.deadEvents), .count($0.deadEvents)]) })
-        return self.page("Operations", view, in: "/admin/operations", [process, funnel, webhooks, latency])
+        return [funnel, webhooks]
     }
 }
 

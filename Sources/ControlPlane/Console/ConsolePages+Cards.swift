@@ -17,7 +17,6 @@ extension ConsolePages {
     ]
 
     private static let simulatedDays: Int64 = 30
-    private static let yamlBytes = 1...(1 << 20)
 
     // MARK: Applied ones
 
@@ -87,34 +86,66 @@ extension ConsolePages {
                 "Nothing changes before you confirm what the card would do. Give it a new version, and the moment "
                 + "from which it counts: effective_from.")
         if let yaml {
-            sheet.more = Self.problems(try await self.review(view, yaml))
+            // The error of one that is too large stands at its field.
+            if yaml.utf8.count <= CardReview.cardBytesMax {
+                sheet.more = Self.problems(try await self.review(view, yaml), in: yaml)
+            }
         } else if let card = entry["card"], let version = entry["version"] {
             yaml = try await self.text(view, card, version)
+        } else {
+            let cards = try await self.read(view) { try await self.admin.cards.appliedCards() }
+            if let active = cards.first(where: \.isActive) {
+                yaml = try await self.text(view, active.card, active.version)
+            }
         }
         sheet.inputs = [.area("yaml", "Card, YAML", yaml), ConsoleSheet.reason(entry)]
         return sheet
     }
 
     private func review(_ view: ConsoleView, _ yaml: String) async throws -> CardReview {
-        guard Self.yamlBytes.contains(yaml.utf8.count), !yaml.unicodeScalars.contains("\0") else {
-            throw APIError.badRequest(
-                "yaml", "A card has 1 to \(Self.yamlBytes.upperBound) bytes, none of them NUL.")
+        guard yaml.utf8.count <= CardReview.cardBytesMax else { throw RateCardRoutes.tooLarge }
+        guard !yaml.unicodeScalars.contains("\0") else {
+            throw APIError.badRequest("yaml", "A card must not have NUL in it.")
         }
         return try await self.read(view) { try await self.admin.cards.review(yaml) }
     }
 
-    private static func problems(_ review: CardReview) -> [ConsolePart] {
+    private static func problems(_ review: CardReview, in yaml: String) -> [ConsolePart] {
         guard !review.problems.isEmpty else { return [] }
         var part = ConsolePart("Problems and warnings")
         part.table = ConsoleTable(
-            "Problems and warnings", [.text("Kind"), .text("Where"), .text("What")],
-            review.problems.map {
+            "Problems and warnings", [.text("Kind"), .text("Line"), .text("Where"), .text("What")],
+            review.problems.map { problem in
                 [
-                    .badge($0.severity, $0.severity == "error" ? .bad : .warning), .text($0.path),
-                    .long($0.message),
+                    Self.badge(problem), problem.line.map { .link("\($0)", "#line-\($0)") } ?? .none,
+                    .long(problem.path), .long(problem.message),
                 ]
             })
-        return [part]
+        let excerpt = Self.lines(review.problems.compactMap(\.line), of: yaml)
+        guard !excerpt.isEmpty else { return [part] }
+        var card = ConsolePart("Their lines in the card")
+        card.codeLines = excerpt
+        return [part, card]
+    }
+
+    /// What problems lead to, with the lines around: a card may have thousands.
+    private static func lines(_ numbers: [Int64], of yaml: String) -> [ConsolePart.CodeLine] {
+        let all = yaml.split(separator: "\n", omittingEmptySubsequences: false)
+        let around = Set(numbers.prefix(200).flatMap { Array(Int($0) - 3...Int($0) + 3) })
+        let shown = around.filter { 1...all.count ~= $0 }.sorted()
+        return zip(shown, [0] + shown).map { number, before in
+            .init(
+                lineNumber: number, lineText: String(all[number - 1]),
+                isGap: before > 0 && number > before + 1)
+        }
+    }
+
+    private static func badge(_ problem: CardReview.Problem) -> ConsoleCell {
+        switch problem.severity {
+        case "error": .badge(problem.severity, .bad)
+        case "warning": .badge(problem.severity, .warning)
+        default: .badge(problem.severity, .info)
+        }
     }
 
     private func cardPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
@@ -127,6 +158,7 @@ extension ConsolePages {
             try await self.admin.cards.simulate(yaml, days: Self.simulatedDays)
         }
         let note = view.note(try entry.reason())
+        let problems = Self.problems(review, in: yaml)
         let warnings = review.problems.filter { $0.severity == "warning" }.count
         return ConsolePlan(
             changes: review.changes.map {
@@ -138,8 +170,10 @@ extension ConsolePages {
             consequence:
                 "\(review.card ?? "") replaces \(review.active ?? "nothing") from its effective_from on. "
                 + "It cannot be changed afterwards; another version can replace it.",
-            warning: warnings > 0 ? "There are \(warnings) warnings; see below." : nil,
-            more: Self.problems(review) + [self.margins(review), self.effect(history)]
+            warning: warnings > 0
+                ? "\(warnings) warning\(warnings == 1 ? "" : "s"): see below before you apply the card."
+                : nil,
+            more: problems.prefix(1) + [self.effect(history), self.margins(review)] + problems.dropFirst()
         ) {
             let done = try await RateCardRoutes.asking(view.context) {
                 try await self.admin.cards.apply(yaml, note: note)
@@ -149,7 +183,11 @@ extension ConsolePages {
     }
 
     private func margins(_ review: CardReview) -> ConsolePart {
-        var part = ConsolePart("Margin per model", note: "What remains of a price after OpenAI's cost.")
+        var part = ConsolePart(
+            "Margin per model",
+            note:
+                "What remains of a price after OpenAI's cost. Prices and costs are in credits per 1,000 tokens, "
+                + "characters or calls, or per second.")
         guard !review.margins.isEmpty else {
             part.emptyText = "The card has no prices."
             return part

@@ -51,7 +51,7 @@ extension ConsolePages {
                 [
                     .text("Received"), .text("Event"), .text("Type"), .text("Outcome"), .text("Why"),
                     .text("Purchase"), .number("Attempts"),
-                ], events.map { self.row($0, view) })
+                ] + (view.staff.role >= .support ? [.text("Action")] : []), events.map { self.row($0, view) })
         }
         let next = events.count == Int(Self.rows) ? events.last?.cursor.text : nil
         list.links = self.pages(
@@ -60,23 +60,21 @@ extension ConsolePages {
     }
 
     private func row(_ event: StoredEvent, _ view: ConsoleView) -> [ConsoleCell] {
-        var id = ConsoleCell.text(event.record.id)
-        if view.staff.role >= .support {
-            id = .link(
-                event.record.id,
-                self.site.link("/admin/events/replay", [("which", "one"), ("eventId", event.record.id)]))
-        }
         let tone: PageNotice.Tone =
             switch event.outcome {
             case .applied: .good
             case .ignored: .info
             case .dead: .bad
             }
-        return [
-            .time(event.cursor.receivedAt / 1000), id, .text(event.record.type),
+        let cells: [ConsoleCell] = [
+            .time(event.cursor.receivedAt / 1000), .long(event.record.id), .text(event.record.type),
             .badge(event.outcome.rawValue, tone), .text(event.reason ?? "–"),
             .long(event.hint?.purchase?.description ?? "–"), .count(event.attempts),
         ]
+        guard view.staff.role >= .support else { return cells }
+        let again = self.site.link(
+            "/admin/events/replay", [("which", "one"), ("eventId", event.record.id)])
+        return cells + [.action("Apply again", of: event.record.id, again)]
     }
 
     // MARK: Again

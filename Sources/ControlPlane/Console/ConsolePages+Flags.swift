@@ -16,6 +16,19 @@ extension ConsolePages {
     /// Off, they stop something at once.
     static let killSwitches: [ControlName] = [.charging, .purchases, .autoRecharge]
 
+    /// In the words of the overview.
+    static func title(_ name: ControlName) -> String {
+        switch name {
+        case .charging: "Charging of usage"
+        case .purchases: "Sale of credits"
+        case .autoRecharge: "Auto-recharge"
+        case .rolloutPercentage: "Rollout"
+        case .allowlist: "Users who are always charged"
+        case .modelAllowlist: "Models that are served"
+        case .anomalyMultiplier: "Review of spend"
+        }
+    }
+
     static func onOff(_ flag: FlagState) -> ConsoleCell {
         flag.value == "true" ? .badge("on", .good) : .badge("off", .warning)
     }
@@ -39,8 +52,8 @@ extension ConsolePages {
         ConsoleTable(
             caption,
             [
-                .text("Name"), .text("Value"), .text("Environment"), .text("From"), .text("Changed"),
-                .text("By"), .text("Reason"),
+                .text("Name"), .text("Value"), .text("In the environment"), .text("What counts"),
+                .text("Last change"), .text("Reason"),
             ],
             flags.map { flag in
                 var name =
@@ -49,14 +62,22 @@ extension ConsolePages {
                         flag.name.rawValue, self.site.link("/admin/flags/\(flag.name.rawValue)"))
                     : .text(flag.name.rawValue)
                 name.cellFine = flag.name.meaning
-                name.cellClass = "long"
+                name.cellClass = "flag"
+                var last = ConsoleCell.time(flag.change?.at)
+                last.cellFine = flag.change.map { "by \($0.actor)" }
                 return [
-                    name, ["true", "false"].contains(flag.value) ? Self.onOff(flag) : .long(flag.value),
-                    .long(flag.environmentValue), .text(flag.source == .flag ? "set here" : "environment"),
-                    .time(flag.change?.at), .text(flag.change?.actor ?? "–"),
+                    name,
+                    ["true", "false"].contains(flag.value) ? Self.onOff(flag) : Self.words(flag.value),
+                    Self.words(flag.environmentValue),
+                    .name(flag.source == .flag ? "set here" : "environment"), last,
                     .long(flag.change?.reason ?? "–"),
                 ]
             })
+    }
+
+    /// A list may be empty.
+    private static func words(_ value: String) -> ConsoleCell {
+        value.isEmpty ? .text("empty") : value.utf8.count > 16 ? .long(value) : .text(value)
     }
 
     // MARK: Changing one
@@ -73,8 +94,8 @@ extension ConsolePages {
         let flag = try await self.flag(view)
         var sheet = ConsoleSheet(note: "\(flag.name.rawValue): \(flag.name.meaning).")
         sheet.facts = [
-            ConsoleFact("Value now", .text(flag.value)),
-            ConsoleFact("In the environment", .text(flag.environmentValue)),
+            ConsoleFact("Value now", Self.words(flag.value)),
+            ConsoleFact("In the environment", Self.words(flag.environmentValue)),
         ]
         let value = entry["value"] ?? flag.value
         let switched = ConsoleInput.choice(

@@ -19,13 +19,14 @@ extension ConsolePages {
         var waiting = ConsolePart("What waits for a person")
         waiting.facts = [
             ConsoleFact("Accounts to review", self.waiting(reviews.count, "/admin/reviews")),
-            ConsoleFact("Webhook events", self.waiting(dead.count, "/admin/events?outcome=dead")),
+            ConsoleFact("Dead webhook events", self.waiting(dead.count, "/admin/events?outcome=dead")),
             ConsoleFact("Last reconciliation", self.verdict(runs.first)),
         ]
-        var switches = ConsolePart("Switches")
+        var switches = ConsolePart("Kill switches")
         switches.facts = flags.filter { Self.killSwitches.contains($0.name) }.map {
-            ConsoleFact($0.name.rawValue, Self.onOff($0))
+            ConsoleFact(Self.title($0.name), Self.onOff($0))
         }
+        switches.links = [ConsoleLink(linkText: "All flags", linkURL: self.site.link("/admin/flags"))]
         var who = ConsolePart("Who you are")
         who.facts = [
             ConsoleFact("Name", .text(view.staff.actor)),

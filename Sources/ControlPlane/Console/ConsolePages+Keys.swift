@@ -20,7 +20,11 @@ extension ConsolePages {
             kind: .action(
                 ConsoleAction(
                     title: "Revoke a key", verb: "Revoke it", isDangerous: true,
-                    sheet: { _, _, entry in ConsoleSheet(inputs: [ConsoleSheet.reason(entry)]) },
+                    sheet: { console, view, entry in
+                        ConsoleSheet(
+                            facts: try await console.facts(of: try await console.key(view), view),
+                            inputs: [ConsoleSheet.reason(entry)])
+                    },
                     plan: { try await $0.revokePlan($1, $2) }))),
     ]
 
@@ -42,16 +46,44 @@ extension ConsolePages {
         }
     }
 
+    /// The one that the path names.
+    private func key(_ view: ConsoleView) async throws -> AdministeredKey {
+        let id = try self.id(view, "key", .noSuchKey)
+        guard let key = try await self.read(view, { try await self.admin.accounts.key(id) }) else {
+            throw APIError.noSuchKey
+        }
+        return key
+    }
+
+    private func facts(of key: AdministeredKey, _ view: ConsoleView) async throws -> [ConsoleFact] {
+        var user = "any: it is a service key"
+        if let account = key.account {
+            user = try await self.read(view) {
+                try await self.admin.accounts.administered(account)?.userID ?? "–"
+            }
+        }
+        return [
+            ConsoleFact("Begins with", .text(key.prefix)), ConsoleFact("User", .text(user)),
+            ConsoleFact("Since", .time(key.createdAt)),
+        ]
+    }
+
     private func revokePlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
-        let key = try self.id(view, "key", .noSuchKey)
-        try view.staff.mayRevoke(try await self.read(view) { try await self.admin.accounts.key(key) })
+        let known = try await self.key(view)
+        try view.staff.mayRevoke(known)
+        let key = known.keyID
+        let home = known.account.map { "/admin/accounts/\($0)" } ?? "/admin/accounts"
         let note = view.note(try entry.reason())
         return ConsolePlan(
-            changes: [.init(name: "Key \(key)", before: "valid", after: "revoked")],
+            changes: [
+                .init(
+                    name: "Key \(known.prefix)…", before: known.revokedAt == nil ? "valid" : "revoked",
+                    after: "revoked")
+            ],
             consequence: "Every instance refuses the key within a second. It cannot be made valid again."
         ) {
             try await self.read(view) { try await self.admin.accounts.revoke(key, note: note) }
-            return .go(self.site.link("/admin/accounts", [("done", "revoked")]))
+            return .go(self.site.link(home, [("done", "revoked")]))
         }
     }
 }

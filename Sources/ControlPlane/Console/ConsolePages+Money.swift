@@ -48,8 +48,9 @@ extension ConsolePages {
                 "Purchases, newest first",
                 [
                     .text("Time"), .text("User"), .text("Package"), .text("Status"), .number("Price"),
-                    .number("Back"), .number("Credits"), .text("Doubt"),
-                ], lines.map { self.row($0, view) })
+                    .number("Given back"), .number("Credits"), .text("To be looked at"),
+                ] + (view.staff.role >= .finance ? [.text("Action")] : []),
+                lines.map { self.row($0, view) })
         }
         let next = lines.count == Int(Self.rows) ? lines.last?.purchase.id.description : nil
         list.links = self.pages(
@@ -62,17 +63,20 @@ extension ConsolePages {
         let status = line.posted.isDisputed ? "disputed" : purchase.status.rawValue
         let tone: PageNotice.Tone =
             line.posted.isDisputed ? .bad : purchase.status == .paid ? .good : .info
-        var package = ConsoleCell.text(purchase.packageName)
-        if purchase.status == .paid, view.staff.role >= .finance {
-            package = .link(
-                purchase.packageName, self.site.link("/admin/purchases/\(purchase.id.description)/refund"))
-            package.cellFine = "refund"
-        }
-        return [
-            .time(line.paidAt ?? purchase.createdAt), .long(line.userID), package, .badge(status, tone),
+        var user = ConsoleCell.link(
+            line.userID, self.site.link("/admin/accounts", [("prefix", line.userID)]))
+        user.cellClass = "long"
+        let cells: [ConsoleCell] = [
+            .time(line.paidAt ?? purchase.createdAt), user, .text(purchase.packageName), .badge(status, tone),
             .number(Figures.dollars(cents: purchase.priceUSDCents)),
             .number(Figures.dollars(cents: line.posted.reversedCents)), .credits(purchase.credits),
-            .long(line.doubt ?? "–"),
+            .text(line.doubt ?? "–"),
+        ]
+        guard view.staff.role >= .finance else { return cells }
+        let refund = self.site.link("/admin/purchases/\(purchase.id.description)/refund")
+        return cells + [
+            purchase.status == .paid
+                ? .action("Refund", of: "\(purchase.packageName) of \(line.userID)", refund) : .none
         ]
     }
 
@@ -90,8 +94,24 @@ extension ConsolePages {
 
     private func refundSheet(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsoleSheet {
         let id = try self.purchase(view)
+        let line = try await self.read(view) {
+            var query = PurchaseQuery(limit: 1)
+            query.only = id
+            return try await self.dependencies.records.purchases(query).first
+        }
+        guard let line else { throw Self.noSuchPurchase }
         return ConsoleSheet(
-            facts: [ConsoleFact("Purchase", .text(id.description))],
+            facts: [
+                ConsoleFact("User", .text(line.userID)),
+                ConsoleFact("Package", .text(line.purchase.packageName)),
+                ConsoleFact(
+                    "Price",
+                    .text(
+                        Figures.dollars(cents: line.purchase.priceUSDCents),
+                        fine: "\(Figures.credits(line.purchase.credits)) credits")),
+                ConsoleFact("Given back", .text(Figures.dollars(cents: line.posted.reversedCents))),
+                ConsoleFact("Paid", .time(line.paidAt)), ConsoleFact("Purchase", .text(id.description)),
+            ],
             note:
                 "A refund in cash goes back to the card, and takes its credits back. One in credits moves no money: "
                 + "it makes up for usage that failed its user.",
@@ -100,7 +120,8 @@ extension ConsolePages {
                     "kind", "Kind", [("cash", "Cash, in dollars"), ("credit", "Credits")],
                     entry["kind"] ?? "cash"),
                 .text(
-                    "amount", "Amount", entry["amount"], hint: "Empty: all that is left.", isRequired: false),
+                    "amount", "Amount, in dollars or credits", entry["amount"],
+                    hint: "Empty: all that is left.", isRequired: false),
                 ConsoleSheet.reason(entry),
             ], hidden: [("idempotencyKey", entry["idempotencyKey"] ?? Self.freshKey())])
     }

@@ -41,25 +41,25 @@ extension ConsolePages {
             list.table = ConsoleTable(
                 "Reviews, newest first",
                 [
-                    .text("Day"), .text("User"), .number("Spent"), .number("Mean"), .text("State"),
-                    .text("Decided"),
-                ], found.map { self.row($0, view) })
+                    .text("Day"), .text("User"), .number("Spent, credits"),
+                    .number("Mean of 7 days, credits"), .text("State"), .text("Decision"),
+                ] + (view.staff.role >= .support ? [.text("Action")] : []), found.map { self.row($0, view) })
         }
         return self.page("Reviews", view, in: "/admin/reviews", [search, list])
     }
 
     private func row(_ review: AccountReview, _ view: ConsoleView) -> [ConsoleCell] {
-        var state = ConsoleCell.badge(review.state.rawValue, review.state == .open ? .warning : .info)
-        if review.state == .open, view.staff.role >= .support {
-            state = .link("open: decide", self.site.link("/admin/reviews/decide", [("user", review.user)]))
-        }
+        let isOpen = review.state == .open
         var user = ConsoleCell.link(review.user, self.site.link("/admin/accounts/\(review.account)"))
         user.cellClass = "long"
         let decided = review.decision.map { "\($0.actor): \($0.reason)" }
-        return [
-            .text(Moment.text(review.day)), user, .credits(review.spent), .credits(review.mean), state,
-            .long(decided ?? "–"),
+        let cells: [ConsoleCell] = [
+            .text(Moment.text(review.day)), user, .credits(review.spent), .credits(review.mean),
+            .badge(review.state.rawValue, isOpen ? .warning : .info), .long(decided ?? "–"),
         ]
+        guard view.staff.role >= .support else { return cells }
+        let decide = self.site.link("/admin/reviews/decide", [("user", review.user)])
+        return cells + [isOpen ? .action("Decide", of: review.user, decide) : .none]
     }
 
     // MARK: Deciding

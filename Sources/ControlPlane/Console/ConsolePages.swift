@@ -101,6 +101,7 @@ struct ConsolePages: Sendable {
         {
             PageLink(name: $0.name, url: self.site.link($0.path), isCurrent: $0.path == section)
         }
+        frame.isWide = true
         frame.user = view.staff.actor
         frame.csrf = view.csrf
         frame.signOutURL = self.site.link("/admin/sign-out")

@@ -43,6 +43,8 @@ struct PageFrame: Sendable {
     /// Where signing out is posted to.
     var signOutURL: String?
     var returnURL: String?
+    /// Tables of many columns, and a navigation of many words.
+    var isWide = false
     /// Loads itself again after so many seconds where scripts do not run.
     var refreshSeconds: Int?
 

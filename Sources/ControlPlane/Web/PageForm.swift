@@ -1,5 +1,6 @@
 import HTTPTypes
 import Hummingbird
+import NIOCore
 
 /// The fields of a form that a browser posted.
 struct PageForm: Sendable {
@@ -13,7 +14,10 @@ struct PageForm: Sendable {
             throw APIError(
                 status: .unsupportedMediaType, message: "This takes a form.", code: "not_a_form")
         }
-        let body = try await request.body.collect(upTo: bytesMax)
+        let body: ByteBuffer
+        do { body = try await request.body.collect(upTo: bytesMax) } catch is NIOTooManyBytesError {
+            throw APIError.bodyTooLarge(limit: bytesMax)
+        }
         do {
             self.fields = try URLEncodedFormDecoder().decode(
                 [String: String].self, from: String(buffer: body))

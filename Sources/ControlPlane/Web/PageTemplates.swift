@@ -40,23 +40,25 @@ enum PageTemplates {
     }
 }
 
-/// Escapes by Unicode scalars, as browsers read. The library's own goes by characters as people see them: a quotation
-/// mark with an accent on it is another character to it, and would end an attribute.
+/// Escapes by bytes, and so by what browsers read: none of the five is part of another character. The library's own goes
+/// by characters as people see them: a quotation mark with an accent on it is another one to it, and would end an attribute.
 struct EscapedHTML: MustacheContentType {
     static let name = "ESCAPED"
 
+    /// In time that grows with the text: a rate card of a megabyte may be all quotation marks.
     func escapeText(_ text: String) -> String {
-        var escaped = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "<": escaped.append(contentsOf: "&lt;".unicodeScalars)
-            case ">": escaped.append(contentsOf: "&gt;".unicodeScalars)
-            case "&": escaped.append(contentsOf: "&amp;".unicodeScalars)
-            case "\"": escaped.append(contentsOf: "&quot;".unicodeScalars)
-            case "'": escaped.append(contentsOf: "&#39;".unicodeScalars)
-            default: escaped.append(scalar)
+        var escaped: [UInt8] = []
+        escaped.reserveCapacity(text.utf8.count)
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "<"): escaped += "&lt;".utf8
+            case UInt8(ascii: ">"): escaped += "&gt;".utf8
+            case UInt8(ascii: "&"): escaped += "&amp;".utf8
+            case UInt8(ascii: "\""): escaped += "&quot;".utf8
+            case UInt8(ascii: "'"): escaped += "&#39;".utf8
+            default: escaped.append(byte)
             }
         }
-        return String(escaped)
+        return String(decoding: escaped, as: UTF8.self)
     }
 }

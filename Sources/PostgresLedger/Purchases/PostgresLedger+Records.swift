@@ -13,11 +13,13 @@ extension PostgresLedger: PaymentRecords {
                      JOIN payment_state s ON s.purchase_id = p.purchase_id
                 WHERE ($1::text IS NULL OR a.user_id = $1::text) AND ($2::text IS NULL OR p.status = $2::text)
                   AND ($3::uuid IS NULL OR p.purchase_id < $3::uuid)
+                  AND ($5::uuid IS NULL OR p.purchase_id = $5::uuid)
                 ORDER BY p.purchase_id DESC LIMIT $4
                 """,
                 [
                     .text(query.userID), .text(query.status?.rawValue),
                     query.before.map { .uuid($0.uuid) } ?? .null, .int(query.limit),
+                    query.only.map { .uuid($0.uuid) } ?? .null,
                 ]
             ).rows.map(Self.purchaseLine)
         }

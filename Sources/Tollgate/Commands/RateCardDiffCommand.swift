@@ -63,6 +63,8 @@ private struct RateCardDiffJSON: Encodable {
         var severity: String
         var path: String
         var message: String
+        /// In the file, counted from 1.
+        var line: Int?
     }
 
     struct Margin: Encodable {
@@ -92,7 +94,7 @@ private struct RateCardDiffJSON: Encodable {
             }
         }
         self.problems = diff.problems.map {
-            Problem(severity: $0.severity.rawValue, path: $0.path, message: $0.message)
+            Problem(severity: $0.severity.rawValue, path: $0.path, message: $0.message, line: $0.line)
         }
         self.margins = diff.margins.map {
             Margin(model: $0.model, path: $0.path, price: "\($0.price)", cost: "\($0.cost)", margin: $0.text)

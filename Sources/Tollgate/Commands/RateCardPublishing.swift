@@ -1,3 +1,4 @@
+import Billing
 import Metering
 import PostgresLedger
 import RateCards
@@ -28,6 +29,10 @@ struct RateCardPublishing {
         var diff = RateCardDiff(from: self.active, to: card, nowMilliseconds: Clock.wallMilliseconds())
         let same = self.applied.first { $0.card == card.card && $0.version == card.version }
         if let same, same.body != body { diff.refuseVersion(of: card) }
+        if body.utf8.count > CardReview.cardBytesMax {
+            diff.refuse("(file)", "has more than \(CardReview.cardBytesMax) bytes")
+        }
+        diff.locateProblems(in: body)
         return diff
     }
 }

@@ -102,7 +102,9 @@ struct LedgerRateCards: RateCardDesk {
     }
 
     private static func problem(_ problem: RateCardProblem) -> CardReview.Problem {
-        .init(severity: problem.severity.rawValue, path: problem.path, message: problem.message)
+        .init(
+            severity: problem.severity.rawValue, path: problem.path, message: problem.message,
+            line: problem.line.map { Int64($0) })
     }
 
     private static func line(_ name: String, _ sums: RateCardSimulation.Sums) -> CardHistory.Line {

@@ -12,7 +12,7 @@ struct ConsoleRig: Sendable {
     let csrf: String
 
     /// - Parameter role: nil: nobody is signed in.
-    init(_ role: StaffRole?, back: FakeMoneyBack = FakeMoneyBack()) {
+    init(_ role: StaffRole?, back: FakeMoneyBack = FakeMoneyBack(lines: [AdminListTests.line(1)])) {
         self.rig = ControlRig(back: back, portal: FakePortal().parts(nil))
         let token = SessionToken()
         (self.cookie, self.csrf) = ("__Host-tollgate_staff=\(token.text)", token.csrf)

@@ -222,4 +222,59 @@ import Testing
         #expect(question.status == 200 && rig.notes.isEmpty && question.text.contains("The last 30 days"))
         #expect(!question.text.contains("<script>alert"))
     }
+
+    /// On the question as on the form, where scripts lead into the field instead.
+    @Test func aProblemLeadsToItsLine() async throws {
+        let rig = ConsoleRig(.finance)
+        let form = ["yaml": "card: c\r\nversion: doubtful <b>\r\n", "reason": "r"]
+        for step in ["", "edit"] {
+            let page = try await rig.post("/admin/rate-card-editor", form.merging(["step": step]) { $1 })
+            #expect(page.text.contains("<a href=\"#line-2\">2</a>"))
+            #expect(page.text.contains("<li id=\"line-2\" value=\"2\">version: doubtful &lt;b&gt;</li>"))
+            #expect(!page.text.contains("href=\"#line-1\""), "the other has no line")
+        }
+        let plain = try await rig.post("/admin/rate-card-editor", ["yaml": "card: c", "reason": "r"])
+        #expect(!plain.text.contains("id=\"line-1\""), "nothing leads there")
+    }
+
+    @Test(arguments: [
+        ("card: c\n# ", 1 << 20, 200), ("card: c\n#+", (1 << 20) + 1, 413), ("\"", 1 << 20, 200),
+    ])
+    func aCardIsTakenUpToItsLimitHoweverItIsWritten(_ begin: String, _ bytes: Int, _ status: Int) async throws
+    {
+        let rig = ConsoleRig(.finance)
+        let filler = begin == "\"" ? "\"" : "x"
+        let yaml = begin + String(repeating: filler, count: bytes - begin.utf8.count)
+        let page = try await rig.post("/admin/rate-card-editor", ["yaml": yaml, "reason": "r"])
+        #expect(page.status == status)
+        if status == 413 {
+            #expect(
+                page.text.contains("A card has at most 1048576 bytes.")
+                    && page.text.contains("class=\"problem\""))
+        }
+    }
+
+    @Test func aFormBeyondAllCardsIsRefusedByAPage() async throws {
+        let yaml = String(repeating: "%", count: (1 << 20) + (32 << 10))
+        let page = try await ConsoleRig(.finance).post(
+            "/admin/rate-card-editor", ["yaml": yaml, "reason": "r"])
+        #expect(page.status == 413 && page.text.contains("The body has more than 3211264 bytes."))
+        #expect(page.headers[.contentType] == "text/html; charset=utf-8")
+    }
+
+    // MARK: Dashboards
+
+    /// A ledger may be too large for a figure; the page still shows the others.
+    @Test func whatTakesTooLongIsSaidWhereItWouldStand() async throws {
+        let rig = ConsoleRig(.finance)
+        #expect(try await rig.get("/admin/finance").text.contains("Purchases and deductions"))
+        rig.rig.admin.isSlow.withLock { $0 = true }
+        for (path, rest) in [
+            ("/admin/finance", "Models of the last seven days"), ("/admin/operations", "This instance"),
+        ] {
+            let page = try await rig.get(path)
+            #expect(page.status == 200 && page.text.contains("given up after 15 seconds"), "\(path)")
+            #expect(page.text.contains(rest) && !page.text.contains("Purchases and deductions"), "\(path)")
+        }
+    }
 }

@@ -8,6 +8,8 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     EventReplaying,
     AuditReading, ReviewDesk, DashboardReading
 {
+    /// The dashboards take too long.
+    let isSlow = Mutex(false)
     let notes = Mutex<[ChangeNote]>([])
 
     static func ports(staff: FakeStaff, _ admin: FakeAdmin = FakeAdmin()) -> AdminPorts {
@@ -108,7 +110,17 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
 
     private static let review = CardReview(active: nil, card: "c@1", problems: [], changes: [])
 
-    func review(_ yaml: String) async throws -> CardReview { Self.review }
+    /// Of a card that says so, the second line is doubted.
+    func review(_ yaml: String) async throws -> CardReview {
+        var review = Self.review
+        if yaml.contains("doubtful") {
+            review.problems = [
+                .init(severity: "warning", path: "version", message: "is odd", line: 2),
+                .init(severity: "notice", path: "(file)", message: "is short"),
+            ]
+        }
+        return review
+    }
 
     func simulate(_ yaml: String, days: Int64) async throws -> CardHistory {
         CardHistory(total: .init(name: "total", events: 0, now: 0, then: 0), models: [])
@@ -175,12 +187,14 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     private static let days = (20_000...20_001).compactMap { UTCDay(daysSinceEpoch: $0) }
 
     func financeDays(_ days: Int64) async throws -> [FinanceDay] {
-        Self.days.map { FinanceDay(day: $0, purchases: 9_990_000, deductions: 1_500_000) }
+        if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
+        return Self.days.map { FinanceDay(day: $0, purchases: 9_990_000, deductions: 1_500_000) }
     }
 
     func topModels(limit: Int64) async throws -> [ModelTotals] { [] }
 
     func checkoutDays(_ days: Int64) async throws -> [CheckoutDay] {
-        Self.days.map { CheckoutDay(day: $0, started: 3, opened: 2, paid: 1) }
+        if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
+        return Self.days.map { CheckoutDay(day: $0, started: 3, opened: 2, paid: 1) }
     }
 }

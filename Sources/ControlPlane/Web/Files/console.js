@@ -22,7 +22,12 @@ function drawChart(box) {
     backgroundColor: colour(`--chart-${series % 8 + 1}`), borderColor: colour(`--chart-${series % 8 + 1}`),
   }));
   box.hidden = false;
-  const axis = {grid: {color: colour("--line")}, ticks: {color: colour("--muted")}};
+  // The chart says it; whoever wants the figures opens them.
+  table.closest("details").open = false;
+  const axis = {
+    grid: {color: colour("--line")},
+    ticks: {color: colour("--muted"), maxRotation: 0, autoSkipPadding: 20},
+  };
   new Chart(box.querySelector("canvas"), {
     type: box.dataset.chartKind, data: {labels: rows.map(row => row.cells[0].textContent.trim()), datasets},
     options: {
@@ -36,7 +41,23 @@ function drawChart(box) {
   });
 }
 
+// A problem of a card leads to its line in the field, where it can be mended.
+function goToLine(event) {
+  const link = event.target.closest('a[href^="#line-"]');
+  const field = document.querySelector("main textarea");
+  if (!link || !field) return;
+  event.preventDefault();
+  const lines = field.value.split("\n");
+  const at = Math.min(Number(link.hash.slice(6)), lines.length) - 1;
+  const begin = lines.slice(0, at).reduce((sum, line) => sum + line.length + 1, 0);
+  field.focus();
+  field.setSelectionRange(begin, begin + lines[at].length);
+  const height = parseFloat(getComputedStyle(field).lineHeight);
+  field.scrollTop = Math.max(0, at * height - field.clientHeight / 2);
+}
+
 takeToken();
+document.addEventListener("click", goToLine);
 const charts = typeof Chart === "undefined" ? [] : document.querySelectorAll("[data-chart-of]");
 charts.forEach(drawChart);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
