@@ -135,6 +135,24 @@ import Testing
         #expect(void.kind == .void && void.authority == .owner)
     }
 
+    /// C6: an estimate of the same amount, as 0 of a waived hold always is, does not stand for what its owner captured.
+    @Test func aCaptureAboveTheEstimateThatCountsIsSaidOnceMore() {
+        let settlement = Settlement(
+            account: self.account, hold: self.hold(1, HoldOwner(self.me)).hold, owner: self.me, kind: .waived,
+            authority: .owner, endpoint: .chat, modelRequested: "m", priceID: "c@1/m",
+            usage: Usage(input: 1, output: 2), charge: .zero, shadow: Millicredits(7),
+            occurredAtMilliseconds: 1)
+        let capture = StoredCapture(hold: settlement.hold, amount: .zero, settlement: settlement)
+        let account = StoredAccount(account: self.account, holds: [], captures: [capture])
+        for authority in Settlement.Authority.allCases {
+            let settled = SettledHold(hold: capture.hold, amount: .zero, authority: authority)
+            let steps = Sweep(me: self.me)
+                .read([capture.hold], settled: [settled], in: account, opened: { _, _ in false })
+            let more: [Sweep.Step] = authority == .owner ? [] : [.record(settlement)]
+            #expect(steps == [.posted([settled])] + more)
+        }
+    }
+
     @Test func ownersAreReadAsTheyAreWritten() {
         for owner in [HoldOwner(self.other), HoldOwner(self.other, reaper: self.me)] {
             #expect(HoldOwner(text: owner.description) == owner)

@@ -36,6 +36,16 @@ import Testing
         #expect(!recapture.isUnderWay)
     }
 
+    /// Nothing is charged for it, and caps count it.
+    @Test func whatIsWaivedIsWrittenAgainAndWhatIsFreeIsNot() {
+        var (waived, free) = (outcome(1), outcome(2))
+        (waived.kind, waived.charge, waived.shadow) = (.waived, .zero, Millicredits(5))
+        (free.charge, free.shadow) = (.zero, .zero)
+        var recapture = Recapture()
+        let unposted = Recapture.Unposted([waived, free], isWhole: true)
+        #expect(self.commands(recapture.begin("e", unposted, now: self.start)) == [.capture(waived)])
+    }
+
     @Test func withNothingToWriteItIsFinishedAtOnce() {
         var recapture = Recapture()
         #expect(recapture.begin("e", self.nothing, now: self.start) == [.finished(epoch: "e")])

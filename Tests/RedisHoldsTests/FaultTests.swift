@@ -199,7 +199,7 @@ import Testing
         // The ledger has it and POSTED has passed, while both commands wait.
         rig.ledger.settle(rig.account, hold, 70)
         rig.ledger.set(rig.account, balance: 930, version: 2)
-        _ = try await rig.client.run(.posted, rig.account, "1", "2", "930", "\(hold)", "70")
+        _ = try await rig.client.run(.posted, rig.account, "1", "2", "930", "\(hold)", "70", "70", "2")
         try await relay.letGo()
         try await rig.settled()
         try await eventually("the capture is gone again") { try await rig.sums() == [0, 0, 930] }

@@ -29,7 +29,9 @@ struct ScriptAccount {
             "\(hour)",
             "\(day)",
         ]
-        return try await self.client.run([(.initialize, self.account, arguments + settled)])[0]
+        var holds: [String] = []
+        for index in stride(from: 0, to: settled.count, by: 2) { holds += settled[index...index + 1] + ["2"] }
+        return try await self.client.run([(.initialize, self.account, arguments + holds)])[0]
     }
 
     func place(
@@ -66,12 +68,17 @@ struct ScriptAccount {
         return numbers
     }
 
-    func posted(_ generation: Int64, _ version: Int64, _ balance: Int64, _ settled: String...) async throws
-        -> Answer
-    {
-        try await self.client.run([
-            (.posted, self.account, ["\(generation)", "\(version)", "\(balance)"] + settled)
-        ])[0]
+    /// - Parameter settled: id and amount of each hold, by turns.
+    func posted(
+        _ generation: Int64, _ version: Int64, _ balance: Int64, _ settled: String...,
+        authority: Settlement.Authority = .owner
+    ) async throws -> Answer {
+        var arguments = ["\(generation)", "\(version)", "\(balance)"]
+        for index in stride(from: 0, to: settled.count, by: 2) {
+            let (id, amount) = (settled[index], settled[index + 1])
+            arguments += [id, amount, amount, "\(authority.rawValue)"]
+        }
+        return try await self.client.run([(.posted, self.account, arguments)])[0]
     }
 
     func field(_ name: String) async throws -> String? { try await self.client.hash(self.account)[name] }
@@ -365,7 +372,9 @@ struct ScriptAccount {
         #expect(try await place("W") == .error("OOM"))
         #expect(try await client.run(.capture, key, "A.0", "1", "0", "0", "X", "7", "p") == .integer(0))
         #expect(try await client.run(.release, key, "A.0", "2", "1", "Y", "A") == .integer(0))
-        #expect(try await client.run(.posted, key, "1", "2", "985", "X", "7", "Z", "8") == .integer(2))
+        #expect(
+            try await client.run(.posted, key, "1", "2", "985", "X", "7", "7", "2", "Z", "8", "8", "2")
+                == .integer(2))
         let audit = try await client.audit(key)
         #expect(audit.problems == [] && audit.held == 0 && audit.captured == 0)
         #expect(audit.balance?.balance == Millicredits(985))

@@ -10,6 +10,8 @@ final class SimExchange {
     let want: Millicredits
     let least: Millicredits
     let script: SimUpstream
+    /// As the flags said when it was admitted.
+    let isWaived: Bool
     var machine = HoldMachine()
     var evidence = ExchangeEvidence()
     var grant: Millicredits = .zero
@@ -22,7 +24,7 @@ final class SimExchange {
 
     init(
         hold: HoldID, account: AccountID, session: Int, input: Int64, want: Int64, least: Int64,
-        script: SimUpstream, startedAtMilliseconds: Int64
+        script: SimUpstream, isWaived: Bool, startedAtMilliseconds: Int64
     ) {
         self.hold = hold
         self.account = account
@@ -31,7 +33,13 @@ final class SimExchange {
         self.want = Millicredits(want)
         self.least = Millicredits(least)
         self.script = script
+        self.isWaived = isWaived
         self.startedAtMilliseconds = startedAtMilliseconds
+    }
+
+    /// What is posted of a charge.
+    func posted(_ charge: Charge) -> Charge {
+        self.isWaived ? Charge(amount: .zero, cost: charge.cost) : charge
     }
 }
 

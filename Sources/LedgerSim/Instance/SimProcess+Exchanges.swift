@@ -28,20 +28,27 @@ extension SimProcess {
     private func begin(account: AccountID, input: Int64, script: SimUpstream) -> HoldID? {
         guard self.journal.reserve() else { return nil }
         let world = self.world
+        let isWaived = self.waived.contains(account)
+        var script = script
+        // What is waived is not cut, so there is nothing to ask for on the way.
+        if isWaived { script.rolls = false }
         let least = input + (script.rolls ? script.piece : script.outputMax)
         let want = world.random.oneIn(3) || !world.isFaulty ? least : least + world.random.between(0, 400)
         let exchange = SimExchange(
             hold: world.makeID(), account: account, session: world.random.below(self.sessions.count),
-            input: input, want: want, least: least, script: script,
+            input: input, want: want, least: least, script: script, isWaived: isWaived,
             startedAtMilliseconds: world.nowMilliseconds)
         self.exchanges[exchange.hold] = exchange
         world.truth.began(exchange, boot: self.boot, at: world.time)
-        world.tell(exchange.hold, "\(self.name): PLACE want \(want) least \(least) account \(account)")
+        world.tell(
+            exchange.hold,
+            "\(self.name): PLACE want \(want) least \(least) account \(account)"
+                + (isWaived ? ", waived" : ""))
         self.sessions[exchange.session].place(
             PlaceRequest(
                 account: account, hold: exchange.hold, want: exchange.want, least: exchange.least,
-                inputEstimate: Millicredits(input), priceID: SimPrice.model.priceID, endpoint: .chat,
-                caps: world.caps[account] ?? .none))
+                inputEstimate: isWaived ? .zero : Millicredits(input), priceID: SimPrice.model.priceID,
+                endpoint: .chat, caps: world.caps[account] ?? .none, isWaived: isWaived))
         if script.clientLeavesWhilePlacing, case .placing = exchange.machine.state {
             world.count(.clientGoneWhilePlacing)
             _ = exchange.machine.clientGone()
@@ -62,6 +69,7 @@ extension SimProcess {
         switch exchange.machine.placed(amount) {
         case .proceed:
             exchange.grant = amount
+            if exchange.isWaived { self.world.count(.waived) }
             self.world.truth.granted(hold, amount)
             self.sessions[exchange.session].progressed(hold, .zero)
             self.after(.milliseconds(self.world.random.between(0, 60))) { self.sendUpstream(exchange) }
@@ -95,16 +103,18 @@ extension SimProcess {
         let charge = SimPrice.charge(usage, .proxyDied, hold: exchange.grant)
         if self.world.has(.openBeforeUpstream) {
             let worst = Settlement(
-                account: exchange.account, hold: exchange.hold, owner: self.boot, kind: .orphan,
+                account: exchange.account, hold: exchange.hold, owner: self.boot,
+                kind: exchange.isWaived ? .waived : .orphan,
                 authority: .recovery, endpoint: .chat, modelRequested: "gpt-sim",
-                priceID: SimPrice.model.priceID, usage: usage, charge: charge,
-                estimatedBecause: .proxyDied, occurredAtMilliseconds: exchange.startedAtMilliseconds)
+                priceID: SimPrice.model.priceID, usage: usage, charge: exchange.posted(charge),
+                shadow: charge.amount, estimatedBecause: .proxyDied,
+                occurredAtMilliseconds: exchange.startedAtMilliseconds)
             guard self.journal.open(worst) != nil else { return self.end(exchange, .upstreamCut) }
             exchange.isOpened = true
             self.wrote()
-            self.world.truth.opened(exchange.hold, charge.amount)
+            self.world.truth.journaled(exchange.hold, exchange.posted(charge).amount, shadow: charge.amount)
         }
-        self.sessions[exchange.session].progressed(exchange.hold, charge.amount)
+        self.sessions[exchange.session].progressed(exchange.hold, exchange.posted(charge).amount)
         exchange.evidence.written = .fully
         self.world.truth.sent(exchange.hold)
         self.world.tell(exchange.hold, "\(self.name): sent upstream")
@@ -142,12 +152,13 @@ extension SimProcess {
         exchange.outputTold = output
         let charge = SimPrice.charge(
             Usage(input: exchange.input, output: output), .proxyDied, hold: exchange.grant)
-        let progress = JournalProgress(output: output, charge: charge, shadow: charge.amount)
+        let posted = exchange.posted(charge)
+        let progress = JournalProgress(output: output, charge: posted, shadow: charge.amount)
         if self.journal.progress(exchange.hold, progress) == .written {
-            self.world.truth.progressed(exchange.hold, charge.amount)
+            self.world.truth.journaled(exchange.hold, posted.amount, shadow: charge.amount)
             self.wrote()
         }
-        self.sessions[exchange.session].progressed(exchange.hold, charge.amount)
+        self.sessions[exchange.session].progressed(exchange.hold, posted.amount)
     }
 
     private func endEarly(_ exchange: SimExchange) {
@@ -234,9 +245,10 @@ extension SimProcess {
         _ reason: EstimateReason?
     ) -> Settlement {
         Settlement(
-            account: exchange.account, hold: exchange.hold, owner: self.boot, kind: kind, authority: .owner,
+            account: exchange.account, hold: exchange.hold, owner: self.boot,
+            kind: exchange.isWaived && kind != .void ? .waived : kind, authority: .owner,
             endpoint: .chat, modelRequested: "gpt-sim", priceID: SimPrice.model.priceID, usage: usage,
-            charge: charge, estimatedBecause: reason,
+            charge: exchange.posted(charge), shadow: charge.amount, estimatedBecause: reason,
             occurredAtMilliseconds: exchange.startedAtMilliseconds)
     }
 }

@@ -47,6 +47,8 @@ final class SimProcess {
     /// Whose clients wait for the ledger, as the journal had no room.
     var withheld: Set<HoldID> = []
     var recapture = Recapture()
+    /// Whom the flags that it knows do not charge.
+    var waived: Set<AccountID>
 
     init(_ instance: SimInstance) {
         let world = instance.world
@@ -60,6 +62,7 @@ final class SimProcess {
             boot: self.boot, limits: .init(unreservedOutcomes: 2, acknowledgements: 8),
             nowMilliseconds: world.nowMilliseconds, steadyMilliseconds: world.steadyMilliseconds)
         self.runningSince = world.time
+        self.waived = world.waived
         var limits = PeerLiveness.Limits()
         (limits.grace, limits.gapMax) = (SimSettings.grace, SimSettings.heartbeatGapMax)
         limits.beatMax = SimSettings.heartbeatGapMax

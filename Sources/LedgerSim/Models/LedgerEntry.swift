@@ -9,6 +9,8 @@ public struct LedgerEntry: Sendable, Hashable {
     public var authority: Settlement.Authority
     public var amount: Millicredits
     public var digest: Int64
+    /// What would have been charged.
+    public var shadow: Millicredits
     /// What `usage_parts` keeps; the ledger keeps that of the outcome that counts.
     public var parts: [UsagePart]
     /// false: a column of the real row refuses it (a negative count, an absurd charge).
@@ -16,8 +18,8 @@ public struct LedgerEntry: Sendable, Hashable {
 
     public init(
         account: AccountID, hold: HoldID, owner: BootID, kind: Settlement.Kind,
-        authority: Settlement.Authority, amount: Millicredits, digest: Int64, parts: [UsagePart] = [],
-        isAcceptable: Bool = true
+        authority: Settlement.Authority, amount: Millicredits, digest: Int64,
+        shadow: Millicredits? = nil, parts: [UsagePart] = [], isAcceptable: Bool = true
     ) {
         self.account = account
         self.hold = hold
@@ -26,6 +28,7 @@ public struct LedgerEntry: Sendable, Hashable {
         self.authority = authority
         self.amount = amount
         self.digest = digest
+        self.shadow = shadow ?? amount
         self.parts = parts
         self.isAcceptable = isAcceptable
     }
@@ -34,9 +37,12 @@ public struct LedgerEntry: Sendable, Hashable {
         self.init(
             account: settlement.account, hold: settlement.hold, owner: settlement.owner,
             kind: settlement.kind, authority: settlement.authority, amount: settlement.charge.amount,
-            digest: settlement.digest, parts: settlement.usage.parts,
+            digest: settlement.digest, shadow: settlement.shadow, parts: settlement.usage.parts,
             isAcceptable: Self.isAcceptable(settlement))
     }
+
+    /// What caps count of it.
+    public var counted: Millicredits { self.kind == .waived ? self.shadow : self.amount }
 
     /// The CHECKs of `usage_events`.
     private static func isAcceptable(_ settlement: Settlement) -> Bool {

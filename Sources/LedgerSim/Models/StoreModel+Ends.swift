@@ -57,10 +57,16 @@ extension AccountHash {
                 self.holds[id] = nil
                 try self.uncount(hold, call)
                 if call.has(.postedEndsStream) { self.streams.count(hold, -1) }
-                if call.has(.postedSpends) { self.spend(amount, call) }
+                if call.has(.postedSpends) {
+                    self.spend(call.has(.postedSpendsShadow) ? settled.counted.value : amount, call)
+                }
                 gone += 1
             }
-            if let capture, capture.charge.amount == settled.amount || !call.has(.postedComparesAmount) {
+            if let capture,
+                capture.charge.amount == settled.amount || !call.has(.postedComparesAmount),
+                capture.authority.rawValue <= settled.authority.rawValue
+                    || !call.has(.postedComparesAuthority)
+            {
                 self.captures[id] = nil
                 try Self.subtract(amount, from: &self.captured, call)
                 gone += 1

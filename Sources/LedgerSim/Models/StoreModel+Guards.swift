@@ -36,8 +36,11 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case reassertCountsWaived
     case waivedIsUncounted
     case initRecountsWaived
-    /// Caps count what a waived exchange would have been charged.
+    /// Caps count what a waived exchange would have been charged: when it is captured, when POSTED comes first, and when
+    /// it is captured and not posted while its account is loaded.
     case captureSpendsShadow
+    case postedSpendsShadow
+    case initAddsShadow
 
     // MARK: Request limits
 
@@ -101,6 +104,8 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case postedSpends
     /// C6: a reaper's estimate leaves the owner's FINAL.
     case postedComparesAmount
+    /// C6: also an estimate of the same amount.
+    case postedComparesAuthority
     /// A7: POSTED never makes an account.
     case postedNeedsHash
     /// B8: POSTED of a new generation comes before INIT, and the gate went back, too.
@@ -118,6 +123,7 @@ public enum StoreGuard: String, Sendable, Hashable, CaseIterable {
     case initDropsHolds
     case initDropsCaptures
     case initComparesAmount
+    case initComparesAuthority
     case initRecomputes
     case initAddsCaptured
     case initComparesVersion

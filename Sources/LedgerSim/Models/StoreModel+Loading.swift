@@ -25,7 +25,9 @@ extension AccountHash {
         let waived = self.holds.values.reduce(0) { $1.isWaived ? $0 + $1.amount.value : $0 }
         let captured = self.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         let restores = snapshot.balance.generation > self.ledger?.generation ?? 0
-        self.take(snapshot, windows, captured: captured, call)
+        let counted = self.captures.values.reduce(0) { $0 + $1.counted.value }
+        let unposted = call.has(.initAddsShadow) ? counted : captured
+        self.take(snapshot, windows, captured: unposted, call)
         let isNewGate = self.gate?.version.map { snapshot.gate.version >= $0 } ?? true
         if isNewGate || restores && call.has(.initRestoresGate) || !call.has(.initComparesGate) {
             self.gate = GateReading(snapshot.gate)
@@ -42,20 +44,16 @@ extension AccountHash {
         for settled in settled {
             if call.has(.initDropsHolds) { self.holds[settled.hold] = nil }
             guard let capture = self.captures[settled.hold], call.has(.initDropsCaptures) else { continue }
+            let isHigher = capture.authority.rawValue > settled.authority.rawValue
+            if isHigher, call.has(.initComparesAuthority) { continue }
             if capture.charge.amount == settled.amount || !call.has(.initComparesAmount) {
                 self.captures[settled.hold] = nil
             }
         }
     }
 
-    /// POSTED brought a newer balance than this one.
-    private func overtakes(_ reading: LedgerBalance, _ call: StoreCall) -> Bool {
-        guard let known = self.ledger else { return false }
-        let isSame = known.generation == reading.generation && known.version == reading.version
-        return !(isSame && call.has(.initTakesSameVersion)) && !self.isNewer(reading, call)
-    }
-
-    /// Balance and windows: where POSTED was faster than the snapshot its balance stays, and the larger spend.
+    /// Balance and windows: where POSTED was faster than the snapshot its balance stays, and the larger spend; that also at
+    /// the same version, which what is waived does not move.
     private mutating func take(
         _ snapshot: AccountSnapshot, _ windows: Rolled, captured: Int64, _ call: StoreCall
     ) {
@@ -63,13 +61,15 @@ extension AccountHash {
         var hour = snapshot.spentLastHour.value + unposted
         var today = snapshot.spentToday.value + unposted
         let reading = snapshot.balance
-        if self.overtakes(reading, call), call.has(.initComparesVersion) {
-            if call.has(.initKeepsLargerSpend) {
-                (hour, today) = (max(hour, windows.hour), max(today, windows.day))
-            }
-        } else {
-            self.ledger = LedgerReading(reading)
+        let isNewest = self.isNewer(reading, call)
+        if !isNewest, call.has(.initKeepsLargerSpend) {
+            (hour, today) = (max(hour, windows.hour), max(today, windows.day))
         }
+        let isSame = self.ledger.map {
+            $0.generation == reading.generation && $0.version == reading.version
+        }
+        let isTaken = isNewest || isSame == true && call.has(.initTakesSameVersion)
+        if isTaken || !call.has(.initComparesVersion) { self.ledger = LedgerReading(reading) }
         if call.has(.initClearsMinutes) { self.minutes = [:] }
         self.minutes[windows.minute % 61] = hour
         self.hour?.spent = hour

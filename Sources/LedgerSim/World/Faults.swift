@@ -11,6 +11,7 @@ public enum Fault: String, Sendable, Hashable, CaseIterable {
     case ledgerCutOff, clockLeapt
     case extended, extendDenied, extendUnknown, capRefused
     case purchase, purchaseRefreshLost, adjustment, suspension, eviction
+    case flagChanged, waived
 
     /// Concerns every exchange, so each story tells it.
     var isOfTheWorld: Bool {

@@ -8,7 +8,7 @@ struct LedgerSilence: Error {}
 final class SimLedger {
     unowned var world: World! = nil
     private(set) var model: LedgerModel
-    /// What was charged, and when: the spend windows that a cold load reads.
+    /// What was charged, or would have been, and when: the spend windows that a cold load reads.
     private var lines: [AccountID: [SpendLine]] = [:]
     private var snapshots: [(model: LedgerModel, lines: [AccountID: [SpendLine]])] = []
     private var isUp = true
@@ -78,14 +78,14 @@ final class SimLedger {
 
     func settle(_ batch: [Settlement]) -> SettlementReceipt {
         let keys = Set(batch.map { LedgerModel.Key(account: $0.account, hold: $0.hold) })
-        let before = keys.map { ($0, self.model.settled($0)?.amount.value) }
+        let before = keys.map { ($0, self.model.settled($0)?.counted.value) }
         for settlement in batch where settlement.authority != .owner {
             let key = LedgerModel.Key(account: settlement.account, hold: settlement.hold)
             if self.model.settled(key) == nil { self.world.truth.estimated(settlement) }
         }
         let receipt = self.model.settle(batch.map { LedgerEntry($0) }, now: self.world.nowMilliseconds)
-        for (key, amount) in before {
-            let more = (self.model.settled(key)?.amount.value ?? 0) - (amount ?? 0)
+        for (key, amount) in before.sorted(by: { $0.0.hold < $1.0.hold }) {
+            let more = (self.model.settled(key)?.counted.value ?? 0) - (amount ?? 0)
             guard more != 0 else { continue }
             self.lines[key.account, default: []].append(
                 SpendLine(atMilliseconds: self.world.nowMilliseconds, amount: more))
@@ -106,7 +106,8 @@ final class SimLedger {
         }
         let settled = holds.compactMap { hold in
             self.model.settled(LedgerModel.Key(account: account, hold: hold)).map {
-                SettledHold(hold: hold, amount: $0.amount)
+                SettledHold(
+                    hold: hold, amount: $0.amount, counted: $0.counted, authority: $0.authority)
             }
         }
         let now = self.world.nowMilliseconds
@@ -120,6 +121,11 @@ final class SimLedger {
         let lines = self.lines[account] ?? []
         return Millicredits(
             max(0, lines.reduce(0) { $0 + ($1.atMilliseconds > after ? $1.amount : 0) }))
+    }
+
+    /// All that caps ever counted.
+    func counted(_ account: AccountID) -> Int64 {
+        (self.lines[account] ?? []).reduce(0) { $0 + $1.amount }
     }
 
     func beat(_ boot: BootID) -> (counters: [BootID: Int64], at: [BootID: Int64], generation: Int64) {
@@ -181,6 +187,10 @@ final class SimLedger {
         guard let old = self.snapshots.randomElement(using: &self.world.random) else { return }
         self.world.count(.ledgerRolledBack)
         self.world.truth.noteLedgerLoss(self.world, from: self.model, to: old.model)
+        for account in self.lines.keys {
+            let lost = self.counted(account) - (old.lines[account] ?? []).reduce(0) { $0 + $1.amount }
+            self.world.truth.noteCapAllowance(account, max(0, lost))
+        }
         self.model.rollback(to: old.model, now: self.world.nowMilliseconds)
         self.lines = old.lines
         self.snapshots = []

@@ -19,6 +19,8 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
         case ledgerCut
         case leap
         case diskFull, money, adjustment, gate, eviction, replica
+        /// Who is charged changes.
+        case flag
     }
 
     /// - Parameter percent: 0 ..< 100.
@@ -52,36 +54,38 @@ public enum SimProfile: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .everything:
             [
-                (.connection, 24), (.storeLoss, 10), (.failOver, 3), (.stall, 5), (.kill, 5), (.diskLoss, 3),
+                (.connection, 20), (.storeLoss, 10), (.failOver, 3), (.stall, 5), (.kill, 5), (.diskLoss, 3),
                 (.powerLoss, 4), (.pause, 7), (.ledgerDown, 3), (.ledgerRollBack, 3), (.ledgerCut, 3),
                 (.leap, 3),
                 (.diskFull, 3), (.money, 10), (.adjustment, 4), (.gate, 5), (.eviction, 3), (.replica, 2),
+                (.flag, 4),
             ]
         case .network:
             [
-                (.connection, 57), (.stall, 6), (.pause, 20), (.money, 6), (.ledgerDown, 3), (.eviction, 5),
-                (.leap, 3),
+                (.connection, 53), (.stall, 6), (.pause, 20), (.money, 6), (.ledgerDown, 3), (.eviction, 5),
+                (.leap, 3), (.flag, 4),
             ]
         case .store:
             [
-                (.connection, 20), (.storeLoss, 40), (.failOver, 7), (.stall, 10), (.money, 10),
-                (.eviction, 5), (.replica, 5), (.leap, 3),
+                (.connection, 16), (.storeLoss, 40), (.failOver, 7), (.stall, 10), (.money, 10),
+                (.eviction, 5), (.replica, 5), (.leap, 3), (.flag, 4),
             ]
         case .ledger:
             [
-                (.connection, 15), (.ledgerDown, 20), (.ledgerRollBack, 15), (.ledgerCut, 10), (.pause, 12),
-                (.money, 10), (.adjustment, 3), (.gate, 10), (.kill, 5),
+                (.connection, 11), (.ledgerDown, 20), (.ledgerRollBack, 15), (.ledgerCut, 10), (.pause, 12),
+                (.money, 10), (.adjustment, 3), (.gate, 10), (.kill, 5), (.flag, 4),
             ]
         case .hosts:
             [
-                (.connection, 15), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20),
-                (.diskFull, 5), (.ledgerCut, 5), (.money, 10),
+                (.connection, 11), (.kill, 20), (.diskLoss, 15), (.powerLoss, 10), (.pause, 20),
+                (.diskFull, 5), (.ledgerCut, 5), (.money, 10), (.flag, 4),
             ]
         case .leases:
             [
                 // Not so many that nobody is left who sees the others.
-                (.ledgerCut, 9), (.pause, 12), (.connection, 8), (.ledgerDown, 2), (.kill, 2), (.money, 42),
+                (.ledgerCut, 9), (.pause, 12), (.connection, 8), (.ledgerDown, 2), (.kill, 2), (.money, 38),
                 (.adjustment, 5), (.gate, 10), (.eviction, 5), (.leap, 5),
+                (.flag, 4),
             ]
         }
     }

@@ -47,6 +47,8 @@ extension StoreNode {
         let held = hash.holds.values.reduce(0) { $0 + $1.amount.value }
         let captured = hash.captures.values.reduce(0) { $0 + $1.charge.amount.value }
         if held != hash.held ?? 0 { return "H is \(hash.held ?? 0), its holds are \(held)" }
+        let waived = hash.holds.values.reduce(0) { $1.isWaived ? $0 + $1.amount.value : $0 }
+        if waived != hash.waived ?? 0 { return "W is \(hash.waived ?? 0), its waived holds are \(waived)" }
         if captured != hash.captured ?? 0 {
             return "U is \(hash.captured ?? 0), its captures are \(captured)"
         }

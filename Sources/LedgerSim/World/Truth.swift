@@ -7,10 +7,13 @@ struct Truth {
         let account: AccountID
         let boot: BootID
         let input: Int64
+        let isWaived: Bool
         var granted: Millicredits?
         var isSent = false
         /// What the journal would settle, by its OPEN or last PROGRESS; nil: it has no OPEN.
         var journalEstimate: Millicredits?
+        /// What it would have been without a waiver.
+        var journalShadow: Millicredits?
         var servedOutput: Int64 = 0
         var decided: Settlement?
         var isRecorded = false
@@ -24,6 +27,9 @@ struct Truth {
         var estimate: Millicredits?
         /// The store's clock when it was decided.
         var decidedAtMilliseconds: Int64 = 0
+
+        /// The most that it sets aside, or takes, under caps.
+        var most: Int64 { max(self.granted?.value ?? 0, self.decided?.counted.value ?? 0) }
     }
 
     private(set) var exchanges: [HoldID: Exchange] = [:]
@@ -39,7 +45,8 @@ struct Truth {
     // MARK: Exchanges
 
     mutating func began(_ exchange: SimExchange, boot: BootID, at time: Int64) {
-        var began = Exchange(account: exchange.account, boot: boot, input: exchange.input)
+        var began = Exchange(
+            account: exchange.account, boot: boot, input: exchange.input, isWaived: exchange.isWaived)
         // Its commands may go to either side.
         began.storeLost = time < self.splitUntil
         self.exchanges[exchange.hold] = began
@@ -61,16 +68,15 @@ struct Truth {
         // The owner was stopped with the answer before its eyes, and others took the hold for left behind.
         guard let estimate = exchange.estimate else { return }
         let known = max(estimate, exchange.granted ?? .zero)
-        self.noteAllowance(exchange.account, max(0, amount.value - known.value))
-    }
-    mutating func opened(_ hold: HoldID, _ charge: Millicredits) {
-        self.change(hold) { $0.journalEstimate = charge }
+        self.noteAllowance(exchange, max(0, amount.value - known.value))
     }
     mutating func sent(_ hold: HoldID) { self.change(hold) { $0.isSent = true } }
     mutating func served(_ hold: HoldID, output: Int64) { self.change(hold) { $0.servedOutput = output } }
-    mutating func progressed(_ hold: HoldID, _ charge: Millicredits) {
-        self.change(hold) { $0.journalEstimate = charge }
+    /// By OPEN or PROGRESS.
+    mutating func journaled(_ hold: HoldID, _ charge: Millicredits, shadow: Millicredits) {
+        self.change(hold) { ($0.journalEstimate, $0.journalShadow) = (charge, shadow) }
     }
+    func isWaived(_ hold: HoldID) -> Bool { self.exchanges[hold]?.isWaived ?? false }
     mutating func clientSawEnd(_ hold: HoldID) { self.change(hold) { $0.clientSawEnd = true } }
     mutating func died(_ hold: HoldID, boot: BootID) { self.change(hold) { $0.died = true } }
     mutating func captured(_ hold: HoldID) { self.change(hold) { $0.isCaptured = true } }
@@ -80,10 +86,10 @@ struct Truth {
         self.change(settlement.hold) { exchange in
             exchange.decided = settlement
             exchange.decidedAtMilliseconds = now
-            excess = max(0, settlement.charge.amount.value - (exchange.granted?.value ?? 0))
+            excess = max(0, settlement.counted.value - (exchange.granted?.value ?? 0))
         }
         // Reported usage above the hold is posted in full.
-        self.noteAllowance(settlement.account, excess)
+        if let exchange = self.exchanges[settlement.hold] { self.noteAllowance(exchange, excess) }
     }
 
     mutating func recorded(_ settlement: Settlement, by boot: BootID, journaled: Bool) {
@@ -101,6 +107,16 @@ struct Truth {
         self.capAllowance[account, default: 0] += amount
     }
 
+    /// What is waived takes nothing of a balance.
+    private mutating func noteAllowance(_ exchange: Exchange, _ amount: Int64) {
+        if !exchange.isWaived { self.allowance[exchange.account, default: 0] += amount }
+        self.noteCapAllowance(exchange.account, amount)
+    }
+
+    mutating func noteCapAllowance(_ account: AccountID, _ amount: Int64) {
+        self.capAllowance[account, default: 0] += amount
+    }
+
     /// The balance was lowered: that says nothing about caps.
     mutating func noteAdjustment(_ account: AccountID, _ amount: Int64) {
         self.allowance[account, default: 0] += amount
@@ -110,8 +126,7 @@ struct Truth {
     mutating func estimated(_ settlement: Settlement) {
         guard let exchange = self.exchanges[settlement.hold], exchange.estimate == nil else { return }
         self.change(settlement.hold) { $0.estimate = settlement.charge.amount }
-        let most = max(exchange.granted?.value ?? 0, exchange.decided?.charge.amount.value ?? 0)
-        self.noteAllowance(exchange.account, max(0, most - settlement.charge.amount.value))
+        self.noteAllowance(exchange, max(0, exchange.most - settlement.counted.value))
     }
 
     /// The store forgets: over-admission is at most the holds in flight and what is not posted.
@@ -120,9 +135,8 @@ struct Truth {
         for (hold, exchange) in self.exchanges {
             self.exchanges[hold]?.storeLost = true
             let key = LedgerModel.Key(account: exchange.account, hold: hold)
-            guard let granted = exchange.granted, world.ledger.model.settled(key) == nil else { continue }
-            self.noteAllowance(
-                exchange.account, max(granted.value, exchange.decided?.charge.amount.value ?? 0))
+            guard exchange.granted != nil, world.ledger.model.settled(key) == nil else { continue }
+            self.noteAllowance(exchange, exchange.most)
         }
     }
 
@@ -131,6 +145,9 @@ struct Truth {
         self.splitUntil = max(self.splitUntil, end)
         for (account, state) in world.ledger.model.accounts {
             self.noteAllowance(account, max(0, state.balance) + 200)
+            // What is waived is bounded by the caps alone.
+            let caps = world.caps[account] ?? .none
+            self.noteCapAllowance(account, max(caps.session?.value ?? 0, caps.day?.value ?? 0))
         }
     }
 

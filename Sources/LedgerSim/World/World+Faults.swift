@@ -29,6 +29,7 @@ extension World {
         case .gate: self.change(self.ledger.suspendOrResume())
         case .replica: self.store.attachReplica()
         case .eviction: self.store.evictSomething()
+        case .flag: if !self.changeFlags() { self.store.cutOneLink() }
         }
     }
 

@@ -26,7 +26,7 @@ extension World {
         let charged = row?.amount
         let hasJournal = self.truth.hasJournal(exchange.boot)
         guard let outcome = exchange.decided else {
-            return self.judgeUndecided(hold, exchange, charged, hasJournal)
+            return self.judgeUndecided(hold, exchange, row, hasJournal)
         }
         let due = outcome.charge.amount
         if exchange.clientSawEnd,
@@ -37,13 +37,22 @@ extension World {
                     "a reply that ended costs \(due) and was charged \(charged.map { "\($0)" } ?? "nothing")",
                     hold: hold)
             }
+            // Also what is not charged has its usage, its cost and what it would have been charged.
+            guard outcome.kind == .void || row?.digest == outcome.digest else {
+                return self.fail(
+                    "a reply that ended as \(outcome.kind.name) counts as another outcome: "
+                        + "\(row.map { "\($0.kind.name) of authority \($0.authority.rawValue)" } ?? "none")",
+                    hold: hold)
+            }
             return
         }
-        guard charged ?? .zero <= max(due, exchange.granted ?? .zero) else {
+        let held = exchange.isWaived ? .zero : exchange.granted ?? .zero
+        guard charged ?? .zero <= max(due, held) else {
             return self.fail("charged more than the hold", hold: hold)
         }
         guard
-            row != nil || due == .zero || exchange.storeLost || self.truth.powerLost.contains(exchange.boot)
+            row != nil || outcome.counted == .zero || exchange.storeLost
+                || self.truth.powerLost.contains(exchange.boot)
                 || self.truth.accidents > 0
         else {
             return self.fail("a reply that ended was never charged", hold: hold)
@@ -51,8 +60,9 @@ extension World {
     }
 
     private func judgeUndecided(
-        _ hold: HoldID, _ exchange: Truth.Exchange, _ charged: Millicredits?, _ hasJournal: Bool
+        _ hold: HoldID, _ exchange: Truth.Exchange, _ row: LedgerEntry?, _ hasJournal: Bool
     ) {
+        let charged = row?.amount
         guard exchange.died || exchange.granted == nil || self.isAbandoned(hold) else {
             return self.fail("an exchange neither ended nor died", hold: hold)
         }
@@ -64,6 +74,10 @@ extension World {
                         "its journal says \(due), charged \(charged.map { "\($0)" } ?? "nothing")", hold: hold
                     )
                 }
+                guard !exchange.isWaived || row?.kind == .waived && row?.shadow == exchange.journalShadow
+                else {
+                    return self.fail("its journal has it as waived, the ledger has \(row as Any)", hold: hold)
+                }
             } else if exchange.isSent {
                 self.fail("it went upstream, and its journal does not know", hold: hold)
             } else if charged ?? .zero != .zero {
@@ -72,7 +86,7 @@ extension World {
             return
         }
         let served = Millicredits(exchange.input + exchange.servedOutput)
-        guard charged ?? .zero <= max(input, served) else {
+        guard charged ?? .zero <= (exchange.isWaived ? .zero : max(input, served)) else {
             return self.fail("charged more than was served", hold: hold)
         }
         let mustBeCharged =

@@ -50,7 +50,8 @@ extension World {
     /// With all that is set aside and not posted, the balance stays above its floor, but for what DESIGN §8 allows.
     /// Where accounts are rich nobody would notice.
     private func judgeFunds(of account: AccountID, for hold: HoldID, in state: StoreNode) {
-        guard self.isPoor, let amount = state.accounts[account]?.holds[hold]?.amount.value,
+        guard self.isPoor, !self.truth.isWaived(hold),
+            let amount = state.accounts[account]?.holds[hold]?.amount.value,
             let balance = self.ledger.model.accounts[account]?.balance
         else { return }
         let open = self.truth.exchanges.reduce(amount) { sum, entry in
@@ -60,7 +61,7 @@ extension World {
                 return sum
             }
             if let outcome = exchange.decided { return sum + outcome.charge.amount.value }
-            return exchange.died ? sum : sum + (exchange.granted?.value ?? 0)
+            return exchange.died || exchange.isWaived ? sum : sum + (exchange.granted?.value ?? 0)
         }
         let least = self.balanceLeast(of: account)
         guard balance - open < least else { return }
@@ -91,7 +92,7 @@ extension World {
 
     /// At rest nothing is held, so a cap is reached by what was charged; lost data may be counted twice, never more.
     func mayBeReached(_ cap: SpendCap, of account: AccountID) -> Bool {
-        let spent = self.ledger.model.accounts[account]?.deducted ?? 0
+        let spent = self.ledger.counted(account)
         let caps = self.caps[account] ?? .none
         switch cap {
         case .request: return false
@@ -137,7 +138,7 @@ extension Truth {
         var used: Int64 = 0
         for (other, exchange) in self.exchanges where exchange.account == account && other != hold {
             if let outcome = exchange.decided {
-                if exchange.decidedAtMilliseconds > since { used += outcome.charge.amount.value }
+                if exchange.decidedAtMilliseconds > since { used += outcome.counted.value }
             } else if !exchange.died {
                 used += exchange.granted?.value ?? 0
             }

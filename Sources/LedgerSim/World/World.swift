@@ -24,6 +24,9 @@ final class World {
     private var bootsMade: UInt64 = 0
     /// Accounts that run dry all the time: whatever is admitted too much ends below zero.
     private(set) var isPoor = false
+    /// Accounts that are not charged, as the flags say now; a process learns it within a second.
+    private(set) var waived: Set<AccountID> = []
+    private var hasFlags = false
     /// Spend caps of each account (A12).
     private(set) var caps: [AccountID: SpendCaps] = [:]
     /// Milliseconds since 1970 at time zero.
@@ -52,6 +55,28 @@ final class World {
         self.count(.clockLeapt)
         self.leaptAt = self.time
         self.epochMilliseconds += self.random.between(120_000, 840_000)
+    }
+
+    /// Somebody changes whom the flags charge; false: in this world nobody does.
+    func changeFlags() -> Bool {
+        guard self.hasFlags else { return false }
+        self.count(.flagChanged)
+        self.waived = self.someAccounts()
+        for instance in self.instances {
+            guard let process = instance.process else { continue }
+            process.after(.milliseconds(self.random.between(0, 1_000))) { process.waived = self.waived }
+        }
+        return true
+    }
+
+    /// Nobody, everybody, or some.
+    private func someAccounts() -> Set<AccountID> {
+        let all = (1...SimSettings.accounts).map { AccountID($0) }
+        switch self.random.below(4) {
+        case 0: return []
+        case 1: return Set(all)
+        default: return Set(all.filter { _ in self.random.oneIn(2) })
+        }
     }
 
     private static let leapsApart = Span.seconds(8)
@@ -118,6 +143,8 @@ final class World {
             self.ledger.open(AccountID(account), balance: self.random.between(most / 10, most))
         }
         if self.random.oneIn(2) { self.caps = SimSettings.caps }
+        self.hasFlags = self.random.oneIn(2)
+        if self.hasFlags { self.waived = self.someAccounts() }
         // It begins 2026-01-01, so that ids look like ids; or the day ends soon.
         if self.random.oneIn(4) { self.epochMilliseconds += 86_400_000 - self.time / 1_000_000 - 20_000 }
         let profile = self.settings.profile
@@ -199,7 +226,7 @@ final class World {
             let balance = self.ledger.model.accounts[account]?.balance ?? 0
             switch self.truth.answered[hold] {
             case .granted: break
-            case .short where balance < Int64(asked.count) * 2: break
+            case .short where balance < Int64(asked.count) * 2 && !self.truth.isWaived(hold): break
             case .capReached(let cap, _, _) where self.mayBeReached(cap, of: account): break
             case let answer?:
                 self.fail("an account with \(balance) got \(answer)", hold: hold, account: account)

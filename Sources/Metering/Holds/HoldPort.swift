@@ -162,12 +162,30 @@ public struct PostedAccount: Sendable, Hashable {
     }
 }
 
+/// How a hold ended in the ledger.
 public struct SettledHold: Sendable, Hashable {
     public var hold: HoldID
+    /// What was posted.
     public var amount: Millicredits
+    /// What caps count of it.
+    public var counted: Millicredits
+    /// Of the outcome: one of lower authority leaves its owner's capture where it is.
+    public var authority: Settlement.Authority
 
-    public init(hold: HoldID, amount: Millicredits) {
+    /// - Parameter counted: nil: the amount.
+    public init(
+        hold: HoldID, amount: Millicredits, counted: Millicredits? = nil,
+        authority: Settlement.Authority = .owner
+    ) {
         self.hold = hold
         self.amount = amount
+        self.counted = counted ?? amount
+        self.authority = authority
+    }
+
+    public init(_ settlement: Settlement) {
+        self.init(
+            hold: settlement.hold, amount: settlement.charge.amount, counted: settlement.counted,
+            authority: settlement.authority)
     }
 }

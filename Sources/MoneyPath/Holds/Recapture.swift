@@ -140,7 +140,7 @@ public struct Recapture: Sendable {
     private mutating func add(_ unposted: Unposted) {
         self.isWhole = unposted.isWhole
         for outcome in unposted.outcomes
-        where outcome.charge.amount > .zero && !self.captured.contains(outcome.hold) {
+        where outcome.counted > .zero && !self.captured.contains(outcome.hold) {
             self.waiting[outcome.hold] = outcome
         }
         // What the ledger has meanwhile never comes back.

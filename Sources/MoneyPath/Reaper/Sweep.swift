@@ -101,11 +101,11 @@ public struct Sweep: Sendable {
         var steps: [Step] = settled.isEmpty ? [] : [.posted(settled)]
         let terminal = Set(settled.map(\.hold))
         // The ledger counts something else, so POSTED leaves the capture: it is said once more, and judged by authority.
-        let amounts = Dictionary(
-            settled.map { ($0.hold, $0.amount) }, uniquingKeysWith: { first, _ in first })
+        let known = Dictionary(settled.map { ($0.hold, $0) }, uniquingKeysWith: { first, _ in first })
         for capture in account.captures {
-            guard let amount = amounts[capture.hold], amount != capture.amount else { continue }
-            if let settlement = capture.settlement { steps.append(.record(settlement)) }
+            guard let counts = known[capture.hold], let settlement = capture.settlement else { continue }
+            let isHigher = settlement.authority.rawValue > counts.authority.rawValue
+            if isHigher || counts.amount != capture.amount { steps.append(.record(settlement)) }
         }
         let asked = Set(asked).subtracting(terminal)
         for hold in account.holds where asked.contains(hold.hold) {

@@ -85,8 +85,7 @@ public struct PostingOutbox {
         let refused = Set(receipt.quarantined)
         var settled: [AccountID: [SettledHold]] = [:]
         for settlement in batch where !refused.contains(settlement.hold) {
-            settled[settlement.account, default: []]
-                .append(SettledHold(hold: settlement.hold, amount: settlement.charge.amount))
+            settled[settlement.account, default: []].append(SettledHold(settlement))
         }
         for balance in receipt.balances {
             self.merge(UntoldAccount(balance: balance, settled[balance.account] ?? [], batch: number))

@@ -68,8 +68,15 @@ extension SettledOutcome {
     }
 
     private init(_ row: PostgresRow) throws(PostgresError) {
-        guard let authority = Int16(exactly: try row.int(2)).flatMap(Settlement.Authority.init(rawValue:))
+        self.init(authority: try row.authority(2), amount: try row.millicredits(3), digest: try row.int(4))
+    }
+}
+
+extension PostgresRow {
+    func authority(_ column: Int) throws(PostgresError) -> Settlement.Authority {
+        guard
+            let authority = Int16(exactly: try self.int(column)).flatMap(Settlement.Authority.init(rawValue:))
         else { throw .unexpectedResult("an authority that this release does not know") }
-        self.init(authority: authority, amount: try row.millicredits(3), digest: try row.int(4))
+        return authority
     }
 }

@@ -78,28 +78,34 @@ enum SnapshotStatement {
             }
             if try row.optionalText(9) != nil {
                 snapshot.settled.append(
-                    SettledHold(hold: try row.uuid(9), amount: try row.millicredits(10)))
+                    SettledHold(
+                        hold: try row.uuid(9), amount: try row.millicredits(10),
+                        counted: try row.millicredits(11), authority: try row.authority(12)))
             }
             answers[place] = snapshot
         }
         return answers
     }
 
-    /// What was waived counts with what it would have been. Spend counts when it was posted; the hold-id bounds (a day wider, on both sides) only spare partitions. The
-    /// look-ups are LATERAL with a LIMIT, so that each is an index probe however many are asked for.
+    /// What was waived counts with what it would have been, and a correction with what it adds to what counted before it.
+    /// Spend counts when it was posted; the hold-id bounds (a day wider, on both sides) only spare partitions. The look-ups are LATERAL with a LIMIT, so that each is an index probe however many are asked for.
     private static let sql = """
         WITH asked AS (
             SELECT a.account_id, a.place FROM unnest($1::bigint[]) WITH ORDINALITY AS a(account_id, place)),
         settled AS (
-            SELECT w.place, w.hold_id, u.amount
+            SELECT w.place, w.hold_id, u.amount, u.counted, u.authority
             FROM unnest($2::bigint[], $3::uuid[]) AS w(place, hold_id)
             JOIN asked a ON a.place = w.place
             CROSS JOIN LATERAL (
-                SELECT x.charged_millicredits AS amount FROM usage_effective x
+                SELECT x.charged_millicredits AS amount,
+                       CASE x.kind WHEN 'waived' THEN x.shadow_millicredits ELSE x.charged_millicredits END
+                           AS counted, x.authority
+                FROM usage_effective x
                 WHERE x.account_id = a.account_id AND x.hold_id = w.hold_id LIMIT 1) u)
         SELECT a.place, b.balance_millicredits, b.version, (SELECT ledger_generation()),
                b.gate_version, b.floor_millicredits, b.blocked,
-               greatest(0, spent.hour), greatest(0, spent.today), s.hold_id, s.amount
+               greatest(0, spent.hour), greatest(0, spent.today), s.hold_id, s.amount, s.counted,
+               s.authority
         FROM asked a JOIN credit_balance b ON b.account_id = a.account_id
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(amount) FILTER (WHERE at > now() - interval '60 minutes'), 0) AS hour,
@@ -114,8 +120,16 @@ enum SnapshotStatement {
                   AND e.hold_id < hold_id_at(now() + interval '2 days')
                 UNION ALL
                 SELECT c.created_at,
-                       CASE c.kind WHEN 'waived' THEN c.shadow_millicredits ELSE c.delta_millicredits END
-                FROM usage_correction c
+                       CASE c.kind WHEN 'waived' THEN c.shadow_millicredits ELSE c.charged_millicredits END - before.amount
+                FROM usage_correction c CROSS JOIN LATERAL (
+                    SELECT CASE p.kind WHEN 'waived' THEN p.shadow_millicredits ELSE p.charged_millicredits END AS amount
+                    FROM (
+                        SELECT e.authority, e.kind, e.charged_millicredits, e.shadow_millicredits
+                        FROM usage_events e WHERE e.account_id = c.account_id AND e.hold_id = c.hold_id
+                        UNION ALL
+                        SELECT o.authority, o.kind, o.charged_millicredits, o.shadow_millicredits
+                        FROM usage_correction o WHERE o.account_id = c.account_id AND o.hold_id = c.hold_id) p
+                    WHERE p.authority < c.authority ORDER BY p.authority DESC LIMIT 1) before
                 WHERE c.account_id = a.account_id
                   AND c.hold_id >= hold_id_at(now() - interval '2 days')) lines) spent
         LEFT JOIN settled s ON s.place = a.place

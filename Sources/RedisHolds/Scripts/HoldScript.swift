@@ -58,6 +58,19 @@ struct HoldScript: Sendable {
           if amount ~= '0' then redis.call('HINCRBY', k, field, '-' .. amount) end
         end
 
+        -- Who says so, of a capture: its payload is 1;account;hold;owner;kind;authority;… (`SettlementPayload`).
+        local function authority_of(capture)
+          return tonumber(string.match(capture, '^%d+|%d+;[^;]*;[^;]*;[^;]*;%d+;(%d+);') or '0')
+        end
+        -- What caps count of a capture: of one that is waived (kind 4) its shadow, which stands at place 19, or at 20
+        -- in payloads with parts.
+        local function counted_of(capture)
+          local version, rest = string.match(capture, '^%d+|(%d+);[^;]*;[^;]*;[^;]*;4;(.*)$')
+          if not version then return amount_of(capture) end
+          local places = string.rep('[^;]*;', version == '1' and 13 or 14)
+          return string.match(rest, '^' .. places .. '(%d+);') or '0'
+        end
+
         -- A hold of which nothing is charged.
         local function is_waived(hold)
           return string.find(hold, '^%d+|%d+|[^|]*|%d+|%d+,%d*,%d*,w|') ~= nil

@@ -105,8 +105,8 @@ extension RedisHoldSession {
     ) {
         let (balance, gate, settled) = (snapshot.balance, snapshot.gate, snapshot.settled)
         self.link.send(
-            slot, .initialize, of: account, arguments: 10 + 2 * settled.count,
-            argumentBytes: incarnation.utf8.count + epoch.utf8.count + 200 + settled.count * 56
+            slot, .initialize, of: account, arguments: 10 + 3 * settled.count,
+            argumentBytes: incarnation.utf8.count + epoch.utf8.count + 200 + settled.count * 57
         ) { cursor in
             cursor.argument(incarnation)
             cursor.argument(epoch)
@@ -121,6 +121,7 @@ extension RedisHoldSession {
             for hold in settled {
                 cursor.argument(hold.hold)
                 cursor.argument(hold.amount.value)
+                cursor.argument(Int64(hold.authority.rawValue))
             }
         }
     }
@@ -145,8 +146,8 @@ extension RedisLink {
 
     func send(_ balance: LedgerBalance, _ settled: ArraySlice<SettledHold>, _ slot: Owner.Slot) {
         self.send(
-            slot, .posted, of: balance.account, arguments: 3 + 2 * settled.count,
-            argumentBytes: 60 + settled.count * 56
+            slot, .posted, of: balance.account, arguments: 3 + 4 * settled.count,
+            argumentBytes: 60 + settled.count * (57 + CommandCursor.integerBytesMax)
         ) { cursor in
             cursor.argument(balance.generation)
             cursor.argument(balance.version)
@@ -154,6 +155,8 @@ extension RedisLink {
             for hold in settled {
                 cursor.argument(hold.hold)
                 cursor.argument(hold.amount.value)
+                cursor.argument(hold.counted.value)
+                cursor.argument(Int64(hold.authority.rawValue))
             }
         }
     }

@@ -69,6 +69,23 @@ extension StoreGuard {
                     a.initialize { ($0.version, $0.balance, $0.settled) = (2, 100, [(1, 0)]) },
                     a.place(2, 101),
                 ])
+        case .postedSpendsShadow:
+            return GuardScenario(
+                .posted, "spend(counted)", "spend(amount)",
+                poor + [
+                    a.place(1, 400, isWaived: true), a.posted(2, 100, (1, 0), counted: 300),
+                    a.place(2, 300, caps: capped, isWaived: true),
+                ])
+        case .initAddsShadow:
+            return GuardScenario(
+                .initialize, "unposted + tonumber(counted_of(all[j + 1]))",
+                "unposted + tonumber(amount_of(all[j + 1]))",
+                poor + [
+                    a.place(1, 400, isWaived: true), a.captureWaived(1, shadow: 300),
+                    a.captureWaived(2, shadow: 30, force: true),
+                    a.initialize { ($0.version, $0.balance) = (2, 100) },
+                    a.place(3, 200, caps: capped, isWaived: true),
+                ])
         default:
             return GuardScenario(
                 .capture, "spend(counted or amount)", "spend(amount)",
@@ -144,11 +161,19 @@ extension StoreGuard {
             return GuardScenario(
                 .posted, "if v[1] then", "if false then", open + [a.posted(2, 700, (1, 300))])
         case .postedSpends:
-            return GuardScenario(.posted, "spend(amount)", open + [a.posted(2, 700, (1, 300))])
+            return GuardScenario(.posted, "spend(counted)", open + [a.posted(2, 700, (1, 300))])
         case .postedComparesAmount:
             return GuardScenario(
-                .posted, "if v[2] and amount_of(v[2]) == amount then", "if v[2] then",
+                .posted, "and amount_of(v[2]) == amount ", "",
                 open + [a.capture(1, 300), a.posted(2, 990, (1, 10))])
+        case .postedComparesAuthority:
+            // The reaper's estimate of a waived hold is 0, as what its owner captured.
+            return GuardScenario(
+                .posted, " and authority_of(v[2]) <= tonumber(authority)",
+                a.warm() + [
+                    a.place(1, 400, isWaived: true), a.captureWaived(1, shadow: 300),
+                    a.posted(2, 1000, (1, 0), authority: .reaper),
+                ])
         case .postedNeedsHash:
             return GuardScenario(
                 .posted, "redis.call('HEXISTS', k, 'i') == 1 and ",

@@ -37,7 +37,8 @@ extension StoreGuard {
 
     private func settledScenario(_ a: StepMaker) -> GuardScenario {
         let captured = a.warm() + [a.place(1, 400), a.capture(1, 300)]
-        let dropping = "if u and amount_of(u) == ARGV[j + 1] then"
+        let dropping =
+            "if u and amount_of(u) == ARGV[j + 1] and authority_of(u) <= tonumber(ARGV[j + 2]) then"
         switch self {
         case .initDropsHolds:
             return GuardScenario(
@@ -49,14 +50,19 @@ extension StoreGuard {
                 captured + [a.initialize { $0.settled = [(1, 300)] }])
         case .initComparesAmount:
             return GuardScenario(
-                .initialize, dropping, "if u then", captured + [a.initialize { $0.settled = [(1, 10)] }])
+                .initialize, "and amount_of(u) == ARGV[j + 1] ", "",
+                captured + [a.initialize { $0.settled = [(1, 10)] }])
+        case .initComparesAuthority:
+            return GuardScenario(
+                .initialize, " and authority_of(u) <= tonumber(ARGV[j + 2])",
+                captured + [a.initialize { ($0.settled, $0.authority) = ([(1, 300)], .recovery) }])
         case .initRecomputes:
             return GuardScenario(
                 .initialize, ", 'H', text(H), 'U', text(U)",
                 a.warm() + [a.place(1, 400), a.initialize { $0.settled = [(1, 300)] }])
         case .initAddsCaptured:
             return GuardScenario(
-                .initialize, "local hour, day = tonumber(ARGV[9]) + U, tonumber(ARGV[10]) + U",
+                .initialize, "local hour, day = tonumber(ARGV[9]) + unposted, tonumber(ARGV[10]) + unposted",
                 "local hour, day = tonumber(ARGV[9]), tonumber(ARGV[10])",
                 captured + [a.initialize { ($0.hour, $0.day) = (7, 9) }])
         default:
@@ -70,14 +76,18 @@ extension StoreGuard {
         case .initComparesVersion:
             // POSTED was faster than the snapshot.
             return GuardScenario(
-                .initialize, "if overtaken then", "if false then", posted + [a.initialize()])
+                .initialize, "if newest or same then", "if true then", posted + [a.initialize()])
         case .initTakesSameVersion:
             return GuardScenario(
-                .initialize, " and not same", posted + [a.initialize { ($0.version, $0.balance) = (2, 700) }])
+                .initialize, " or same", posted + [a.initialize { ($0.version, $0.balance) = (2, 650) }])
         case .initKeepsLargerSpend:
             return GuardScenario(
-                .initialize, "hour, day = math.max(hour, M), math.max(day, D)",
-                posted + [a.initialize { $0.hour = 1 }])
+                .initialize, "if not newest then hour, day = math.max(hour, M), math.max(day, D) end",
+                // What is waived is posted without moving the version.
+                a.warm() + [
+                    a.place(1, 400, isWaived: true), a.load("n1"), a.posted(1, 1000, (1, 0), counted: 300),
+                    a.initialize(),
+                ])
         default:
             return GuardScenario(
                 .initialize, "for _, name in ipairs(minutes) do redis.call('HDEL', k, name) end",

@@ -27,7 +27,7 @@ extension StoreGuard {
             .placeTakesHalf, .placeNeedsLeast, .placeNeedsFunds:
             self.placeScenario(a)
         case .placeWaivesFunds, .placeCountsWaived, .reassertCountsWaived, .waivedIsUncounted,
-            .initRecountsWaived, .captureSpendsShadow:
+            .initRecountsWaived, .captureSpendsShadow, .postedSpendsShadow, .initAddsShadow:
             self.waivedScenario(a)
         case .placeLimits, .placeTakesOfLimits, .limitRefusesBeyond, .limitKnowsWhatNeverFits, .limitDrains,
             .limitNeverGoesBack, .limitShrinksWhatIsUsed, .limitOfKeyStreams, .limitOfAccountStreams,
@@ -37,14 +37,16 @@ extension StoreGuard {
             .limitForgetsSeldom, .captureCorrectsTokens, .releaseFreesTokens:
             self.limitScenario(a)
         case .captureKnownCapture, .captureNeedsHold, .releaseNeedsOwner, .reassertKnowsHold,
-            .reassertKnowsCapture, .postedDropsHold, .postedSpends, .postedComparesAmount, .postedNeedsHash,
-            .postedForgetsGate, .gateNeedsHash, .gateComparesVersion:
+            .reassertKnowsCapture, .postedDropsHold, .postedSpends, .postedComparesAmount,
+            .postedComparesAuthority, .postedNeedsHash, .postedForgetsGate, .gateNeedsHash,
+            .gateComparesVersion:
             self.endScenario(a)
         case .extendNeedsHold, .extendNeedsOwner, .touchKeepsProgress, .extendAbsolute, .extendOnlyRaises,
             .extendNeedsOpenGate, .extendNeedsBalance, .extendCaps, .extendNeedsFunds:
             self.extendScenario(a)
         case .listCreatesNothing, .loadKeepsIncarnation, .initChecksIncarnation, .initDropsHolds,
-            .initDropsCaptures, .initComparesAmount, .initRecomputes, .initAddsCaptured, .initComparesVersion,
+            .initDropsCaptures, .initComparesAmount, .initComparesAuthority, .initRecomputes,
+            .initAddsCaptured, .initComparesVersion,
             .initTakesSameVersion, .initKeepsLargerSpend, .initClearsMinutes, .initComparesGate,
             .initRestoresGate:
             self.loadScenario(a)

@@ -73,20 +73,27 @@ struct StepMaker: Sendable {
                 progress: progress.map { Millicredits($0) }, caps))
     }
 
-    func capture(_ number: UInt64, _ amount: Int64, force: Bool = false) -> StoreStep {
+    func capture(
+        _ number: UInt64, _ amount: Int64, force: Bool = false, authority: Settlement.Authority = .owner
+    ) -> StoreStep {
         let settlement = Settlement(
-            account: self.account, hold: self.hold(number), owner: bootA, kind: .final, authority: .owner,
+            account: self.account, hold: self.hold(number), owner: bootA, kind: .final, authority: authority,
             endpoint: .chat, modelRequested: "gpt|4o|mini", priceID: self.priceID,
             usage: Usage(input: 1, output: 2), charge: Charge(amount: Millicredits(amount), cost: .zero),
             occurredAtMilliseconds: 1)
         return self.step(.capture(settlement, force: force))
     }
 
-    func captureWaived(_ number: UInt64, shadow: Int64, force: Bool = false) -> StoreStep {
+    func captureWaived(
+        _ number: UInt64, shadow: Int64, force: Bool = false, authority: Settlement.Authority = .owner
+    ) -> StoreStep {
+        // With a rare part and a kept response the shadow stands at another place of the payload.
+        var usage = Usage(input: 1, output: 2)
+        if number % 2 == 1 { usage.inputMilliseconds = 7 }
         let settlement = Settlement(
-            account: self.account, hold: self.hold(number), owner: bootA, kind: .waived, authority: .owner,
+            account: self.account, hold: self.hold(number), owner: bootA, kind: .waived, authority: authority,
             endpoint: .chat, modelRequested: "gpt|4o|mini", priceID: self.priceID,
-            usage: Usage(input: 1, output: 2), charge: .zero, shadow: Millicredits(shadow),
+            usage: usage, charge: .zero, shadow: Millicredits(shadow),
             occurredAtMilliseconds: 1)
         return self.step(.capture(settlement, force: force))
     }
@@ -107,22 +114,34 @@ struct StepMaker: Sendable {
             account: self.account, generation: generation, version: version, balance: Millicredits(balance))
     }
 
-    private func settled(_ holds: [Settled]) -> [SettledHold] {
-        holds.map { SettledHold(hold: self.hold($0.number), amount: Millicredits($0.amount)) }
+    private func settled(
+        _ holds: [Settled], counted: Int64? = nil, authority: Settlement.Authority
+    ) -> [SettledHold] {
+        holds.map {
+            SettledHold(
+                hold: self.hold($0.number), amount: Millicredits($0.amount),
+                counted: counted.map { Millicredits($0) }, authority: authority)
+        }
     }
 
     func posted(
-        _ version: Int64, _ balance: Int64, generation: Int64 = 1, _ holds: Settled...
+        _ version: Int64, _ balance: Int64, generation: Int64 = 1, _ holds: Settled..., counted: Int64? = nil,
+        authority: Settlement.Authority = .owner
     ) -> StoreStep {
-        self.posted(version, balance, generation: generation, holds: holds)
+        self.posted(
+            version, balance, generation: generation, holds: holds, counted: counted, authority: authority)
     }
 
-    func posted(_ version: Int64, _ balance: Int64, generation: Int64 = 1, holds: [Settled]) -> StoreStep {
+    /// - Parameter counted: what caps count of each; nil: its amount.
+    func posted(
+        _ version: Int64, _ balance: Int64, generation: Int64 = 1, holds: [Settled], counted: Int64?,
+        authority: Settlement.Authority
+    ) -> StoreStep {
         self.step(
             .posted(
                 PostedAccount(
                     balance: self.reading(version, balance, generation: generation),
-                    settled: self.settled(holds))))
+                    settled: self.settled(holds, counted: counted, authority: authority))))
     }
 
     private func gateReading(_ version: Int64, floor: Int64, blocked: Bool) -> AccountGate {
@@ -151,6 +170,7 @@ struct StepMaker: Sendable {
         var hour: Int64 = 0
         var day: Int64 = 0
         var settled: [Settled] = []
+        var authority = Settlement.Authority.owner
     }
 
     func initialize(_ change: (inout Loaded) -> Void = { _ in }) -> StoreStep {
@@ -160,7 +180,7 @@ struct StepMaker: Sendable {
             balance: self.reading(loaded.version, loaded.balance, generation: loaded.generation),
             gate: self.gateReading(loaded.gate, floor: loaded.floor, blocked: loaded.isBlocked),
             spentLastHour: Millicredits(loaded.hour), spentToday: Millicredits(loaded.day),
-            settled: self.settled(loaded.settled))
+            settled: self.settled(loaded.settled, authority: loaded.authority))
         return self.step(
             .initialize(self.account, incarnation: loaded.incarnation, epoch: loaded.epoch, snapshot))
     }

@@ -96,9 +96,11 @@ extension StepSource {
     private mutating func capture(_ player: inout Player) -> StoreStep {
         let number = self.random.oneIn(10) ? self.fresh(&player) : self.old(&player)
         if self.random.oneIn(4) {
-            return player.maker.captureWaived(number, shadow: self.amount(), force: self.random.oneIn(6))
+            return player.maker.captureWaived(
+                number, shadow: self.amount(), force: self.random.oneIn(6), authority: self.authority())
         }
-        return player.maker.capture(number, self.amount(), force: self.random.oneIn(6))
+        return player.maker.capture(
+            number, self.amount(), force: self.random.oneIn(6), authority: self.authority())
     }
 
     private mutating func extend(_ player: inout Player) -> StoreStep {
@@ -121,6 +123,11 @@ extension StepSource {
     }
 
     // MARK: Ledger
+
+    /// Mostly the owner's.
+    private mutating func authority() -> Settlement.Authority {
+        self.pick([.owner, .owner, .recovery, .reaper])
+    }
 
     /// Some of what is there with the right amount, or another; and what is not there.
     private mutating func settled(_ player: inout Player, isEverything: Bool) -> [StepMaker.Settled] {
@@ -149,7 +156,9 @@ extension StepSource {
         let generation = self.random.oneIn(20) ? self.ledgerGeneration - 1 : self.ledgerGeneration
         return player.maker.posted(
             version, self.random.between(-200, 20_000), generation: generation,
-            holds: self.settled(&player, isEverything: isEverything))
+            holds: self.settled(&player, isEverything: isEverything),
+            counted: self.random.oneIn(4) ? self.amount() : nil,
+            authority: isEverything ? .owner : self.authority())
     }
 
     private mutating func gate(_ player: inout Player) -> StoreStep {
@@ -181,6 +190,7 @@ extension StepSource {
         loaded.hour = self.random.between(0, 300)
         loaded.day = self.random.between(0, 900)
         loaded.settled = self.settled(&player, isEverything: false)
+        loaded.authority = self.authority()
         return player.maker.initialize { $0 = loaded }
     }
 }

@@ -58,7 +58,7 @@ extension StoreStep {
         case .load(_, let nonce): (.load, [nonce])
         case .initialize(_, let incarnation, let epoch, let snapshot):
             (.initialize, [incarnation, epoch] + snapshot.words)
-        case .posted(let posting): (.posted, posting.balance.words + posting.settled.flatMap(\.words))
+        case .posted(let posting): (.posted, posting.balance.words + posting.settled.flatMap(\.posting))
         case .gate(let gate): (.gate, gate.words)
         case .readNode: preconditionFailure("no script")
         }
@@ -109,7 +109,10 @@ extension RequestLimits {
 }
 
 extension SettledHold {
-    fileprivate var words: [String] { ["\(self.hold)", "\(self.amount)"] }
+    fileprivate var loading: [String] { ["\(self.hold)", "\(self.amount)", "\(self.authority.rawValue)"] }
+    fileprivate var posting: [String] {
+        ["\(self.hold)", "\(self.amount)", "\(self.counted)", "\(self.authority.rawValue)"]
+    }
 }
 
 extension LedgerBalance {
@@ -123,7 +126,7 @@ extension AccountGate {
 extension AccountSnapshot {
     fileprivate var words: [String] {
         self.balance.words + self.gate.words + ["\(self.spentLastHour)", "\(self.spentToday)"]
-            + self.settled.flatMap(\.words)
+            + self.settled.flatMap(\.loading)
     }
 }
 
