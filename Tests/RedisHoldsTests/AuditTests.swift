@@ -31,6 +31,30 @@ import Testing
         await rig.close()
     }
 
+    /// A release that knows no W ends waived holds and leaves it: a cold load adds it up again.
+    @Test(arguments: ["H", "U", "W"]) func aWrongSumIsRightAfterTheSweepMadeItsAccountCold(_ sum: String)
+        async throws
+    {
+        let server = try TestRedis()
+        let rig = try await SessionRig(server: server)
+        rig.ledger.set(rig.account, balance: 1000)
+        _ = await rig.place(rig.request(100))
+        let sweep = rig.holds.sweep
+        #expect(try await sweep.accounts(from: nil).accounts.map(\.hasWrongSums) == [false])
+        _ = try await rig.client.command("HINCRBY", "a:{\(rig.account)}", sum, "5")
+        #expect(try await sweep.accounts(from: nil).accounts.map(\.hasWrongSums) == [true])
+        #expect(try await sweep.cool(rig.account))
+        #expect(try await !sweep.cool(rig.account), "it is cold")
+        let reads = rig.ledger.reads
+        #expect(
+            await rig.place(rig.request(10))
+                == .granted(amount: Millicredits(10), balance: Millicredits(1000)))
+        #expect(rig.ledger.reads == reads + 1)
+        let audit = try await rig.client.audit(rig.account)
+        #expect(audit.problems == [] && audit.held == 110 && audit.captured == 0 && audit.waived == 0)
+        await rig.close()
+    }
+
     @Test func thousandsOfAccountsAreAllRead() async throws {
         let server = try TestRedis()
         let client = try await ScriptClient(server.url)

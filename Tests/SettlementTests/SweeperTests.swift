@@ -12,8 +12,13 @@ private final class LeftOverHolds: HoldSweeping {
     let accounts: [AccountID]
     let running: Set<HoldID>
     let released = Mutex<[AccountID]>([])
+    let cooled = Mutex<[AccountID]>([])
+    let wrong: Set<AccountID>
 
-    init(_ accounts: [AccountID], owner: BootID, running: Set<HoldID> = []) {
+    init(
+        _ accounts: [AccountID], owner: BootID, running: Set<HoldID> = [], wrong: Set<AccountID> = []
+    ) {
+        self.wrong = wrong
         self.accounts = accounts
         self.owner = owner
         self.running = running
@@ -28,7 +33,7 @@ private final class LeftOverHolds: HoldSweeping {
                         hold: JournalDisk.settlement(Int(account)).hold, amount: Millicredits(10),
                         deadlineMilliseconds: 0, owner: HoldOwner(self.owner), placedMilliseconds: 0,
                         inputEstimate: Millicredits(1), priceID: "p1", endpoint: .chat, progress: nil)
-                ], captures: [])
+                ], captures: [], hasWrongSums: self.wrong.contains(account))
         }
         return (stored, nil)
     }
@@ -41,6 +46,10 @@ private final class LeftOverHolds: HoldSweeping {
     }
 
     func evict(_ account: AccountID, idleSeconds: Int64) async throws -> Bool { false }
+    func cool(_ account: AccountID) async throws -> Bool {
+        self.cooled.withLock { $0.append(account) }
+        return true
+    }
     func known(among holds: [HoldID]) async -> Set<HoldID> { self.running.intersection(holds) }
 }
 
@@ -87,6 +96,18 @@ private struct PartlyBrokenLedger: AccountReading, LedgerSweeping {
         #expect(released == [1, 3])
         let failed = sweeper.counters.samples(nowMilliseconds: 0).first { $0.name == "sweep_accounts_failed" }
         #expect(failed?.value == ExactDecimal(coefficient: 1, scale: 0))
+        await rig.journal.stop()
+    }
+
+    /// Only a cold load adds a sum up again; whoever is right stays as they are.
+    @Test func anAccountWithWrongSumsIsMadeCold() async throws {
+        let disk = JournalDisk()
+        let rig = try KeeperRig(disk, boot: 1)
+        let holds = LeftOverHolds([1, 2, 3], owner: rig.journal.boot, wrong: [2])
+        try await Self.sweeper(rig, holds, PartlyBrokenLedger(broken: 0)).pass()
+        #expect(holds.cooled.withLock { $0 } == [2])
+        // Its holds are looked after all the same.
+        #expect(holds.released.withLock { $0 } == [1, 2, 3])
         await rig.journal.stop()
     }
 

@@ -12,6 +12,8 @@ public protocol HoldSweeping: Sendable {
     func release(_ hold: HoldID, of account: AccountID, owner: BootID) async throws -> Bool
     /// Forgets an account that nobody used for so long and that has nothing open; true: it is gone.
     func evict(_ account: AccountID, idleSeconds: Int64) async throws -> Bool
+    /// Makes an account cold: whoever places next loads it, and all its sums are added up again. true: it was warm.
+    func cool(_ account: AccountID) async throws -> Bool
     /// Those of the holds that a session of this process knows.
     func known(among holds: [HoldID]) async -> Set<HoldID>
 }

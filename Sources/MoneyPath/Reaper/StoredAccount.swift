@@ -9,16 +9,19 @@ public struct StoredAccount: Sendable, Hashable {
     public var balance: LedgerBalance?
     /// What is wrong with its sums and entries (R1, R2, R4), in words.
     public var problems: [String]
+    /// A sum is not that of its entries: a cold load adds it up again.
+    public var hasWrongSums: Bool
 
     public init(
         account: AccountID, holds: [StoredHold], captures: [StoredCapture], balance: LedgerBalance? = nil,
-        problems: [String] = []
+        problems: [String] = [], hasWrongSums: Bool = false
     ) {
         self.account = account
         self.holds = holds
         self.captures = captures
         self.balance = balance
         self.problems = problems
+        self.hasWrongSums = hasWrongSums
     }
 }
 

@@ -30,6 +30,16 @@ public struct AccountAudit: Sendable, Hashable {
         case malformed(field: String)
     }
 
+    /// One of `H`, `U` and `W` is wrong.
+    public var hasWrongSums: Bool {
+        self.problems.contains { problem in
+            switch problem {
+            case .heldSum, .capturedSum, .waivedSum: true
+            case .heldAndCaptured, .malformed: false
+            }
+        }
+    }
+
     /// p − H + W − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch
     /// change.
     public var available: Int64? {

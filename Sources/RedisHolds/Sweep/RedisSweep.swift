@@ -44,5 +44,10 @@ public struct RedisSweep: HoldSweeping {
         try await self.run.ask(.script(.evict, account, ["\(idleSeconds)"])) { $0.integer } == 1
     }
 
+    public func cool(_ account: AccountID) async throws -> Bool {
+        // Without its epoch PLACE answers that it is cold; everything else goes on as it was.
+        try await self.run.ask(.command(["HDEL", "a:{\(account)}", "e"])) { $0.integer } == 1
+    }
+
     public func known(among holds: [HoldID]) async -> Set<HoldID> { await self.sessions(holds) }
 }

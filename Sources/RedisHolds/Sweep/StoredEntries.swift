@@ -44,7 +44,7 @@ extension StoredAccount {
         let audit = AccountAudit(account: account, fields: fields)
         self.init(
             account: account, holds: [], captures: [], balance: audit.balance,
-            problems: audit.problems.map { "\($0)" })
+            problems: audit.problems.map { "\($0)" }, hasWrongSums: audit.hasWrongSums)
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
             guard let hold = HoldID(text: fields[index].dropFirst(2)) else { continue }
             if fields[index].hasPrefix("h:") {

@@ -119,6 +119,11 @@ public final class Sweeper: Sendable {
         _ account: StoredAccount, _ known: Set<HoldID>, _ figures: inout SweepFigures
     ) async throws {
         figures.add(account)
+        if account.hasWrongSums, try await self.parts.holds.cool(account.account) {
+            self.logger.warning(
+                "sums of the hold store are wrong: the account is loaded again",
+                metadata: ["account": "\(account.account)", "problems": "\(account.problems)"])
+        }
         if account.holds.isEmpty, account.captures.isEmpty {
             let idle = self.settings.evictAfterSeconds
             if try await self.parts.holds.evict(account.account, idleSeconds: idle) { figures.evicted += 1 }
