@@ -16,32 +16,42 @@ extension PostgresLedger {
             try connection.transaction(.readSnapshot) { connection in
                 var state = initial
                 try connection.run("SELECT set_config('statement_timeout', '900s', true)")
-                var (account, hold) = (AccountID.min, HoldID(high: 0, low: 0))
+                try connection.run(
+                    "DECLARE waived NO SCROLL CURSOR FOR \(Self.waivedInOrder)", [.int(from), .int(to)])
                 while true {
-                    let page = try connection.run(
-                        Self.waivedPage, [.int(from), .int(to), .int(account), .uuid(hold), .int(pageRows)]
-                    ).rows
+                    let page = try connection.run("FETCH \(pageRows) FROM waived").rows
                     for row in page { try step(&state, WaivedExchange(row)) }
-                    guard page.count == pageRows, let last = page.last else { return state }
-                    (account, hold) = (try last.int(0), try last.uuid(2))
+                    guard page.count == pageRows else { return state }
                 }
             }
         }
     }
 
-    private static let waivedPage = """
-        SELECT u.account_id, u.user_id, u.hold_id, (u.occurred_at AT TIME ZONE 'UTC')::date::text, u.model,
-               u.shadow_millicredits, u.cost_picousd, coalesce(l.balance, 0) - b.floor_millicredits
-        FROM usage_effective u JOIN credit_balance b ON b.account_id = u.account_id
-        LEFT JOIN LATERAL (
-            SELECT c.balance_after_millicredits AS balance FROM credit_ledger c
-            WHERE c.account_id = u.account_id AND c.created_at <= u.occurred_at
-            ORDER BY c.version DESC LIMIT 1) l ON true
-        WHERE u.kind = 'waived'
-          AND u.hold_id >= hold_id_at(to_timestamp(coalesce($1::bigint, 0) / 1000.0))
-          AND ($2::bigint IS NULL OR u.hold_id < hold_id_at(to_timestamp($2::bigint / 1000.0)))
-          AND (u.account_id, u.hold_id) > ($3::bigint, $4::uuid)
-        ORDER BY u.account_id, u.hold_id LIMIT $5
+    /// One pass: the exchanges and the lines of their accounts are merged in the order of time, and each exchange gets
+    /// the newest line before it. To look it up for each exchange would read the account's lines each time.
+    static let waivedInOrder = """
+        WITH exchanges AS (
+            SELECT u.account_id, u.user_id, u.hold_id, u.occurred_at AS at, u.model, u.shadow_millicredits, u.cost_picousd
+            FROM usage_effective u
+            WHERE u.kind = 'waived'
+              AND u.hold_id >= hold_id_at(to_timestamp(coalesce($1::bigint, 0) / 1000.0))
+              AND ($2::bigint IS NULL OR u.hold_id < hold_id_at(to_timestamp($2::bigint / 1000.0)))),
+        moments AS (
+            SELECT account_id, at, hold_id, user_id, model, shadow_millicredits, cost_picousd,
+                   NULL::bigint AS version, NULL::bigint AS balance
+            FROM exchanges
+            UNION ALL
+            SELECT c.account_id, c.created_at, NULL, NULL, NULL, NULL, NULL, c.version, c.balance_after_millicredits
+            FROM credit_ledger c WHERE c.account_id IN (SELECT account_id FROM exchanges)),
+        known AS (
+            SELECT *, max(ARRAY[version, balance]) FILTER (WHERE version IS NOT NULL) OVER (
+                PARTITION BY account_id ORDER BY at, hold_id NULLS FIRST ROWS UNBOUNDED PRECEDING) AS newest
+            FROM moments)
+        SELECT k.account_id, k.user_id, k.hold_id, (k.at AT TIME ZONE 'UTC')::date::text, k.model,
+               k.shadow_millicredits, k.cost_picousd, coalesce(k.newest[2], 0) - b.floor_millicredits
+        FROM known k JOIN credit_balance b ON b.account_id = k.account_id
+        WHERE k.hold_id IS NOT NULL
+        ORDER BY k.account_id, k.hold_id
         """
 }
 
