@@ -21,7 +21,7 @@ public enum VocabularyFile {
         _ encoding: TokenEncoding, at path: String
     ) throws(TokenFileFailure) -> [UInt8] {
         let bytes = try TokenFile.read(path)
-        guard self.hexadecimal(SHA256.hash(data: bytes)) == encoding.vocabularySHA256 else {
+        guard Hexadecimal.text(SHA256.hash(data: bytes)) == encoding.vocabularySHA256 else {
             throw TokenFileFailure(.wrongVocabulary(encoding), path)
         }
         return bytes
@@ -44,12 +44,5 @@ public enum VocabularyFile {
         _ encoding: TokenEncoding, vocabulary: String, table: String
     ) throws(TokenFileFailure) {
         try TokenFile.write(self.makeTable(encoding, vocabulary: vocabulary), table)
-    }
-
-    private static func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
-        digest.map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
     }
 }

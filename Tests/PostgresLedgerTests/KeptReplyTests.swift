@@ -240,7 +240,7 @@ import Testing
         }
         for clear in ["told-to-nobody", "prompt", "confidential", "text/plain"] {
             #expect(!row.contains(clear))
-            #expect(!row.contains(hexadecimal(Array(clear.utf8))))
+            #expect(!row.contains(Hexadecimal.text(Array(clear.utf8))))
         }
     }
 

@@ -1,4 +1,5 @@
 import Crypto
+import Metering
 
 /// Time-based one-time passwords as authenticator apps make them: RFC 6238 with SHA-1, 6 digits, 30 seconds.
 public enum TOTP {
@@ -38,14 +39,9 @@ public enum TOTP {
     public static func url(_ secret: [UInt8], email: String) -> String {
         let account = email.utf8.map { byte -> String in
             let isPlain = 0x30...0x39 ~= byte || 0x41...0x5a ~= byte || 0x61...0x7a ~= byte || byte == 0x2e
-            return isPlain ? String(UnicodeScalar(byte)) : "%" + self.hexadecimal(byte)
+            return isPlain ? String(UnicodeScalar(byte)) : "%" + Hexadecimal.text([byte]).uppercased()
         }.joined()
         return "otpauth://totp/Tollgate:\(account)?secret=\(Base32.text(secret))&issuer=Tollgate"
-    }
-
-    private static func hexadecimal(_ byte: UInt8) -> String {
-        let text = String(byte, radix: 16, uppercase: true)
-        return text.count == 1 ? "0" + text : text
     }
 }
 

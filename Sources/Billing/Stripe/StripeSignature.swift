@@ -1,4 +1,5 @@
 import Crypto
+import Metering
 
 /// The `Stripe-Signature` header: `t=<seconds>,v1=<hex>,…`, where each v1 is HMAC-SHA256 over `<t>.<raw body>`.
 ///
@@ -47,7 +48,7 @@ public enum StripeSignature {
         body: UnsafeRawBufferPointer, secret: StripeSigningSecret, at time: Int64
     ) -> String {
         let code = Self.code(secret, time: Array(String(time).utf8), body: body)
-        return "t=\(time),v1=" + String(decoding: Self.hex(code), as: UTF8.self)
+        return "t=\(time),v1=" + Hexadecimal.text(code)
     }
 
     private static func code(
@@ -62,11 +63,6 @@ public enum StripeSignature {
     private static func isEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         guard left.count == right.count else { return false }
         return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
-    }
-
-    private static func hex(_ bytes: [UInt8]) -> [UInt8] {
-        func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 87 + nibble }
-        return bytes.flatMap { [digit($0 >> 4), digit($0 & 15)] }
     }
 }
 

@@ -1,5 +1,6 @@
 import Billing
 import Hummingbird
+import Metering
 
 /// `/api/admin/audit`.
 struct AuditRoutes: Sendable {
@@ -42,13 +43,10 @@ struct AuditRoutes: Sendable {
             ("action", .string(entry.action)), ("subject", .string(entry.subject)),
             ("before", .string(entry.before)), ("after", .string(entry.after)),
             ("reason", .string(entry.reason)),
-            ("requestId", .text(entry.request)), ("previousHash", .string(Self.text(entry.previousHash))),
-            ("hash", .string(Self.text(entry.hash))),
+            ("requestId", .text(entry.request)),
+            ("previousHash", .string(Hexadecimal.text(entry.previousHash))),
+            ("hash", .string(Hexadecimal.text(entry.hash))),
         ])
-    }
-
-    private static func text(_ hash: [UInt8]) -> String {
-        hash.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
     private static let listOperation = Operation(

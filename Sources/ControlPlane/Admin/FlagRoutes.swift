@@ -98,7 +98,9 @@ struct FlagRoutes: Sendable {
         "name", .word(ControlName.self), "Its name in the environment.")
 
     private static let listOperation = Operation(
-        .admin, "adminFlags", "Feature flags and kill switches as they are.", reply: .page(Self.flag))
+        .admin, "adminFlags",
+        "Feature flags and kill switches; of one that nobody set, the value in the environment of the instance that answers.",
+        reply: .page(Self.flag))
 
     private static let setOperation = Operation(
         .admin, "adminSetFlag", "Change a flag; every instance knows within a second.", [Self.nameParameter],

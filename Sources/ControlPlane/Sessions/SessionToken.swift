@@ -11,7 +11,7 @@ struct SessionToken: Sendable, Hashable {
     /// A new one, of 256 random bits.
     init() {
         let bits = SymmetricKey(size: .bits256)
-        self.text = bits.withUnsafeBytes { Self.hexadecimal($0) }
+        self.text = bits.withUnsafeBytes { Hexadecimal.text($0) }
     }
 
     /// nil: nothing that `init()` made.
@@ -35,20 +35,11 @@ struct SessionToken: Sendable, Hashable {
 
     /// What forms of the session carry, to prove that a page of ours made them. Tells nothing of the token.
     var csrf: String {
-        let digest = SHA256.hash(data: Array("tollgate csrf \(self.text)".utf8))
-        return digest.withUnsafeBytes { Self.hexadecimal($0) }
+        Hexadecimal.text(SHA256.hash(data: Array("tollgate csrf \(self.text)".utf8)))
     }
 
     /// Compares to the end, whatever the first difference.
     func acceptsCSRF(_ given: String) -> Bool {
         ConstantTime.areEqual(Array(given.utf8), Array(self.csrf.utf8))
-    }
-
-    private static func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> String {
-        var text: [UInt8] = []
-        for byte in bytes {
-            for nibble in [byte >> 4, byte & 15] { text.append(nibble < 10 ? 48 + nibble : 87 + nibble) }
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 }

@@ -1,6 +1,7 @@
 import Billing
 import COpenSSL
 import Crypto
+import Metering
 
 /// Hashes of passwords by scrypt (RFC 7914), in the form `$scrypt$ln=17,r=8,p=1$SALT$HASH` with hexadecimal bytes. One
 /// takes 128 MiB and some tenths of a second: to be called on a `SlowWork` thread.
@@ -21,7 +22,7 @@ struct Scrypt: Sendable {
             preconditionFailure("these parameters are within the limits that derive() gives")
         }
         return
-            "$scrypt$ln=\(self.logN),r=\(self.blockSize),p=\(self.lanes)$\(Self.text(salt))$\(Self.text(hash))"
+            "$scrypt$ln=\(self.logN),r=\(self.blockSize),p=\(self.lanes)$\(Hexadecimal.text(salt))$\(Hexadecimal.text(hash))"
     }
 
     /// Compares to the end. A hash that cannot be read accepts nothing.
@@ -69,13 +70,6 @@ struct Scrypt: Sendable {
             memoryMax,
             &hash, hash.count)
         return made == 1 ? hash : nil
-    }
-
-    private static func text(_ bytes: [UInt8]) -> String {
-        bytes.map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0" + text : text
-        }.joined()
     }
 
     private static func bytes(_ text: Substring) -> [UInt8]? {

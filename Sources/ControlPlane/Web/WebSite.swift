@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Metering
 
 /// Where the pages are, as browsers see them, and where they may lead.
 public struct WebSite: Sendable {
@@ -98,10 +99,7 @@ struct WebAssets: Sendable {
     }
 
     private mutating func add(_ name: String, _ contents: [UInt8], _ contentType: String) {
-        let digest = SHA256.hash(data: contents).prefix(8).map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.utf8.count == 1 ? "0" + digits : digits
-        }.joined()
+        let digest = Hexadecimal.text(SHA256.hash(data: contents).prefix(8))
         let parts = name.split(separator: ".")
         let file = "\(parts[0]).\(digest).\(parts[1])"
         self.files[file] = File(contents: contents, contentType: contentType)

@@ -43,7 +43,8 @@ extension AccountBook {
     }
 
     /// Suspends an account, or makes it active and lifts whatever disputes of it are open or lost at this moment. Every
-    /// instance knows it within a second; credits that open disputes freeze stay frozen.
+    /// instance knows it within a second; credits that open disputes freeze stay frozen. A status that it has is no change,
+    /// and a closed account stays closed.
     ///
     /// - Parameters:
     ///   - actor: who wants it, 1 to 256 bytes.
@@ -62,33 +63,6 @@ extension AccountBook {
             StatusReceipt(
                 gate: try AccountGate(row, of: account), from: try Self.status(row.text(3)),
                 lifted: try row.int(4))
-        }
-    }
-
-    /// The same where it changes anything: a request that is repeated leaves no second entry, and a dispute that came
-    /// meanwhile is not lifted unseen.
-    public func ensureStatus(of account: AccountID, is status: Status, note: ChangeNote) async throws {
-        guard Reason.isValid(note.reason) else { throw Failure.invalidReason }
-        try await self.change { connection in
-            // Whoever changes the status of an account, or disputes of it, locks this row first.
-            let locked = try connection.run(
-                "SELECT 1 FROM credit_balance WHERE account_id = $1 FOR NO KEY UPDATE", [.int(account)])
-            guard locked.first != nil else { throw Failure.noSuchAccount }
-            let isSo = try connection.run(
-                """
-                SELECT a.status = $2 AND NOT a.suspended_by_dispute AND ($2 <> 'active' OR NOT EXISTS (
-                    SELECT 1 FROM dispute d LEFT JOIN dispute_lift l USING (purchase_id, dispute_id)
-                    WHERE d.account_id = $1 AND d.state <> 'over' AND l.dispute_id IS NULL))
-                FROM account a WHERE a.account_id = $1
-                """, [.int(account), .text(status.rawValue)]
-            ).one().bool(0)
-            if isSo { return }
-            try connection.run(
-                "SELECT o_status FROM change_account($1, NULL, $2, $3, $4, $5)",
-                [
-                    .int(account), .text(status.rawValue), .text(note.actor), .text(note.reason),
-                    .text(note.request),
-                ])
         }
     }
 

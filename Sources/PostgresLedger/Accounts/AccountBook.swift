@@ -18,6 +18,8 @@ public struct AccountBook: Sendable {
         /// Blank, longer than 1,000 bytes, or with control characters.
         case invalidReason
         case noSuchAccount
+        /// It is closed for good.
+        case accountClosed
         case noSuchKey
     }
 
@@ -84,6 +86,8 @@ public struct AccountBook: Sendable {
                 return try read(connection.retryingConcurrency { try connection.run(sql, parameters).one() })
             } catch let error as PostgresError where error.sqlState == .noSuchAccount {
                 throw Failure.noSuchAccount
+            } catch let error as PostgresError where error.sqlState == .accountClosed {
+                throw Failure.accountClosed
             }
         }
     }

@@ -76,11 +76,8 @@ public struct AccountDesk: AccountAdministering {
 
     public func set(_ status: AccountStatus, of account: AccountID, note: ChangeNote) async throws {
         try await self.refusing {
-            guard let now = try await self.book.account(account) else {
-                throw AccountBook.Failure.noSuchAccount
-            }
-            guard now.status != .closed else { throw AdministrationRefusal.accountClosed }
-            try await self.book.ensureStatus(of: account, is: status, note: note)
+            try await self.book.setStatus(
+                of: account, to: status, actor: note.actor, reason: note.reason, request: note.request)
         }
     }
 
@@ -177,6 +174,7 @@ public struct AccountDesk: AccountAdministering {
             switch failure {
             case .invalidUserID, .invalidLabel: throw AdministrationRefusal.invalidUserID
             case .noSuchAccount: throw AdministrationRefusal.noSuchAccount
+            case .accountClosed: throw AdministrationRefusal.accountClosed
             case .noSuchKey: throw AdministrationRefusal.noSuchKey
             case .invalidReason: throw failure
             }

@@ -1,4 +1,5 @@
 import Billing
+import Metering
 
 extension PostgresLedger: AuditReading {
     private static let columns = """
@@ -74,8 +75,8 @@ extension PostgresLedger: AuditReading {
         } catch let broken as AuditChain.Broken {
             problems.append(.broken(number: broken.number, broken.fault))
         }
-        problems += chain.missing.map { .unknownHead(hexadecimal($0)) }
-        return AuditVerdict(entries: chain.number, head: hexadecimal(chain.hash), problems: problems)
+        problems += chain.missing.map { .unknownHead(Hexadecimal.text($0)) }
+        return AuditVerdict(entries: chain.number, head: Hexadecimal.text(chain.hash), problems: problems)
     }
 
     private func portion(after: Int64) async throws -> [AuditEntry] {

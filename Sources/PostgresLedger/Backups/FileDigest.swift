@@ -1,5 +1,6 @@
 import Crypto
 import Glibc
+import Metering
 
 /// SHA-256 of a file of any size.
 public enum FileDigest {
@@ -20,7 +21,7 @@ public enum FileDigest {
             let count = read(file, &buffer, buffer.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw Unreadable(path: path) }
-            if count == 0 { return hexadecimal(hash.finalize()) }
+            if count == 0 { return Hexadecimal.text(hash.finalize()) }
             hash.update(data: buffer[..<count])
         }
     }

@@ -42,7 +42,7 @@ extension PostgresLedger {
         card: String, version: String, effectiveFrom: Int64, body: String, by actor: String,
         note: ChangeNote? = nil
     ) async throws -> RateCardApplied {
-        let sha256 = hexadecimal(SHA256.hash(data: Array(body.utf8)))
+        let sha256 = Hexadecimal.text(SHA256.hash(data: Array(body.utf8)))
         return try await self.pool.run { connection in
             try connection.retryingConcurrency {
                 try connection.transaction { connection in

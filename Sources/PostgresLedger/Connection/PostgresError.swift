@@ -29,7 +29,7 @@ public struct SQLState: Sendable, Hashable, CustomStringConvertible {
         case concurrency
         /// A table, column or function that is not as this program expects.
         case schema
-        /// Raised by our own functions: `TG404` no such account, `TG409` idempotency conflict, `TG412` changed meanwhile, `TG001`
+        /// Raised by our own functions: `TG404` no such account, `TG409` idempotency conflict, `TG410` account closed, `TG412` changed meanwhile, `TG001`
         /// append-only.
         case ledgerRule = "ledger_rule"
         case other
@@ -39,6 +39,7 @@ public struct SQLState: Sendable, Hashable, CustomStringConvertible {
     public static let checkViolation = SQLState("23514")
     public static let noSuchAccount = SQLState("TG404")
     public static let idempotencyConflict = SQLState("TG409")
+    public static let accountClosed = SQLState("TG410")
     public static let changedMeanwhile = SQLState("TG412")
     /// By a statement's time-out, among others.
     public static let cancelled = SQLState("57014")

@@ -55,9 +55,7 @@ public struct PostgresValue: Sendable {
 
     /// `bytea` in its hexadecimal form.
     public static func bytes(_ value: [UInt8]) -> PostgresValue {
-        var text: [UInt8] = [UInt8(ascii: "\\"), UInt8(ascii: "x")]
-        text.appendHexadecimal(value)
-        return PostgresValue(text)
+        PostgresValue([UInt8(ascii: "\\"), UInt8(ascii: "x")] + Hexadecimal.digits(value))
     }
 
     public static func array(_ value: PostgresArray) -> PostgresValue { PostgresValue(value.literal) }
@@ -134,11 +132,5 @@ extension [UInt8] {
             magnitude /= 10
         } while magnitude > 0
         self[start...].reverse()
-    }
-
-    fileprivate mutating func appendHexadecimal(_ value: some Sequence<UInt8>) {
-        for byte in value {
-            for nibble in [byte >> 4, byte & 15] { self.append(nibble < 10 ? 48 + nibble : 87 + nibble) }
-        }
     }
 }

@@ -1,4 +1,5 @@
 import Crypto
+import Metering
 
 /// One forward step of the schema. Never edited once released: its checksum is kept in the database.
 public struct Migration: Sendable {
@@ -14,7 +15,7 @@ public struct Migration: Sendable {
     }
 
     /// SHA-256 of the statements, in hexadecimal.
-    public var checksum: String { hexadecimal(SHA256.hash(data: Array(self.sql.utf8))) }
+    public var checksum: String { Hexadecimal.text(SHA256.hash(data: Array(self.sql.utf8))) }
 
     /// All of them, in order.
     public static let all: [Migration] = [
@@ -22,14 +23,6 @@ public struct Migration: Sendable {
         .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
         .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions,
         .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .accountReviews, .secretAges,
-        .compatibility, .dashboards,
+        .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .accountReviews, .secretAges,
     ]
-}
-
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    var text: [UInt8] = []
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] { text.append(nibble < 10 ? 48 + nibble : 87 + nibble) }
-    }
-    return String(decoding: text, as: UTF8.self)
 }

@@ -112,7 +112,7 @@ extension PostgresLedger: PortalSessionStore {
 
     private static func array(_ digests: [KeyDigest]) -> PostgresArray {
         var array = PostgresArray()
-        for digest in digests { array.append(#"\x"# + hexadecimal(digest.bytes)) }
+        for digest in digests { array.append(#"\x"# + Hexadecimal.text(digest.bytes)) }
         return array
     }
 }

@@ -158,7 +158,7 @@ public struct KeptReplies: ReplyKeeping {
 
     private static func array(_ values: [[UInt8]]) -> PostgresArray {
         var array = PostgresArray()
-        for value in values { array.append("\\x" + hexadecimal(value)) }
+        for value in values { array.append("\\x" + Hexadecimal.text(value)) }
         return array
     }
 

@@ -29,14 +29,28 @@ public struct ReviewBook: ReviewDesk {
         }
     }
 
-    /// The change of the account is what the audit log tells of.
+    /// The change of the account is what the audit log tells of; of an account that was suspended or closed before, the
+    /// decision.
     public func suspendReviewed(
         _ user: String, _ note: ChangeNote
     ) async throws(ReviewRefusal) -> AccountReview {
         try await self.decide(user, .suspended, note) { connection, review in
-            try connection.run(
-                "SELECT o_status FROM change_account($1, NULL, 'suspended', $2, $3, $4)",
-                [.int(review.account), .text(note.actor), .text(note.reason), .text(note.request)])
+            let gate = try connection.run(
+                """
+                SELECT b.gate_version, a.status FROM credit_balance b JOIN account a USING (account_id)
+                WHERE b.account_id = $1 FOR NO KEY UPDATE OF b
+                """, [.int(review.account)]
+            ).one()
+            if try gate.text(1) != AccountBook.Status.closed.rawValue {
+                let changed = try connection.run(
+                    "SELECT o_gate_version FROM change_account($1, NULL, 'suspended', $2, $3, $4)",
+                    [.int(review.account), .text(note.actor), .text(note.reason), .text(note.request)]
+                ).one()
+                if try changed.int(0) != gate.int(0) { return }
+            }
+            try connection.audit(
+                note, "review.suspend", "account:\(user)", before: Self.json(review, .open),
+                after: Self.json(review, .suspended))
         }
     }
 

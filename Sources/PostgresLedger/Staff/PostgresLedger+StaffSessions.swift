@@ -122,7 +122,7 @@ extension PostgresLedger: StaffStore {
     }
 
     public func staffSession(_ digests: [KeyDigest]) async throws -> StaffSession? {
-        let keys = PostgresArray(digests.map { "\\x" + hexadecimal($0.bytes) })
+        let keys = PostgresArray(digests.map { "\\x" + Hexadecimal.text($0.bytes) })
         return try await self.pool.run { connection in
             let row = try connection.run(
                 """
@@ -159,7 +159,7 @@ extension PostgresLedger: StaffStore {
     }
 
     public func endStaffSession(_ digests: [KeyDigest]) async throws {
-        let keys = PostgresArray(digests.map { "\\x" + hexadecimal($0.bytes) })
+        let keys = PostgresArray(digests.map { "\\x" + Hexadecimal.text($0.bytes) })
         _ = try await self.pool.run { connection in
             try connection.run(
                 """

@@ -45,7 +45,7 @@ extension AccountBook.Failure {
     fileprivate var isUsage: Bool {
         switch self {
         case .invalidUserID, .invalidLabel, .invalidReason: true
-        case .noSuchAccount, .noSuchKey: false
+        case .noSuchAccount, .accountClosed, .noSuchKey: false
         }
     }
 
@@ -56,6 +56,7 @@ extension AccountBook.Failure {
         case .invalidReason:
             "--reason must be 1 to 1,000 bytes that are not all blank, without control characters"
         case .noSuchAccount: "there is no such account"
+        case .accountClosed: "the account is closed for good"
         case .noSuchKey: "there is no such key"
         }
     }

@@ -17,7 +17,11 @@ struct FlagCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "What is in force, by whom and since when, and what this environment says.")
+            abstract: "What was set on every instance, by whom and since when.",
+            discussion: """
+                A flag that nobody set has the value of each instance's own environment, which this command cannot know: it \
+                shows what its own environment says. GET /api/admin/flags is answered by an instance, and tells its.
+                """)
 
         @Flag(help: "A JSON array on standard output.") var json = false
 
@@ -105,11 +109,10 @@ struct FlagCommand: AsyncParsableCommand {
     private static func tell(_ receipt: FlagReceipt) {
         let (before, after) = (receipt.before, receipt.after)
         guard before.version != after.version else {
-            return print("\(after.name.rawValue): \(after.value), as it was")
+            return print("\(after.name.rawValue): \(after.words), as it was")
         }
         print(
-            "\(after.name.rawValue): \(before.value) (\(before.source.rawValue)) -> \(after.value) "
-                + "(\(after.source.rawValue)), version \(after.version), since "
+            "\(after.name.rawValue): \(before.words) -> \(after.words), version \(after.version), since "
                 + (after.change.map { JournalText.time($0.at) } ?? "now"))
     }
 }
@@ -144,11 +147,17 @@ extension FlagRefusal {
 
 extension FlagState {
     fileprivate var line: String {
-        var line = "\(self.name.rawValue) = \(self.value)  (\(self.source.rawValue)"
-        if let change, self.source == .flag {
-            line += ", by \(change.actor) since \(JournalText.time(change.at)): \(change.reason)"
+        let line = "\(self.name.rawValue) = \(self.value)  "
+        guard self.source == .flag else {
+            return line + "(this command's environment; what counts is that of each instance)"
         }
-        return line + ")"
+        guard let change else { return line + "(flag)" }
+        return line + "(flag, by \(change.actor) since \(JournalText.time(change.at)): \(change.reason))"
+    }
+
+    /// What the ledger knows of it.
+    fileprivate var words: String {
+        self.source == .flag ? self.value : "what each instance's environment says"
     }
 }
 

@@ -87,7 +87,7 @@ import Testing
         }
         for table in ["portal_link", "portal_session"] {
             try await database.execute(
-                "UPDATE \(table) SET expires_at = expires_at - interval '2 days' WHERE digest = '\\x\(hexadecimal(Self.digest(1).bytes))'"
+                "UPDATE \(table) SET expires_at = expires_at - interval '2 days' WHERE digest = '\\x\(Hexadecimal.text(Self.digest(1).bytes))'"
             )
         }
         try await database.ledger.forgetExpired()
@@ -107,7 +107,7 @@ import Testing
             "SELECT actor || ' ' || action || ' ' || subject || ' ' || reason FROM audit_log")
         #expect(entry == "cli:root portal.link account:ada support case 7")
         let after = try await database.text("SELECT after_json FROM audit_log")
-        #expect(after.contains("\(expiresAt)") && !after.contains(hexadecimal(Self.digest(1).bytes)))
+        #expect(after.contains("\(expiresAt)") && !after.contains(Hexadecimal.text(Self.digest(1).bytes)))
     }
 }
 
