@@ -178,7 +178,9 @@ def test_a_replay_stays_what_the_first_run_was(cluster):
     again = ask(cluster, cluster.instances[1], user, headers=key)
     assert again[1]["x-tollgate-idempotent-replay"] == "true" and again[2] == first[2]
     assert again[1]["x-tollgate-waived"] == "charging_off"
-    assert [kind for kind, _, _ in rows(cluster, user, 1)] == ["waived"]
+    # An instance settles in order: had the replay an outcome of its own, it would come before that of the next exchange.
+    assert ask(cluster, cluster.instances[1], user)[0] == 200
+    assert [kind for kind, _, _ in rows(cluster, user, 2)] == ["waived", "final"]
 
 
 def test_caps_bound_what_is_waived(cluster):
@@ -293,15 +295,21 @@ def test_the_command_names_what_is_wrong_and_tells_what_changed(cluster):
         done = cluster.cli("flag", "set", *arguments, "--reason", "x", check=False)
         assert done.returncode == 64 and arguments[0] in done.stderr, done.stderr
     done = cluster.cli("flag", "set", "BILLING_ANOMALY_MULTIPLIER", "9", "--reason", "quiet week")
-    assert "5 (environment) -> 9 (flag)" in done.stdout
+    assert "what each instance's environment says -> 9, version" in done.stdout
+    listed = cluster.cli("flag", "list", BILLING_ANOMALY_MULTIPLIER="4", BILLING_ROLLOUT_PERCENTAGE="50").stdout
+    assert "BILLING_ANOMALY_MULTIPLIER = 9  (flag, by cli:" in listed
+    assert "BILLING_ROLLOUT_PERCENTAGE = 50  (this command's environment; what counts is that of each instance)" in listed
     done = cluster.cli(
         "flag", "set", "BILLING_ANOMALY_MULTIPLIER", "7", "--reason", "x", "--if-version", "0", check=False)
     assert done.returncode == 1 and "changed meanwhile" in done.stderr
     clear(cluster, "BILLING_ANOMALY_MULTIPLIER")
     entries = cluster.postgres.query(
-        "SELECT action, before_json::jsonb->>'value', after_json::jsonb->>'source', starts_with(actor, 'cli:') FROM audit_log "
+        "SELECT action, before_json, after_json, starts_with(actor, 'cli:') FROM audit_log "
         "WHERE subject = 'flag:BILLING_ANOMALY_MULTIPLIER' ORDER BY entry_id")
-    assert entries == [("flag.set", "5", "flag", True), ("flag.clear", "9", "environment", True)]
+    unset, nine = {"source": "environment"}, {"value": "9", "source": "flag"}
+    told = [(action, json.loads(before), json.loads(after), is_ours) for action, before, after, is_ours in entries]
+    # What this command's environment says is no part of the change.
+    assert told == [("flag.set", unset, nine, True), ("flag.clear", nine, unset, True)]
 
 
 def test_purchases_stop_and_go_on(dev):
@@ -360,4 +368,40 @@ def test_a_flagged_account_is_served_until_a_person_suspends_it(cluster):
             lambda: (got := ask(cluster, instance, user))[0] == 403 and got, 10, "suspended everywhere")
         assert json.loads(body)["error"]["code"] == "account_suspended"
     assert json.loads(cluster.cli("review", "list", "--json").stdout) == []
-    assert cluster.instances[0].metric("billing_accounts_in_review") >= 0
+
+
+def test_who_spends_far_above_the_mean_is_flagged_by_a_running_instance():
+    with Cluster(1, serving={"BILLING_ANOMALY_MULTIPLIER": "1"}) as cluster:
+        instance, = cluster.instances
+        odd, usual = rich(cluster, 20_000), rich(cluster)
+        assert instance.metric("billing_accounts_in_review") == 0
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(
+                lambda _: ask(cluster, instance, odd, "Tell [[mock tokens=16000]]", model="gpt-4o", max_tokens=16_384),
+                range(20)))
+        assert {status for status, _, _ in answers} == {200}
+        assert ask(cluster, instance, usual)[0] == 200
+        assert sum(amount for _, amount, _ in rows(cluster, odd, 20)) > 5_000_000
+        rows(cluster, usual, 1)
+
+        def look_again():
+            # It looks when it starts; who looked last is not waited for.
+            cluster.postgres.query("DELETE FROM job_lease WHERE job = 'anomalies' RETURNING job")
+            instance.kill()
+            instance.start()
+            wait_until(
+                lambda: cluster.postgres.query("SELECT 1 FROM job_lease WHERE job = 'anomalies'"), 30, "it looked")
+
+        look_again()
+        flagged, = wait_until(
+            lambda: json.loads(cluster.cli("review", "list", "--json").stdout), 30, "the account is flagged")
+        assert (flagged["user"], flagged["state"]) == (odd, "open")
+        assert int(flagged["spentMillicredits"]) == sum(amount for _, amount, _ in rows(cluster, odd, 20))
+        wait_until(lambda: instance.metric("billing_accounts_in_review") == 1, 90, "the gauge tells of it")
+        assert ask(cluster, instance, odd)[0] == 200, "a review alone keeps nobody from being served"
+        cluster.cli("review", "clear", "--user", odd, "--reason", "a launch")
+        # What a person has decided for this day is not flagged again.
+        look_again()
+        wait_until(lambda: instance.metric("billing_accounts_in_review") == 0, 90, "nobody waits for a person")
+        assert json.loads(cluster.cli("review", "list", "--json").stdout) == []
+        assert ask(cluster, instance, odd)[0] == 200
