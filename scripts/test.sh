@@ -72,7 +72,7 @@ if [ "$part" = integration ] && [ $# -gt 0 ]; then
 fi
 # Most of them wait for processes: two files at a time, each worker with a stack of its own. What measures how long
 # something takes, or has a deadline of its own, comes behind them, alone.
-alone=(test_hostile.py test_restored_ledger.py)
+alone=(test_flags.py test_hostile.py test_monitoring_live.py test_restored_ledger.py)
 alone=("${alone[@]/#/Tests/IntegrationTests/}")
 step "pytest Tests/IntegrationTests, two files at a time"
 pytest -n 2 --dist loadfile "${alone[@]/#/--ignore=}" Tests/IntegrationTests

@@ -419,7 +419,8 @@ def test_a_ledger_that_is_away(watched):
 
 
 def test_money_that_does_not_add_up_and_an_instance_that_is_down(watched):
-    """The instance is stopped, and while it is down: a balance is changed, yesterday made a loss, credits are owed."""
+    """The instance is stopped, and while it is down: a balance is changed, yesterday made a loss, credits are owed, and an
+    event of Stripe was kept for a person."""
     told = watched.monitoring.told
     told.events.clear()
     watched.till.stop()
@@ -435,11 +436,15 @@ def test_money_that_does_not_add_up_and_an_instance_that_is_down(watched):
     watched.dev.cli(
         "account", "adjust", "--user", "watched", "--millicredits", str(60_000_000_000), "--reason", "test",
         "--idempotency-key", uuid.uuid4().hex)
+    watched.sql(
+        "INSERT INTO stripe_event (event_id, type, livemode, happened_at, source, outcome, reason) "
+        "VALUES (%s, 'charge.refunded', true, now(), 'webhook', 'dead', 'not_found')", "evt_" + uuid.uuid4().hex)
     watched.dev.cli("reconcile", check=False, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_API_BASE=watched.stripe.url)
     watched.sql("DELETE FROM job_lease WHERE job = 'books'")
     watched.start()
     resolved(watched, "TollgateInstanceDown")
     for name, receiver in (("TollgateReconciliationMismatchLarge", "pagerduty"),
+                           ("TollgateStripeDeadEvents", "pagerduty"),
                            ("TollgateNegativeMarginDay", "slack-business"),
                            ("TollgateLiabilityAboveThreshold", "slack-business")):
         wait_until(lambda: told.heard(name, receiver=receiver), 60, f"{name}: {told.events}")
