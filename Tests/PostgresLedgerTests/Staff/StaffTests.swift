@@ -82,7 +82,7 @@ import Testing
             let session = self.digest(UInt64(number))
             _ = try await database.ledger.beginSession(
                 of: ada.staffID, session, by: .step(11 + Int64(number)))
-            let row = " WHERE digest = '\\x\(hexadecimal(session.bytes))'"
+            let row = " WHERE digest = '\\x\(Hexadecimal.text(session.bytes))'"
             try await database.execute("UPDATE admin_session SET " + end + row)
             try await database.ledger.forgetEnded()
             #expect(try await database.integer("SELECT count(*) FROM admin_session" + row) == 1, "not yet")
