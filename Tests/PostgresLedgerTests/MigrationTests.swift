@@ -6,6 +6,11 @@ import Testing
 
 /// The schema moves forward only, once, and never under another program's feet.
 @Suite(.serialized) struct MigrationTests {
+    /// What was released stays, and none is forgotten or there twice.
+    @Test func theListIsWithoutGaps() {
+        #expect(Migration.all.map(\.version) == Array(1...29))
+    }
+
     @Test func migratingTwiceChangesNothing() async throws {
         let database = try TestDatabase(url: await TestDatabase.empty())
         let first = try await Migrator().migrate(database.pool)

@@ -62,6 +62,8 @@ public enum SignInAdmission: Sendable, Hashable {
 public protocol StaffStore: Sendable {
     /// Counts one attempt in each of the buckets; none is counted when one of them is full.
     func admitSignIn(_ buckets: [SignInBucket]) async throws -> SignInAdmission
+    /// As if the attempt had not been counted.
+    func takeBackSignIn(_ buckets: [SignInBucket]) async throws
     /// Empties a bucket: its attempts were their owner's.
     func forgetAttempts(_ bucket: SignInBucket) async throws
 

@@ -32,13 +32,18 @@ struct StaffDesk: Sendable {
     ) async throws(Refusal) -> SignedIn {
         // A code is of the moment in which it came, however long the password takes.
         let arrivedAt = self.now()
-        // Whoever finds no place has not tried.
-        let place = try self.enter()
-        defer { place.leave() }
         let attempt = self.attempt(typed, from: address, known: known)
         if case .wait(let seconds) = try await self.asking({ try await $0.admitSignIn(attempt.buckets) }) {
             throw .wait(seconds: seconds)
         }
+        // Behind the limit: whoever is over it must not fill the places of others.
+        let place: SlowWork.Place
+        do throws(Refusal) { place = try self.enter() } catch {
+            // Whoever finds no place has not tried.
+            try? await self.store.takeBackSignIn(attempt.buckets)
+            throw error
+        }
+        defer { place.leave() }
         var proof: StaffProof?
         if let email = StaffEmail(typed) { proof = try await self.asking { try await $0.proof(of: email) } }
         guard await self.isPassword(password, proof?.passwordHash, place), let proof else { throw .wrong }

@@ -58,22 +58,27 @@ extension AccountHash {
         _ snapshot: AccountSnapshot, _ windows: Rolled, captured: Int64, _ call: StoreCall
     ) {
         let unposted = call.has(.initAddsCaptured) ? captured : 0
-        var hour = snapshot.spentLastHour.value + unposted
-        var today = snapshot.spentToday.value + unposted
+        let hour = snapshot.spentLastHour.value + unposted
+        let today = snapshot.spentToday.value + unposted
         let reading = snapshot.balance
         let isNewest = self.isNewer(reading, call)
-        if !isNewest, call.has(.initKeepsLargerSpend) {
-            (hour, today) = (max(hour, windows.hour), max(today, windows.day))
-        }
         let isSame = self.ledger.map {
             $0.generation == reading.generation && $0.version == reading.version
         }
         let isTaken = isNewest || isSame == true && call.has(.initTakesSameVersion)
         if isTaken || !call.has(.initComparesVersion) { self.ledger = LedgerReading(reading) }
-        if call.has(.initClearsMinutes) { self.minutes = [:] }
-        self.minutes[windows.minute % 61] = hour
-        self.hour?.spent = hour
-        self.day?.spent = today
+        if isNewest || !call.has(.initKeepsLargerSpend) {
+            if call.has(.initClearsMinutes) { self.minutes = [:] }
+            self.minutes[windows.minute % 61] = hour
+            self.hour?.spent = hour
+            self.day?.spent = today
+        } else {
+            // What was spent stays in its minutes: a window that is loaded again and again would never empty.
+            let more = max(0, hour - windows.hour)
+            if more > 0 { self.minutes[windows.minute % 61, default: 0] += more }
+            self.hour?.spent = windows.hour + more
+            self.day?.spent = max(today, windows.day)
+        }
     }
 }
 

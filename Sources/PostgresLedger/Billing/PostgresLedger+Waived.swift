@@ -19,7 +19,9 @@ extension PostgresLedger {
                 try connection.run(
                     "DECLARE waived NO SCROLL CURSOR FOR \(Self.waivedInOrder)", [.int(from), .int(to)])
                 while true {
-                    let page = try connection.run("FETCH \(pageRows) FROM waived").rows
+                    // The first one reads and sorts them all; the server gives up before this.
+                    let page = try connection.run("FETCH \(pageRows) FROM waived", timeout: .seconds(910))
+                        .rows
                     for row in page { try step(&state, WaivedExchange(row)) }
                     guard page.count == pageRows else { return state }
                 }
@@ -36,13 +38,20 @@ extension PostgresLedger {
             WHERE u.kind = 'waived'
               AND u.hold_id >= hold_id_at(to_timestamp(coalesce($1::bigint, 0) / 1000.0))
               AND ($2::bigint IS NULL OR u.hold_id < hold_id_at(to_timestamp($2::bigint / 1000.0)))),
+        -- From the newest line before an account's first exchange on.
+        spans AS (
+            SELECT account_id, max(at) AS last, coalesce((
+                SELECT l.version FROM credit_ledger l
+                WHERE l.account_id = e.account_id AND l.created_at <= min(e.at) ORDER BY l.version DESC LIMIT 1), 0) AS version
+            FROM exchanges e GROUP BY account_id),
         moments AS (
             SELECT account_id, at, hold_id, user_id, model, shadow_millicredits, cost_picousd,
                    NULL::bigint AS version, NULL::bigint AS balance
             FROM exchanges
             UNION ALL
             SELECT c.account_id, c.created_at, NULL, NULL, NULL, NULL, NULL, c.version, c.balance_after_millicredits
-            FROM credit_ledger c WHERE c.account_id IN (SELECT account_id FROM exchanges)),
+            FROM spans s JOIN credit_ledger c ON c.account_id = s.account_id AND c.version >= s.version
+                AND c.created_at <= s.last),
         known AS (
             SELECT *, max(ARRAY[version, balance]) FILTER (WHERE version IS NOT NULL) OVER (
                 PARTITION BY account_id ORDER BY at, hold_id NULLS FIRST ROWS UNBOUNDED PRECEDING) AS newest

@@ -3,7 +3,8 @@ import Metering
 
 extension PostgresLedger: DashboardReading {
     private static let dashboardSeconds: Int64 = 15
-    /// The server gives up first, so that the connection lives on.
+    /// The server gives up first on one statement, so that the connection lives on; several that are slow together end
+    /// with it.
     private static let answerSeconds: Int64 = 20
 
     /// On one snapshot, and given up after a while: a page waits for it.
@@ -20,7 +21,9 @@ extension PostgresLedger: DashboardReading {
                     return try body(connection)
                 }
             }
-        } catch let error as PostgresError where error.sqlState == .cancelled {
+        } catch let error as PostgresError
+            where error.sqlState == .cancelled || error == .unreachable(.timedOut)
+        {
             throw DashboardTooSlow(seconds: milliseconds / 1000)
         }
     }
@@ -32,8 +35,10 @@ extension PostgresLedger: DashboardReading {
             let today = try Self.today(on: connection)
             var found = Self.days(days, through: today) { FinanceDay(day: $0) }
             var outstanding = try Self.whole(
-                connection.run("SELECT coalesce(sum(balance_millicredits), 0)::text FROM credit_balance")
-                    .one(), 0)
+                connection.run(
+                    "SELECT coalesce(sum(balance_millicredits), 0)::text FROM credit_balance",
+                    timeout: .seconds(Self.answerSeconds)
+                ).one(), 0)
             let changes = try Self.changes(from: today - days + 1, on: connection)
             let books = try Self.books(from: today - days + 1, on: connection)
             var deferred = try Self.deferredRevenue(on: connection)

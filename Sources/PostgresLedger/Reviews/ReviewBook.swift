@@ -35,10 +35,14 @@ public struct ReviewBook: ReviewDesk {
         _ user: String, _ note: ChangeNote
     ) async throws(ReviewRefusal) -> AccountReview {
         try await self.decide(user, .suspended, note) { connection, review in
+            // Whoever changes the status locks this row first; what is read after it is not older than the lock.
+            try connection.run(
+                "SELECT 1 FROM credit_balance WHERE account_id = $1 FOR NO KEY UPDATE", [.int(review.account)]
+            )
             let gate = try connection.run(
                 """
                 SELECT b.gate_version, a.status FROM credit_balance b JOIN account a USING (account_id)
-                WHERE b.account_id = $1 FOR NO KEY UPDATE OF b
+                WHERE b.account_id = $1
                 """, [.int(review.account)]
             ).one()
             if try gate.text(1) != AccountBook.Status.closed.rawValue {

@@ -48,6 +48,17 @@ extension PostgresLedger: StaffStore {
         ).one().int(0)
     }
 
+    public func takeBackSignIn(_ buckets: [SignInBucket]) async throws {
+        let ordered = buckets.sorted { $0.digest.bytes.lexicographicallyPrecedes($1.digest.bytes) }
+        try await self.pool.run { connection in
+            for bucket in ordered {
+                try connection.run(
+                    "UPDATE sign_in_limit SET until = until - make_interval(secs => $2::bigint) WHERE bucket = $1::bytea",
+                    [.bytes(bucket.digest.bytes), .int(bucket.secondsEach)])
+            }
+        }
+    }
+
     public func forgetAttempts(_ bucket: SignInBucket) async throws {
         _ = try await self.pool.run { connection in
             // What leaked away tells nothing any more, whoever it was of.

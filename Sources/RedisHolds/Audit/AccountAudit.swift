@@ -30,14 +30,17 @@ public struct AccountAudit: Sendable, Hashable {
         case malformed(field: String)
     }
 
-    /// One of `H`, `U` and `W` is wrong.
+    /// One of `H`, `U` and `W` is wrong, and a cold load can add it up: beside an entry that nobody can read it would come
+    /// to the same again.
     public var hasWrongSums: Bool {
-        self.problems.contains { problem in
+        let sums = self.problems.count { problem in
             switch problem {
             case .heldSum, .capturedSum, .waivedSum: true
             case .heldAndCaptured, .malformed: false
             }
         }
+        let isReadable = !self.problems.contains { if case .malformed = $0 { true } else { false } }
+        return sums > 0 && isReadable
     }
 
     /// p − H + W − U − f; nil without a balance. R6: negative only after an over-hold, a claw-back or an epoch

@@ -5,9 +5,10 @@ extension HoldScript {
     ///
     /// Answers 0 done · -1 the hash is another one than the one that was loaded: LOAD again.
     ///
-    /// The snapshot's spend does not hold what is captured and not posted, so that is added, with what caps count of it. Where POSTED was
-    /// faster than the snapshot its balance stays, and the larger spend counts: a cap errs on the safe side. Also at the
-    /// same version, since what is waived is posted without moving it.
+    /// The snapshot's spend does not hold what is captured and not posted, so that is added, with what caps count of it.
+    /// Where POSTED was faster than the snapshot its balance stays, and the larger spend counts: a cap errs on the safe
+    /// side. Also at the same version, since what is waived is posted without moving it. What was spent stays in its
+    /// minutes then, or a window that is loaded again and again would never empty.
     static let initialize = HoldScript(
         index: 8, name: "INIT",
         body: """
@@ -41,12 +42,17 @@ extension HoldScript {
             local known = redis.call('HMGET', k, 'lg', 's')
             local same = known[1] == ARGV[3] and known[2] == ARGV[4]
             local newest = not known[2] or newer(ARGV[3], ARGV[4])
-            if not newest then hour, day = math.max(hour, M), math.max(day, D) end
             if newest or same then redis.call('HSET', k, 'lg', ARGV[3], 's', ARGV[4], 'p', ARGV[5]) end
-            for _, name in ipairs(minutes) do redis.call('HDEL', k, name) end
             for _, name in ipairs(counted) do redis.call('HDEL', k, name) end
             for name, count in pairs(streams) do redis.call('HSET', k, name, text(count)) end
-            redis.call('HSET', k, 'm' .. text(minute % 61), text(hour), 'M', text(hour), 'D', text(day))
+            if newest then
+              for _, name in ipairs(minutes) do redis.call('HDEL', k, name) end
+              redis.call('HSET', k, 'm' .. text(minute % 61), text(hour), 'M', text(hour), 'D', text(day))
+            else
+              local more = math.max(0, hour - M)
+              if more > 0 then redis.call('HINCRBY', k, 'm' .. text(minute % 61), text(more)) end
+              redis.call('HSET', k, 'M', text(M + more), 'D', text(math.max(day, D)))
+            end
             local gs = redis.call('HGET', k, 'gs')
             local restored = tonumber(ARGV[3]) > tonumber(known[1] or '0')
             if not gs or restored or tonumber(ARGV[6]) >= tonumber(gs) then

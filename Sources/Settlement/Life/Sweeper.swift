@@ -45,6 +45,7 @@ public final class Sweeper: Sendable {
     private let settings: Settings
     private let logger: Logger
     private let said = Mutex<[HoldID: Moment]>([:])
+    private let cooled = Mutex<[AccountID: Moment]>([:])
     let counters = SweepCounters()
 
     public init(me: BootID, _ parts: Dependencies, settings: Settings = Settings(), logger: Logger) {
@@ -119,7 +120,9 @@ public final class Sweeper: Sendable {
         _ account: StoredAccount, _ known: Set<HoldID>, _ figures: inout SweepFigures
     ) async throws {
         figures.add(account)
-        if account.hasWrongSums, try await self.parts.holds.cool(account.account) {
+        // Not at every pass: beside an instance of a release that counts otherwise, they would be wrong again at once.
+        if account.hasWrongSums, self.isDue(account.account), try await self.parts.holds.cool(account.account)
+        {
             self.logger.warning(
                 "sums of the hold store are wrong: the account is loaded again",
                 metadata: ["account": "\(account.account)", "problems": "\(account.problems)"])
@@ -135,6 +138,15 @@ public final class Sweeper: Sendable {
     }
 
     // MARK: What was said already
+
+    /// Whether an account may be made cold: once in ten minutes.
+    private func isDue(_ account: AccountID) -> Bool {
+        self.cooled.withLock { cooled in
+            if let at = cooled[account], Moment.now - at < Self.sayAgainAfter { return false }
+            cooled[account] = .now
+            return true
+        }
+    }
 
     /// An outcome that the ledger keeps for a person (quarantine, conflict) leaves its entry in the store: it is not said
     /// again at every pass.
@@ -153,6 +165,9 @@ public final class Sweeper: Sendable {
 
     private func forgetOld() {
         self.said.withLock { said in said = said.filter { Moment.now - $0.value < Self.sayAgainAfter } }
+        self.cooled.withLock { cooled in
+            cooled = cooled.filter { Moment.now - $0.value < Self.sayAgainAfter }
+        }
     }
 
     private static let sayAgainAfter = Span.seconds(600)

@@ -103,7 +103,14 @@ import Testing
         await #expect(throws: StaffDesk.Refusal.busy) {
             try await full.signIn(email: "a@b.example", password: "p", code: "1", from: "::1", known: nil)
         }
-        #expect(staff.state.withLock { $0.buckets.isEmpty })
+        #expect(staff.state.withLock { $0.takenBack.count == 3 && $0.takenBack == $0.buckets })
+        staff.state.withLock { ($0.admission, $0.takenBack) = (.wait(seconds: 7), []) }
+        await #expect(
+            throws: StaffDesk.Refusal.wait(seconds: 7), "whoever is over the limit asks for no place"
+        ) {
+            try await full.signIn(email: "a@b.example", password: "p", code: "1", from: "::1", known: nil)
+        }
+        staff.state.withLock { $0.admission = .admitted }
         place.leave()
         // A refusal gives its place back.
         for _ in 0..<2 {
@@ -111,7 +118,7 @@ import Testing
                 try await full.signIn(email: "a@b.example", password: "p", code: "1", from: "::1", known: nil)
             }
         }
-        #expect(staff.state.withLock { !$0.buckets.isEmpty })
+        #expect(staff.state.withLock { $0.takenBack.isEmpty })
     }
 
     /// Whoever guesses learns nothing of what was right.

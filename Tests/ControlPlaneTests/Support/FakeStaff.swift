@@ -12,6 +12,7 @@ final class FakeStaff: StaffStore {
         var enrolled: [EnrolledSecrets] = []
         var admission = SignInAdmission.admitted
         var buckets: [SignInBucket] = []
+        var takenBack: [SignInBucket] = []
         var sealed: [SealedSecret] = []
         var resealed: [ResealedSecret] = []
     }
@@ -32,6 +33,10 @@ final class FakeStaff: StaffStore {
             $0.buckets = buckets
             return $0.admission
         }
+    }
+
+    func takeBackSignIn(_ buckets: [SignInBucket]) async throws {
+        self.state.withLock { $0.takenBack += buckets }
     }
 
     func forgetAttempts(_ bucket: SignInBucket) async throws {}

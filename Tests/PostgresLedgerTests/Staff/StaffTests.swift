@@ -102,6 +102,17 @@ import Testing
         #expect(try await database.integer("SELECT count(*) FROM sign_in_limit") == 1)
     }
 
+    @Test func anAttemptThatIsTakenBackWasNone() async throws {
+        let database = try await TestDatabase.migrated()
+        let bucket = SignInBucket(digest: self.digest(1), burst: 1, secondsEach: 60)
+        for _ in 0..<3 {
+            #expect(try await database.ledger.admitSignIn([bucket]) == .admitted)
+            try await database.ledger.takeBackSignIn([bucket])
+        }
+        #expect(try await database.ledger.admitSignIn([bucket]) == .admitted)
+        #expect(try await database.ledger.admitSignIn([bucket]) != .admitted)
+    }
+
     @Test func attemptsLeakAway() async throws {
         let database = try await TestDatabase.migrated()
         let bucket = SignInBucket(digest: self.digest(1), burst: 3, secondsEach: 60)

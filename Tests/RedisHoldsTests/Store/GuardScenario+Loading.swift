@@ -82,7 +82,7 @@ extension StoreGuard {
                 .initialize, " or same", posted + [a.initialize { ($0.version, $0.balance) = (2, 650) }])
         case .initKeepsLargerSpend:
             return GuardScenario(
-                .initialize, "if not newest then hour, day = math.max(hour, M), math.max(day, D) end",
+                .initialize, "if newest then", "if true then",
                 // What is waived is posted without moving the version.
                 a.warm() + [
                     a.place(1, 400, isWaived: true), a.load("n1"), a.posted(1, 1000, (1, 0), counted: 300),
