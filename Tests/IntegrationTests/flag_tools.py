@@ -14,6 +14,8 @@ POLLERS = 2
 # From here on the machine itself was away, and what it delayed says nothing about the proxies.
 STALL_SECONDS = 0.2
 ROUNDS = 5
+# What a flag refuses with. For another cause, such as a cap, the same status would be no effect of the change.
+CODES = {402: "insufficient_credits", 403: "model_not_allowed"}
 
 
 class Pace:
@@ -74,6 +76,9 @@ class Poller:
                 reply = connection.getresponse()
                 said = reply.read()
                 now = time.time()
+                if reply.status in (before, after):
+                    code = json.loads(said).get("error", {}).get("code")
+                    assert code == CODES.get(reply.status), said
                 if reply.status == after:
                     return now
                 if reply.status == before:
@@ -98,5 +103,7 @@ def delays(cluster, user, model, before, after, change):
             assert poller.asked.wait(20), future.exception(0)
         committed = change()
         times = [future.result() for future in seen]
+    # An effect before its cause would be that of another one.
+    assert min(times) - committed > -0.05, [at - committed for at in times]
     slowest = [max(times[at:at + POLLERS]) - committed for at in range(0, len(times), POLLERS)]
     return [round(delay, 3) for delay in slowest], round(pace.stall, 3)

@@ -10,6 +10,7 @@ import time
 import urllib.parse
 
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from harness import http as request
 
@@ -22,6 +23,9 @@ document.addEventListener("securitypolicyviolation",
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 TABS = ["credits", "usage", "ledger", "purchases", "statements", "estimate", "settings"]
+
+# Behind "Sign in" and "Enrol" is a hash that is slow on purpose and yields to all other work.
+expect.set_options(timeout=20_000)
 
 
 def browser_program():

@@ -13,6 +13,7 @@ import pytest
 from chaos.cluster import Cluster
 from flag_tools import ROUNDS, STALL_SECONDS, delays
 from harness import http, wait_until
+from wire_tools import metrics
 
 CHARGING, MODELS = "BILLING_CHARGING_ENABLED", "BILLING_MODEL_ALLOWLIST"
 # A request without a cap of its own holds 19,661 millicredits: ten of them fit at once.
@@ -61,8 +62,14 @@ def ask(cluster, instance, user, prompt="Hi", **more):
     return http("POST", f"http://127.0.0.1:{instance.port}/v1/chat/completions", body, headers, timeout=60)
 
 
-def settle_on(cluster, status, user="flags-poor"):
+def poor():
+    """A user without credits, who has used nothing of a cap."""
+    return "flags-poor-" + secrets.token_hex(4)
+
+
+def settle_on(cluster, status, user=None):
     """Waits until a user without credits gets this status everywhere."""
+    user = user or poor()
     for instance in cluster.instances:
         wait_until(lambda: ask(cluster, instance, user)[0] == status, 10, f"{status} on every instance")
 
@@ -111,20 +118,21 @@ ROLLOUT, PAYERS = "BILLING_ROLLOUT_PERCENTAGE", "BILLING_ALLOWLIST"
     (CHARGING, "false", "true", "gpt-4o-mini", 402, 200, put_flag, None),
     (ROLLOUT, "0", "100", "gpt-4o-mini", 402, 200, set_flag, None),
     # Of those whom the rollout leaves out, whoever is on the list pays.
-    (PAYERS, "flags-poor", "flags-other", "gpt-4o-mini", 200, 402, set_flag, (ROLLOUT, "0")),
+    (PAYERS, "{user}", "flags-other", "gpt-4o-mini", 200, 402, set_flag, (ROLLOUT, "0")),
     (MODELS, "gpt-4o-mini", "gpt-4o-mini,gpt-4o", "gpt-4o", 402, 403, set_flag, None),
 ], ids=["charging", "charging by the API", "rollout", "allow-list", "models"])
 def test_a_change_is_in_force_on_three_instances_within_a_second(
         cluster, name, there, back, model, before, after, set_one, first):
     """There and back. Only where the machine itself stood still is a change made again; nothing is subtracted."""
-    settle_on(cluster, 402)
+    user = poor()
+    settle_on(cluster, 402, user)
     if first:
         set_flag(cluster, *first)
-        settle_on(cluster, before)
+        settle_on(cluster, before, user)
     for _ in range(ROUNDS):
         told = [
-            delays(cluster, "flags-poor", model, old, new, lambda value=value: set_one(cluster, name, value))
-            for value, old, new in ((there, before, after), (back, after, before))]
+            delays(cluster, user, model, old, new, lambda value=value: set_one(cluster, name, value))
+            for value, old, new in ((there.format(user=user), before, after), (back, after, before))]
         print(name, "seconds from commit to effect on each instance, and the machine's own longest stall:", told)
         if not any(max(seconds) >= 1 and stall > STALL_SECONDS for seconds, stall in told):
             break
@@ -199,14 +207,15 @@ def test_caps_bound_what_is_waived(cluster):
 
 
 def test_while_the_ledger_is_away_the_last_flags_stay(cluster):
+    user = poor()
     set_flag(cluster, CHARGING, "false")
-    settle_on(cluster, 200)
+    settle_on(cluster, 200, user)
     cluster.postgres.stop_immediately()
     try:
         until = time.monotonic() + 3
         while time.monotonic() < until:
             for instance in cluster.instances:
-                status, headers, body = ask(cluster, instance, "flags-poor")
+                status, headers, body = ask(cluster, instance, user)
                 assert status == 200 and headers["x-tollgate-waived"] == "charging_off", body
     finally:
         cluster.start_postgres()
@@ -335,16 +344,16 @@ def test_purchases_stop_and_go_on(dev):
 
 
 def test_the_report_tells_what_charging_would_have_brought(cluster):
-    poor, able = "flags-poor-" + secrets.token_hex(4), rich(cluster)
+    broke, able = poor(), rich(cluster)
     set_flag(cluster, CHARGING, "false")
     settle_on(cluster, 200)
-    for user in (poor, able, able):
+    for user in (broke, able, able):
         assert ask(cluster, cluster.instances[0], user, "Hi [[mock tokens=20]]")[0] == 200
-    shadows = {user: sum(shadow for _, _, shadow in rows(cluster, user, count)) for user, count in ((poor, 1), (able, 2))}
+    shadows = {user: sum(shadow for _, _, shadow in rows(cluster, user, count)) for user, count in ((broke, 1), (able, 2))}
     report = json.loads(cluster.cli("shadow", "report", "--json").stdout)
     accounts = {entry["user"]: entry["sums"] for entry in report["accounts"]}
-    assert accounts[poor]["shadowMillicredits"] == str(shadows[poor])
-    assert (accounts[poor]["withoutCover"], accounts[poor]["payableMillicredits"]) == (1, "0")
+    assert accounts[broke]["shadowMillicredits"] == str(shadows[broke])
+    assert (accounts[broke]["withoutCover"], accounts[broke]["payableMillicredits"]) == (1, "0")
     assert (accounts[able]["withoutCover"], accounts[able]["payableMillicredits"]) == (0, str(shadows[able]))
     assert int(accounts[able]["costPicousd"]) > 0
     assert report["total"]["requests"] == sum(sums["requests"] for sums in accounts.values())
@@ -370,11 +379,16 @@ def test_a_flagged_account_is_served_until_a_person_suspends_it(cluster):
     assert json.loads(cluster.cli("review", "list", "--json").stdout) == []
 
 
+def in_review(instance):
+    """What the gauge says; None until the first look of its process has ended."""
+    return metrics(instance).get("billing_accounts_in_review")
+
+
 def test_who_spends_far_above_the_mean_is_flagged_by_a_running_instance():
     with Cluster(1, serving={"BILLING_ANOMALY_MULTIPLIER": "1"}) as cluster:
         instance, = cluster.instances
         odd, usual = rich(cluster, 20_000), rich(cluster)
-        assert instance.metric("billing_accounts_in_review") == 0
+        wait_until(lambda: in_review(instance) == 0, 30, "the gauge tells of nobody")
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(
                 lambda _: ask(cluster, instance, odd, "Tell [[mock tokens=16000]]", model="gpt-4o", max_tokens=16_384),
@@ -385,9 +399,9 @@ def test_who_spends_far_above_the_mean_is_flagged_by_a_running_instance():
         rows(cluster, usual, 1)
 
         def look_again():
-            # It looks when it starts; who looked last is not waited for.
-            cluster.postgres.query("DELETE FROM job_lease WHERE job = 'anomalies' RETURNING job")
+            # It looks when it starts; who looked last is not waited for, and takes the lease no more once it is dead.
             instance.kill()
+            cluster.postgres.query("DELETE FROM job_lease WHERE job = 'anomalies' RETURNING job")
             instance.start()
             wait_until(
                 lambda: cluster.postgres.query("SELECT 1 FROM job_lease WHERE job = 'anomalies'"), 30, "it looked")
@@ -397,11 +411,11 @@ def test_who_spends_far_above_the_mean_is_flagged_by_a_running_instance():
             lambda: json.loads(cluster.cli("review", "list", "--json").stdout), 30, "the account is flagged")
         assert (flagged["user"], flagged["state"]) == (odd, "open")
         assert int(flagged["spentMillicredits"]) == sum(amount for _, amount, _ in rows(cluster, odd, 20))
-        wait_until(lambda: instance.metric("billing_accounts_in_review") == 1, 90, "the gauge tells of it")
+        wait_until(lambda: in_review(instance) == 1, 90, "the gauge tells of it")
         assert ask(cluster, instance, odd)[0] == 200, "a review alone keeps nobody from being served"
         cluster.cli("review", "clear", "--user", odd, "--reason", "a launch")
         # What a person has decided for this day is not flagged again.
         look_again()
-        wait_until(lambda: instance.metric("billing_accounts_in_review") == 0, 90, "nobody waits for a person")
+        wait_until(lambda: in_review(instance) == 0, 90, "nobody waits for a person")
         assert json.loads(cluster.cli("review", "list", "--json").stdout) == []
         assert ask(cluster, instance, odd)[0] == 200

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness import BIN, ROOT, free_port, running
+from staff_tools import nobody_but
 from stripe_tools import MockStripe
 
 PAYMENT_EVENTS = ["*"]
@@ -73,9 +74,8 @@ def test_a_good_environment_has_no_gap(dev, place):
 @pytest.fixture()
 def nobody(sql):
     """Whoever other tests let in cannot sign in meanwhile."""
-    names = [name for (name,) in sql("UPDATE admin_user SET state = 'disabled' WHERE state = 'active' RETURNING name")]
-    yield
-    sql("UPDATE admin_user SET state = 'active' WHERE name = ANY(%s)", names)
+    with nobody_but(sql):
+        yield
 
 
 @pytest.mark.parametrize("gap, words", [

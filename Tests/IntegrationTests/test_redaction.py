@@ -170,7 +170,7 @@ def work_as_staff(stage, reason, once):
     mark, dev = stage.marked.mark, stage.dev
     person = type("Marked", (Person,), {"password": f"correct {mark} battery"})(
         stage.root, dev.cli, f"staff-{uuid.uuid4().hex[:8]}", "owner")
-    codes = [totp(person.secret, offset=-1), totp(person.secret)]
+    codes = [person.enrolment_code, totp(person.secret)]
     person.sign_in(code=codes[1])
     first = person.cookie, person.csrf
     person.try_sign_in(password=mark)

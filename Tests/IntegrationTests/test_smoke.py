@@ -289,7 +289,7 @@ class OtherSecret(Sabotage):
 
 class NoUsage(Sabotage):
     red, words, skipped = "usage", "no usage was recorded", ("ledger", "retry", "stream", "books")
-    arguments = ("--wait-seconds", "5")
+    arguments = ("--wait-seconds", "15")
 
     def reply(self, method, path, headers, reply):
         if path == "/api/billing/usage":
@@ -338,7 +338,7 @@ class LostReplyToThePoor(Sabotage):
 
 class EndlessRefund(Sabotage):
     red, words = "cleanup", "pending (202)"
-    arguments = ("--wait-seconds", "5")
+    arguments = ("--wait-seconds", "15")
 
     def reply(self, method, path, headers, reply):
         if path == "/api/admin/refunds":
@@ -379,6 +379,48 @@ class NoRefund(Sabotage):
     def reply(self, method, path, headers, reply):
         if path == "/api/admin/refunds":
             reply.status = 404
+
+
+class UsedUser(Sabotage):
+    """Stands for a deployment that knows the throw-away user already."""
+    red, words = "user", 'a new user must have a balance of "0"'
+    skipped = ("checkout", "grant", "webhook", *METERED, "insufficient")
+
+    def reply(self, method, path, headers, reply):
+        if path == "/api/billing/summary" and "x-tollgate-user" in headers:
+            reply.edit(lambda summary: summary.update(balanceMillicredits="1"))
+
+
+class AnotherGrant(Sabotage):
+    red, words = "grant", "granted are 9990001 millicredits instead of 9990000"
+    skipped = ("webhook", *METERED)
+
+    def reply(self, method, path, headers, reply):
+        if path == "/api/billing/summary" and "x-tollgate-user" in headers:
+            def add(summary):
+                if summary["balanceMillicredits"] == "9990000":
+                    summary["balanceMillicredits"] = "9990001"
+            reply.edit(add)
+
+
+class NoTokens(Sabotage):
+    red, words, skipped = "call", "the reply tells no usage", ("usage", "ledger", "retry", "stream", "books")
+
+    def reply(self, method, path, headers, reply):
+        if path == "/api/ai/chat" and reply.status == 200:
+            reply.edit(lambda answer: answer.pop("usage"))
+
+
+class LostLine(Sabotage):
+    """A line of the ledger is gone once nobody looks at lines of single calls any more."""
+    red, words = "books", "run `tollgate reconcile`"
+    is_over = False
+
+    def reply(self, method, path, headers, reply):
+        if reply.headers.get("content-type", "").startswith("text/event-stream"):
+            self.is_over = True
+        if path == "/api/billing/ledger" and self.is_over:
+            reply.edit(lambda page: page["entries"].pop())
 
 
 REDS = [sabotage for sabotage in Sabotage.__subclasses__() if sabotage.red]
@@ -462,55 +504,5 @@ def test_a_closed_port_is_no_reply(dev):
     assert code == 69 and report["failed"] == 1
 
 
-# Every line can be red
-
-
-class UsedUser(Sabotage):
-    """Stands for a deployment that knows the throw-away user already."""
-    red, words = "user", 'a new user must have a balance of "0"'
-    skipped = ("checkout", "grant", "webhook", *METERED, "insufficient", "cleanup")
-
-    def reply(self, method, path, headers, reply):
-        if path == "/api/billing/summary" and "x-tollgate-user" in headers:
-            reply.edit(lambda summary: summary.update(balanceMillicredits="1"))
-
-
-class AnotherGrant(Sabotage):
-    red, words = "grant", "granted are 9990001 millicredits instead of 9990000"
-    skipped = ("webhook", *METERED)
-
-    def reply(self, method, path, headers, reply):
-        if path == "/api/billing/summary" and "x-tollgate-user" in headers:
-            def add(summary):
-                if summary["balanceMillicredits"] == "9990000":
-                    summary["balanceMillicredits"] = "9990001"
-            reply.edit(add)
-
-
-class NoTokens(Sabotage):
-    red, words, skipped = "call", "the reply tells no usage", ("usage", "ledger", "retry", "stream", "books")
-
-    def reply(self, method, path, headers, reply):
-        if path == "/api/ai/chat" and reply.status == 200:
-            reply.edit(lambda answer: answer.pop("usage"))
-
-
-class LostLine(Sabotage):
-    """A line of the ledger is gone once nobody looks at lines of single calls any more."""
-    red, words = "books", "run `tollgate reconcile`"
-    is_over = False
-
-    def reply(self, method, path, headers, reply):
-        if reply.headers.get("content-type", "").startswith("text/event-stream"):
-            self.is_over = True
-        if path == "/api/billing/ledger" and self.is_over:
-            reply.edit(lambda page: page["entries"].pop())
-
-
-@pytest.mark.parametrize("sabotage", [UsedUser, AnotherGrant, NoTokens, LostLine], ids=lambda sabotage: sabotage.__name__)
-def test_what_is_broken_for_the_user_is_the_red_line_and_nothing_else(dev, sabotage):
-    test_what_is_broken_is_the_red_line_and_nothing_else(dev, sabotage)
-
-
 def test_every_line_was_seen_red():
-    assert {sabotage.red for sabotage in Sabotage.__subclasses__()} == set(CHECKS)
+    assert {sabotage.red for sabotage in REDS} == set(CHECKS)
