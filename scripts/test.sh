@@ -48,12 +48,15 @@ if [ "$part" != integration ]; then
   if [ $# -gt 0 ]; then
     swift_test "$@"
   else
-    # What only computes keeps two cores busy for minutes, and whatever shares its process waits; the hold store and
-    # its neighbours have deadlines of 100 ms; the data plane has both.
+    # What only computes keeps two cores busy for minutes, and whatever shares its process waits, as everything that
+    # begins does for the databases of the ledger; the hold store and its neighbours have deadlines of 100 ms; the data
+    # plane has both.
     computing="MeteringTests|MoneyPathTests|LedgerSimTests|RateCardsTests|TokenTablesTests"
     timed="RedisHoldsTests|SettlementTests|MockOpenAITests"
     swift_test --filter "$computing"
-    swift_test --skip ProxyTests --skip "$computing" --skip "$timed"
+    swift_test --filter PostgresLedgerTests
+    swift_test --filter ControlPlaneTests
+    swift_test --skip "ProxyTests|PostgresLedgerTests|ControlPlaneTests|$computing|$timed"
     swift_test --filter "$timed"
     swift_test --filter ProxyTests
   fi

@@ -30,7 +30,7 @@ import Testing
     @Test func waitingForAThreadCountsAsTimeBeforeSending() async throws {
         let server = try await NastyServer([.silence])
         let http = outbound()
-        async let first = failure(of: http, server)
+        async let first = failure(of: http, server, timeout: .seconds(50))
         await server.waitForRequests(1)
         #expect(try await failure(of: http, server, timeout: .milliseconds(20)) == .timedOut(sent: false))
         // The first held its thread to the end, however late this task was woken.
