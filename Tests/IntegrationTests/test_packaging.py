@@ -207,7 +207,10 @@ def test_systemd_is_told_when_it_is_ready_lives_and_stops(dev, tmp_path):
     manager = Manager(tmp_path)
     serve = Serve(dev, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="600000", JOURNAL_DIR=str(tmp_path / "journal"))
     with running(serve):
-        told = [manager.next() for _ in range(4)]
+        told = []
+        # A machine that is busy is alive for a while before it is ready.
+        while "READY=1" not in told[:-2] and len(told) < 200:
+            told.append(manager.next())
         assert told.count("READY=1") == 1 and set(told) == {"READY=1", "WATCHDOG=1"}
         serve.process.child.send_signal(signal.SIGTERM)
         assert wait_until(lambda: manager.next() == "STOPPING=1", 20, "the end")
