@@ -1,11 +1,9 @@
 """A real Prometheus and a real Alertmanager around one instance, with time that runs faster."""
-import contextlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
 import os
 import pathlib
 import re
-import signal
 import threading
 import urllib.parse
 
@@ -80,13 +78,13 @@ class Told:
 class Monitoring:
     """Prometheus with the rules of `rules`, Alertmanager with the routes of ops/alertmanager; `told` hears them."""
 
-    def __init__(self, directory, *ops_ports):
+    def __init__(self, directory, ops_port):
         self.directory = pathlib.Path(directory)
         self.rules = self.directory / "rules"
         self.told = Told()
         write_rules(self.rules)
         self.alertmanager = self.start_alertmanager()
-        self.prometheus = self.start_prometheus(ops_ports)
+        self.prometheus = self.start_prometheus(ops_port)
 
     def start(self, program, *arguments):
         return Process([program, *arguments], os.environ.copy(), self.directory / f"{program}.log", cwd=self.directory)
@@ -109,40 +107,15 @@ class Monitoring:
         wait_until(lambda: process.child.poll() is not None or reachable(port), 30, "Alertmanager")
         return process
 
-    def write_configuration(self, ops_ports):
+    def start_prometheus(self, ops_port):
         settings = yaml.safe_load((ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
         settings["global"].update(scrape_interval="1s", evaluation_interval="1s", scrape_timeout="1s")
         settings["rule_files"] = [str(self.rules / "*.rules.yml")]
         settings["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
             self.alertmanager_url.removeprefix("http://")]
-        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [
-            f"127.0.0.1:{port}" for port in ops_ports]
+        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{ops_port}"]
         path = self.directory / "prometheus.yml"
         path.write_text(yaml.safe_dump(settings))
-        return path
-
-    def scrape(self, *ops_ports):
-        """These instances, and no others."""
-        self.write_configuration(ops_ports)
-        self.prometheus.child.send_signal(signal.SIGHUP)
-
-    @contextlib.contextmanager
-    def deciding(self, record, expression):
-        """As an operator edits one of the thresholds."""
-        path = self.rules / "recording.rules.yml"
-        rules = yaml.safe_load(path.read_text())
-        (rule,) = (rule for group in rules["groups"] for rule in group["rules"] if rule.get("record") == record)
-        before, rule["expr"] = path.read_text(), expression
-        path.write_text(yaml.safe_dump(rules, sort_keys=False))
-        self.prometheus.child.send_signal(signal.SIGHUP)
-        try:
-            yield
-        finally:
-            path.write_text(before)
-            self.prometheus.child.send_signal(signal.SIGHUP)
-
-    def start_prometheus(self, ops_ports):
-        path = self.write_configuration(ops_ports)
         port = free_port()
         self.prometheus_url = f"http://127.0.0.1:{port}"
         process = self.start(
@@ -163,12 +136,6 @@ class Monitoring:
 
     def firing(self):
         return {labels["alertname"] for labels, _ in self.query('ALERTS{alertstate="firing"}')}
-
-    def has_fired(self):
-        """All that fired since Prometheus began, told or inhibited."""
-        return {
-            labels["alertname"]
-            for labels, _ in self.query('max by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1h]))')}
 
     def stop(self):
         self.prometheus.stop()
