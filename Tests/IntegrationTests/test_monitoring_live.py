@@ -250,14 +250,18 @@ def test_flags_that_are_not_read_any_more(watched):
 
 
 def pids_below(pid):
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # It has ended since it was listed.
+        return []
     return [pid, *(inner for child in children for inner in pids_below(int(child)))]
 
 
 @contextlib.contextmanager
 def frozen(pids):
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
