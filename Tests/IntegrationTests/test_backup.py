@@ -5,9 +5,9 @@ import os
 import stat
 import urllib.parse
 
-import psycopg2
 import pytest
 
+import ledger_tools
 from harness import Dev, free_port, http, wait_until
 from stripe_tools import LIVE_KEY, MockStripe
 from test_purchases import Till
@@ -26,14 +26,7 @@ def stack():
 def query(dev, text, *parameters, database=None):
     url = dev.databaseURL if database is None else urllib.parse.urlsplit(dev.databaseURL)._replace(
         path="/" + database).geturl()
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(text, parameters)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()
+    return ledger_tools.query(url, text, *parameters)
 
 
 def database_of(dev):

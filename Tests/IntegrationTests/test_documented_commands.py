@@ -6,11 +6,11 @@ import re
 import subprocess
 import urllib.parse
 
-import psycopg2
 import pytest
 
 from command_tools import Wrong, commands_in, demand
 from harness import BIN, ROOT, Dev, http, wait_until
+from ledger_tools import query
 from session_tools import submit
 
 # How many commands there are at least, so that a text that is read wrongly is noticed.
@@ -94,17 +94,6 @@ def run(stack, directory, text, **settings):
             STRIPE_WEBHOOK_SECRET=stack.stripeWebhookSecret, STRIPE_API_BASE=stack.stripeURL, **settings))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def query(url, text, *parameters):
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(text, parameters)
-            return cursor.fetchall() if cursor.description else None
-    finally:
-        connection.close()
 
 
 def buy(stack, user):

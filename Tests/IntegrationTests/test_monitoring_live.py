@@ -17,6 +17,7 @@ import redis as redis_client
 import yaml
 
 from harness import ROOT, Dev, free_port, http, wait_until
+from ledger_tools import query
 from monitoring_tools import Monitoring, faster_expression, write_rules
 from stripe_tools import LIVE_KEY, MockStripe
 from test_purchases import Till
@@ -102,13 +103,7 @@ class Watched:
                     self.chat(self.poor, max_tokens=20)
 
     def sql(self, text, *parameters):
-        connection = psycopg2.connect(self.dev.databaseURL)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(text, parameters)
-            rows = cursor.fetchall() if cursor.description else None
-        connection.close()
-        return rows
+        return query(self.dev.databaseURL, text, *parameters)
 
     @contextlib.contextmanager
     def locked(self, table):
