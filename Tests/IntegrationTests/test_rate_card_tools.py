@@ -153,7 +153,9 @@ def test_simulate_prices_real_history_again(dev, tmp_path, settled, sql):
     assert account["marginPicousdThen"] == str(2 * dear * 10**6 - cost)
     assert ("gpt-4o-mini", "the model is not on the card") in {(r["model"], r["why"]) for r in found["refused"]}
     text = dev.cli("ratecard", "simulate", tmp_path / "dear.yaml", "--days", "2").stdout
-    assert "simulated" in text and "refused: gpt-4o-mini" in text and "waived: 0 events" in text
+    # The ledger is shared with the tests before this one, which may have waived exchanges.
+    waived = f"waived: {found['waived']['events']} events"
+    assert "simulated" in text and "refused: gpt-4o-mini" in text and waived in text
     for arguments in (["--days", "0"], ["--days", "x"], []):
         assert dev.cli("ratecard", "simulate", newest, *arguments, check=False).returncode == 64
     assert dev.cli("ratecard", "simulate", newest, "--days", "1", check=False,
