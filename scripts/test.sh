@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: Swift, then the black-box tests in Python against the debug binaries. The last output is the summary of
-# the runner that ran last; the first failure ends the run.
+# Every test: Swift, then the black-box tests in Python against the debug binaries. A group that fails does not keep the
+# next from running: the last lines name the groups that failed, and the exit code is 1 then.
 #
 #   scripts/test.sh                       all
 #   scripts/test.sh swift [ARGS]          only `swift test ARGS`
@@ -9,6 +9,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 step() { printf '==> [%4ds] %s\n' "$SECONDS" "$*"; }
+
+failed=()
+failures=""
+finish() {
+  [ ${#failed[@]} -gt 0 ] || exit 0
+  [ -z "$failures" ] || printf '%s\n' "$failures"
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+}
 
 part=all
 case "${1:-}" in
@@ -38,10 +47,8 @@ if [ "$part" != integration ]; then
     step "swift test $*"
     log=$(mktemp)
     if ! swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
-      step "what failed, once more"
-      grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true
-      rm -f "$log"
-      exit 1
+      failures+=$(grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true)
+      failed+=("swift test $*")
     fi
     rm -f "$log"
   }
@@ -61,23 +68,24 @@ if [ "$part" != integration ]; then
     swift_test --filter ProxyTests
   fi
 fi
-[ "$part" != swift ] || exit 0
+[ "$part" != swift ] || finish
 
 step "Python packages in .build/venv"
 scripts/venv.sh
 
 export PYTHONDONTWRITEBYTECODE=1 TOLLGATE_BIN="$PWD/.build/debug"
-pytest() { .build/venv/bin/python -m pytest -ra -p no:cacheprovider "$@"; }
-if [ "$part" = integration ] && [ $# -gt 0 ]; then
+pytest() {
   step "pytest $*"
+  .build/venv/bin/python -m pytest -ra -p no:cacheprovider "$@" || failed+=("pytest $*")
+}
+if [ "$part" = integration ] && [ $# -gt 0 ]; then
   pytest Tests/IntegrationTests "$@"
-  exit 0
+  finish
 fi
 # Most of them wait for processes: two files at a time, each worker with a stack of its own. What measures how long
 # something takes, or has a deadline of its own, comes behind them, alone.
 alone=(test_flags.py test_hostile.py test_monitoring_live.py test_restored_ledger.py)
 alone=("${alone[@]/#/Tests/IntegrationTests/}")
-step "pytest Tests/IntegrationTests, two files at a time"
 pytest -n 2 --dist loadfile "${alone[@]/#/--ignore=}" Tests/IntegrationTests
-step "pytest, one at a time: ${alone[*]}"
 pytest "${alone[@]}"
+finish
