@@ -47,7 +47,9 @@ public struct DataPlaneConfiguration: Sendable {
         /// `MAX_FORM_BODY_BYTES`: forms of the data plane: a file of 25 MiB, which is OpenAI's limit, and its fields.
         public var formBodyBytesMax = (25 << 20) + (64 << 10)
         /// `MAX_CONTROL_BODY_BYTES`: bodies of the control plane.
-        public var controlBodyBytesMax = 4 << 20
+        public var controlBodyBytesMax = 1 << 20
+        /// `MAX_RATE_CARD_BODY_BYTES`: rate cards, of 1 MiB at most, for each byte of which a browser sends up to three.
+        public var rateCardBodyBytesMax = 4 << 20
         /// `MAX_BUFFERED_BODY_BYTES`: request bodies being collected, of all connections together.
         public var bufferedBodyBytesMax = 512 << 20
         /// `MAX_CONNECTIONS`: client connections; 0: what the descriptor limit allows.

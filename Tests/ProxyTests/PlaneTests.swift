@@ -28,7 +28,9 @@ import Testing
         ("/v1/images/generations", .data(.metered(.images))), ("/v1/audio/speech", .data(.metered(.speech))),
         ("/v1/audio/transcriptions", .data(.metered(.transcriptions))),
         ("/v1/audio/translations", .data(.metered(.translations))), ("/v1/images/edits", .data(.unmetered)),
-        ("/", .control),
+        ("/", .control), ("/api/admin/rate-cards", .rateCard), ("/api/admin/rate-cards/review", .rateCard),
+        ("/admin/rate-card-editor", .rateCard), ("/admin/rate-cards", .control),
+        ("/api/admin/flags", .control),
         ("/api/health", .control), ("/V1/chat/completions", .control), ("/a%20b", .control),
     ])
     func plainTargets(target: String, expected: Plane) { #expect(Self.classify(target) == expected) }

@@ -50,6 +50,22 @@ import Testing
         }
     }
 
+    /// One limit for cards would let anybody send as much to any route before a credential is looked at.
+    @Test func onlyACardMayBeAsLargeAsACard() async throws {
+        try await ServerRig.with(configure: {
+            $0.limits.controlBodyBytesMax = 1000
+            $0.limits.rateCardBodyBytesMax = 2000
+        }) { rig in
+            for (target, count, isTooLarge) in [
+                ("/api/admin/rate-cards/review", 2001, true), ("/admin/rate-card-editor", 2001, true),
+                ("/admin/rate-cards", 1001, true), ("/api/admin/rate-cards", 2000, false),
+            ] {
+                let reply = try await rig.ask(F.post(to: target, String(repeating: "x", count: count)))
+                #expect((reply.status == 413) == isTooLarge, "\(target)")
+            }
+        }
+    }
+
     @Test(arguments: ["/v1/chat/completions", "/api/echo"])
     func chunksBeyondTheLimitAreA413AtOnce(target: String) async throws {
         try await ServerRig.with(configure: {

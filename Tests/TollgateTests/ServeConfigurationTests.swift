@@ -180,7 +180,8 @@ import Testing
         Setting("MAX_HEAD_FIELDS", "128", given: 129) { $0.limits.headFieldsMax },
         Setting("MAX_JSON_BODY_BYTES", "20971520", given: 3_000_001) { $0.limits.jsonBodyBytesMax },
         Setting("MAX_FORM_BODY_BYTES", "26279936", given: 3_000_004) { $0.limits.formBodyBytesMax },
-        Setting("MAX_CONTROL_BODY_BYTES", "4194304", given: 3_000_002) { $0.limits.controlBodyBytesMax },
+        Setting("MAX_CONTROL_BODY_BYTES", "1048576", given: 3_000_002) { $0.limits.controlBodyBytesMax },
+        Setting("MAX_RATE_CARD_BODY_BYTES", "4194304", given: 3_000_003) { $0.limits.rateCardBodyBytesMax },
         Setting("MAX_BUFFERED_BODY_BYTES", "536870912", given: 3_000_003) { $0.limits.bufferedBodyBytesMax },
         Setting("MAX_CONNECTIONS", "from the descriptor limit", given: 3_001) { $0.limits.connectionsMax },
         Setting("MAX_CONNECTIONS_PER_ADDRESS", "three quarters of it", given: 3_002) {

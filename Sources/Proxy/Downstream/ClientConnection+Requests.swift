@@ -29,6 +29,7 @@ extension ClientConnection {
         case .data(.metered(let endpoint)) where endpoint.takesForm:
             self.loop.configuration.limits.formBodyBytesMax
         case .data: self.loop.configuration.limits.jsonBodyBytesMax
+        case .rateCard: self.loop.configuration.limits.rateCardBodyBytesMax
         case .control, .invalid: self.loop.configuration.limits.controlBodyBytesMax
         }
     }
@@ -40,7 +41,7 @@ extension ClientConnection {
         switch request.plane {
         case .invalid:
             self.refuseTarget(request)
-        case .control:
+        case .control, .rateCard:
             self.phase = .admitting(request)
             self.collectBody()
         case .data where self.inputEnded:

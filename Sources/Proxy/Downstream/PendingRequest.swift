@@ -117,7 +117,7 @@ final class PendingRequest {
         switch self.plane {
         case .data(.metered(.chat)): "/v1/chat/completions"
         case .data(.aiChat): "/api/ai/chat"
-        case .data, .control, .invalid:
+        case .data, .control, .rateCard, .invalid:
             self.text(self.head.targetRange).map { String($0.prefix { $0 != "?" }) } ?? ""
         }
     }
@@ -146,7 +146,7 @@ extension RequestHead {
 extension Plane {
     var errorShape: Refusal.Shape {
         switch self {
-        case .data(.aiChat), .control: .api
+        case .data(.aiChat), .control, .rateCard: .api
         case .data, .invalid: .openAI
         }
     }
@@ -154,7 +154,7 @@ extension Plane {
     var metricLabel: DataRoute.Label {
         switch self {
         case .data(let route): route.label
-        case .control: .control
+        case .control, .rateCard: .control
         case .invalid: .invalid
         }
     }

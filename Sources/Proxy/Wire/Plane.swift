@@ -4,6 +4,8 @@ import Metering
 enum Plane: Sendable, Equatable {
     case data(DataRoute)
     case control
+    /// A route of the control plane that takes a rate card, and so a larger body than the others.
+    case rateCard
     /// A disguise, or a form of target that a gateway does not serve: 400.
     case invalid
 }
@@ -97,6 +99,7 @@ extension Plane {
             return .data(.storedResponse(14..<path.count))
         }
         if starts("/v1/") || isPath("/v1") { return .data(.unmetered) }
+        if starts("/api/admin/rate-cards") || isPath("/admin/rate-card-editor") { return .rateCard }
         return .control
     }
 

@@ -52,7 +52,8 @@ struct ServeCommand: AsyncParsableCommand {
             TRUSTED_PROXIES chooses), TRACE_UPSTREAM (false; whether the upstream is told traceparent and tracestate).
 
             Limits: MAX_HEAD_BYTES (32768), MAX_HEAD_FIELDS (128), MAX_JSON_BODY_BYTES (20971520), \
-            MAX_FORM_BODY_BYTES (26279936), MAX_CONTROL_BODY_BYTES (4194304), MAX_BUFFERED_BODY_BYTES (536870912), \
+            MAX_FORM_BODY_BYTES (26279936), MAX_CONTROL_BODY_BYTES (1048576), MAX_RATE_CARD_BODY_BYTES (4194304), \
+            MAX_BUFFERED_BODY_BYTES (536870912), \
             MAX_CONNECTIONS (from the descriptor limit), MAX_CONNECTIONS_PER_ADDRESS (three quarters of it), \
             MAX_OPEN_STREAMS (16384), MAX_UPSTREAM_CONNECTIONS (8192, or what the descriptor limit allows).
 

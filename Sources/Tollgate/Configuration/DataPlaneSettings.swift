@@ -20,6 +20,7 @@ enum DataPlaneSettings {
         read("MAX_JSON_BODY_BYTES", 1024...(512 << 20), &limits.jsonBodyBytesMax)
         read("MAX_FORM_BODY_BYTES", 1024...(512 << 20), &limits.formBodyBytesMax)
         read("MAX_CONTROL_BODY_BYTES", 1024...(64 << 20), &limits.controlBodyBytesMax)
+        read("MAX_RATE_CARD_BODY_BYTES", 1024...(64 << 20), &limits.rateCardBodyBytesMax)
         read("MAX_BUFFERED_BODY_BYTES", (1 << 20)...(1 << 40), &limits.bufferedBodyBytesMax)
         read("MAX_CONNECTIONS", 0...10_000_000, &limits.connectionsMax)
         if limits.connectionsMax == 0 { limits.connectionsMax = streams }
