@@ -1,6 +1,7 @@
 """Exit codes of CONTRACT §2 over all commands: 64 for what was typed, 1 for what cannot be done with what is there, 69 and
 78 for a ledger that is away and settings that are wrong."""
 import os
+import secrets
 import subprocess
 
 import pytest
@@ -44,6 +45,29 @@ def test_what_was_typed_wrong_is_64(dev, arguments):
 def test_what_cannot_be_done_is_1(dev, arguments):
     done = run(dev.environment(JOURNAL_DIR=str(dev.directory / "dev" / "journal")), *arguments)
     assert done.returncode == 1 and done.stderr.strip(), done.stdout + done.stderr
+
+
+# Whatever the audit log keeps can say why: {user} and {key} are of an account of the test's own.
+REASONED = [
+    ["account", "create", "--user", "{user}-2"], ["account", "limits", "--user", "{user}", "--rpm", "7"],
+    ["account", "holds", "--user", "{user}", "full"], ["key", "create", "--user", "{user}"],
+    ["key", "limits", "{key}", "--rpm", "7"], ["key", "revoke", "{key}"],
+    ["staff", "create", "--email", "{user}@example.com", "--name", "{user}", "--role", "viewer"],
+    ["staff", "role", "--email", "{user}@example.com", "--role", "support"],
+    ["staff", "reset", "--email", "{user}@example.com"], ["staff", "disable", "--email", "{user}@example.com"]]
+
+
+def test_every_change_by_a_command_can_say_why(dev, sql):
+    user = f"reasoned-{secrets.token_hex(4)}"
+    dev.account(user, credits=1)
+    ((key,),) = sql("SELECT key_id FROM api_key JOIN account USING (account_id) WHERE user_id = %s", user)
+    for number, template in enumerate(REASONED):
+        arguments = [part.format(user=user, key=key) for part in template]
+        blank = dev.cli(*arguments, "--reason", " ", check=False)
+        assert blank.returncode == 64 and "--reason must be 1 to 1,000 bytes" in blank.stderr, arguments
+        reason = f"{user}: change {number}"
+        dev.cli(*arguments, "--reason", reason)
+        assert sql("SELECT count(*) FROM audit_log WHERE reason = %s", reason) == [(1,)], arguments
 
 
 LEDGER = [

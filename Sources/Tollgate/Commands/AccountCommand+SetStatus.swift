@@ -26,15 +26,7 @@ extension AccountCommand {
         var user: String
         @Option(help: "active or suspended.")
         var status: Status
-        @Option(help: "Kept with the change, 1 to 1,000 bytes.")
-        var reason: String
-
-        func validate() throws {
-            guard Reason.isValid(reason) else {
-                throw ValidationError(
-                    "--reason must be 1 to 1,000 bytes that are not all blank, without control characters")
-            }
-        }
+        @OptionGroup var why: RequiredReason
 
         func run() async throws {
             try await reporting {
@@ -45,7 +37,7 @@ extension AccountCommand {
                         throw CommandFailure("the account of user '\(user)' is closed")
                     }
                     let receipt = try await book.setStatus(
-                        of: account.account, to: status.status, actor: Operator.name, reason: reason)
+                        of: account.account, to: status.status, actor: why.note.actor, reason: why.reason)
                     print(
                         "user \(user): \(receipt.from.rawValue) -> \(status.rawValue)"
                             + (receipt.lifted > 0 ? ", disputes lifted: \(receipt.lifted)" : ""))

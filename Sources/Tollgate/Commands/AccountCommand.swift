@@ -18,6 +18,7 @@ struct AccountCommand: AsyncParsableCommand {
         var user: String
         @Option(help: "Whole credits to grant once (promotional); 1,000 credits = 1 USD.")
         var credits: Int64 = 0
+        @OptionGroup var why: OptionalReason
 
         func validate() throws {
             guard credits >= 0, Millicredits(credits: credits) != nil else {
@@ -30,7 +31,7 @@ struct AccountCommand: AsyncParsableCommand {
                 try await StoreSession.with { store in
                     let (account, created, receipt) = try await store.accounts().create(
                         userID: user, credits: Millicredits(credits: credits) ?? .zero,
-                        note: Operator.note("account create"))
+                        note: why.note("account create"))
                     if let receipt {
                         print(
                             "account \(account) of user \(user): \(receipt.balance.balance.creditsText) credits"
@@ -95,6 +96,7 @@ struct AccountCommand: AsyncParsableCommand {
         @Option(help: "External user id.")
         var user: String
         @OptionGroup var limits: LimitOptions
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
@@ -102,7 +104,7 @@ struct AccountCommand: AsyncParsableCommand {
                     let book = store.accounts()
                     let account = try await book.existing(user)
                     let now = try await book.changeLimits(
-                        of: account.account, limits.changes, note: Operator.note("account limits"))
+                        of: account.account, limits.changes, note: why.note("account limits"))
                     print("user\t\(RequestLimitOverrides.heading)\n\(user)\t\(now.line)")
                 }
             }
@@ -123,6 +125,7 @@ struct AccountCommand: AsyncParsableCommand {
         var user: String
         @Argument(help: "full, rolling, or default for what is configured (BILLING_HOLDS).")
         var policy: String?
+        @OptionGroup var why: OptionalReason
 
         func validate() throws {
             guard let policy, policy != "default", HoldPolicy(rawValue: policy) == nil else { return }
@@ -137,7 +140,7 @@ struct AccountCommand: AsyncParsableCommand {
                     if let policy {
                         try await book.setHolds(
                             HoldPolicy(rawValue: policy), of: account.account,
-                            note: Operator.note("account holds"))
+                            note: why.note("account holds"))
                     }
                     let now = try await book.holds(of: account.account)
                     print("user\tholds\n\(user)\t\(now?.rawValue ?? "default")")
@@ -154,18 +157,13 @@ struct AccountCommand: AsyncParsableCommand {
         var user: String
         @Option(help: "Signed amount; 1,000 millicredits = 1 credit.")
         var millicredits: Int64
-        @Option(help: "Kept in the ledger with the entry.")
-        var reason: String
+        @OptionGroup var why: RequiredReason
         @Option(help: "The same key again changes nothing and answers as the first time.")
         var idempotencyKey: String
 
         func validate() throws {
             guard millicredits != 0, Millicredits(exactly: millicredits) != nil else {
                 throw ValidationError("--millicredits must not be 0, nor beyond 9000000000000000")
-            }
-            guard Reason.isValid(reason) else {
-                throw ValidationError(
-                    "--reason must have 1 to 1000 bytes, not all blank, without control characters")
             }
             if idempotencyKey.isEmpty { throw ValidationError("--idempotency-key must not be empty") }
         }
@@ -180,8 +178,8 @@ struct AccountCommand: AsyncParsableCommand {
                     let receipt = try await store.ledger.grant(
                         Grant(
                             account: account.account, amount: amount, kind: .adjustment,
-                            sourceRef: "adjust:" + idempotencyKey, reason: reason),
-                        note: Operator.note(reason))
+                            sourceRef: "adjust:" + idempotencyKey, reason: why.reason),
+                        note: why.note)
                     print(
                         "balance \(receipt.balance.balance) millicredits"
                             + (receipt.repeated ? " (this key was applied before)" : ""))

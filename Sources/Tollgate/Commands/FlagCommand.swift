@@ -47,7 +47,6 @@ struct FlagCommand: AsyncParsableCommand {
             } catch {
                 throw ValidationError("\(error)")
             }
-            try change.checkReason()
         }
 
         func run() async throws {
@@ -72,7 +71,6 @@ struct FlagCommand: AsyncParsableCommand {
             } catch {
                 throw ValidationError("\(error)")
             }
-            try change.checkReason()
         }
 
         func run() async throws {
@@ -118,20 +116,13 @@ struct FlagCommand: AsyncParsableCommand {
 }
 
 struct FlagChangeOptions: ParsableArguments {
-    @Option(help: "Kept with the change, 1 to 1,000 bytes.") var reason: String
+    @OptionGroup var why: RequiredReason
     @Option(
         name: .customLong("if-version"),
         help: "Refuse if the flag was changed since it had this version (0: never changed).")
     var version: Int64?
 
-    var note: ChangeNote { ChangeNote(actor: Operator.name, reason: reason) }
-
-    func checkReason() throws {
-        guard Reason.isValid(reason) else {
-            throw ValidationError(
-                "--reason must be 1 to 1,000 bytes that are not all blank, without control characters")
-        }
-    }
+    var note: ChangeNote { why.note }
 }
 
 extension FlagRefusal {

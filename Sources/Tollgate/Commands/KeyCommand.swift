@@ -16,6 +16,7 @@ struct KeyCommand: AsyncParsableCommand {
         @Flag(help: "A service key: bills whichever user a request names in X-Tollgate-User.")
         var service = false
         @OptionGroup var limits: LimitOptions
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
@@ -23,11 +24,11 @@ struct KeyCommand: AsyncParsableCommand {
                     let book = try store.book()
                     let made =
                         service
-                        ? try await book.createServiceKey(label: user, note: Operator.note("key create"))
-                        : try await book.createKey(userID: user, note: Operator.note("key create"))
+                        ? try await book.createServiceKey(label: user, note: why.note("key create"))
+                        : try await book.createKey(userID: user, note: why.note("key create"))
                     if !limits.changes.isEmpty {
                         try await book.changeLimits(
-                            ofKey: made.keyID, limits.changes, note: Operator.note("key create"))
+                            ofKey: made.keyID, limits.changes, note: why.note("key create"))
                     }
                     print(made.secret.text)
                     complain("key \(made.keyID) created; the secret is not stored and cannot be shown again")
@@ -65,12 +66,13 @@ struct KeyCommand: AsyncParsableCommand {
         @Argument(help: "Number of the key, as `key list` shows it.")
         var key: Int64
         @OptionGroup var limits: LimitOptions
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
                     let now = try await store.accounts().changeLimits(
-                        ofKey: key, limits.changes, note: Operator.note("key limits"))
+                        ofKey: key, limits.changes, note: why.note("key limits"))
                     print("key\t\(RequestLimitOverrides.heading)\n\(key)\t\(now.line)")
                 }
             }
@@ -83,11 +85,12 @@ struct KeyCommand: AsyncParsableCommand {
 
         @Argument(help: "Number of the key, as `key list` shows it.")
         var key: Int64
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    try await store.book().revokeKey(key, note: Operator.note("key revoke"))
+                    try await store.book().revokeKey(key, note: why.note("key revoke"))
                     print("key \(key) revoked")
                 }
             }

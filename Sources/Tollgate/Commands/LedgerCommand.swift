@@ -15,23 +15,16 @@ struct LedgerCommand: AsyncParsableCommand {
                 keep is posted once more; nothing is charged twice. Asks for nothing, and needs no restart.
                 """)
 
-        @Option(help: "Kept with the change in the audit log.")
-        var reason: String
-
-        func validate() throws {
-            guard Reason.isValid(reason) else {
-                throw ValidationError("--reason must be 1 to 1000 bytes without control characters")
-            }
-        }
+        @OptionGroup var why: RequiredReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
                     let (old, new) = try await store.ledger.startNewGeneration(
-                        note: Operator.note(self.reason))
+                        note: why.note)
                     store.logger.warning(
                         "the ledger has a new generation",
-                        metadata: ["old": "\(old)", "new": "\(new)", "reason": "\(reason)"])
+                        metadata: ["old": "\(old)", "new": "\(new)", "reason": "\(why.reason)"])
                     print("generation \(old) -> \(new)")
                 }
             }

@@ -16,12 +16,7 @@ struct PortalLinkCommand: AsyncParsableCommand {
 
     @Option(help: "External user id.")
     var user: String
-    @Option(help: "Kept in the audit log, 1 to 1,000 bytes.")
-    var reason = "opened by hand"
-
-    func validate() throws {
-        guard Reason.isValid(reason) else { throw ValidationError("--reason must be 1 to 1,000 bytes") }
-    }
+    @OptionGroup var why: OptionalReason
 
     func run() async throws {
         try await reporting {
@@ -35,7 +30,7 @@ struct PortalLinkCommand: AsyncParsableCommand {
                 let account = try await store.accounts().existing(user)
                 let link = try await PortalSessions(store: store.ledger, hasher: hasher).link(
                     to: account.account, on: publicURL,
-                    note: ChangeNote(actor: Operator.name, reason: reason))
+                    note: why.note("portal-link"))
                 print(link.url)
             }
         }

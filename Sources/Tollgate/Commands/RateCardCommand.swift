@@ -53,6 +53,7 @@ struct RateCardCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Put a card in force from its effective_from; immutable from then on.")
         @Argument(help: "The YAML file.") var file: String
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
@@ -64,7 +65,7 @@ struct RateCardCommand: AsyncParsableCommand {
                     guard !diff.isRefused else { throw Exit.checkFailed }
                     let result = try await store.ledger.applyRateCard(
                         card: card.card, version: card.version, effectiveFrom: card.effectiveFromMilliseconds,
-                        body: body, by: Operator.name, note: Operator.note("ratecard apply"))
+                        body: body, by: Operator.name, note: why.note("ratecard apply"))
                     print(
                         "\(card.identity): "
                             + (result == .applied ? "applied" : "was applied before, unchanged"))

@@ -65,16 +65,9 @@ struct ReviewCommand: AsyncParsableCommand {
 
 struct ReviewOptions: ParsableArguments {
     @Option(help: "External user id.") var user: String
-    @Option(help: "Kept with the decision, 1 to 1,000 bytes.") var reason: String
+    @OptionGroup var why: RequiredReason
 
-    var note: ChangeNote { ChangeNote(actor: Operator.name, reason: reason) }
-
-    func validate() throws {
-        guard Reason.isValid(reason) else {
-            throw ValidationError(
-                "--reason must be 1 to 1,000 bytes that are not all blank, without control characters")
-        }
-    }
+    var note: ChangeNote { why.note }
 }
 
 extension ReviewRefusal {

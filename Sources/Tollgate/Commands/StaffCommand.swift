@@ -15,13 +15,13 @@ struct StaffCommand: AsyncParsableCommand {
         @Option(help: "What they sign in with.") var email: StaffEmail
         @Option(help: "What the audit log calls them: a-z, 0-9, '.', '_' and '-'.") var name: String
         @Option(help: "viewer, support, finance or owner.") var role: StaffRole
-        @Option(help: "Kept in the audit log.") var reason = "staff create"
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
                     let invitation = try await StaffBook(pool: store.pool).create(
-                        email: email, name: name, role: role, note: Operator.note(reason))
+                        email: email, name: name, role: role, note: why.note("staff create"))
                     invitation.show()
                 }
             }
@@ -51,13 +51,13 @@ struct StaffCommand: AsyncParsableCommand {
 
         @Option(help: "Whose.") var email: StaffEmail
         @Option(help: "viewer, support, finance or owner.") var role: StaffRole
-        @Option(help: "Kept in the audit log.") var reason = "staff role"
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
                     try await StaffBook(pool: store.pool).setRole(
-                        role, of: email, note: Operator.note(reason))
+                        role, of: email, note: why.note("staff role"))
                     print("\(email) is \(role.rawValue)")
                 }
             }
@@ -69,13 +69,13 @@ struct StaffCommand: AsyncParsableCommand {
             abstract: "Invite somebody again: password, authenticator, recovery codes and sessions end.")
 
         @Option(help: "Whose.") var email: StaffEmail
-        @Option(help: "Kept in the audit log.") var reason = "staff reset"
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
                     let invitation = try await StaffBook(pool: store.pool).reset(
-                        email, note: Operator.note(reason))
+                        email, note: why.note("staff reset"))
                     invitation.show()
                 }
             }
@@ -87,12 +87,12 @@ struct StaffCommand: AsyncParsableCommand {
             abstract: "Let somebody in no more; their sessions end. `reset` invites them again.")
 
         @Option(help: "Whom.") var email: StaffEmail
-        @Option(help: "Kept in the audit log.") var reason = "staff disable"
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 try await StoreSession.with { store in
-                    try await StaffBook(pool: store.pool).disable(email, note: Operator.note(reason))
+                    try await StaffBook(pool: store.pool).disable(email, note: why.note("staff disable"))
                     print("\(email) is disabled")
                 }
             }
@@ -113,9 +113,4 @@ extension StaffBook.Invitation {
         print(site.map { "\($0)/admin/enrol#\(self.token)" } ?? self.token)
         complain("the invitation is not stored and cannot be shown again; it holds for three days, once")
     }
-}
-
-extension Operator {
-    /// What the audit log keeps of a command.
-    static func note(_ reason: String) -> ChangeNote { ChangeNote(actor: self.name, reason: reason) }
 }

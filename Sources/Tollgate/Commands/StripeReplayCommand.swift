@@ -31,13 +31,9 @@ struct StripeReplayCommand: AsyncParsableCommand {
     @Flag(help: "Say what would be posted, and post nothing.")
     var dryRun = false
 
-    @Option(help: "Kept in the audit log.")
-    var reason = "stripe replay"
+    @OptionGroup var why: OptionalReason
 
     func validate() throws {
-        guard Reason.isValid(self.reason) else {
-            throw ValidationError("--reason must be 1 to 1000 bytes without control characters")
-        }
         let now = Clock.wallMilliseconds() / 1000
         for (name, text) in [("--since", self.since), ("--until", self.until)] {
             if let text, MomentOption(text, now: now) == nil {
@@ -68,7 +64,7 @@ struct StripeReplayCommand: AsyncParsableCommand {
             try await PaymentSession.with { parts in
                 // The wish, before what it does: each event is applied in a transaction of its own.
                 if !self.dryRun {
-                    try await parts.ledger.noteReplay(self.subject, note: Operator.note(self.reason))
+                    try await parts.ledger.noteReplay(self.subject, note: self.why.note("stripe replay"))
                 }
                 var summary = ReplaySummary()
                 do throws {

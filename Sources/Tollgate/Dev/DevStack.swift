@@ -155,7 +155,8 @@ struct DevStack {
             guard !people.contains(where: { $0.state == .active && $0.role == .owner }),
                 let email = StaffEmail("dev@example.com")
             else { return nil }
-            let note = Operator.note("a development stack that nobody can sign in to")
+            let note = ChangeNote(
+                actor: Operator.name, reason: "a development stack that nobody can sign in to")
             let known = people.first { $0.email == email }
             guard known == nil || known?.state == .invited else { return nil }
             let invitation =
