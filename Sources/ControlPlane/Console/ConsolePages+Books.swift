@@ -245,7 +245,22 @@ extension ConsolePages {
             "Webhook events", "Those that were taken care of, and those that need a person.",
             ["Done", "Dead"], unit: "Events",
             newest.map { ($0.day, [.count($0.events - $0.deadEvents), .count($0.deadEvents)]) })
-        return [funnel, webhooks]
+        return [self.rates(days), funnel, webhooks]
+    }
+
+    private func rates(_ days: [CheckoutDay]) -> ConsolePart {
+        func sum(_ figure: (CheckoutDay) -> Int64) -> Int64 { days.reduce(0) { $0 + figure($1) } }
+        var part = ConsolePart("Rates of the last \(Self.dashboardDays) days")
+        let (started, events) = (sum { $0.started }, sum { $0.events })
+        part.facts = [
+            ConsoleFact(
+                "Orders that got to Stripe's page", .text(Figures.share(sum { $0.opened }, of: started))),
+            ConsoleFact("Orders that were paid", .text(Figures.share(sum { $0.paid }, of: started))),
+            ConsoleFact(
+                "Webhook events that were taken care of",
+                .text(Figures.share(sum { $0.events - $0.deadEvents }, of: events))),
+        ]
+        return part
     }
 }
 

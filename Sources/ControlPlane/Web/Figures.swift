@@ -36,6 +36,13 @@ enum Figures {
         self.decimal(ExactDecimal(coefficient: Int128(value), scale: 0))
     }
 
+    /// `7 of 8 (87.5 %)`, never above the truth: what fails once in a thousand times is not 100.0 %.
+    static func share(_ part: Int64, of whole: Int64) -> String {
+        guard whole > 0 else { return "none yet" }
+        let perMille = Int128(part) * 1000 / Int128(whole)
+        return "\(self.count(part)) of \(self.count(whole)) (\(perMille / 10).\(perMille % 10) %)"
+    }
+
     static func decimal(_ value: ExactDecimal) -> String {
         let parts = value.description.split(separator: ".")
         var whole = parts[0]

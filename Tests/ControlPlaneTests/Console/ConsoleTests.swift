@@ -264,6 +264,13 @@ import Testing
 
     // MARK: Dashboards
 
+    /// A funnel is read by its rates, which nobody works out from thirty rows.
+    @Test func operationsSayHowManyOrdersWerePaid() async throws {
+        let page = try await ConsoleRig(.viewer).get("/admin/operations").text
+        #expect(page.contains("4 of 6 (66.6 %)") && page.contains("2 of 6 (33.3 %)"))
+        #expect(page.contains("none yet"), "no webhook event came")
+    }
+
     /// A ledger may be too large for a figure; the page still shows the others.
     @Test func whatTakesTooLongIsSaidWhereItWouldStand() async throws {
         let rig = ConsoleRig(.finance)

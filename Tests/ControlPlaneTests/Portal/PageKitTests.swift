@@ -118,6 +118,9 @@ import Testing
         #expect(Figures.change(Millicredits(5_000)) == "+5")
         #expect(Figures.change(Millicredits(-5_250)) == "−5.25")
         #expect(Figures.change(.zero) == "0")
+        #expect(Figures.share(7, of: 8) == "7 of 8 (87.5 %)")
+        #expect(Figures.share(9_999, of: 10_000) == "9,999 of 10,000 (99.9 %)")
+        #expect(Figures.share(3, of: 3) == "3 of 3 (100.0 %)" && Figures.share(0, of: 0) == "none yet")
     }
 
     @Test(
