@@ -74,22 +74,39 @@ extension PostgresLedger {
             mismatch: parts.reduce(0) { $0 + $1.mismatch })
     }
 
-    /// Takes over what OpenAI says its days cost; a day that is there already is replaced.
-    public func importOpenAICosts(_ rows: [OpenAICostExport.Row]) async throws {
+    /// Takes over what OpenAI says its days cost; a day that is there already is replaced. The audit log keeps how many
+    /// of these days there were before, and what they cost, since a changed cost makes a difference go away.
+    public func importOpenAICosts(_ rows: [OpenAICostExport.Row], note: ChangeNote) async throws {
+        let days = rows.map(\.day)
+        guard let first = days.min(), let last = days.max() else { return }
+        let named = PostgresValue.array(PostgresArray(days.map { "\($0)" }))
         _ = try await self.pool.run { connection in
-            try connection.run(
-                """
-                INSERT INTO openai_cost (day, amount_microusd)
-                SELECT * FROM unnest($1::date[], $2::bigint[])
-                ON CONFLICT (day) DO UPDATE
-                SET amount_microusd = excluded.amount_microusd, imported_at = now()
-                """,
-                [
-                    .array(PostgresArray(rows.map { "\($0.day)" })),
-                    .array(PostgresArray(rows.map(\.amount.value))),
-                ]
-            ).affected
+            try connection.retryingConcurrency {
+                try connection.transaction { connection in
+                    let before = try Self.costs(of: named, on: connection)
+                    try connection.run(
+                        """
+                        INSERT INTO openai_cost (day, amount_microusd)
+                        SELECT * FROM unnest($1::date[], $2::bigint[])
+                        ON CONFLICT (day) DO UPDATE
+                        SET amount_microusd = excluded.amount_microusd, imported_at = now()
+                        """, [named, .array(PostgresArray(rows.map(\.amount.value)))])
+                    let after = try Self.costs(of: named, on: connection)
+                    return try connection.audit(
+                        note, "costs.import", "openai_cost:\(first)..\(last)", before: before, after: after)
+                }
+            }
         }
+    }
+
+    /// JSON: `{"days": n, "microusd": sum}`
+    private static func costs(of days: PostgresValue, on connection: PostgresConnection) throws -> String {
+        try connection.run(
+            """
+            SELECT jsonb_build_object('days', count(*), 'microusd', coalesce(sum(amount_microusd), 0))::text
+            FROM openai_cost WHERE day = ANY ($1::date[])
+            """, [days]
+        ).one().text(0)
     }
 
 }

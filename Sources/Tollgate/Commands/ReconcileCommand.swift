@@ -90,12 +90,16 @@ struct ReconcileCommand: AsyncParsableCommand {
                 """)
 
         @Argument(help: "The CSV file.") var file: String
+        @OptionGroup var why: OptionalReason
 
         func run() async throws {
             try await reporting {
                 let text = try String(contentsOfFile: self.file, encoding: .utf8)
                 let rows = try OpenAICostExport.parse(text)
-                try await StoreSession.with { try await $0.ledger.importOpenAICosts(rows) }
+                try await StoreSession.with {
+                    try await $0.ledger.importOpenAICosts(
+                        rows, note: why.note("reconcile import-openai-costs"))
+                }
                 print("\(rows.count) \(rows.count == 1 ? "day" : "days") imported")
             }
         }

@@ -29,7 +29,10 @@ struct ServeCommand: AsyncParsableCommand {
             disk within 10 ms; strict: before the end of each reply), JOURNAL_RETENTION_HOURS (72), \
             JOURNAL_SEGMENT_BYTES (16777216).
 
-            Auto-recharge: BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY (200).
+            Stripe: STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET (without them purchases answer 503), STRIPE_API_BASE \
+            (https://api.stripe.com), STRIPE_CA_FILE. Auto-recharge: BILLING_AUTO_RECHARGE_MAX_USD_PER_DAY (200).
+
+            Retries: IDEMPOTENCY_REPLY_BYTES_MAX (1048576), IDEMPOTENCY_ACCOUNT_BYTES_MAX (16777216).
 
             Statements: STATEMENT_NAME (Tollgate), STATEMENT_ADDRESS (up to eight lines, by line ends or |), \
             STATEMENT_LOGO (a PNG file).

@@ -159,7 +159,8 @@ struct PreflightRun {
         if problems.count > shown.count {
             shown.append(
                 .warning(
-                    "rate-card", "and \(problems.count - shown.count) more: `tollgate ratecard validate`"))
+                    "rate-card", "and \(problems.count - shown.count) more: `tollgate ratecard validate FILE`"
+                ))
         }
         report.add("rate-card", shown, fine: "\(name), \(card.models.count) models, none below cost")
     }

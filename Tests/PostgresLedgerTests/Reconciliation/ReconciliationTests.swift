@@ -7,6 +7,8 @@ import Testing
 /// A reconciliation that finds nothing in clean books proves little; it must find each planted difference, and how
 /// large it is.
 @Suite(.serialized) struct ReconciliationTests {
+    private static let note = ChangeNote(actor: "cli:test", reason: "it is a test")
+
     struct Plant: Sendable, CustomTestStringConvertible {
         var check: ReconciliationCheck
         var sql: String
@@ -119,10 +121,17 @@ import Testing
         let (database, today) = try await Self.books()
         try await database.execute("SET session_replication_role = replica; DELETE FROM usage_events")
         let yesterday = try #require(UTCDay(daysSinceEpoch: Int64(today.daysSinceEpoch) - 1))
-        try await database.ledger.importOpenAICosts([.init(day: today, amount: MicroUSD(70))])
+        try await database.ledger.importOpenAICosts(
+            [.init(day: today, amount: MicroUSD(70))], note: Self.note)
         let before = try await database.ledger.reconcile(yesterday)
         #expect(before.allSatisfy { $0.outcome == .clean })
-        try await database.ledger.importOpenAICosts([.init(day: today, amount: MicroUSD(50))])
+        try await database.ledger.importOpenAICosts(
+            [.init(day: today, amount: MicroUSD(50))], note: Self.note)
+        let imports = try await database.ledger.auditEntries(AuditQuery(action: "costs.import", limit: 9))
+        #expect(
+            imports.map(\.subject) == ["openai_cost:\(today)..\(today)", "openai_cost:\(today)..\(today)"])
+        #expect(imports.first?.before == #"{"days": 1, "microusd": 70}"#)
+        #expect(imports.first?.after == #"{"days": 1, "microusd": 50}"#)
         let results = try await database.ledger.reconcile(today)
         #expect(results.map(\.outcome) == [.clean, .mismatch, .clean, .clean, .clean])
     }
