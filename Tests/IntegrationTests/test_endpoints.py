@@ -7,8 +7,9 @@ import openai
 import pydantic
 import pytest
 
-from harness import Serve, http, running
+from harness import Serve, http, patient_http, running
 from pricing_oracle import Card, differences, expected
+from sdk_tools import patient_async_sdk, patient_sdk
 
 CARD = Card.newest_openai()
 
@@ -31,7 +32,7 @@ class Tenant:
         self.name, self.proxy, self.mock, self.settled = name, proxy, mock, settled
         self.key = dev.account(name, credits=100_000)
         self.base = proxy.base
-        self.client = openai.OpenAI(api_key=self.key, base_url=proxy.base, max_retries=0, timeout=30)
+        self.client = patient_sdk(self.key, proxy.base)
 
     def rows(self, count):
         return self.settled(self.name, count)
@@ -48,7 +49,7 @@ class Tenant:
         return rows
 
     def post(self, path, body):
-        return http("POST", self.base + path, body, {"Authorization": f"Bearer {self.key}"}, 30)
+        return patient_http("POST", self.base + path, body, {"Authorization": f"Bearer {self.key}"}, 30)
 
 
 @pytest.fixture()
@@ -109,7 +110,7 @@ def test_streams_are_charged_exactly(tenant, endpoint):
 
 def test_the_async_client_is_charged_as_the_other(tenant):
     async def all_of_it():
-        async with openai.AsyncOpenAI(api_key=tenant.key, base_url=tenant.base, max_retries=0) as client:
+        async with patient_async_sdk(tenant.key, tenant.base) as client:
             async def stream(resource, call):
                 async for _ in await resource.create(stream=True, **call):
                     pass
@@ -257,7 +258,7 @@ def test_a_limit_of_tool_calls_is_imposed_and_told(tenant):
 def test_the_tier_is_pinned_and_the_cap_follows_the_balance(dev, proxy, mock, settled):
     mock.reset()
     key = dev.account("end-poor", credits=5)
-    with openai.OpenAI(api_key=key, base_url=proxy.base, max_retries=0) as client:
+    with patient_sdk(key, proxy.base) as client:
         raw = client.responses.with_raw_response.create(model="gpt-4o-mini", input="Hi [[mock tokens=16000]]")
     reply = raw.parse()
     assert reply.status == "incomplete" and reply.usage.output_tokens == reply.max_output_tokens

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import wait_until
+from harness import BUSY_MAX, wait_until
 from wire_tools import Nginx, TLSServe, chat, metrics
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -222,11 +222,21 @@ def neighbour(dev):
 
 @pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_wrong_with_one_request_ends_no_other(serve, authority, neighbour, message):
+    for _ in range(BUSY_MAX):
+        reset, replies, said = beside(serve, authority, neighbour, message)
+        if b"(deadline)" not in said:
+            break
+    # ":status 200" is index 8 of the static table.
+    assert reset and replies == {1: 0x88, 5: 0x88}, said
+
+
+def beside(serve, authority, neighbour, message):
+    """Whether the malformed request was reset, the statuses of the two beside it, and what the first of them was told."""
     body = json.dumps(chat()).encode()
     client = Client(serve, authority)
     client.send(frame(HEADERS, END_HEADERS, 1, post(neighbour)) + frame(DATA, 0, 1, body[:10]))
     client.send(message)
-    replies, reset = {}, False
+    replies, reset, said, ended = {}, False, b"", set()
     for got in client.frames(15):
         assert got is not None and got[0] != GOAWAY, f"{replies}, then {got}"
         kind, flags, stream, payload = got
@@ -237,10 +247,13 @@ def test_what_is_wrong_with_one_request_ends_no_other(serve, authority, neighbou
             client.send(frame(DATA, END_STREAM, 1, body[10:]) + frame(HEADERS, END_STREAM | END_HEADERS, 5, GET))
         if kind == HEADERS and stream in (1, 5):
             replies[stream] = payload[0]
-        if replies.keys() == {1, 5}:
+        if kind == DATA and stream == 1:
+            said += payload
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            ended.add(stream)
+        if replies.keys() == {1, 5} and 1 in ended:
             break
-    # ":status 200" is index 8 of the static table.
-    assert reset and replies == {1: 0x88, 5: 0x88}
+    return reset, replies, said
 
 
 def test_many_malformed_requests_end_the_connection(serve, authority):
@@ -283,24 +296,35 @@ def test_a_connection_without_a_request_is_closed(serve, authority):
 def test_the_streams_that_a_client_may_open_unasked_are_served(dev, serve, authority, settled):
     """RFC 9113 §6.5.2: before it has heard of a limit a client may take 100 for granted."""
     key = dev.account("h2-many", 100_000)
+    # A debug build may answer some with 503, which are free; a busy machine all of them, and then it is done again.
+    for _ in range(BUSY_MAX):
+        served = hundred_at_once(serve, authority, key)
+        if served:
+            break
+    wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 15, "all are over")
+    assert 0 < served <= len(settled("h2-many", served)) <= 100
+
+
+def hundred_at_once(serve, authority, key):
+    """How many of them were answered 200; all of them were answered."""
     body = json.dumps(chat()).encode()
     fields = post(key)
     client = Client(serve, authority)
     streams = range(1, 201, 2)
     client.send(b"".join(
         frame(HEADERS, END_HEADERS, stream, fields) + frame(DATA, END_STREAM, stream, body) for stream in streams))
-    ended = set()
+    ended, served = set(), 0
     for got in client.frames(15):
         assert got is not None and got[0] not in (RST_STREAM, GOAWAY), f"{len(ended)} served, then {got}"
-        kind, flags, stream, _ = got
+        kind, flags, stream, payload = got
+        # ":status 200" is index 8 of the static table.
+        served += kind == HEADERS and bool(payload) and payload[0] == 0x88
         if stream and kind in (HEADERS, DATA) and flags & END_STREAM:
             ended.add(stream)
         if len(ended) == len(streams):
             break
     assert ended == set(streams)
-    # A debug build may answer some with 503, which are free.
-    wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 15, "all are over")
-    assert 0 < len(settled("h2-many", 1)) <= len(ended)
+    return served
 
 
 def test_a_slow_client_of_an_http2_upstream_gets_every_byte(dev, mock, authority, tmp_path, settled):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import Serve, http, wait_until
+from harness import Serve, patient_http, wait_until
 
 SEGMENT = "0000000000000001.seg"
 # Behind the head of the segment and the note with which a journal begins.
@@ -15,7 +15,7 @@ FIRST = 96
 
 def chat(base, key, tokens=5):
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": f"Hi [[mock tokens={tokens}]]"}]}
-    status, headers, _ = http("POST", base + "/chat/completions", body, {"Authorization": f"Bearer {key}"})
+    status, headers, _ = patient_http("POST", base + "/chat/completions", body, {"Authorization": f"Bearer {key}"})
     assert status == 200
     return headers["x-tollgate-request-id"]
 

@@ -5,11 +5,11 @@ import json
 import os
 import socket
 
-import openai
 import pytest
 
-from harness import BIN, ROOT, Process, Serve, free_port, http, reachable, running, wait_until
+from harness import BIN, ROOT, Process, Serve, free_port, http, patient_http, reachable, running, wait_until
 from pricing_oracle import Card, expected
+from sdk_tools import patient_sdk
 
 CARD = Card.newest_openai()
 
@@ -28,7 +28,7 @@ def upstream(mock):
 
 
 def post(proxy, key, path, body, timeout=30, **headers):
-    return http("POST", proxy.base + path, body, {"Authorization": f"Bearer {key}", **headers}, timeout)
+    return patient_http("POST", proxy.base + path, body, {"Authorization": f"Bearer {key}", **headers}, timeout)
 
 
 def chat(text, **more):
@@ -168,7 +168,7 @@ def test_the_tier_that_was_served_is_charged(dev, proxy, upstream, settled, aske
 def test_a_stream_that_only_stops_is_told_and_charged_by_what_came(dev, proxy, upstream, settled):
     """Row 49c: the end of a response never came. The client hears so, and pays for what it got, flagged."""
     key = dev.account("known-stops", credits=1000)
-    client = openai.OpenAI(api_key=key, base_url=proxy.base, max_retries=0, timeout=30)
+    client = patient_sdk(key, proxy.base)
     events = list(client.responses.create(model="gpt-4o", input="[[mock tokens=40 after=20 fault=cut]]", stream=True))
     client.close()
     kinds = [event.type for event in events]

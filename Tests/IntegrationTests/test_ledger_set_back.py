@@ -6,7 +6,7 @@ import time
 import pytest
 
 from chaos.cluster import Cluster
-from harness import http, wait_until
+from harness import patient_http, wait_until
 from wire_tools import chat
 
 USER, MILLICREDITS = "restored", 100_000_000
@@ -23,7 +23,7 @@ def ask(cluster, times):
     headers = {"Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": USER}
     url = f"http://127.0.0.1:{cluster.instances[0].port}/v1/chat/completions"
     for _ in range(times):
-        status, _, body = http("POST", url, chat(max_tokens=100), headers)
+        status, _, body = patient_http("POST", url, chat(max_tokens=100), headers)
         assert status == 200, body
 
 

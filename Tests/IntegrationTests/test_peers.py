@@ -8,12 +8,13 @@ import threading
 
 import pytest
 
-from harness import Serve, http, wait_until
+from harness import BUSY_MAX, Serve, patient_http, wait_until
 from wire_tools import HAProxy, Nginx, chat, load, metrics
 
 
 def ask(root, key, stream, text="hi", timeout=60):
-    return http("POST", root + "/v1/chat/completions", chat(stream, text), {"Authorization": f"Bearer {key}"}, timeout)
+    headers = {"Authorization": f"Bearer {key}"}
+    return patient_http("POST", root + "/v1/chat/completions", chat(stream, text), headers, timeout)
 
 
 @pytest.mark.parametrize("front", ["haproxy", "nginx"])
@@ -59,10 +60,13 @@ def forged(port, source, path):
                                      ["-H", "Connection: close"], ["-N"]], ids=lambda o: o[-1])
 def test_curl_in_all_its_moods(dev, options):
     for stream in (False, True):
-        done = subprocess.run(
-            ["curl", "-sS", *options, dev.baseURL + "/chat/completions", "-H", f"Authorization: Bearer {dev.apiKey}",
-             "-H", "Content-Type: application/json", "-d", json.dumps(chat(stream, "x" * 3000))],
-            capture_output=True, text=True, timeout=30)
+        for _ in range(BUSY_MAX):
+            done = subprocess.run(
+                ["curl", "-sS", *options, dev.baseURL + "/chat/completions", "-H", f"Authorization: Bearer {dev.apiKey}",
+                 "-H", "Content-Type: application/json", "-d", json.dumps(chat(stream, "x" * 3000))],
+                capture_output=True, text=True, timeout=30)
+            if "(deadline)" not in done.stdout:
+                break
         assert done.returncode == 0 and ("[DONE]" if stream else '"usage"') in done.stdout, done.stderr
 
 

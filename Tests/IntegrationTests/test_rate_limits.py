@@ -9,7 +9,8 @@ import pytest
 
 from chaos.client import ask as ask_cluster
 from chaos.cluster import Cluster
-from harness import Serve, http, running, wait_until
+from harness import BUSY_MAX, Serve, http, is_busy, running, wait_until
+from sdk_tools import patient_sdk
 
 DURATION = re.compile(r"^(\d+ms|(\d+h)?(\d+m)?\d+(\.\d{1,3})?s)$")
 
@@ -28,7 +29,7 @@ def make(dev, user, *limits):
 
 
 def sdk(key, base):
-    return openai.OpenAI(api_key=key, base_url=base, max_retries=0, timeout=30)
+    return patient_sdk(key, base)
 
 
 def hello(client, text="Hello [[mock tokens=3]]", **more):
@@ -36,9 +37,24 @@ def hello(client, text="Hello [[mock tokens=3]]", **more):
         model="gpt-4o-mini", messages=[{"role": "user", "content": text}], **{"max_tokens": 5, **more})
 
 
-def status(root, key, text="Hello [[mock tokens=3]]"):
+def answer(root, key, text="Hello [[mock tokens=3]]"):
     body = {"model": "gpt-4o-mini", "max_tokens": 5, "messages": [{"role": "user", "content": text}]}
-    return http("POST", root + "/chat/completions", body, {"Authorization": f"Bearer {key}"}, timeout=40)[0]
+    status, _, said = http("POST", root + "/chat/completions", body, {"Authorization": f"Bearer {key}"}, timeout=40)
+    return status, said
+
+
+def status(root, key):
+    return answer(root, key)[0]
+
+
+def undisturbed(ask):
+    """The statuses of `ask(user)` for a new user. A hold that Redis granted too late was counted as a request, though
+    nobody was served: then the figures say nothing, and another user asks."""
+    for _ in range(BUSY_MAX):
+        answers = ask("limits-" + secrets.token_hex(4))
+        if not any(is_busy(*one) for one in answers):
+            break
+    return [status for status, _ in answers]
 
 
 def test_the_sdk_raises_its_rate_limit_error_with_headers(dev, user):
@@ -80,37 +96,46 @@ def test_limits_change_while_the_instance_runs(dev, user):
     dev.cli("key", "limits", number, "--rpm", 1)
 
     def is_limited():
-        return hello(client).headers.get("x-ratelimit-limit-requests") == "1"
+        try:
+            return hello(client).headers.get("x-ratelimit-limit-requests") == "1"
+        except openai.RateLimitError:
+            return True  # Its one request was granted too late.
 
-    wait_until(is_limited, 2, "the limit of the key")
+    wait_until(is_limited, 10, "the limit of the key")
     with pytest.raises(openai.RateLimitError):
         hello(client)
     shown = dev.cli("key", "limits", number, "--rpm", "none").stdout
     assert shown.splitlines()[1].split("\t") == [number, "none", "default", "default"]
-    wait_until(lambda: status(dev.baseURL, key) == 200, 2, "no limit")
+    wait_until(lambda: status(dev.baseURL, key) == 200, 10, "no limit")
     dev.cli("account", "limits", "--user", user, "--rpm", 7)
-    wait_until(lambda: hello(client).headers.get("x-ratelimit-limit-requests") == "7", 2, "the limit of the account")
+    wait_until(lambda: hello(client).headers.get("x-ratelimit-limit-requests") == "7", 10, "the limit of the account")
     for bad in ("0", "-1", "x"):
         assert dev.cli("account", "limits", "--user", user, "--rpm", bad, check=False).returncode == 64
 
 
-def test_two_instances_share_one_limit(dev, user):
-    key, _ = make(dev, user)
-    dev.cli("account", "limits", "--user", user, "--rpm", 6)
-    with running(Serve(dev)) as other:
-        with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            bases = [dev.baseURL, other.base] * 10
-            got = list(pool.map(lambda base: status(base, key), bases))
+def test_two_instances_share_one_limit(dev):
+    with running(Serve(dev)) as other, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        def ask(user):
+            key, _ = make(dev, user)
+            dev.cli("account", "limits", "--user", user, "--rpm", 6)
+            return list(pool.map(lambda base: answer(base, key), [dev.baseURL, other.base] * 10))
+
+        got = undisturbed(ask)
     # One every ten seconds flows in again.
     assert set(got) == {200, 429} and 6 <= got.count(200) <= 8
 
 
-def test_configured_limits_hold_where_a_key_has_none(dev, user):
-    key, number = make(dev, user)
+def test_configured_limits_hold_where_a_key_has_none(dev):
+    keys = []
     with running(Serve(dev, RATE_LIMIT_KEY_RPM="2", RATE_LIMIT_ACCOUNT_STREAMS="50")) as serve:
-        assert [status(serve.base, key) for _ in range(3)] == [200, 200, 429]
+        def ask(user):
+            keys.append(make(dev, user))
+            return [answer(serve.base, keys[-1][0]) for _ in range(3)]
+
+        assert undisturbed(ask) == [200, 200, 429]
+        key, number = keys[-1]
         dev.cli("key", "limits", number, "--rpm", 50)
-        wait_until(lambda: status(serve.base, key) == 200, 3, "a limit of its own")
+        wait_until(lambda: status(serve.base, key) == 200, 10, "a limit of its own")
 
 
 def test_a_bad_limit_is_reported_before_anything_starts(dev):
