@@ -85,7 +85,9 @@ fi
 # Most of them wait for processes: two files at a time, each worker with a stack of its own. What measures how long
 # something takes, or has a deadline of its own, comes behind them, alone. In order of their names: the longest tests
 # stand alone in their files, and a run that begins with the files of many tests ends with one worker waiting for them.
-alone=(test_flags.py test_hostile.py test_monitoring_live.py test_restored_ledger.py)
+alone=(
+  test_flags.py test_hostile.py test_lost_refresh.py test_monitoring_live.py test_restored_ledger.py test_vanish.py
+  test_within_a_second.py)
 alone=("${alone[@]/#/Tests/IntegrationTests/}")
 pytest -n 2 --dist loadfile --no-loadscope-reorder "${alone[@]/#/--ignore=}" Tests/IntegrationTests
 pytest "${alone[@]}"
