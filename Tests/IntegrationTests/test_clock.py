@@ -113,16 +113,22 @@ def test_a_clock_that_is_far_off_admits_nothing_until_it_is_right(cluster, clock
     instance = cluster.instances[0]
     clock.set(0)
     wait_until(instance.is_ready, 10, "a clock that is right")
+    cluster.mock.reset()
+    cluster.mock.hold_replies()
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        running = pool.submit(ask, cluster, 0, "punctual", 5, "ttft_ms=3000")
-        wait_until(lambda: cluster.redis.count("h:") == 1, 5, "a request under way")
-        clock.set(seconds)
-        wait_until(lambda: is_off(instance), 10, "a clock that is off")
-        unchanged = rows(cluster), balance(cluster, "punctual")
-        refused = [ask(cluster, 0, "punctual", 5) for _ in range(10)]
-        assert [reply.status for reply in refused] == [503] * 10, refused[0]
-        assert (rows(cluster), balance(cluster, "punctual")) == unchanged
-        assert cluster.redis.count("h:") == 1, "only that of the request under way"
+        try:
+            running = pool.submit(ask, cluster, 0, "punctual", 5, timeout=60)
+            wait_until(lambda: cluster.mock.stats()["waiting"] == 1, 10, "a request under way")
+            assert cluster.redis.count("h:") == 1
+            clock.set(seconds)
+            wait_until(lambda: is_off(instance), 10, "a clock that is off")
+            unchanged = rows(cluster), balance(cluster, "punctual")
+            refused = [ask(cluster, 0, "punctual", 5) for _ in range(10)]
+            assert [reply.status for reply in refused] == [503] * 10, refused[0]
+            assert (rows(cluster), balance(cluster, "punctual")) == unchanged
+            assert cluster.redis.count("h:") == 1, "only that of the request under way"
+        finally:
+            cluster.mock.release_replies()
         reply = running.result()
     # What was admitted before is served and charged.
     assert reply.status == 200
