@@ -179,14 +179,19 @@ def test_lists_lead_through_all_pages_without_a_gap(till, dev, sql):
         seen += [line["purchaseId"] for line in page["entries"]]
         cursor = page["nextCursor"]
     assert seen == made[::-1]
+    def stored():
+        return {row[0] for row in sql("SELECT event_id FROM stripe_event")}
+
+    till.stripe.settled()
+    before = stored()
     events, cursor = [], ""
     while cursor is not None:
         status, page = admin(
             till, "GET", "/api/admin/webhook-events?limit=7" + (f"&cursor={cursor}" if cursor else ""))
         events += [line["eventId"] for line in page["entries"]]
         cursor = page["nextCursor"]
-    stored = [row[0] for row in sql("SELECT event_id FROM stripe_event")]
-    assert len(events) == len(set(events)) and set(events) == set(stored)
+    # Some of other mocks may have come meanwhile.
+    assert len(events) == len(set(events)) and before <= set(events) <= stored()
 
 
 @pytest.mark.parametrize("query, param", [

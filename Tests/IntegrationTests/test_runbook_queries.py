@@ -61,8 +61,9 @@ def test_a_day_that_only_one_side_has_is_a_row(dev, broken, side):
             "UPDATE credit_ledger SET reference_type = 'settlement', amount_millicredits = -5000, "
             "created_at = '2020-01-01 23:30+00' WHERE user_id = 'runbook-day'")
     else:
-        # In place of the table, which wants far more of a row.
-        broken.execute("CREATE TEMPORARY TABLE usage_correction (created_at timestamptz, delta_millicredits bigint)")
+        # In place of the table, which wants far more of a row, and with what it has of other files.
+        broken.execute(
+            "CREATE TEMPORARY TABLE usage_correction AS SELECT created_at, delta_millicredits FROM public.usage_correction")
         broken.execute("INSERT INTO usage_correction VALUES ('2020-01-01 23:30+00', 5000)")
     ((day, charges, deductions),) = rows(broken, queries()[1])
     assert (str(day), charges, deductions) == ("2020-01-01", *((0, 5000) if side == "ledger" else (5000, 0)))
