@@ -11,10 +11,11 @@ import openai
 import pytest
 
 from chaos.cluster import Cluster
-from harness import Serve, http, running, wait_until
+from harness import Serve, patient_http, running, wait_until
+from sdk_tools import patient_sdk
 
 CREDITS = 1000
-LEASE_SECONDS = 3
+LEASE_SECONDS = 6
 CALLS = {
     "chat": lambda client, **more: client.chat.completions.with_raw_response.create(
         model="gpt-4o-mini", messages=[{"role": "user", "content": more.pop("text", "Hi [[mock tokens=9]]")}], **more),
@@ -53,7 +54,7 @@ class Tenant:
         self.name = "retry-" + secrets.token_hex(8)
 
     def client(self, instance=0, retries=0):
-        return openai.OpenAI(api_key=self.key, base_url=self.pair[instance].base, max_retries=retries, timeout=30)
+        return patient_sdk(self.key, self.pair[instance].base, retries=retries)
 
     def headers(self, name=None):
         return {"Idempotency-Key": name or self.name}
@@ -69,7 +70,7 @@ class Tenant:
 
     def post(self, body, instance=0, path="/chat/completions", name=None):
         headers = {"Authorization": f"Bearer {self.key}", **self.headers(name)}
-        return http("POST", self.pair[instance].base + path, body, headers, 30)
+        return patient_http("POST", self.pair[instance].base + path, body, headers, 30)
 
     def rows(self, count):
         found = wait_until(lambda: self.settlements() if len(self.settlements()) >= count else None, 15, "settlements")
@@ -293,7 +294,7 @@ def ask(cluster, instance, name, directives="tokens=9", timeout=30):
         {"role": "user", "content": f"Hi [[mock {directives}]]"}]}
     headers = {
         "Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": "idem", "Idempotency-Key": name}
-    return http(
+    return patient_http(
         "POST", f"http://127.0.0.1:{cluster.instances[instance].port}/v1/chat/completions", body, headers, timeout)
 
 

@@ -8,8 +8,9 @@ import time
 import openai
 import pytest
 
-from harness import Serve, http, running, wait_until
+from harness import Serve, http, running, wait_for_service, wait_until
 from pricing_oracle import Card, differences
+from sdk_tools import patient_sdk
 
 CARD = Card.newest_openai()
 MODEL = "gpt-5-mini"
@@ -29,7 +30,7 @@ class Tenant:
         self.key = dev.account(self.name, credits=100_000)
         self.mock, self.settled = mock, settled
         self.one, self.other = (
-            openai.OpenAI(api_key=self.key, base_url=proxy.base, max_retries=0, timeout=30) for proxy in proxies)
+            patient_sdk(self.key, proxy.base) for proxy in proxies)
 
     def close(self):
         self.one.close()
@@ -137,7 +138,7 @@ def test_the_next_turn_at_another_instance_finds_it_at_once(tenant):
     assert len(tenant.rows(60)) == 60
 
 
-def test_a_response_outlives_redis(dev, tenant, stranger, redis, sql):
+def test_a_response_outlives_redis(dev, proxies, tenant, stranger, redis, sql):
     """As after a fail-over to an empty node: the ledger knows whose it is."""
     raw = tenant.one.responses.with_raw_response.create(model=MODEL, input="Hello", max_output_tokens=100)
     first = raw.parse()
@@ -157,6 +158,7 @@ def test_a_response_outlives_redis(dev, tenant, stranger, redis, sql):
 
     again = wait_until(next_turn, 30, "admission after a loss of data")
     assert held(again) < 4 * held(raw), "its tokens are known to the ledger as well"
+    wait_for_service(tenant.key, dev.baseURL, *(proxy.base for proxy in proxies))
     dev.verify()
 
 
