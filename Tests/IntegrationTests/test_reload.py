@@ -188,15 +188,30 @@ def test_a_hang_up_before_the_port_is_open_is_followed(dev, tmp_path):
     """The loops get the secrets of the beginning; what changes meanwhile must not be lost, least of all said."""
     key = dev.account("reload-loops")
     file = tmp_path / "pepper"
-    file.write_text("pepper-of-nobody-at-all-in-this-test-1")
-    # Each loop waits a moment for the hold store, which is not there.
-    serve = Starting(
-        dev, REDIS_URL=f"redis://127.0.0.1:{free_port()}", KEY_PEPPER="", KEY_PEPPER_FILE=str(file), TOLLGATE_THREADS="2")
+
+    def start():
+        """Whether the signal came in time: the public port is open seconds after the operator's."""
+        file.write_text("pepper-of-nobody-at-all-in-this-test-1")
+        # Each loop waits a moment for the hold store, which is not there.
+        serve = Starting(
+            dev, REDIS_URL=f"redis://127.0.0.1:{free_port()}", KEY_PEPPER="", KEY_PEPPER_FILE=str(file),
+            TOLLGATE_THREADS="2")
+        try:
+            wait_until(lambda: reachable(serve.ops), 30, "the operator's port")
+            file.write_text(dev.keyPepper)
+            serve.process.child.send_signal(signal.SIGHUP)
+            return serve, not reachable(serve.port)
+        except BaseException:
+            serve.stop()
+            raise
+
+    for _ in range(3):
+        serve, is_in_time = start()
+        if is_in_time:
+            break
+        serve.stop()
+    assert is_in_time, "it was never seen starting"
     with running(serve):
-        wait_until(lambda: reachable(serve.ops), 30, "the operator's port")
-        file.write_text(dev.keyPepper)
-        serve.process.child.send_signal(signal.SIGHUP)
-        assert not reachable(serve.port), "it is still starting"
         wait_until(lambda: reachable(serve.port), 30, "the public port")
         wait_until(lambda: "reloaded: upstream key" in serve.process.output(), 10, "the reload")
         assert models(serve, key) == 200

@@ -6,7 +6,7 @@ import threading
 import openai
 import psycopg2
 
-from harness import Mock, Serve, running, wait_until
+from harness import Mock, Serve, running, wait_for_service, wait_until
 from pricing_oracle import Card, differences
 
 EXCHANGES, CONCURRENCY = 400, 16
@@ -47,6 +47,7 @@ def test_connections_cut_and_redis_emptied_under_load(dev, sql, redis, tmp_path)
         accounts = [r[0] for r in sql("SELECT account_id FROM credit_balance WHERE user_id = ANY(%s)", users)]
         wait_until(lambda: all(
             not [f for f in redis.hkeys("a:{%d}" % a) if f[:2] in ("h:", "u:")] for a in accounts), 45, "holds drain")
+    wait_for_service(keys[users[0]], dev.baseURL)
     dev.verify()
 
 
