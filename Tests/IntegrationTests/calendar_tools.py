@@ -5,9 +5,9 @@ import time
 DAY_SECONDS = 24 * 60 * 60
 
 
-def clear_of(hour, minute, minutes, now=None):
+def clear_of(hour, minute, minutes):
     """Waits until that moment of the day (UTC) is over, if it is less than so many minutes ahead."""
-    now = now or datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.timezone.utc)
     moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     ahead = (moment - now).total_seconds() % DAY_SECONDS
     if 0 < ahead < 60 * minutes:

@@ -144,7 +144,7 @@ def test_accidents_follow_from_the_seed(server):
         relay = Relay(server.port, 1)
         relay.random_faults(50, seed=7)
         clients = [Client(relay) for _ in range(12)]
-        end = time.monotonic() + 2
+        end = time.monotonic() + 20
         while time.monotonic() < end and sum(relay.faults().values()) < len(clients):
             for client in clients:
                 try:
