@@ -47,10 +47,11 @@ def cut_database(sql):
 def test_death_before_stripe_heard_of_the_purchase(till, buyer, sql):
     """The purchase is stored and nothing else: the next start asks for its page under the same key."""
     user, key = buyer
+    before = till.stripe.stats()["calls"]
     till.stripe.control("api_faults", kind="hang", calls=1, method="POST", path="/v1/checkout/sessions")
     background(lambda: till.order(key))
     purchase = wait_until(lambda: purchase_of(sql, user), 20, "a stored purchase")
-    time.sleep(0.2)
+    wait_until(lambda: any(call["fault"] == "hang" for call in till.stripe.log()["calls"][before:]), 20, "the call")
     till.kill()
     sql("UPDATE purchase SET updated_at = now() - interval '1 hour' WHERE purchase_id = %s", purchase)
     till.start()
@@ -82,6 +83,7 @@ def test_an_answer_lost_by_death_is_asked_for_again_and_is_the_same(till, buyer,
 def test_death_while_the_payment_is_read_under_its_lock(till, buyer, sql, how):
     user, key = buyer
     page = till.order(key)[1]
+    till.until_nobody_looks()
     till.stripe.control("api_faults", kind="hang", calls=1, method="GET", path="/v1/payment_intents")
     till.stripe.press(page["url"], "card")
     wait_until(lambda: locked(sql, page["purchaseId"]), 20, "the lock of a reading")
