@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from calendar_tools import clear_of_midnight
 from harness import Serve, http, free_port, running, wait_until
 from stripe_tools import LIVE_KEY, MockStripe
 from test_purchases import STARTER, Till
@@ -89,6 +90,8 @@ class Owner:
 
 @pytest.fixture()
 def owner(till, dev, sql):
+    # What may be charged is limited by the day.
+    clear_of_midnight(5)
     return Owner(till, dev, sql)
 
 

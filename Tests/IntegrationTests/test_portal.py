@@ -8,8 +8,10 @@ import openai
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from calendar_tools import clear_of_midnight
 from harness import Serve, free_port, http, running, wait_until
 from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, browser_program, portal_link
+from sdk_tools import patient_sdk
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
 STARTER = 9_990_000
@@ -82,7 +84,7 @@ def link(shop, dev, user, **body):
 
 
 def ask(shop, key, model="gpt-4o-mini", tokens=16):
-    client = openai.OpenAI(base_url=shop.base, api_key=key, max_retries=0)
+    client = patient_sdk(key, shop.base)
     return client.chat.completions.create(
         model=model, messages=[{"role": "user", "content": "Hello"}], max_tokens=tokens)
 
@@ -192,6 +194,7 @@ def test_paused_purchases_are_said(dev, visitor, user):
 @pytest.fixture(scope="module")
 def busy(shop, dev):
     """A user with usage of two models, and a purchase."""
+    clear_of_midnight(8)  # the charts show it as today's
     user = f"busy-{uuid.uuid4().hex[:8]}"
     key = dev.account(user, 5_000)
     for model in ("gpt-4o-mini", "gpt-4o", "gpt-5-mini"):

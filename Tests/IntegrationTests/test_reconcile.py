@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from calendar_tools import clear_of, clear_of_midnight, today
 from harness import Dev, Serve, free_port, http, running, wait_until
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 from test_purchases import STARTER, Till, payment_of
@@ -19,7 +20,10 @@ CHECKS = ["balances", "usage", "hold_store", "payments", "openai_costs", "trial_
 
 @pytest.fixture(scope="module")
 def dev():
-    """A stack of the file's own: what is planted here is nobody else's."""
+    """A stack of the file's own: what is planted here is nobody else's. It speaks of today, and of the day that may be
+    reconciled, which is another one from a quarter past midnight on."""
+    clear_of_midnight(8)
+    clear_of(0, 15, 8)
     stack = Dev()
     yield stack
     assert stack.stop() == 0, stack.process.output()[-4000:]
@@ -39,10 +43,6 @@ def till(dev, tmp_path_factory):
 def buyer(dev):
     user = f"buyer-{uuid.uuid4().hex[:8]}"
     return user, dev.account(user)
-
-
-def today():
-    return datetime.datetime.now(datetime.timezone.utc).date()
 
 
 class Reconciled:
