@@ -371,7 +371,8 @@ def test_a_review_is_decided(shop, visitor, user, sql, one_entry):
 
 def simulated(page):
     """Credits that gpt-4o-mini would have brought under the card that is looked at."""
-    row = page.get_by_role("region", name="Charged by model").get_by_role("row").filter(has_text="gpt-4o-mini").first
+    row = page.get_by_role("region", name="Charged by model").locator("tr").filter(
+        has=page.get_by_role("cell", name="gpt-4o-mini", exact=True)).first
     return float(row.inner_text().split()[3].replace(",", ""))
 
 
