@@ -148,12 +148,15 @@ def test_who_vanishes_leaves_nothing_behind(dev, mock, redis, sql, phase, how):
         wait_until(lambda: mock.stats()["open"] == 0, 20, "upstream was let go")
         wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 20, "no exchange runs")
         wait_until(lambda: metrics(serve)["proxy_streams_open"] == 0, 5, "no stream is counted")
-        wait_until(lambda: open_holds(redis) == 0, 20, "no hold is open")
+        wait_until(lambda: open_holds(redis, sql, user) == 0, 20, "no hold is open")
         # Idle upstream connections go after a second, looked at every five.
         wait_until(lambda: descriptors(serve.process) <= before + 1, 20, "descriptors are back")
-        served = len(mock.log())
-        rows = sql("SELECT count(*), count(DISTINCT hold_id) FROM usage_events WHERE user_id = %s", user)[0]
-        assert rows[0] == rows[1] and served <= rows[0] <= count
+
+        def rows():
+            return sql("SELECT count(*), count(DISTINCT hold_id) FROM usage_events WHERE user_id = %s", user)[0]
+
+        wait_until(lambda: rows()[0] >= len(mock.log()), 20, "all are posted")
+        assert rows()[0] == rows()[1] <= count
     finally:
         assert serve.stop() == 0
 
@@ -204,8 +207,9 @@ def _refused(sock):
         return False
 
 
-def test_a_hold_store_that_hangs_is_a_503_and_nothing_piles_up(dev, mock, redis):
-    key = dev.account("slow-redis", 100_000)
+def test_a_hold_store_that_hangs_is_a_503_and_nothing_piles_up(dev, mock, redis, sql):
+    user = "slow-redis"
+    key = dev.account(user, 100_000)
     serve = Serve(dev, OPENAI_BASE_URL=mock.url + "/v1")
     try:
         headers = {"Authorization": f"Bearer {key}"}
@@ -225,7 +229,7 @@ def test_a_hold_store_that_hangs_is_a_503_and_nothing_piles_up(dev, mock, redis)
             time.sleep(3)
         assert answers and set(answers) == {503}
         wait_until(lambda: http("POST", serve.base + "/chat/completions", chat(), headers)[0] == 200, 15, "it goes on")
-        wait_until(lambda: open_holds(redis) == 0, 15, "late grants were given back")
+        wait_until(lambda: open_holds(redis, sql, user) == 0, 15, "late grants were given back")
         assert serve.process.rss_kib() - before < 16_384
     finally:
         assert serve.stop() == 0

@@ -107,7 +107,7 @@ def expect_nothing_left(mock, serve, redis, sql, user, before, count):
     wait_until(lambda: mock.stats()["open"] == 0, 20, "upstream was let go")
     wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 20, "no exchange runs")
     wait_until(lambda: metrics(serve)["proxy_streams_open"] == 0, 5, "no stream is counted")
-    wait_until(lambda: open_holds(redis) == 0, 20, "no hold is open")
+    wait_until(lambda: open_holds(redis, sql, user) == 0, 20, "no hold is open")
     # Idle upstream connections go after a second, looked at every five.
     wait_until(lambda: descriptors(serve.process) <= before + 1, 20, "descriptors are back")
     def rows():
@@ -156,7 +156,7 @@ def test_who_vanishes_while_its_hold_is_placed_leaves_nothing_behind(dev, mock, 
     try:
         wait_until(lambda: http(
             "POST", serve.base + "/chat/completions", chat(), {"Authorization": f"Bearer {key}"})[0] == 200, 10, "warm")
-        wait_until(lambda: open_holds(redis) == 0, 10, "that one is over")
+        wait_until(lambda: open_holds(redis, sql, user) == 0, 10, "that one is over")
         mock.reset()
         before = descriptors(serve.process)
         for _ in range(COUNT // AT_A_TIME):
@@ -166,7 +166,7 @@ def test_who_vanishes_while_its_hold_is_placed_leaves_nothing_behind(dev, mock, 
                 sock.sendall(raw_request(key, chat(True, "hi [[mock ttft_ms=60000]]")))
             for sock in socks:
                 reset(sock) if how == "RST" else sock.close()
-            wait_until(lambda: open_holds(redis) == 0, 20, "no hold is open")
+            wait_until(lambda: open_holds(redis, sql, user) == 0, 20, "no hold is open")
         assert len(mock.log()) <= COUNT // 2, "most left before anything was sent"
         expect_nothing_left(mock, serve, redis, sql, user, before, COUNT + 1)
     finally:

@@ -174,9 +174,9 @@ def metrics(serve):
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] not in "#")}
 
 
-def open_holds(redis):
-    return sum(
-        sum(field.startswith("h:") for field in redis.hkeys(key)) for key in redis.scan_iter("a:*", count=1000))
+def open_holds(redis, sql, user):
+    ((account,),) = sql("SELECT account_id FROM account WHERE user_id = %s", user)
+    return sum(field.startswith("h:") for field in redis.hkeys("a:{%d}" % account))
 
 
 @contextlib.contextmanager
