@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from chaos.cluster import Cluster
+from calendar_tools import clear_of_midnight
 from flag_tools import ROUNDS, STALL_SECONDS, delays
 from harness import http, wait_until
 from wire_tools import metrics
@@ -385,6 +386,7 @@ def in_review(instance):
 
 
 def test_who_spends_far_above_the_mean_is_flagged_by_a_running_instance():
+    clear_of_midnight(6)  # it is the spending of a day
     with Cluster(1, serving={"BILLING_ANOMALY_MULTIPLIER": "1"}) as cluster:
         instance, = cluster.instances
         odd, usual = rich(cluster, 20_000), rich(cluster)
