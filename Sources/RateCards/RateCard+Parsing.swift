@@ -27,6 +27,14 @@ struct RateCardReader {
     }
 
     mutating func root(of text: String) -> Node? {
+        if let line = Self.lineOfAnchor(in: text) {
+            self.problems.append(
+                RateCardProblem(
+                    .error, "(file)",
+                    "has an anchor (&name), which a card does not take; in a text or a comment, "
+                        + "put a blank behind the &", line: line))
+            return nil
+        }
         do {
             guard let root = try Yams.compose(yaml: text) else {
                 self.reject("(file)", "is empty")
@@ -36,6 +44,32 @@ struct RateCardReader {
         } catch {
             self.problems.append(Self.problem(error))
             return nil
+        }
+    }
+
+    /// Ten anchors of ten aliases each are a kilobyte, and ten thousand million nodes to whoever walks them, which the
+    /// parser does itself; so they are found before it. More is refused than need be (quoted texts, comments): telling these
+    /// apart is the parser's work, and every alias needs an anchor that looks like this.
+    private static func lineOfAnchor(in text: String) -> Int? {
+        var line = 1
+        var before: UInt8 = 0x0a
+        var bytes = text.utf8.makeIterator()
+        var this = bytes.next()
+        while let byte = this {
+            let next = bytes.next()
+            if byte == UInt8(ascii: "&"), !Self.isWord(before), let next, Self.isWord(next) { return line }
+            if byte == 0x0a { line += 1 }
+            (before, this) = (byte, next)
+        }
+        return nil
+    }
+
+    private static func isWord(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
         }
     }
 

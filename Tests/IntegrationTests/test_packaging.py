@@ -233,9 +233,10 @@ def test_health_is_for_containers(dev):
     assert run(BIN / "tollgate", "health", "--live", *url).stdout == "ok\n"
     away = run(BIN / "tollgate", "health", "--url", f"http://127.0.0.1:{free_port()}", code=69)
     assert "does not answer" in away.stderr
-    # Where LISTEN says all addresses, this machine's is asked.
-    listen = {**os.environ, "LISTEN": "0.0.0.0:" + dev.root.rsplit(":", 1)[1]}
-    assert run(BIN / "tollgate", "health", env=listen).stdout == "ok\n"
+    # Without a URL the ops port is asked, which has no TLS; where it listens on all addresses, on this machine's.
+    ops = {**os.environ, "OPS_LISTEN": "0.0.0.0:" + dev.facts["opsURL"].rsplit(":", 1)[1]}
+    assert run(BIN / "tollgate", "health", env=ops).stdout == "ok\n"
+    assert run(BIN / "tollgate", "health", "--live", env=ops).stdout == "ok\n"
     broken = Serve(dev, JOURNAL_DIR=tempfile.mkdtemp(prefix="tollgate-health-"))
     with running(broken):
         assert run(BIN / "tollgate", "health", "--url", broken.root).stdout == "ok\n"

@@ -19,6 +19,29 @@ import Testing
         }
     }
 
+    /// Ten levels of ten aliases: who walks them has 10^10 nodes to look at, and the parser does.
+    @Test func anchorsAreRefusedBeforeAnybodyWalksThem() throws {
+        var bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        for level in 1..<10 {
+            bomb +=
+                "a\(level): &a\(level) ["
+                + Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ") + "]\n"
+        }
+        for text in [
+            bomb + "*a9 : 1\n", "card: c\nmodels: {m: &x 1}", "- [\"a\",&x 1]", "{\"a\":&x 1}",
+            "card: c # &x",
+        ] {
+            let invalid = try #require(throws: RateCardInvalid.self) { try RateCard(parsing: text) }
+            #expect(
+                invalid.problems.count == 1 && invalid.problems[0].message.contains("anchor"),
+                "\(text.prefix(40))")
+        }
+        #expect(
+            try #require(throws: RateCardInvalid.self) { try RateCard(parsing: "a: 1\nb: &x 1") }.problems[0]
+                .line == 2)
+        #expect(try self.problems(("card:", "# R&D, a & b, x=1&y=2\ncard:")).isEmpty)
+    }
+
     @Test(
         arguments: [
             // An unquoted float, whatever it looks like.

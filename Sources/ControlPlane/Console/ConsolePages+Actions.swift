@@ -14,20 +14,42 @@ extension ConsolePages {
         }
         var entry = ConsoleEntry(values: form.fields)
         let step = entry["step"]
+        entry.isConfirmed = step == "do"
         for name in ["csrf", "step"] { entry.values[name] = nil }
         if step == "edit" { return try await self.sheet(action, view, entry).response(self.site) }
         do {
             let plan = try await action.plan(self, view, entry)
-            guard step == "do" else {
+            guard entry.isConfirmed else {
                 return self.question(action, plan, view, entry).response(self.site)
             }
-            switch try await plan.run() {
-            case .go(let location): return .seeOther(location)
-            case .show(let once): return self.page(once, view).response(self.site)
+            do {
+                switch try await plan.run() {
+                case .go(let location): return .seeOther(location)
+                case .show(let once): return self.page(once, view).response(self.site)
+                }
+            } catch let error as APIError where error.status == .serviceUnavailable {
+                return self.unknown(action, plan, view, entry, error)
             }
         } catch let error as APIError where Self.isTypist(error) {
             return try await self.again(action, view, entry, error)
         }
+    }
+
+    /// Asked once more with the same key: a form that is opened anew has another, by which the change would count again.
+    private func unknown(
+        _ action: ConsoleAction, _ plan: ConsolePlan, _ view: ConsoleView, _ entry: ConsoleEntry,
+        _ error: APIError
+    ) -> Response {
+        var page = self.question(action, plan, view, entry)
+        let advice =
+            entry["idempotencyKey"] == nil
+            ? "Look whether it is there before you press again."
+            : "Press again here, which does nothing twice; a form opened anew would."
+        page.frame.notices.append(
+            PageNotice(.bad, "\(error.message) It is not known whether this was done. \(advice)"))
+        var response = page.response(self.site, error.status)
+        response.headers.append(contentsOf: error.headers)
+        return response
     }
 
     /// Whoever typed it can do something about it.
@@ -40,9 +62,14 @@ extension ConsolePages {
     private func again(
         _ action: ConsoleAction, _ view: ConsoleView, _ entry: ConsoleEntry, _ error: APIError
     ) async throws -> Response {
-        var entry = entry
-        if error.status == .conflict {
-            // What was sent along is of a state that is past.
+        var (entry, error) = (entry, error)
+        if error.code == "idempotency_conflict" {
+            error.message =
+                "The change that this form first asked for was made. Open the form anew to make another."
+        }
+        if error.status == .conflict, error.code != "idempotency_conflict" {
+            // What was sent along is of a state that is past. The key of a change that was made is not: with a fresh one, the
+            // change as it was edited since would be made beside it.
             for (name, _) in try await action.sheet(self, view, entry).hidden { entry.values[name] = nil }
         }
         return try await self.sheet(action, view, entry, error).response(self.site, error.status)

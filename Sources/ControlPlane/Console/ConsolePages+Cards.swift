@@ -154,9 +154,7 @@ extension ConsolePages {
         }
         let review = try await self.review(view, yaml)
         guard !review.isRefused else { throw RateCardRoutes.error(.invalid(review)) }
-        let history = try await RateCardRoutes.asking(view.context) {
-            try await self.admin.cards.simulate(yaml, days: Self.simulatedDays)
-        }
+        let effect = entry.isConfirmed ? nil : try await self.effect(yaml, view)
         let note = view.note(try entry.reason())
         let problems = Self.problems(review, in: yaml)
         let warnings = review.problems.filter { $0.severity == "warning" }.count
@@ -173,7 +171,7 @@ extension ConsolePages {
             warning: warnings > 0
                 ? "\(warnings) warning\(warnings == 1 ? "" : "s"): see below before you apply the card."
                 : nil,
-            more: problems.prefix(1) + [self.effect(history), self.margins(review)] + problems.dropFirst()
+            more: problems.prefix(1) + [effect, self.margins(review)].compactMap { $0 } + problems.dropFirst()
         ) {
             let done = try await RateCardRoutes.asking(view.context) {
                 try await self.admin.cards.apply(yaml, note: note)
@@ -201,10 +199,20 @@ extension ConsolePages {
         return part
     }
 
-    private func effect(_ history: CardHistory) -> ConsolePart {
+    /// A card that ends a wrong price must not wait for the history of a large ledger.
+    private func effect(_ yaml: String, _ view: ConsoleView) async throws -> ConsolePart {
         var part = ConsolePart(
             "The last \(Self.simulatedDays) days under this card",
             note: "What was charged, and what would have been charged for the same usage.")
+        let history: CardHistory
+        do {
+            history = try await RateCardRoutes.asking(view.context) {
+                try await self.admin.cards.simulate(yaml, days: Self.simulatedDays)
+            }
+        } catch let error as APIError where error.code == "busy" {
+            part.emptyText = "Not known: another simulation runs. The card can be applied all the same."
+            return part
+        }
         part.table = ConsoleTable(
             "Charged by model, credits",
             [

@@ -45,6 +45,8 @@ struct ConsoleAction: Sendable {
 /// What was typed into a form.
 struct ConsoleEntry: Sendable {
     var values: [String: String] = [:]
+    /// What it leads to was shown, and it is to be done.
+    var isConfirmed = false
 
     /// Without blanks at its ends; nil: absent or empty.
     subscript(name: String) -> String? {

@@ -57,9 +57,12 @@ enum Figures {
         return (isNegative ? "−" : "") + text + (parts.count > 1 ? "." + parts[1] : "")
     }
 
+    /// Commas stand between thousands, or nowhere: half of the world writes `15,5` for fifteen and a half.
+    ///
     /// - Returns: nil unless it is a decimal that comes to a whole number of 10^-`digits`, from 0 on.
     static func parse(_ text: String, digits: Int) -> Int64? {
-        guard let decimal = try? ExactDecimal(parsing: text.filter { $0 != "," }), !decimal.isNegative,
+        guard text.contains(",") == false || text.wholeMatch(of: /[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?/) != nil,
+            let decimal = try? ExactDecimal(parsing: text.filter { $0 != "," }), !decimal.isNegative,
             let scaled = decimal.scaledToInteger(powerOfTen: digits)
         else { return nil }
         return Int64(exactly: scaled)

@@ -10,16 +10,18 @@ import RedisHolds
 /// What the operator's routes are joined to.
 enum AdminParts {
     static func ports(
-        ledger: PostgresLedger, accounts: AccountBook, holds: RedisAccountReader, payments: PaymentParts,
+        ledger: PostgresLedger, slowLedger: PostgresLedger, accounts: AccountBook, holds: RedisAccountReader,
+        payments: PaymentParts,
         flags: any FlagDesk, samples: @escaping @Sendable () -> [MetricSample],
         mode: RoundingMode, region: Region?, logger: Logger
     ) -> AdminPorts {
         AdminPorts(
             staff: ledger, accounts: AccountDesk(book: accounts, ledger: ledger),
             holds: LiveHolds(reader: holds), books: ledger,
-            cards: LedgerRateCards(ledger: ledger, mode: mode, region: region), flags: flags,
+            cards: LedgerRateCards(ledger: ledger, history: slowLedger, mode: mode, region: region),
+            flags: flags,
             replay: EventReplay(payments: payments.replay, ledger: ledger, logger: logger), audit: ledger,
-            reviews: ledger.reviews, dashboards: ledger, samples: samples)
+            reviews: ledger.reviews, dashboards: slowLedger, samples: samples)
     }
 }
 

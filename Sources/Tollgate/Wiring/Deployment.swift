@@ -92,7 +92,7 @@ final class Deployment: Sendable {
             controls: self.controls.controls, heard: { watch.newest }, holder: "\(self.boot)", logger: logger)
         self.statements = StatementParts(configuration.statements, database: url, logger: logger)
         self.anomalies = AnomalyWatch(
-            ledger: self.statements.ledger, controls: self.controls.controls, holder: "\(self.boot)",
+            ledger: self.statements.slowLedger, controls: self.controls.controls, holder: "\(self.boot)",
             logger: logger)
         self.portal = PortalWiring.parts(
             configuration, standing: self.payments.desk, controls: self.controls.controls,
@@ -264,7 +264,7 @@ final class Deployment: Sendable {
                 recharges: self.payments.recharges,
                 refunds: self.payments.refunds, records: self.statements.ledger,
                 admin: AdminParts.ports(
-                    ledger: self.statements.ledger,
+                    ledger: self.statements.ledger, slowLedger: self.statements.slowLedger,
                     accounts: self.statements.accounts(secrets.keyHasher), holds: self.heldReader,
                     payments: self.payments, flags: self.controls.desk,
                     samples: { [sources = self.metricSources] in sources.flatMap { $0.samples() } },

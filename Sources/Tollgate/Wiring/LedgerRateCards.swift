@@ -7,6 +7,8 @@ import Synchronization
 /// Rate cards for the operator's routes.
 struct LedgerRateCards: RateCardDesk {
     let ledger: PostgresLedger
+    /// Where a simulation may keep a connection for minutes.
+    let history: PostgresLedger
     let mode: RoundingMode
     let region: Region?
     private static let isSimulating = Mutex(false)
@@ -38,7 +40,7 @@ struct LedgerRateCards: RateCardDesk {
 
     func simulate(_ yaml: String, days: Int64) async throws -> CardHistory {
         let prices = try Self.parse(yaml).priceTable(mode: self.mode, region: self.region)
-        // It takes minutes on a connection that people's pages need as well.
+        // It takes minutes on a connection that dashboards need as well.
         let isFree = Self.isSimulating.withLock { isTaken in
             defer { isTaken = true }
             return !isTaken
@@ -46,7 +48,7 @@ struct LedgerRateCards: RateCardDesk {
         guard isFree else { throw RateCardRefusal.busy }
         defer { Self.isSimulating.withLock { $0 = false } }
         let now = Clock.wallMilliseconds()
-        let simulation = try await self.ledger.foldUsage(
+        let simulation = try await self.history.foldUsage(
             from: now - days * 86_400_000, to: now, into: RateCardSimulation(prices: prices)
         ) { simulation, page in
             for record in page { simulation.add(record) }

@@ -9,13 +9,19 @@ import Synchronization
 /// Statements, and lists for users and administrators, for the API.
 final class StatementParts: Sendable {
     let ledger: PostgresLedger
+    /// For what takes long: simulations, dashboards, looks for anomalies.
+    let slowLedger: PostgresLedger
     let printer: StatementPrinter
-    private let pool: PostgresPool
+    private let pool, slowPool: PostgresPool
 
     init(_ settings: StatementSettings, database: PostgresConfiguration, logger: Logger) {
         // A month can take a second to read, and so can a list: neither admission nor a settlement may queue behind it.
         self.pool = PostgresPool(database, size: 3, logger: logger)
         self.ledger = PostgresLedger(pool: self.pool, logger: logger)
+        // A simulation takes minutes and a dashboard a quarter of one: with the short reads they would keep customers from
+        // their balances, and an owner's session from a kill switch.
+        self.slowPool = PostgresPool(database, size: 2, logger: logger)
+        self.slowLedger = PostgresLedger(pool: self.slowPool, logger: logger)
         self.printer = StatementPrinter(settings)
     }
 
@@ -23,9 +29,15 @@ final class StatementParts: Sendable {
     func accounts(_ hasher: KeyHasher) -> AccountBook { AccountBook(pool: self.pool, hasher: hasher) }
 
     /// What is connected may not be the primary any more: people's changes go through here.
-    func reconnect() { self.pool.reconnect() }
+    func reconnect() {
+        self.pool.reconnect()
+        self.slowPool.reconnect()
+    }
 
-    func shutdown() { self.pool.shutDownAndWait() }
+    func shutdown() {
+        self.pool.shutDownAndWait()
+        self.slowPool.shutDownAndWait()
+    }
 }
 
 /// Makes PDFs on a few threads of its own: it is work of the processor and of C.

@@ -139,7 +139,47 @@ import Testing
         #expect(try await rig.post(path, form).headers[.location] == "/admin/accounts/1?done=adjusted")
     }
 
-    @Test(arguments: ["0", "", "1.2345", "one", "--1", "1e3", "99999999999999999999"])
+    /// The reply of Postgres was lost, and the line may be there: a form with another key would add it twice.
+    @Test func whatMayHaveBeenDoneIsAskedAgainUnderItsKey() async throws {
+        let rig = ConsoleRig(.finance)
+        rig.rig.admin.failure.withLock { $0 = CancellationError() }
+        let form = ["amount": "5", "reason": "goodwill", "idempotencyKey": "k1", "step": "do"]
+        let reply = try await rig.post("/admin/accounts/1/adjust", form)
+        #expect(reply.status == 503 && ConsoleRig.hidden("idempotencyKey", reply) == "k1")
+        #expect(reply.text.contains("does nothing twice") && reply.text.contains("value=\"do\""))
+        rig.rig.admin.failure.withLock { $0 = nil }
+        #expect(try await rig.post("/admin/accounts/1/adjust", form).status == 303)
+    }
+
+    /// Back, another amount, and Continue: the first was made, and a fresh key would make the second beside it.
+    @Test func aKeyThatWasUsedIsNotReplacedByAFreshOne() async throws {
+        let rig = ConsoleRig(.finance)
+        rig.rig.admin.failure.withLock { $0 = AdministrationRefusal.idempotencyConflict }
+        let reply = try await rig.post(
+            "/admin/accounts/1/adjust",
+            ["amount": "6", "reason": "goodwill", "idempotencyKey": "k1", "step": "do"])
+        #expect(reply.status == 409 && ConsoleRig.hidden("idempotencyKey", reply) == "k1")
+        #expect(reply.text.contains("Open the form anew"))
+    }
+
+    /// History takes minutes on a large ledger, and a wrong price is charged meanwhile.
+    @Test func aCardIsAppliedWithoutItsHistoryWhenThatCannotBeHad() async throws {
+        let rig = ConsoleRig(.finance)
+        rig.rig.admin.failure.withLock { $0 = RateCardRefusal.busy }
+        let form = ["yaml": "card: c", "reason": "r"]
+        let question = try await rig.post("/admin/rate-card-editor", form)
+        #expect(question.status == 200 && question.text.contains("another simulation runs"))
+        let before = rig.rig.admin.simulations.withLock { $0 }
+        #expect(
+            try await rig.post("/admin/rate-card-editor", form.merging(["step": "do"]) { $1 }).status == 303)
+        #expect(
+            before == 1 && rig.rig.admin.simulations.withLock { $0 } == before,
+            "confirmed, it is applied at once")
+    }
+
+    @Test(arguments: [
+        "0", "", "1.2345", "one", "--1", "1e3", "99999999999999999999", "1,5", "12,50", "1,0000",
+    ])
     func anAmountThatIsNoneIsRefused(_ amount: String) async throws {
         let rig = ConsoleRig(.finance)
         let reply = try await rig.post(

@@ -10,6 +10,9 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
 {
     /// The dashboards take too long.
     let isSlow = Mutex(false)
+    /// What the next change ends with, made or not.
+    let failure = Mutex<(any Error)?>(nil)
+    let simulations = Mutex(0)
     let notes = Mutex<[ChangeNote]>([])
 
     static func ports(staff: FakeStaff, _ admin: FakeAdmin = FakeAdmin()) -> AdminPorts {
@@ -59,6 +62,7 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     ) async throws -> (balance: Millicredits, isRepeated: Bool) {
         try self.check(account)
         self.note(note)
+        if let failure = self.failure.withLock({ $0 }) { throw failure }
         return (amount, false)
     }
 
@@ -123,7 +127,9 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     }
 
     func simulate(_ yaml: String, days: Int64) async throws -> CardHistory {
-        CardHistory(total: .init(name: "total", events: 0, now: 0, then: 0), models: [])
+        self.simulations.withLock { $0 += 1 }
+        if let failure = self.failure.withLock({ $0 }) { throw failure }
+        return CardHistory(total: .init(name: "total", events: 0, now: 0, then: 0), models: [])
     }
 
     func apply(_ yaml: String, note: ChangeNote) async throws -> (review: CardReview, isNew: Bool) {
