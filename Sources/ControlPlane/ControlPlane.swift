@@ -118,7 +118,9 @@ public struct ControlPlane: Sendable {
         if let portal = dependencies.portal {
             CreditsPages(parts: portal, credentials: credentials, dependencies: dependencies)
                 .add(to: &table)
-            ConsolePages(site: portal.site, gate: gate, dependencies: dependencies).add(to: &table)
+            ConsolePages(
+                site: portal.site, gate: gate, dependencies: dependencies, caps: settings.caps
+            ).add(to: &table)
         }
         Self.addOperator(to: &table, dependencies)
         CapRoutes(caps: settings.caps).add(to: &table)

@@ -52,7 +52,7 @@ def shop(dev, tmp_path_factory):
         tmp_path_factory.mktemp("shop"), key=LIVE_KEY, webhook=f"http://127.0.0.1:{port}/api/stripe/webhook")
     serve = Serve(
         dev, port, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET, STRIPE_API_BASE=stripe.url,
-        JOURNAL_DIR=str(dev.directory / "console-journal"))
+        JOURNAL_DIR=str(dev.directory / "console-journal"), BILLING_DAILY_CAP="5000000")
     serve.stripe = stripe
     with running(serve):
         yield serve
@@ -470,6 +470,28 @@ def test_a_large_card_is_taken_by_all_or_none(dev, shop, people, tmp_path, bytes
     assert checked.returncode == (0 if status == 200 else 1), checked.stdout
     if status == 413:
         assert all("1048576" in said for said in (reply.decode(), page.decode(), checked.stdout))
+
+
+# What people see of an account
+
+
+def test_a_cap_stands_beside_what_counts_against_it(shop, visitor, user, sql, redis, settled):
+    """Also when the hold store has forgotten the account."""
+    assert ask(shop, user.key)[0] == 200
+    (charged,) = [row["charged"] for row in settled(user.name, 1)]
+    assert charged > 0
+    account = number(sql, user.name)
+    page = visitor("viewer").page
+    for _ in range(2):
+        page.goto(f"{shop.root}/admin/accounts/{account}")
+        caps = page.get_by_role("region", name="Spend caps").last
+        expect(caps.get_by_role("row").filter(has_text="This day")).to_have_text(
+            re.compile(f"{charged / 1000:g}\\s*5,000\\s*below"))
+        expect(caps.get_by_role("row").filter(has_text="60 minutes")).to_have_text(
+            re.compile(f"{charged / 1000:g}\\s*no cap"))
+        # Not before it was told that all is posted: what it has not heard of would be told to nobody.
+        wait_until(lambda: redis.hget(f"a:{{{account}}}", "U") in ("0", None), 20, "the end of the posting")
+        redis.delete(f"a:{{{account}}}")
 
 
 # Every page

@@ -46,8 +46,32 @@ import Testing
                     $0 + $1.amount
                 }
                 #expect(answer == .texts(["\(hour)", "\(day)"]), "seed \(seed)")
+                let (then, spent) = try await Self.later(account, time, events, client, &random)
+                #expect(spent == then, "seed \(seed)")
             }
         }
+        await client.close()
+    }
+
+    /// What a reader makes of windows that nobody has moved on since: (what was spent, what it says).
+    private static func later(
+        _ account: AccountID, _ time: Int64, _ events: [(time: Int64, amount: Int64)],
+        _ client: ScriptClient, _ random: inout SplitMix
+    ) async throws -> ([Int64], [Int64]) {
+        let now =
+            time + [0, 59_000, 60_000, 3_000_000, 3_660_000, 3_720_000, 90_000_000].randomElement(
+                using: &random)!
+        let hour = events.filter { now / 60_000 - 60 <= $0.time / 60_000 }
+        let day = events.filter { now / 86_400_000 == $0.time / 86_400_000 }
+        let spent = try #require(try await client.audit(account).spent(at: now))
+        return (
+            [hour, day].map { $0.reduce(0) { $0 + $1.amount } }, [spent.hour, spent.day]
+        )
+    }
+
+    @Test func anAccountThatIsNotLoadedSaysNothing() async throws {
+        let client = try await ScriptClient()
+        #expect(try await client.audit(freshAccount()).spent(at: 1) == nil)
         await client.close()
     }
 }

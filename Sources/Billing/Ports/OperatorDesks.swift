@@ -14,10 +14,25 @@ public struct OpenHold: Sendable, Hashable {
     }
 }
 
+/// What counts against the spend caps of an account at this moment: spent and held.
+public struct CapSpend: Sendable, Hashable {
+    /// Of the last sixty minutes.
+    public var session: Millicredits
+    /// Of the UTC day.
+    public var day: Millicredits
+
+    public init(session: Millicredits, day: Millicredits) {
+        self.session = session
+        self.day = day
+    }
+}
+
 /// Holds of the hold store.
 public protocol HoldReading: Sendable {
     /// nil: the hold store cannot be asked just now.
     func liveHolds(of account: AccountID) async -> [OpenHold]?
+    /// nil: it is not known just now.
+    func capSpend(of account: AccountID) async -> CapSpend?
 }
 
 /// A run of the reconciliation.

@@ -48,7 +48,8 @@ extension AccountRoutes {
         replies: [.json(.object(Self.shape))], audits: true)
 
     static let showOperation = Operation(
-        .admin, "adminAccount", "One account, with what is set aside and why it may not go on.",
+        .admin, "adminAccount",
+        "One account, with what is set aside, why it may not go on, and what counts against the caps of all accounts.",
         [Self.account],
         reply: .object(
             Self.shape + [
@@ -59,6 +60,12 @@ extension AccountRoutes {
                         .init("actor", .string.orNull), .init("reason", .string.orNull),
                         .init("changedAtMs", .integer.orNull), .init("disputes", .array(Self.dispute)),
                     ])),
+                .init(
+                    "capSpend",
+                    .object([
+                        .init("sessionMillicredits", .named(.millicredits)),
+                        .init("dayMillicredits", .named(.millicredits)),
+                    ]).orNull),
             ]), errors: [.notFound])
 
     static let statusOperation = Self.change(

@@ -70,6 +70,7 @@ struct AccountRoutes: Sendable {
                 ("heldMillicredits", held?.json ?? .null),
                 ("liveHolds", live.map { .integer(Int64($0.count)) } ?? .null),
                 ("standing", Self.json(standing)),
+                ("capSpend", await self.holds.capSpend(of: id).map(Self.json) ?? .null),
             ]
         ).response()
     }
@@ -219,6 +220,10 @@ struct AccountRoutes: Sendable {
             ("actor", .text(standing.actor)), ("reason", .text(standing.reason)),
             ("changedAtMs", standing.changedAt.json), ("disputes", .array(standing.disputes.map(Self.json))),
         ])
+    }
+
+    private static func json(_ spend: CapSpend) -> JSONValue {
+        .object([("sessionMillicredits", spend.session.json), ("dayMillicredits", spend.day.json)])
     }
 
     private static func json(_ dispute: AccountStanding.Dispute) -> JSONValue {

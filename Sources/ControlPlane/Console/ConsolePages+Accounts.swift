@@ -105,6 +105,7 @@ extension ConsolePages {
         var parts = [self.balancePart(account, held, view), self.standingPart(account, standing, view)]
         parts.append(self.holdsPart(live))
         parts.append(self.limitsPart(account, view))
+        parts.append(self.capsPart(await self.admin.holds.capSpend(of: id)))
         parts.append(try await self.keysPart(account, view))
         parts.append(try await self.ledgerPart(account, view))
         parts.append(try await self.usagePart(account, view))

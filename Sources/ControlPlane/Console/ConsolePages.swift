@@ -8,6 +8,8 @@ struct ConsolePages: Sendable {
     let site: WebSite
     let gate: StaffGate
     let dependencies: ControlPlane.Dependencies
+    /// The same for every account.
+    let caps: SpendCaps
 
     var admin: AdminPorts { self.dependencies.admin }
 

@@ -16,6 +16,7 @@ public struct AccountAudit: Sendable, Hashable {
     public var holds: [SettledHold]
     public var captures: [SettledHold]
     public var problems: [Problem]
+    private var windows: SpendWindows?
 
     public enum Problem: Sendable, Hashable {
         /// R1: `H` is not the sum of the holds.
@@ -49,6 +50,13 @@ public struct AccountAudit: Sendable, Hashable {
         self.balance.map { $0.balance.value - self.held + self.waived - self.captured - self.floor }
     }
 
+    /// What was captured in the last sixty minutes and on the UTC day, as caps count it; nil: the hash does not say.
+    ///
+    /// - Parameter milliseconds: now, since 1970.
+    public func spent(at milliseconds: Int64) -> (hour: Int64, day: Int64)? {
+        self.windows?.spent(at: milliseconds)
+    }
+
     /// - Parameter fields: name, value, name, value … as HGETALL answers.
     init(account: AccountID, fields: [String]) {
         self.account = account
@@ -56,6 +64,7 @@ public struct AccountAudit: Sendable, Hashable {
         var numbers: [String: Int64] = [:]
         var waived: Int64 = 0
         var epoch: String?
+        var spend: [String: String] = [:]
         for index in stride(from: 0, to: fields.count - 1, by: 2) {
             let (name, value) = (fields[index], fields[index + 1])
             if name.hasPrefix("h:") || name.hasPrefix("u:") {
@@ -78,9 +87,12 @@ public struct AccountAudit: Sendable, Hashable {
                 numbers[name] = number
             } else if name == "e" {
                 epoch = value
+            } else if name.first == "m" || ["M", "D", "di"].contains(name) {
+                spend[name] = value
             }
         }
         self.epoch = epoch
+        self.windows = SpendWindows(spend)
         self.held = numbers["H"] ?? 0
         self.captured = numbers["U"] ?? 0
         self.waived = numbers["W"] ?? 0

@@ -17,7 +17,7 @@ enum AdminParts {
     ) -> AdminPorts {
         AdminPorts(
             staff: ledger, accounts: AccountDesk(book: accounts, ledger: ledger),
-            holds: LiveHolds(reader: holds), books: ledger,
+            holds: LiveHolds(reader: holds, ledger: ledger), books: ledger,
             cards: LedgerRateCards(ledger: ledger, history: slowLedger, mode: mode, region: region),
             flags: flags,
             replay: EventReplay(payments: payments.replay, ledger: ledger, logger: logger), audit: ledger,
@@ -28,12 +28,34 @@ enum AdminParts {
 /// Holds of one account, as the hold store has them.
 struct LiveHolds: HoldReading {
     let reader: RedisAccountReader
+    let ledger: any AccountReading
 
     func liveHolds(of account: AccountID) async -> [OpenHold]? {
         guard let audit = try? await self.reader.read(account) else { return nil }
         let held = audit.holds.map { OpenHold(hold: $0.hold, amount: $0.amount, isCaptured: false) }
         let captured = audit.captures.map { OpenHold(hold: $0.hold, amount: $0.amount, isCaptured: true) }
         return held + captured
+    }
+
+    func capSpend(of account: AccountID) async -> CapSpend? {
+        guard let audit = try? await self.reader.read(account),
+            let spent = await self.spent(by: account, audit),
+            let session = Millicredits(exactly: spent.hour + audit.held),
+            let day = Millicredits(exactly: spent.day + audit.held)
+        else { return nil }
+        return CapSpend(session: session, day: day)
+    }
+
+    /// The hold store forgets who has been idle, and what it had forgotten of others; the ledger has what was posted.
+    private func spent(by account: AccountID, _ audit: AccountAudit) async -> (hour: Int64, day: Int64)? {
+        if let spent = audit.spent(at: Clock.wallMilliseconds()) { return spent }
+        let snapshot = await withCheckedContinuation { continuation in
+            self.ledger.snapshot(of: account, among: []) { continuation.resume(returning: $0) }
+        }
+        guard let snapshot = try? snapshot.get() else { return nil }
+        return (
+            snapshot.spentLastHour.value + audit.captured, snapshot.spentToday.value + audit.captured
+        )
     }
 }
 

@@ -302,6 +302,26 @@ import Testing
         #expect(page.headers[.contentType] == "text/html; charset=utf-8")
     }
 
+    // MARK: Accounts
+
+    @Test func capsStandBesideWhatCountsAgainstThem() async throws {
+        let page = try await ConsoleRig(.viewer).get("/admin/accounts/1").text
+        let part = try #require(page.components(separatedBy: ">Spend caps</h2>").dropFirst().first)
+        let rows = part.components(separatedBy: "<tr>").dropFirst(2).map {
+            $0.components(separatedBy: "</tr>")[0].replacing(/<[^>]*>/, with: "|")
+                .split(separator: /[|\n]/).joined(separator: "|")
+        }
+        #expect(
+            rows.prefix(3) == [
+                "One request|–|no cap|–", "The last 60 minutes|8|10|80 % reached",
+                "This day (UTC)|1,234.5|1,000|reached",
+            ])
+        let reply = try await ControlRig().get("/api/admin/accounts/1", ControlRig.adminToken)
+        #expect(
+            reply.text.contains(
+                #""capSpend":{"sessionMillicredits":"8000","dayMillicredits":"1234500"}"#))
+    }
+
     // MARK: Dashboards
 
     /// A funnel is read by its rates, which nobody works out from thirty rows.

@@ -37,7 +37,8 @@ struct ControlRig: Sendable {
         self.ledger = ledger
         self.settings = .init(
             version: "1.2.3", adminTokens: [Self.adminToken, Self.oldAdminToken], corsOrigins: [Self.origin],
-            sessionSecrets: Self.sessionSecrets, isSecure: portal?.site.isSecure ?? true)
+            sessionSecrets: Self.sessionSecrets, isSecure: portal?.site.isSecure ?? true,
+            caps: SpendCaps(session: Millicredits(10_000), day: Millicredits(1_000_000)))
         self.dependencies = .init(
             directory: ledger, keyHasher: hasher, prices: FixedPrices(mode), billing: ledger, held: ledger,
             readiness: { readiness }, encodings: encodings, checkouts: desk, webhooks: desk,

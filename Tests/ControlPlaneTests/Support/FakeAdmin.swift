@@ -107,6 +107,9 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     func liveHolds(of account: AccountID) async -> [OpenHold]? { [] }
     func balanceOfBooks() async throws -> TrialBalance { TrialBalance() }
     func reconciliationRuns(before: Int64?, limit: Int64) async throws -> [ReconciliationRun] { [] }
+    func capSpend(of account: AccountID) async -> CapSpend? {
+        CapSpend(session: Millicredits(8_000), day: Millicredits(1_234_500))
+    }
     func findings(of run: Int64) async throws -> [StoredFinding]? { run == 1 ? [] : nil }
     func figures() async throws -> FinanceFigure? { nil }
     func appliedCards() async throws -> [AppliedRateCard] { [] }
