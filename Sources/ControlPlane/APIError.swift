@@ -69,6 +69,13 @@ struct APIError: Error {
         status: .notFound, message: "There is no such rate card.", code: "rate_card_not_found")
     static let noSuchRun = APIError(
         status: .notFound, message: "There is no such run.", code: "run_not_found")
+    static func tooSlow(_ slow: DashboardTooSlow) -> APIError {
+        APIError(
+            status: .gatewayTimeout,
+            message: "This was given up after \(slow.seconds) seconds: the ledger is too large for it, or "
+                + "busy. Nothing is wrong with the figures themselves; try again when it is quieter.",
+            code: "too_slow")
+    }
     static let holdsUnavailable = APIError(
         status: .serviceUnavailable, message: "The hold store cannot be read right now; try again.",
         code: "holds_unavailable", headers: [.retryAfter: "1"])

@@ -146,6 +146,7 @@ extension ControlPlane {
         FlagRoutes(desk: admin.flags).add(to: &table)
         AuditRoutes(audit: admin.audit).add(to: &table)
         ReviewRoutes(desk: admin.reviews).add(to: &table)
+        ShadowRoutes(dashboards: admin.dashboards).add(to: &table)
     }
 }
 

@@ -23,7 +23,7 @@ PAGES = {
     "/admin/purchases": "viewer", "/admin/reviews": "viewer", "/admin/flags": "viewer", "/admin/audit": "viewer",
     "/admin/audit/verification": "viewer", "/admin/events": "viewer", "/admin/rate-cards": "viewer",
     "/admin/rate-cards/{card}": "viewer", "/admin/reconciliation": "viewer", "/admin/reconciliation/{run}": "viewer",
-    "/admin/operations": "viewer", "/admin/new-account": "support", "/admin/accounts/{account}/status": "support",
+    "/admin/operations": "viewer", "/admin/shadow-report": "viewer", "/admin/new-account": "support", "/admin/accounts/{account}/status": "support",
     "/admin/accounts/{account}/limits": "support", "/admin/accounts/{account}/holds": "support",
     "/admin/accounts/{account}/new-key": "support", "/admin/keys/{key}/revoke": "support",
     "/admin/reviews/decide": "support", "/admin/events/replay": "support",
@@ -492,6 +492,36 @@ def test_a_cap_stands_beside_what_counts_against_it(shop, visitor, user, sql, re
         # Not before it was told that all is posted: what it has not heard of would be told to nobody.
         wait_until(lambda: redis.hget(f"a:{{{account}}}", "U") in ("0", None), 20, "the end of the posting")
         redis.delete(f"a:{{{account}}}")
+
+
+def test_what_was_not_charged_is_compared(dev, shop, visitor, user, sql, settled):
+    """With the numbers of the command."""
+    dev.cli("flag", "set", CHARGING, "false", "--reason", "a test of the comparison")
+    try:
+        wait_until(lambda: ask(shop, user.key)[1]["x-tollgate-waived"] is not None, 20, "the switch")
+    finally:
+        dev.cli("flag", "clear", CHARGING, "--reason", "a test of the comparison")
+    account = number(sql, user.name)
+    waived = "SELECT sum(shadow_millicredits) FROM usage_effective WHERE kind = 'waived' AND account_id = %s"
+    (shadow,) = wait_until(lambda: sql(waived, account)[0] if sql(waived, account)[0][0] else None, 20, "its settlement")
+    told = json.loads(dev.cli("shadow", "report", "--json").stdout)
+    status, _, reply = http(
+        "GET", shop.root + "/api/admin/shadow-report", headers={"Authorization": "Bearer " + dev.adminToken})
+    report = json.loads(reply)
+    assert status == 200 and report["total"] == told["total"]
+    assert {day.pop("day"): day for day in report["days"]} == told["days"]
+    assert {model.pop("model"): model for model in report["models"]} == told["models"]
+    assert report["accounts"] == [
+        {"accountId": one["account"], "userId": one["user"], **one["sums"]} for one in told["accounts"]]
+    page = visitor("viewer", scripts=False).page
+    page.goto(shop.root + "/admin")
+    page.get_by_role("link", name="Shadow billing").click()
+    row = page.get_by_role("region", name="By account").get_by_role("row").filter(has_text=user.name)
+    expect(row.get_by_role("cell", name=f"{shadow / 1000:g}", exact=True)).to_have_count(2)
+    page.get_by_label("Last day").fill("2026-01-01")
+    page.get_by_label("First day").fill("")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("there is nothing to compare")).to_be_visible()
 
 
 # Every page

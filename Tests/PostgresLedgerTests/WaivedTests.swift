@@ -86,6 +86,11 @@ import Testing
         // It had 70 when they began; the second one does not fit beside the first.
         #expect(report.byAccount[rich]?.payable == 60 && report.byAccount[rich]?.refused == 1)
         #expect(report.users == [poor: "poor", rich: "rich"])
+        let shown = try await database.ledger.shadowReport(from: nil, to: nil)
+        #expect(
+            shown.total == report.total && shown.byDay == report.byDay && shown.byModel == report.byModel
+                && shown.byAccount == report.byAccount && shown.users == report.users)
+        #expect(try await database.ledger.shadowReport(from: 0, to: 1).total.requests == 0)
         let none = try await database.ledger.foldWaived(to: 0, into: ShadowReport()) { $0.add($1) }
         #expect(none.total.requests == 0)
     }

@@ -97,4 +97,10 @@ public protocol DashboardReading: Sendable {
     func topModels(limit: Int64) async throws -> [ModelTotals]
     /// Every one of the last `days` days, today last.
     func checkoutDays(_ days: Int64) async throws -> [CheckoutDay]
+    /// Exchanges that were served and not charged, of holds of `[from, to)`.
+    ///
+    /// - Parameters:
+    ///   - from: milliseconds since 1970; nil: from the first one.
+    ///   - to: milliseconds since 1970; nil: to the last one.
+    func shadowReport(from: Int64?, to: Int64?) async throws -> ShadowReport
 }

@@ -134,18 +134,13 @@ extension ConsolePages {
     }
 
     /// Parts of a dashboard. Where a ledger is too large for them, that is said, and the page shows the others.
-    private func part(
+    func part(
         _ title: String, _ view: ConsoleView, _ body: () async throws -> [ConsolePart]
     ) async throws -> [ConsolePart] {
         do {
             return try await self.read(view) {
                 do { return try await body() } catch let slow as DashboardTooSlow {
-                    throw APIError(
-                        status: .gatewayTimeout,
-                        message:
-                            "This was given up after \(slow.seconds) seconds: the ledger is too large for it, or "
-                            + "busy. Nothing is wrong with the figures themselves; try again when it is quieter.",
-                        code: "too_slow")
+                    throw APIError.tooSlow(slow)
                 }
             }
         } catch let error as APIError where error.code == "too_slow" {

@@ -17,7 +17,7 @@ struct ConsolePages: Sendable {
     static let routes: [ConsoleRoute] =
         Self.homeRoutes + Self.flagRoutes + Self.accountRoutes + Self.accountActions + Self.keyRoutes
         + Self.moneyRoutes + Self.reviewRoutes + Self.auditRoutes + Self.eventRoutes + Self.cardRoutes
-        + Self.booksRoutes
+        + Self.booksRoutes + Self.shadowRoutes
 
     func add(to table: inout RouteTable) {
         self.addEntrance(to: &table)
@@ -89,7 +89,8 @@ struct ConsolePages: Sendable {
         ("/admin", "Overview"), ("/admin/accounts", "Accounts"), ("/admin/purchases", "Purchases"),
         ("/admin/reviews", "Reviews"), ("/admin/flags", "Flags"), ("/admin/rate-cards", "Rate cards"),
         ("/admin/events", "Events"), ("/admin/reconciliation", "Reconciliation"),
-        ("/admin/finance", "Finance"), ("/admin/operations", "Operations"), ("/admin/audit", "Audit"),
+        ("/admin/finance", "Finance"), ("/admin/shadow-report", "Shadow billing"),
+        ("/admin/operations", "Operations"), ("/admin/audit", "Audit"),
     ]
 
     private static let roles = Dictionary(

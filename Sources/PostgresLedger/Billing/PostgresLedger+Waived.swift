@@ -14,18 +14,27 @@ extension PostgresLedger {
     ) async throws -> State {
         try await self.pool.run(timeout: .seconds(7200)) { connection in
             try connection.transaction(.readSnapshot) { connection in
-                var state = initial
                 try connection.run("SELECT set_config('statement_timeout', '900s', true)")
-                try connection.run(
-                    "DECLARE waived NO SCROLL CURSOR FOR \(Self.waivedInOrder)", [.int(from), .int(to)])
-                while true {
-                    // The first one reads and sorts them all; the server gives up before this.
-                    let page = try connection.run("FETCH \(pageRows) FROM waived", timeout: .seconds(910))
-                        .rows
-                    for row in page { try step(&state, WaivedExchange(row)) }
-                    guard page.count == pageRows else { return state }
-                }
+                return try Self.foldWaived(
+                    on: connection, from: from, to: to, into: initial, pageRows: pageRows, seconds: 900, step)
             }
+        }
+    }
+
+    /// - Parameter seconds: after which the server gives up on one statement.
+    static func foldWaived<State>(
+        on connection: PostgresConnection, from: Int64?, to: Int64?, into initial: State, pageRows: Int64,
+        seconds: Int64, _ step: (inout State, WaivedExchange) throws -> Void
+    ) throws -> State {
+        var state = initial
+        try connection.run(
+            "DECLARE waived NO SCROLL CURSOR FOR \(Self.waivedInOrder)", [.int(from), .int(to)])
+        while true {
+            // The first one reads and sorts them all; the server gives up before this.
+            let page = try connection.run("FETCH \(pageRows) FROM waived", timeout: .seconds(seconds + 10))
+                .rows
+            for row in page { try step(&state, WaivedExchange(row)) }
+            guard page.count == pageRows else { return state }
         }
     }
 

@@ -133,6 +133,15 @@ extension PostgresLedger: DashboardReading {
         }
     }
 
+    public func shadowReport(from: Int64?, to: Int64?) async throws -> ShadowReport {
+        try await self.dashboard { connection in
+            try Self.foldWaived(
+                on: connection, from: from, to: to, into: ShadowReport(), pageRows: 5000,
+                seconds: Self.dashboardSeconds
+            ) { $0.add($1) }
+        }
+    }
+
     // MARK: Checkouts
 
     public func checkoutDays(_ days: Int64) async throws -> [CheckoutDay] {

@@ -338,6 +338,7 @@ import Testing
         rig.rig.admin.isSlow.withLock { $0 = true }
         for (path, rest) in [
             ("/admin/finance", "Models of the last seven days"), ("/admin/operations", "This instance"),
+            ("/admin/shadow-report", "First day"),
         ] {
             let page = try await rig.get(path)
             #expect(page.status == 200 && page.text.contains("given up after 15 seconds"), "\(path)")

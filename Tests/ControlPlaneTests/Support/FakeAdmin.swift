@@ -14,6 +14,8 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     let failure = Mutex<(any Error)?>(nil)
     let simulations = Mutex(0)
     let notes = Mutex<[ChangeNote]>([])
+    /// What reports were asked for.
+    let spans = Mutex<[[Int64?]]>([])
 
     static func ports(staff: FakeStaff, _ admin: FakeAdmin = FakeAdmin()) -> AdminPorts {
         AdminPorts(
@@ -105,11 +107,11 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     // MARK: The rest
 
     func liveHolds(of account: AccountID) async -> [OpenHold]? { [] }
-    func balanceOfBooks() async throws -> TrialBalance { TrialBalance() }
-    func reconciliationRuns(before: Int64?, limit: Int64) async throws -> [ReconciliationRun] { [] }
     func capSpend(of account: AccountID) async -> CapSpend? {
         CapSpend(session: Millicredits(8_000), day: Millicredits(1_234_500))
     }
+    func balanceOfBooks() async throws -> TrialBalance { TrialBalance() }
+    func reconciliationRuns(before: Int64?, limit: Int64) async throws -> [ReconciliationRun] { [] }
     func findings(of run: Int64) async throws -> [StoredFinding]? { run == 1 ? [] : nil }
     func figures() async throws -> FinanceFigure? { nil }
     func appliedCards() async throws -> [AppliedRateCard] { [] }
@@ -201,6 +203,20 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     }
 
     func topModels(limit: Int64) async throws -> [ModelTotals] { [] }
+
+    func shadowReport(from: Int64?, to: Int64?) async throws -> ShadowReport {
+        if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
+        self.spans.withLock { $0.append([from, to]) }
+        var report = ShadowReport()
+        guard from != 0 else { return report }
+        for (model, shadow) in [("gpt-5", Int64(1_500)), ("gpt-4o", 9_000)] {
+            report.add(
+                WaivedExchange(
+                    account: 1, user: "ada", day: Self.days[0], model: model, shadow: Millicredits(shadow),
+                    cost: PicoUSD(750_000_000), available: Millicredits(2_000)))
+        }
+        return report
+    }
 
     func checkoutDays(_ days: Int64) async throws -> [CheckoutDay] {
         if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
