@@ -44,6 +44,35 @@ def portal_link(root, service_key, user, **body):
     return json.loads(reply)["url"]
 
 
+# What the element with the focus is called, and whether one sees that it has it.
+FOCUSED = """() => {
+  const element = document.activeElement, style = getComputedStyle(element);
+  const own = [...element.childNodes].filter(node => !node.classList?.contains("unseen"))
+    .map(node => node.textContent).join("");
+  const name = element.labels?.length ? element.labels[0].textContent : own;
+  return [name.trim(), style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0];
+}"""
+
+
+class Keys:
+    """One who has no mouse."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def to(self, name, text=None):
+        """Goes on by Tab to what is called so, whose focus must be seen, as that of all on the way; types `text` there."""
+        passed = []
+        while name not in passed:
+            self.page.keyboard.press("Tab")
+            at, is_seen = self.page.evaluate(FOCUSED)
+            assert len(passed) < 60, f"no {name!r} among {passed}"
+            assert is_seen or not at, f"the focus on {at!r} is not seen"
+            passed.append(at)
+        if text is not None:
+            self.page.keyboard.type(text)
+
+
 class Visitor:
     """One person at a browser of their own. Everything that the console says is kept."""
 
@@ -59,6 +88,7 @@ class Visitor:
                      if message.type in ("error", "warning")
                      and not message.location["url"].startswith(elsewhere) else None)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.keys = Keys(self.page)
 
     def open(self, link):
         """Follows a link; without scripts, by its button."""

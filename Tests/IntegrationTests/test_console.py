@@ -2,6 +2,7 @@
 suspension, with every page on a phone and on a desktop, in light and in the dark."""
 import datetime
 import html
+import http.client as client
 import json
 import re
 import types
@@ -227,6 +228,44 @@ def test_whoever_is_wrong_is_not_let_in(shop, people, visitor):
     someone.check("refusal")
 
 
+def test_a_change_by_keyboard_only(dev, shop, visitor, user, sql):
+    """From the entrance, with a code, to a suspension: Tab, Space and Enter, and one sees where one is."""
+    person = Person(shop.root, dev.cli, f"keys-{uuid.uuid4().hex[:8]}", "support")
+    someone, reason = visitor(), because()
+    page, keys = someone.page, someone.keys
+    page.goto(shop.root + "/admin/accounts?prefix=" + user.name)
+    keys.to("Skip to content")
+    keys.to("Email", person.email)
+    keys.to("Password", person.password)
+    keys.to("Code", totp(person.secret))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Accounts", level=1)).to_be_visible()
+    # Past the navigation at once.
+    keys.to("Skip to content")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    keys.to(user.name)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
+    keys.to("Suspend")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Status of an account", level=1)).to_be_visible()
+    keys.to("New status")
+    keys.to("Reason", reason)
+    keys.to("Continue")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("heading", name="Please confirm")).to_be_visible()
+    keys.to("Set it")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The status is set.")).to_be_visible()
+    assert sql("SELECT status FROM account WHERE user_id = %s", user.name) == [("suspended",)]
+    assert sql("SELECT actor, action FROM audit_log WHERE reason = %s", reason) == [
+        (f"staff:{person.name}", "account.change")]
+    keys.to("Sign out")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
 # What people change
 
 
@@ -253,6 +292,37 @@ def test_a_switch_acts_on_the_next_request(dev, shop, visitor, user, people, sql
                 (f"staff:{people['owner'].name}", "flag.set", f"flag:{CHARGING}")]
     finally:
         dev.cli("flag", "clear", CHARGING, "--reason", "a test of the switch")
+
+
+def change_flag(someone, name, value):
+    """Its reason."""
+    page, reason = someone.page, because()
+    page.goto(urllib.parse.urljoin(page.url, "/admin/flags"))
+    page.get_by_role("link", name=name).click()
+    field(page, "value").fill(value)
+    go_through(someone, "Change it", reason)
+    expect(page.get_by_text("The flag is changed")).to_be_visible()
+    return reason
+
+
+def test_a_cohort_is_set_by_percentage_and_by_list(dev, shop, visitor, user, people, sql):
+    someone = visitor("owner")
+    someone.page.goto(shop.root + "/admin")
+    names = ["BILLING_ROLLOUT_PERCENTAGE", "BILLING_ALLOWLIST"]
+    begin = sql("SELECT max(entry_id) FROM audit_log")[0][0]
+    reasons = []
+    try:
+        for name, value, is_waived in ((names[0], "0", True), (names[1], f"{user.name},somebody", False)):
+            reasons.append(change_flag(someone, name, value))
+            wait_until(
+                lambda: (ask(shop, user.key)[1]["x-tollgate-waived"] is not None) == is_waived, 20, f"{name}={value}")
+        assert sql(
+            "SELECT action, subject, reason FROM audit_log WHERE actor = %s AND entry_id > %s ORDER BY entry_id",
+            f"staff:{people['owner'].name}", begin) == [
+                ("flag.set", f"flag:{name}", reason) for name, reason in zip(names, reasons)]
+    finally:
+        for name in names:
+            dev.cli("flag", "clear", name, "--reason", "a test of the cohort")
 
 
 def test_a_question_leads_back_to_what_was_typed(shop, visitor, user, sql, balance):
@@ -301,6 +371,62 @@ def test_a_user_is_suspended(shop, visitor, user, sql, one_entry):
     expect(page.locator(".badge.good")).to_have_text("whole")
 
 
+def test_an_account_is_made(shop, visitor, sql, one_entry):
+    someone, reason = visitor("support"), because()
+    page, name = someone.page, f"console-{uuid.uuid4().hex[:8]}"
+    page.goto(shop.root + "/admin/accounts")
+    page.get_by_role("link", name="New account").click()
+    field(page, "userId").fill(name)
+    go_through(someone, "Create it", reason)
+    expect(page.locator("p.lead")).to_have_text(name)
+    expect(page.get_by_role("region", name="Credits")).to_contain_text("0 credits")
+    assert page.url == f"{shop.root}/admin/accounts/{number(sql, name)}"
+    one_entry("support", "account.create", reason)
+
+
+def test_a_suspension_is_lifted(dev, shop, visitor, user, sql, one_entry):
+    dev.cli("account", "set", "--user", user.name, "--status", "suspended", "--reason", "a test of the lifting")
+    wait_until(lambda: ask(shop, user.key)[0] == 403, 20, "the suspension")
+    someone, reason = visitor("support"), because()
+    page = someone.page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}")
+    expect(page.get_by_text("a test of the lifting")).to_be_visible()
+    page.get_by_role("link", name="Make active").click()
+    go_through(someone, "Set it", reason)
+    expect(page.get_by_text("The status is set.")).to_be_visible()
+    wait_until(lambda: ask(shop, user.key)[0] == 200, 20, "the end of the suspension")
+    one_entry("support", "account.change", reason)
+
+
+def test_limits_are_set(shop, visitor, user, sql, one_entry):
+    someone, reason = visitor("support"), because()
+    page = someone.page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}")
+    page.get_by_role("link", name="Change the limits").click()
+    field(page, "requestsPerMinute").fill("1")
+    field(page, "streams").fill("0")
+    go_through(someone, "Set them", reason)
+    expect(page.get_by_text("The limits are set.")).to_be_visible()
+    limits = page.get_by_role("region", name="Limits")
+    expect(limits).to_contain_text(re.compile(r"Requests per minute\s*1\s*Tokens per minute\s*as configured"))
+    expect(limits).to_contain_text(re.compile(r"Streams at once\s*no limit"))
+    wait_until(lambda: ask(shop, user.key)[0] == 429, 20, "the limit")
+    one_entry("support", "account.limits", reason)
+
+
+def test_what_is_held_for_streams_is_set(shop, visitor, user, sql, one_entry):
+    someone, reason = visitor("support"), because()
+    page = someone.page
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}")
+    page.get_by_role("link", name="Change the holds").click()
+    field(page, "policy").select_option("rolling")
+    go_through(someone, "Set it", reason)
+    expect(page.get_by_text("The hold policy is set.")).to_be_visible()
+    expect(page.get_by_role("region", name="Limits")).to_contain_text("rolling")
+    assert sql("SELECT hold_policy FROM account WHERE user_id = %s", user.name) == [("rolling",)]
+    one_entry("support", "account.holds", reason)
+
+
 def test_a_key_is_made_and_revoked(shop, visitor, user, sql, one_entry):
     someone, reason = visitor("support", scripts=False), because()
     page = someone.page
@@ -339,6 +465,25 @@ def test_a_purchase_is_refunded(shop, visitor, user, balance, one_entry):
     one_entry("finance", "refund.cash", reason)
     page.goto(shop.root + "/admin/purchases?userId=" + user.name)
     expect(page.get_by_role("cell", name="$5.00")).to_be_visible()
+
+
+def test_credits_are_given_back_for_a_purchase(shop, visitor, user, balance, one_entry):
+    before = balance(user.name)
+    buy(shop, user.key)
+    wait_until(lambda: balance(user.name) == before + 9_990_000, 30, "the purchase")
+    someone, reason = visitor("finance"), because()
+    page = someone.page
+    page.goto(shop.root + "/admin/purchases?userId=" + user.name)
+    page.get_by_role("link", name="Refund").click()
+    field(page, "kind").select_option("credit")
+    field(page, "amount").fill("12.5")
+    go_through(someone, "Refund it", reason)
+    expect(page.get_by_text("The refund is made.")).to_be_visible()
+    # At once, and no money has moved.
+    assert balance(user.name) == before + 10_002_500
+    page.goto(shop.root + "/admin/purchases?userId=" + user.name)
+    expect(page.get_by_role("cell", name="$0.00")).to_be_visible()
+    one_entry("finance", "refund.credit", reason)
 
 
 def test_a_dead_letter_is_applied_again(shop, visitor, sql, one_entry):
@@ -522,6 +667,56 @@ def test_what_was_not_charged_is_compared(dev, shop, visitor, user, sql, settled
     page.get_by_label("First day").fill("")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("there is nothing to compare")).to_be_visible()
+
+
+def test_what_is_held_is_shown_while_a_stream_is_open(shop, visitor, user, sql, redis):
+    account = number(sql, user.name)
+    page = visitor("viewer").page
+    held = page.get_by_role("region", name="Held at this moment")
+    body = {
+        "model": "gpt-4o-mini", "stream": True, "max_tokens": 300,
+        "messages": [{"role": "user", "content": "Hello [[mock tokens=300 tps=5]]"}]}
+    connection = client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
+    try:
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(body),
+            {"Authorization": "Bearer " + user.key, "Content-Type": "application/json"})
+        reply = connection.getresponse()
+        assert reply.status == 200 and reply.readline().startswith(b"data:")
+        page.goto(f"{shop.root}/admin/accounts/{account}")
+        (hold,) = [name[2:] for name in redis.hkeys(f"a:{{{account}}}") if name.startswith("h:")]
+        row = held.get_by_role("row").filter(has_text=hold)
+        expect(row).to_contain_text("held")
+        amount = redis.hget(f"a:{{{account}}}", "H")
+        expect(row).to_contain_text(f"{int(amount) / 1000:g}")
+        expect(page.get_by_role("region", name="Credits").locator("dd").nth(1)).to_contain_text(f"{int(amount) / 1000:g}")
+    finally:
+        connection.close()
+    # It is charged for what was made until it was left.
+    wait_until(lambda: page.reload() and held.get_by_text("Nothing is held.").is_visible(), 30, "the end of the hold")
+    expect(page.get_by_role("region", name="Usage")).to_contain_text("gpt-4o-mini")
+
+
+def test_a_difference_is_drilled_down_to(dev, shop, visitor, user, sql):
+    """Behind the back of every trigger, the balance is not what the ledger says."""
+    change = ("SET session_replication_role = replica; UPDATE credit_balance "
+              "SET balance_millicredits = balance_millicredits {} 7 WHERE user_id = %s")
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    sql(change.format("+"), user.name)
+    try:
+        dev.cli("reconcile", "--date", today, check=False, STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_API_BASE=shop.stripe.url)
+    finally:
+        sql(change.format("-"), user.name)
+    run = sql("SELECT max(run_id) FROM reconciliation_finding WHERE check_name = 'balances'")[0][0]
+    page = visitor("viewer", scripts=False).page
+    page.goto(shop.root + "/admin/reconciliation")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=str(run), exact=True))
+    expect(row).to_contain_text("differences")
+    row.get_by_role("link").click()
+    check = page.get_by_role("region", name="Checks").get_by_role("row").filter(has_text="balances").first
+    expect(check).to_contain_text("mismatch")
+    found = page.get_by_role("region", name="Differences").get_by_role("row").filter(has_text=user.name).first
+    expect(found.get_by_role("cell")).to_have_text(["balances", re.compile(user.name), "2,000,000", "2,000,007", "millicredits", re.compile("sum of its ledger lines")])
 
 
 # Every page
