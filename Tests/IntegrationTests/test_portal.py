@@ -116,9 +116,22 @@ def test_from_a_402_to_an_answer(shop, dev, visitor, balance):
     try:
         page.get_by_role("button", name="Buy Starter").click()
         page.get_by_role("button", name="Pay $9.99").click()
+        # What a screen reader listens to, and whose changes it reads aloud; of a page that is loaded it reads no part.
+        status = page.get_by_role("status").filter(has_text="Purchase pending").element_handle()
         expect(page.get_by_role("heading", name="Purchase pending")).to_be_visible()
         assert "success=true" in page.url and balance(user) == 0
         someone.check("pending")
+    assert status.evaluate("element => element.isConnected && element.getAttribute('role')") == "status"
+    assert "Purchase complete" in status.text_content() and "9,990 credits were added" in status.text_content()
+    expect(page.get_by_role("status").filter(has_text="Purchase")).to_match_aria_snapshot("""
+        - status:
+          - heading "Purchase complete" [level=2]
+          - paragraph: 9,990 credits were added to your balance.
+          - paragraph:
+            - link "Receipt"
+        """)
+    expect(page.get_by_text("You are out of credits.")).to_have_count(0)
+    expect(page.get_by_role("region", name="Recent activity").first).to_contain_text("Purchase")
     finally:
         shop.stripe.control("delivery", on=True)
     expect(page.get_by_role("heading", name="Purchase complete")).to_be_visible(timeout=30_000)

@@ -1,25 +1,39 @@
 // Makes the credits page nicer; nothing on it needs this file.
 "use strict";
 
-// A pending purchase: looks for its end, and shows it then.
+// A pending purchase: looks for its end, and shows it then. The element stays, since screen readers announce what changes
+// in it, and nothing of a page that is loaded anew.
 function followPurchase() {
-  if (!document.querySelector("[data-pending]")) return;
+  const news = document.querySelector("[data-pending]");
+  if (!news) return;
   let looks = 0;
   const look = async () => {
     looks += 1;
     try {
       const reply = await fetch(location.href, {headers: {accept: "text/html"}});
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-      if (reply.ok && !page.querySelector("[data-pending]")) {
-        location.reload();
-        return;
-      }
+      if (reply.ok && !page.querySelector("[data-pending]")) return showPurchase(news, page);
     } catch {
       // Offline for a moment: the next look may succeed.
     }
     if (looks < 200) setTimeout(look, looks < 15 ? 1000 : 5000);
   };
   setTimeout(look, 1000);
+}
+
+// What the purchase changed, of the page as it is now.
+function showPurchase(news, page) {
+  const end = page.querySelector(".news");
+  if (!end) return location.reload();
+  document.querySelectorAll("main > .notice").forEach(notice => notice.remove());
+  document.querySelector("main").prepend(...page.querySelectorAll("main > .notice"));
+  for (const part of ["balance-title", "recent-title"]) {
+    const section = `[aria-labelledby=${part}]`;
+    document.querySelector(section).replaceWith(page.querySelector(section));
+  }
+  news.removeAttribute("data-pending");
+  news.className = end.className;
+  news.replaceChildren(...end.childNodes);
 }
 
 // `12345.6` as `12,345.6`, digit by digit: a number of JavaScript could round it.
