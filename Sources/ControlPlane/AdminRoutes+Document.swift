@@ -2,11 +2,12 @@ import Billing
 
 extension AdminRoutes {
     static let purchasesOperation = Operation(
-        .admin, "adminPurchases", "Purchases, newest first.",
+        .admin, "adminPurchases",
+        "Purchases, newest first; `from` and `to` are of the payment, or of the order where none came.",
         [
             .query("userId", .string(1...256), "Of this user only."),
             .query("status", .word(Purchase.Status.self), "Of this status only."),
-        ] + .page,
+        ] + .span + .page,
         reply: .page(
             .object([
                 .init("purchaseId", .string), .init("userId", .string), .init("kind", .string),

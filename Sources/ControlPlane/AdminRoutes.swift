@@ -32,8 +32,10 @@ struct AdminRoutes: Sendable {
             query.userID = user
         }
         if let status = parameters["status"] {
-            query.status = try Self.choice(String(status), "status")
+            query.statuses = [try Self.choice(String(status), "status")]
         }
+        query.from = try BillingRoutes.instant(parameters, "from")
+        query.to = try BillingRoutes.instant(parameters, "to")
         if let cursor = parameters["cursor"] {
             guard let before = PurchaseID(text: String(cursor)) else { throw AdminReplies.badCursor }
             query.before = before

@@ -72,11 +72,14 @@ import Testing
 
     @Test func filtersReachTheLedger() async throws {
         let back = FakeMoneyBack()
-        _ = try await self.get("purchases?userId=ada&status=paid", back)
+        _ = try await self.get("purchases?userId=ada&status=paid&from=1970-01-02&to=1970-01-03", back)
         _ = try await self.get(
             "webhook-events?outcome=dead&type=charge.failed&from=1970-01-02&to=1970-01-03", back)
         #expect(
-            back.purchaseQueries.withLock { $0 } == [PurchaseQuery(userID: "ada", status: .paid, limit: 50)])
+            back.purchaseQueries.withLock { $0 } == [
+                PurchaseQuery(
+                    userID: "ada", statuses: [.paid], from: 86_400_000, to: 172_800_000, limit: 50)
+            ])
         #expect(
             back.eventQueries.withLock { $0 } == [
                 StoredEventQuery(
@@ -87,7 +90,9 @@ import Testing
     /// (target, the parameter that is named)
     @Test(arguments: [
         ("purchases?status=gold", "status"), ("purchases?limit=501", "limit"),
-        ("purchases?cursor=1", "cursor"),
+        ("purchases?cursor=1", "cursor"), ("purchases?from=soon", "from"), ("purchases?to=2026-13-01", "to"),
+        ("accounts?accountId=0", "accountId"), ("accounts?accountId=x", "accountId"),
+        ("accounts?keyPrefix=tg_0123456", "keyPrefix"), ("accounts?keyPrefix=%00", "keyPrefix"),
         ("webhook-events?outcome=lost", "outcome"), ("webhook-events?to=soon", "to"),
         ("webhook-events?cursor=evt_1", "cursor"), ("webhook-events?cursor=-1.evt_1", "cursor"),
         ("webhook-events?limit=x", "limit"), ("purchases?userId=%00", "userId"),

@@ -48,10 +48,40 @@ import Testing
         #expect(entries[5].hasPrefix("key.create key:\(key.keyID) null"))
         #expect(entries[6].hasPrefix("key.revoke key:\(key.keyID)"))
         #expect(try await database.ledger.verifyAudit().isWhole)
-        let listed = try await desk.accounts(prefix: "ad", after: 0, limit: 5)
+        let listed = try await desk.accounts(AccountQuery(prefix: "ad", after: 0, limit: 5))
         #expect(listed.map(\.status) == [.suspended] && listed[0].holds == .rolling)
-        #expect(try await desk.accounts(prefix: "ad", after: account, limit: 5).isEmpty)
-        #expect(try await desk.accounts(prefix: "x", after: 0, limit: 5).isEmpty)
+        #expect(try await desk.accounts(AccountQuery(prefix: "ad", after: account, limit: 5)).isEmpty)
+        #expect(try await desk.accounts(AccountQuery(prefix: "x", after: 0, limit: 5)).isEmpty)
+    }
+
+    @Test func anAccountIsFoundByItsNumberOrByWhatIsShownOfAKey() async throws {
+        let database = try await TestDatabase.migrated()
+        let desk = AccountDesk(book: database.book, ledger: database.ledger)
+        var keys: [(account: AccountID, prefix: String)] = []
+        for user in ["ada", "bob"] {
+            let account = try await desk.create(userID: user, note: self.note).account
+            for _ in 0..<2 {
+                let key = try await desk.createKey(for: account, label: "", note: self.note).key
+                keys.append((account, key.prefix))
+            }
+        }
+        // A key of nobody's account must not hide the others.
+        _ = try await desk.createKey(for: nil, label: "app", note: self.note)
+        func found(_ query: AccountQuery) async throws -> [AccountID] {
+            try await desk.accounts(query).map(\.account)
+        }
+        for key in keys {
+            #expect(try await found(AccountQuery(account: key.account, limit: 5)) == [key.account])
+            #expect(try await found(AccountQuery(keyPrefix: key.prefix, limit: 5)) == [key.account])
+            #expect(
+                try await found(AccountQuery(prefix: "c", keyPrefix: key.prefix, limit: 5)).isEmpty,
+                "both count")
+        }
+        let all = Set(keys.map(\.account)).sorted()
+        #expect(try await found(AccountQuery(keyPrefix: "tg_", limit: 5)) == all, "each is listed once")
+        #expect(try await found(AccountQuery(keyPrefix: "tg_", after: all[0], limit: 5)) == [all[1]])
+        #expect(try await found(AccountQuery(keyPrefix: "%", limit: 5)).isEmpty)
+        #expect(try await found(AccountQuery(account: 999_999, limit: 5)).isEmpty)
     }
 
     @Test func whatIsNotThereIsNotChanged() async throws {

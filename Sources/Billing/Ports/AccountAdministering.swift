@@ -33,6 +33,30 @@ public struct AdministeredAccount: Sendable, Hashable {
     }
 }
 
+/// Which accounts are listed.
+public struct AccountQuery: Sendable, Hashable {
+    /// What the user id begins with.
+    public var prefix: String
+    /// What one of its keys begins with, revoked ones too; nil: any.
+    public var keyPrefix: String?
+    /// nil: any.
+    public var account: AccountID?
+    /// The last one of the page before.
+    public var after: AccountID
+    public var limit: Int64
+
+    public init(
+        prefix: String = "", keyPrefix: String? = nil, account: AccountID? = nil, after: AccountID = 0,
+        limit: Int64
+    ) {
+        self.prefix = prefix
+        self.keyPrefix = keyPrefix
+        self.account = account
+        self.after = after
+        self.limit = limit
+    }
+}
+
 /// Why an account is suspended, or why it is not.
 public struct AccountStanding: Sendable, Hashable {
     public struct Dispute: Sendable, Hashable {
@@ -68,6 +92,9 @@ public struct AccountStanding: Sendable, Hashable {
 
 /// A key without its secret.
 public struct AdministeredKey: Sendable, Hashable {
+    /// So much of a secret is kept to tell keys apart, and too little to guess one.
+    public static let prefixBytes = 9
+
     public var keyID: Int64
     /// nil: a service key.
     public var account: AccountID?
@@ -108,8 +135,8 @@ public enum AdministrationRefusal: Error, Sendable, Hashable {
 ///
 /// Every method throws `AdministrationRefusal`, or what says that the ledger cannot be reached.
 public protocol AccountAdministering: Sendable {
-    /// By account number, from the one after `after` on.
-    func accounts(prefix: String, after: AccountID, limit: Int64) async throws -> [AdministeredAccount]
+    /// By account number.
+    func accounts(_ query: AccountQuery) async throws -> [AdministeredAccount]
     /// nil: there is none.
     func administered(_ account: AccountID) async throws -> AdministeredAccount?
     func accountStanding(_ account: AccountID) async throws -> AccountStanding

@@ -5,16 +5,24 @@ public struct PurchaseQuery: Sendable, Hashable {
     /// nil: all of them.
     public var only: PurchaseID?
     public var userID: String?
-    public var status: Purchase.Status?
+    /// Empty: any.
+    public var statuses: Set<Purchase.Status>
+    /// Milliseconds since 1970 of the payment, or of the order where none came; inclusive.
+    public var from: Int64?
+    /// Exclusive.
+    public var to: Int64?
     /// The last one of the page before.
     public var before: PurchaseID?
     public var limit: Int64
 
     public init(
-        userID: String? = nil, status: Purchase.Status? = nil, before: PurchaseID? = nil, limit: Int64
+        userID: String? = nil, statuses: Set<Purchase.Status> = [], from: Int64? = nil, to: Int64? = nil,
+        before: PurchaseID? = nil, limit: Int64
     ) {
         self.userID = userID
-        self.status = status
+        self.statuses = statuses
+        self.from = from
+        self.to = to
         self.before = before
         self.limit = limit
     }

@@ -38,7 +38,13 @@ extension AccountRoutes {
 
     static let listOperation = Operation(
         .admin, "adminAccounts", "Accounts, by their number.",
-        [.query("prefix", .string(1...256), "Of users whose id begins with it.")] + .page,
+        [
+            .query("prefix", .string(1...256), "Of users whose id begins with it."),
+            .query(
+                "keyPrefix", .string(1...Int64(AdministeredKey.prefixBytes)),
+                "With a key that begins so, as lists of keys show it; never a whole key."),
+            .query("accountId", .integer(1...Int64.max), "Of this number only."),
+        ] + .page,
         reply: .page(.object(Self.shape)))
 
     static let createOperation = Operation(

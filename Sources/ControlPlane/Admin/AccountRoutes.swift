@@ -48,12 +48,13 @@ struct AccountRoutes: Sendable {
 
     private func list(_ request: Request, _ context: ControlContext) async throws -> Response {
         let parameters = request.uri.queryParameters
-        let prefix = try AdminReplies.text(parameters, "prefix", bytesMax: 256) ?? ""
-        let (after, limit) = (try AdminReplies.number(parameters) ?? 0, try BillingRoutes.limit(parameters))
-        let accounts = try await AdminReplies.asking(context) {
-            try await self.accounts.accounts(prefix: prefix, after: after, limit: limit)
-        }
-        let next = accounts.count == limit ? accounts.last.map { String($0.account) } : nil
+        let query = AccountQuery(
+            prefix: try AdminReplies.text(parameters, "prefix", bytesMax: 256) ?? "",
+            keyPrefix: try AdminReplies.text(parameters, "keyPrefix", bytesMax: AdministeredKey.prefixBytes),
+            account: try AdminReplies.number(parameters, "accountId"),
+            after: try AdminReplies.number(parameters) ?? 0, limit: try BillingRoutes.limit(parameters))
+        let accounts = try await AdminReplies.asking(context) { try await self.accounts.accounts(query) }
+        let next = accounts.count == query.limit ? accounts.last.map { String($0.account) } : nil
         return AdminReplies.page(accounts.map { .object(Self.members($0)) }, next: next)
     }
 

@@ -73,6 +73,8 @@ struct ConsoleInput {
     var isArea = false
     var isTick = false
     var isRequired = true
+    /// What is typed or pasted beyond it is left out by the browser.
+    var lengthMax: Int?
     var fromFragment = false
     var options: [Option] = []
     var hint: String?
@@ -102,12 +104,14 @@ struct ConsoleInput {
     }
 
     static func text(
-        _ name: String, _ label: String, _ value: String? = nil, hint: String? = nil, isRequired: Bool = true
+        _ name: String, _ label: String, _ value: String? = nil, hint: String? = nil, isRequired: Bool = true,
+        bytesMax: Int? = nil
     ) -> ConsoleInput {
         var input = ConsoleInput(name, label)
         input.inputValue = value ?? ""
         input.hint = hint
         input.isRequired = isRequired
+        input.lengthMax = bytesMax
         return input
     }
 

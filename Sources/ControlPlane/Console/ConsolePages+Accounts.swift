@@ -42,14 +42,20 @@ extension ConsolePages {
         guard prefix.utf8.count <= 256, !prefix.unicodeScalars.contains("\0") else {
             throw APIError.badRequest("prefix", "A user id has at most 256 bytes, none of them NUL.")
         }
-        let after = try self.cursor(view) ?? 0
-        let found = try await self.read(view) {
-            try await self.admin.accounts.accounts(prefix: prefix, after: after, limit: Self.rows)
-        }
+        let query = AccountQuery(
+            prefix: prefix, keyPrefix: try Self.keyPrefix(view), account: try Self.accountNumber(view),
+            after: try self.cursor(view) ?? 0, limit: Self.rows)
+        let found = try await self.read(view) { try await self.admin.accounts.accounts(query) }
         var search = ConsolePart("Search")
         search.form = .filter(
             self.site.link(path),
-            [.text("prefix", "User id begins with", prefix, isRequired: false)])
+            [
+                .text("prefix", "User id begins with", prefix, isRequired: false),
+                .text("accountId", "Account number", view.parameter("accountId"), isRequired: false),
+                .text(
+                    "keyPrefix", "A key begins with", query.keyPrefix, isRequired: false,
+                    bytesMax: AdministeredKey.prefixBytes),
+            ])
         if view.staff.role >= .support {
             search.links = [
                 ConsoleLink(linkText: "New account", linkURL: self.site.link("/admin/new-account"))
@@ -75,8 +81,27 @@ extension ConsolePages {
                 })
         }
         let next = found.count == Int(Self.rows) ? found.last.map { String($0.account) } : nil
-        list.links = self.pages(path, [("prefix", prefix.isEmpty ? nil : prefix)], next: next, view)
+        let filter = ["prefix", "accountId", "keyPrefix"].map { ($0, view.parameter($0)) }
+        list.links = self.pages(path, filter, next: next, view)
         return self.page("Accounts", view, in: path, [search, list])
+    }
+
+    private static func keyPrefix(_ view: ConsoleView) throws -> String? {
+        guard let text = view.parameter("keyPrefix") else { return nil }
+        guard text.utf8.count <= AdministeredKey.prefixBytes, !text.unicodeScalars.contains("\0") else {
+            throw APIError.badRequest(
+                "keyPrefix",
+                "Only the first \(AdministeredKey.prefixBytes) characters of a key are looked for.")
+        }
+        return text
+    }
+
+    private static func accountNumber(_ view: ConsoleView) throws -> AccountID? {
+        guard let text = view.parameter("accountId") else { return nil }
+        guard let number = Int64(text), number > 0 else {
+            throw APIError.badRequest("accountId", "An account number is a whole number above 0.")
+        }
+        return number
     }
 
     static func badge(_ status: AccountStatus) -> ConsoleCell {

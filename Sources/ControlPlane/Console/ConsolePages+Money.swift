@@ -26,10 +26,13 @@ extension ConsolePages {
             }
             query.userID = user
         }
-        query.status = view.parameter("status").flatMap { Purchase.Status(rawValue: $0) }
+        let status = view.parameter("status").flatMap { Purchase.Status(rawValue: $0) }
+        query.statuses = status.map { [$0] } ?? []
+        let range = DayRange(view.parameters)
+        (query.from, query.to) = (range.fromMilliseconds, range.toMilliseconds)
         query.before = view.parameter("cursor").flatMap { PurchaseID(text: $0) }
         let lines = try await self.read(view) { [query] in
-            try await self.dependencies.records.purchases(query)
+            range.isSound ? try await self.dependencies.records.purchases(query) : []
         }
         var search = ConsolePart("Search")
         search.form = .filter(
@@ -38,8 +41,8 @@ extension ConsolePages {
                 .text("userId", "User id", query.userID, isRequired: false),
                 .choice(
                     "status", "Status", [("", "All")] + statuses.map { ($0, $0) },
-                    query.status?.rawValue ?? ""),
-            ])
+                    status?.rawValue ?? ""),
+            ] + ConsoleInput.days(range, view))
         var list = ConsolePart("Purchases")
         if lines.isEmpty {
             list.emptyText = "No purchases of this kind."
@@ -54,7 +57,11 @@ extension ConsolePages {
         }
         let next = lines.count == Int(Self.rows) ? lines.last?.purchase.id.description : nil
         list.links = self.pages(
-            path, [("userId", query.userID), ("status", query.status?.rawValue)], next: next, view)
+            path,
+            [
+                ("userId", query.userID), ("status", status?.rawValue), ("from", range.from?.description),
+                ("to", range.through?.description),
+            ], next: next, view)
         return self.page("Purchases", view, in: path, [search, list])
     }
 

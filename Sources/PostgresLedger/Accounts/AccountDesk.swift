@@ -15,12 +15,18 @@ public struct AccountDesk: AccountAdministering {
 
     // MARK: Reading
 
-    public func accounts(
-        prefix: String, after: AccountID, limit: Int64
-    ) async throws -> [AdministeredAccount] {
+    public func accounts(_ query: AccountQuery) async throws -> [AdministeredAccount] {
         try await self.select(
-            "WHERE starts_with(a.user_id, $1) AND a.account_id > $2 ORDER BY a.account_id LIMIT $3",
-            [.text(prefix), .int(after), .int(limit)])
+            """
+            WHERE starts_with(a.user_id, $1) AND a.account_id > $2 AND ($4::bigint IS NULL OR a.account_id = $4)
+              AND ($5::text IS NULL
+                   OR a.account_id IN (SELECT k.account_id FROM api_key k WHERE starts_with(k.prefix, $5)))
+            ORDER BY a.account_id LIMIT $3
+            """,
+            [
+                .text(query.prefix), .int(query.after), .int(query.limit), .int(query.account),
+                .text(query.keyPrefix),
+            ])
     }
 
     public func administered(_ account: AccountID) async throws -> AdministeredAccount? {

@@ -1,3 +1,5 @@
+import Billing
+
 /// A new API key's secret: `tg_` and 43 characters of base64url over 32 random bytes. Shown once, stored
 /// nowhere.
 public struct KeySecret: Sendable, CustomStringConvertible {
@@ -16,8 +18,8 @@ public struct KeySecret: Sendable, CustomStringConvertible {
         self.text = "tg_" + Self.base64URL(bytes)
     }
 
-    /// What lists show: enough to tell keys apart, too little to guess one.
-    public var prefix: String { String(self.text.prefix(9)) }
+    /// What lists show.
+    public var prefix: String { String(self.text.prefix(AdministeredKey.prefixBytes)) }
 
     /// Never the secret: it must not reach a log by accident.
     public var description: String { "***" }

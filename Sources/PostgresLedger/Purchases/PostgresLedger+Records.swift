@@ -3,7 +3,8 @@ import Metering
 
 extension PostgresLedger: PaymentRecords {
     public func purchases(_ query: PurchaseQuery) async throws -> [PurchaseLine] {
-        try await self.list { connection in
+        let statuses = query.statuses.isEmpty ? Set(Purchase.Status.allCases) : query.statuses
+        return try await self.list { connection in
             try connection.run(
                 """
                 SELECT \(PurchaseRow.columns), a.user_id, p.receipt_url,
@@ -11,15 +12,17 @@ extension PostgresLedger: PaymentRecords {
                        s.lost_cents, s.clawed_by_refunds, s.clawed_by_disputes, s.frozen, s.is_disputed, s.doubt
                 FROM purchase p JOIN account a ON a.account_id = p.account_id
                      JOIN payment_state s ON s.purchase_id = p.purchase_id
-                WHERE ($1::text IS NULL OR a.user_id = $1::text) AND ($2::text IS NULL OR p.status = $2::text)
+                WHERE ($1::text IS NULL OR a.user_id = $1::text) AND p.status = ANY (string_to_array($2, ','))
                   AND ($3::uuid IS NULL OR p.purchase_id < $3::uuid)
                   AND ($5::uuid IS NULL OR p.purchase_id = $5::uuid)
+                  AND ($6::bigint IS NULL OR coalesce(p.paid_at, p.created_at) >= to_timestamp($6::bigint / 1000.0))
+                  AND ($7::bigint IS NULL OR coalesce(p.paid_at, p.created_at) < to_timestamp($7::bigint / 1000.0))
                 ORDER BY p.purchase_id DESC LIMIT $4
                 """,
                 [
-                    .text(query.userID), .text(query.status?.rawValue),
+                    .text(query.userID), .text(statuses.map(\.rawValue).sorted().joined(separator: ",")),
                     query.before.map { .uuid($0.uuid) } ?? .null, .int(query.limit),
-                    query.only.map { .uuid($0.uuid) } ?? .null,
+                    query.only.map { .uuid($0.uuid) } ?? .null, .int(query.from), .int(query.to),
                 ]
             ).rows.map(Self.purchaseLine)
         }

@@ -302,7 +302,38 @@ import Testing
         #expect(page.headers[.contentType] == "text/html; charset=utf-8")
     }
 
-    // MARK: Accounts
+    // MARK: What is looked for
+
+    @Test func accountsAreLookedForByNumberAndByWhatIsShownOfAKey() async throws {
+        let rig = ConsoleRig(.viewer)
+        let page = try await rig.get("/admin/accounts?prefix=a&accountId=7&keyPrefix=tg_012345").text
+        #expect(
+            rig.rig.admin.queries.withLock { $0 } == [
+                AccountQuery(prefix: "a", keyPrefix: "tg_012345", account: 7, limit: 50)
+            ])
+        #expect(page.contains(#"value="tg_012345" autocomplete="off" maxlength="9""#))
+        for query in ["accountId=0", "accountId=x", "keyPrefix=tg_0123456789"] {
+            let reply = try await rig.get("/admin/accounts?" + query)
+            #expect(reply.status == 400 && !reply.text.contains("tg_0123456789"), "\(query)")
+        }
+        _ = try await rig.rig.get(
+            "/api/admin/accounts?accountId=7&keyPrefix=tg_&limit=3", ControlRig.adminToken)
+        #expect(
+            rig.rig.admin.queries.withLock { $0.last }
+                == AccountQuery(keyPrefix: "tg_", account: 7, limit: 3))
+    }
+
+    @Test func purchasesAreNarrowedByDays() async throws {
+        let back = FakeMoneyBack(lines: [AdminListTests.line(1)])
+        let rig = ConsoleRig(.viewer, back: back)
+        _ = try await rig.get("/admin/purchases?status=paid&from=1970-01-02&to=1970-01-02")
+        #expect(
+            back.purchaseQueries.withLock { $0 } == [
+                PurchaseQuery(statuses: [.paid], from: 86_400_000, to: 172_800_000, limit: 50)
+            ])
+        let wrong = try await rig.get("/admin/purchases?from=soon").text
+        #expect(wrong.contains("Must be a day such as") && wrong.contains("No purchases of this kind."))
+    }
 
     @Test func capsStandBesideWhatCountsAgainstThem() async throws {
         let page = try await ConsoleRig(.viewer).get("/admin/accounts/1").text

@@ -162,7 +162,25 @@ import Testing
         #expect(!purchases.contains("line-60.") && purchases.contains("line-59."))
     }
 
+    @Test func purchasesAreNarrowedByTheirStatusAndDays() async throws {
+        let back = FakeMoneyBack(lines: (1...60).map(AdminListTests.line))
+        let rig = PortalRig(back: back)
+        let page = try await self.page(rig, "tab=purchases&status=unpaid&from=1970-01-02&to=1970-01-03").text
+        let asked = try #require(back.purchaseQueries.withLock { $0.last })
+        #expect(asked.statuses == [.created, .open] && asked.from == 86_400_000 && asked.to == 259_200_000)
+        #expect(page.contains(#"<option value="unpaid" selected>Not paid yet</option>"#))
+        let next = try #require(page.firstMatch(of: #/href="\/billing\?([^"]+)" rel="next"/#))
+        for part in ["status=unpaid", "from=1970-01-02", "to=1970-01-03", "cursor="] {
+            #expect(next.1.contains(part), "the next page is of the same list: \(part)")
+        }
+        let empty = try await self.page(PortalRig(), "tab=purchases&status=paid").text
+        #expect(empty.contains("There is nothing to show.") && !empty.contains("not bought anything"))
+        let none = try await self.page(PortalRig(), "tab=purchases").text
+        #expect(none.contains("You have not bought anything yet."))
+    }
+
     @Test(arguments: [
+        "tab=purchases&from=x", "tab=purchases&from=2026-03-02&to=2026-03-01",
         "tab=ledger&from=yesterday", "tab=ledger&to=2026-02-30", "tab=ledger&from=2026-03-02&to=2026-03-01",
         "tab=usage&from=2026-01-01&to=2026-12-31", "tab=usage&from=x", "tab=usage&from=2999-01-01",
         "tab=estimate&input=-1", "tab=estimate&output=many", "tab=estimate&input=1&cached=2",

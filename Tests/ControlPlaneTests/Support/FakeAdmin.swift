@@ -14,6 +14,7 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
     let failure = Mutex<(any Error)?>(nil)
     let simulations = Mutex(0)
     let notes = Mutex<[ChangeNote]>([])
+    let queries = Mutex<[AccountQuery]>([])
     /// What reports were asked for.
     let spans = Mutex<[[Int64?]]>([])
 
@@ -33,8 +34,9 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
         isBlocked: false,
         limits: .none, holds: nil, createdAt: 0)
 
-    func accounts(prefix: String, after: AccountID, limit: Int64) async throws -> [AdministeredAccount] {
-        "ada".hasPrefix(prefix) && after < 1 ? [Self.account] : []
+    func accounts(_ query: AccountQuery) async throws -> [AdministeredAccount] {
+        self.queries.withLock { $0.append(query) }
+        return "ada".hasPrefix(query.prefix) && query.after < 1 ? [Self.account] : []
     }
 
     func administered(_ account: AccountID) async throws -> AdministeredAccount? {

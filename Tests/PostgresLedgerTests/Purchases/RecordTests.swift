@@ -81,11 +81,32 @@ import Testing
             PurchaseQuery(userID: "ada", before: first.last?.purchase.id, limit: 2))
         let newestFirst = made.sorted { $0.description > $1.description }
         #expect((first + rest).map(\.purchase.id) == newestFirst)
-        let line = try await database.ledger.purchases(PurchaseQuery(status: .paid, limit: 9))
+        let line = try await database.ledger.purchases(PurchaseQuery(statuses: [.paid], limit: 9))
         #expect(line.count == 1 && line.first?.userID == "bob" && line.first?.posted.paidCents == 999)
         #expect(
             line.first?.posted.granted == Millicredits(9_990_000)
                 && line.first?.receiptURL == "https://r/pi_1")
+        let unpaid = try await database.ledger.purchases(
+            PurchaseQuery(statuses: [.created, .open], limit: 9))
+        #expect(Set(unpaid.map(\.purchase.id)) == Set(made))
+        // The time that lists show, of the payment or of the order, which the ledger has to the microsecond.
+        let at = try #require(line.first?.paidAt)
+        for (query, isIn) in [
+            (PurchaseQuery(userID: "bob", from: at - 1, to: at + 2, limit: 9), true),
+            (PurchaseQuery(userID: "bob", from: at + 2, limit: 9), false),
+            (PurchaseQuery(userID: "bob", to: at - 1, limit: 9), false),
+        ] {
+            #expect(try await database.ledger.purchases(query).isEmpty == !isIn)
+        }
+        let ordered = try #require(first.first?.purchase.createdAt)
+        #expect(
+            try await database.ledger.purchases(PurchaseQuery(userID: "ada", from: ordered - 1, limit: 9))
+                .count
+                >= 1)
+        #expect(
+            try await database.ledger.purchases(
+                PurchaseQuery(userID: "ada", from: ordered + 60_000, limit: 9)
+            ).isEmpty)
     }
 
     /// A password stands in the environment of a child, never in its arguments.
