@@ -1,8 +1,8 @@
-import psycopg2
 import pytest
 import redis as redis_client
 
 from harness import Dev, Mock, wait_until
+from ledger_tools import connected
 from wire_tools import Authority
 
 
@@ -31,17 +31,8 @@ def authority(tmp_path_factory):
 
 @pytest.fixture()
 def sql(dev):
-    # Not as a context manager: that would hold one transaction open around all queries.
-    connection = psycopg2.connect(dev.databaseURL)
-    connection.autocommit = True
-
-    def query(text, *parameters):
-        with connection.cursor() as cursor:
-            cursor.execute(text, parameters)
-            return cursor.fetchall() if cursor.description else None
-
-    yield query
-    connection.close()
+    with connected(dev.databaseURL) as query:
+        yield query
 
 
 @pytest.fixture()

@@ -1,5 +1,6 @@
 """A browser, and what it must not see: this machine's Chromium or Chrome through Playwright."""
 import base64
+import contextlib
 import http.server
 import json
 import pathlib
@@ -10,7 +11,7 @@ import time
 import urllib.parse
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import expect, sync_playwright
 
 from harness import http as request
 
@@ -33,6 +34,16 @@ def browser_program():
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert found, "there is no browser (scripts/bootstrap.sh test installs Chromium)"
     return found
+
+
+@contextlib.contextmanager
+def chromium():
+    """One browser, in which every visitor has a profile of their own."""
+    with sync_playwright() as playwright:
+        # As root, Chromium cannot build its own sandbox; it looks at our own pages only.
+        launched = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 def portal_link(root, service_key, user, **body):
@@ -115,6 +126,21 @@ class Visitor:
         bad = [(one["id"], one["impact"], [node["html"] for node in one["nodes"]][:3])
                for one in found if one["impact"] in ("serious", "critical")]
         assert not bad, f"{where}: {bad}"
+
+    def check_everywhere(self, where, pictures):
+        """The page as it stands, on a phone and on a desktop, in light and in the dark."""
+        for size, name in ((DESKTOP, "desktop"), (PHONE, "phone")):
+            self.page.set_viewport_size(size)
+            for scheme in ("light", "dark"):
+                self.page.emulate_media(color_scheme=scheme)
+                # Colours that are on their way from one scheme to the other are of neither.
+                self.page.evaluate("Promise.allSettled(document.getAnimations().map(one => one.finished))")
+                self.picture(pictures, f"{where.replace(' ', '-')}-{name}-{scheme}")
+                self.check(f"{where}, {name}, {scheme}")
+
+    def is_refused(self, status):
+        """Chromium said in its console that the page came with this status, and nothing else."""
+        assert len(self.complaints) == 1 and str(status) in self.complaints.pop(), self.complaints
 
     def picture(self, directory, name):
         self.page.screenshot(path=pathlib.Path(directory) / f"{name}.png", full_page=True)

@@ -9,12 +9,12 @@ import types
 import urllib.parse
 import uuid
 
-import psycopg2
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from harness import Serve, free_port, http, running, wait_until
-from portal_tools import DESKTOP, PHONE, Visitor, browser_program
+from ledger_tools import connected
+from portal_tools import DESKTOP, PHONE, Visitor, chromium
 from staff_tools import Person, totp
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
@@ -38,11 +38,8 @@ CHARGING = "BILLING_CHARGING_ENABLED"
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        # As root, Chromium cannot build its own sandbox; it looks at our own pages only.
-        chromium = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +126,15 @@ def number(sql, user):
 def ask(shop, key, model="gpt-4o-mini"):
     body = {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": "Hello"}]}
     return http("POST", shop.base + "/chat/completions", body, {"Authorization": "Bearer " + key})
+
+
+def not_charged(dev, shop, key):
+    """Asks until one was waived."""
+    dev.cli("flag", "set", CHARGING, "false", "--reason", "a test of the comparison")
+    try:
+        wait_until(lambda: ask(shop, key)[1]["x-tollgate-waived"] is not None, 20, "the switch")
+    finally:
+        dev.cli("flag", "clear", CHARGING, "--reason", "a test of the comparison")
 
 
 def buy(shop, key):
@@ -641,11 +647,7 @@ def test_a_cap_stands_beside_what_counts_against_it(shop, visitor, user, sql, re
 
 def test_what_was_not_charged_is_compared(dev, shop, visitor, user, sql, settled):
     """With the numbers of the command."""
-    dev.cli("flag", "set", CHARGING, "false", "--reason", "a test of the comparison")
-    try:
-        wait_until(lambda: ask(shop, user.key)[1]["x-tollgate-waived"] is not None, 20, "the switch")
-    finally:
-        dev.cli("flag", "clear", CHARGING, "--reason", "a test of the comparison")
+    not_charged(dev, shop, user.key)
     account = number(sql, user.name)
     waived = "SELECT sum(shadow_millicredits) FROM usage_effective WHERE kind = 'waived' AND account_id = %s"
     (shadow,) = wait_until(lambda: sql(waived, account)[0] if sql(waived, account)[0][0] else None, 20, "its settlement")
@@ -667,6 +669,23 @@ def test_what_was_not_charged_is_compared(dev, shop, visitor, user, sql, settled
     page.get_by_label("First day").fill("")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_text("there is nothing to compare")).to_be_visible()
+
+
+def test_an_account_is_found_by_its_number_or_its_key(shop, visitor, user, sql):
+    page = visitor("viewer").page
+    page.goto(shop.root + "/admin/accounts")
+    # Of a whole key, the browser takes what is shown of it.
+    field(page, "keyPrefix").press_sequentially(user.key)
+    page.get_by_role("button", name="Show").click()
+    found = page.get_by_role("region", name="Accounts by number").get_by_role("row")
+    expect(found).to_have_count(2)
+    expect(found.last).to_contain_text(user.name)
+    assert user.key not in page.url and user.key[:9] in page.url
+    field(page, "keyPrefix").fill("")
+    field(page, "accountId").fill(str(number(sql, user.name)))
+    page.get_by_role("button", name="Show").click()
+    expect(found).to_have_count(2)
+    expect(found.last).to_contain_text(user.name)
 
 
 def test_what_is_held_is_shown_while_a_stream_is_open(shop, visitor, user, sql, redis):
@@ -725,21 +744,20 @@ def test_a_difference_is_drilled_down_to(dev, shop, visitor, user, sql):
 @pytest.fixture(scope="module")
 def scene(dev, shop):
     """Something to see on every page, of a user with a wicked name."""
-    connection = psycopg2.connect(dev.databaseURL)
-    connection.autocommit = True
+    with connected(dev.databaseURL) as query:
+        yield from make_scene(dev, shop, query)
 
-    def query(text, *parameters):
-        with connection.cursor() as cursor:
-            cursor.execute(text, parameters)
-            return cursor.fetchall() if cursor.description else None
 
+def make_scene(dev, shop, query):
     name = f"{EVIL} {uuid.uuid4().hex[:8]}"
     key = dev.account(name, 1_000)
     for model in ("gpt-4o-mini", "gpt-4o", "gpt-5-mini"):
         assert ask(shop, key, model)[0] == 200
+    not_charged(dev, shop, key)
     buy(shop, key)
     account = number(query, name)
-    wait_until(lambda: query("SELECT count(*) FROM usage_events WHERE user_id = %s", name) == [(3,)], 30, "usage")
+    usage = "SELECT count(*) > 3 FROM usage_events WHERE user_id = %s HAVING bool_or(kind = 'waived')"
+    wait_until(lambda: query(usage, name) == [(True,)], 30, "usage")
     wait_until(lambda: query("SELECT status FROM purchase WHERE account_id = %s", account) == [("paid",)], 30, "purchase")
     open_review(query, account)
     event = dead_event(query)
@@ -753,7 +771,6 @@ def scene(dev, shop):
         purchase=query("SELECT purchase_id FROM purchase WHERE account_id = %s", account)[0][0])
     query("DELETE FROM stripe_event WHERE event_id = %s", event)
     query("DELETE FROM account_review WHERE account_id = %s", account)
-    connection.close()
 
 
 def url(shop, path, scene):
@@ -832,6 +849,71 @@ def test_every_page_is_in_order(shop, visitor, scene, pictures, size, scheme):
         assert page.locator("main script, img[onerror], [onfocus]").count() == 0
         someone.picture(pictures, f"{re.sub(r'[/{}]+', '-', path).strip('-')}-{size}-{scheme}")
         someone.check(f"{path}, {size}, {scheme}")
+
+
+def test_the_entrance_is_in_order(dev, shop, people, visitor, pictures):
+    someone = visitor()
+    page = someone.page
+    page.goto(shop.root + "/admin/flags")
+    someone.check_everywhere("entrance", pictures)
+    field(page, "email").fill(people["viewer"].email)
+    field(page, "password").fill("not the password at all")
+    field(page, "code").fill("000000")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not right")
+    someone.is_refused(401)
+    someone.check_everywhere("entrance refused", pictures)
+    name = f"new-{uuid.uuid4().hex[:8]}"
+    invited = dev.cli("staff", "create", "--email", f"{name}@example.com", "--name", name, "--role", "viewer").stdout
+    page.goto(shop.root + "/admin/enrol")
+    someone.check_everywhere("invitation", pictures)
+    field(page, "token").fill(invited.strip().split("#")[-1])
+    page.get_by_role("button", name="Begin").click()
+    link = page.get_by_role("link", name="Add to an authenticator").get_attribute("href")
+    someone.check_everywhere("enrolment", pictures)
+    field(page, "password").fill(Person.password)
+    field(page, "code").fill(totp(urllib.parse.parse_qs(urllib.parse.urlparse(link).query)["secret"][0]))
+    page.get_by_role("button", name="Enrol").click()
+    expect(page.locator(".codes li")).to_have_count(10)
+    someone.check_everywhere("recovery codes", pictures)
+
+
+def test_every_message_and_question_is_in_order(shop, visitor, scene, pictures):
+    someone = visitor("viewer")
+    page = someone.page
+    for path, status in (
+            ("/admin/finance", 403), ("/admin/accounts/999999999", 404), ("/admin/accounts?accountId=x", 400)):
+        page.goto(shop.root + path)
+        someone.is_refused(status)
+        someone.check_everywhere(f"message {status}", pictures)
+    page.goto(shop.root + f"/admin/accounts/{scene.account}?done=adjusted")
+    someone.check_everywhere("what was done", pictures)
+    someone = visitor("owner")
+    page = someone.page
+    page.on("dialog", lambda dialog: pytest.fail("a script of a user id ran"))
+    for path, values in {
+            "/admin/new-account": {"userId": EVIL}, "/admin/accounts/{account}/limits": {"streams": "3"},
+            "/admin/accounts/{account}/adjust": {"amount": "-99999"},
+            "/admin/purchases/{purchase}/refund": {"amount": "1"}, "/admin/reviews/decide": None,
+            "/admin/events/replay": None, "/admin/flags/{flag}": {}}.items():
+        if values is None:
+            page.goto(url(shop, path.rsplit("/", 1)[0], scene))
+            page.get_by_role("link", name=re.compile("^(Decide|Apply again)")).first.click()
+        else:
+            page.goto(url(shop, path, scene))
+        for name, value in (values or {}).items():
+            field(page, name).fill(value)
+        field(page, "reason").fill("as a test, " + "at length " * 20)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("heading", name="Please confirm")).to_be_visible()
+        someone.check_everywhere("question " + re.sub(r"[/{}]+", " ", path).strip(), pictures)
+    page.goto(url(shop, "/admin/accounts/{account}/adjust", scene))
+    field(page, "amount").fill("many")
+    field(page, "reason").fill("r")
+    page.get_by_role("button", name="Continue").click()
+    expect(field(page, "amount")).to_have_accessible_description(re.compile("number of credits"))
+    someone.is_refused(400)
+    someone.check_everywhere("a wrong field", pictures)
 
 
 def test_charts_show_what_their_tables_say(shop, visitor, scene):

@@ -6,11 +6,11 @@ import uuid
 
 import openai
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from calendar_tools import clear_of_midnight
 from harness import Serve, free_port, http, running, wait_until
-from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, browser_program, portal_link
+from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, chromium, portal_link
 from sdk_tools import patient_sdk
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
@@ -19,11 +19,8 @@ STARTER = 9_990_000
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        # As root, Chromium cannot build its own sandbox; it looks at our own pages only.
-        chromium = playwright.chromium.launch(executable_path=browser_program(), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +113,14 @@ def test_from_a_402_to_an_answer(shop, dev, visitor, balance):
     try:
         page.get_by_role("button", name="Buy Starter").click()
         page.get_by_role("button", name="Pay $9.99").click()
-        # What a screen reader listens to, and whose changes it reads aloud; of a page that is loaded it reads no part.
-        status = page.get_by_role("status").filter(has_text="Purchase pending").element_handle()
         expect(page.get_by_role("heading", name="Purchase pending")).to_be_visible()
         assert "success=true" in page.url and balance(user) == 0
         someone.check("pending")
+        # What a screen reader listens to, and whose changes it reads aloud; of a page that is loaded it reads no part.
+        status = page.get_by_role("status").filter(has_text="Purchase pending").element_handle()
+    finally:
+        shop.stripe.control("delivery", on=True)
+    expect(page.get_by_role("heading", name="Purchase complete")).to_be_visible(timeout=30_000)
     assert status.evaluate("element => element.isConnected && element.getAttribute('role')") == "status"
     assert "Purchase complete" in status.text_content() and "9,990 credits were added" in status.text_content()
     expect(page.get_by_role("status").filter(has_text="Purchase")).to_match_aria_snapshot("""
@@ -132,9 +132,6 @@ def test_from_a_402_to_an_answer(shop, dev, visitor, balance):
         """)
     expect(page.get_by_text("You are out of credits.")).to_have_count(0)
     expect(page.get_by_role("region", name="Recent activity").first).to_contain_text("Purchase")
-    finally:
-        shop.stripe.control("delivery", on=True)
-    expect(page.get_by_role("heading", name="Purchase complete")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("link", name="Receipt")).to_have_attribute("href", re.compile("^http"))
     assert balance(user) == STARTER
     expect(page.locator(".figures .main strong")).to_have_text("9,990")
@@ -240,6 +237,62 @@ def test_every_tab_is_in_order(shop, dev, busy, visitor, pictures, size, scheme)
         expect(page.locator("nav.tabs [aria-current=page]")).to_have_count(1)
         someone.check(f"{tab}, {size}, {scheme}")
         someone.picture(pictures, f"{tab}-{size}-{scheme}")
+
+
+def test_every_message_is_in_order(shop, dev, app, busy, user, visitor, pictures):
+    someone = visitor()
+    page = someone.page
+    page.goto(shop.root + "/billing?tab=credits")
+    someone.is_refused(401)
+    someone.check_everywhere("without a session", pictures)
+    mine, theirs = link(shop, dev, busy), link(shop, dev, user)
+    someone.open(mine)
+    someone.tab(shop.root, "credits", notice="canceled")
+    expect(page.get_by_text("The purchase was cancelled")).to_be_visible()
+    someone.check_everywhere("cancelled", pictures)
+    someone.tab(shop.root, "credits", success="true")
+    expect(page.get_by_role("status").filter(has_text="Purchase complete")).to_be_visible()
+    someone.check_everywhere("complete", pictures)
+    someone.tab(shop.root, "purchases", status="paid", **{"from": "2026-03-02", "to": "2026-03-01"})
+    expect(page.get_by_label("Last day")).to_have_accessible_description(re.compile("before the first day"))
+    someone.check_everywhere("a wrong day", pictures)
+    page.goto(mine)
+    expect(page.get_by_role("heading", name="This link does not work any more")).to_be_visible()
+    someone.is_refused(410)
+    someone.check_everywhere("a link that was used", pictures)
+    page.goto(theirs)
+    expect(page.get_by_role("alert")).to_contain_text("another account is open")
+    someone.check_everywhere("a link of another account", pictures)
+    page.goto(app.origin + app.form(shop.root, app.token(user, exp=-1)))
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Please sign in")
+    someone.is_refused(401)
+    someone.check_everywhere("a token that is over", pictures)
+    someone.tab(shop.root, "credits")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    someone.check_everywhere("signed out", pictures)
+
+
+def test_purchases_are_narrowed(shop, dev, busy, visitor):
+    someone = visitor(scripts=False)
+    page = someone.open(link(shop, dev, busy))
+    page.get_by_role("link", name="Purchases").click()
+    row = page.get_by_role("row").filter(has_text="Professional")
+    page.get_by_label("Status").select_option("Paid or refunded")
+    page.get_by_role("button", name="Show").click()
+    expect(row).to_have_count(1)
+    page.get_by_label("Status").select_option("Failed")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("There is nothing to show.")).to_be_visible()
+    page.get_by_label("Status").select_option("All")
+    page.get_by_label("Last day").fill("2026-01-01")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("There is nothing to show.")).to_be_visible()
+    page.get_by_label("Last day").fill("")
+    page.get_by_label("First day").fill("2026-01-01")
+    page.get_by_role("button", name="Show").click()
+    expect(row).to_have_count(1)
 
 
 def test_the_chart_shows_what_the_table_says(shop, dev, busy, visitor):

@@ -17,6 +17,7 @@ extension ConsolePages {
                 Self.row("The last 60 minutes", spend?.session, self.caps.session),
                 Self.row("This day (UTC)", spend?.day, self.caps.day),
             ])
+        part.table?.isWide = true
         return part
     }
 
