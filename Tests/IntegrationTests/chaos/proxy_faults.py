@@ -7,6 +7,7 @@ from .load import MEDIUM, QUICK, SILENT, SLOW
 
 IN_PHASE = 20
 STREAMS_OPEN = 50
+STARTS_MAX = 3
 # So much output that the loss of more than a second of it shows.
 DELTAS_SEEN = 25
 
@@ -21,8 +22,9 @@ def kill(stage, victim, hit, wipe=False):
     stage.load.shape, stage.load.crowd = QUICK, None
     if wipe:
         instance.wipe()
-        # What the client saw complete in this moment may not have reached Redis; nobody else knew it.
-        stage.excuses.append((victim, since - 0.25, since + 0.25))
+        # What the client saw complete in this moment may not have reached Redis; nobody else knew it. It notes the end of
+        # an exchange when its loop comes to it; the process that follows has sent nothing by then.
+        stage.excuses.append((victim, since - 0.25, since + 1))
     # What it had sent and the relay held back arrives now, when it is dead.
     stage.cluster.redis_relay.heal([victim])
     stage.cluster.postgres_relay.heal([victim])
@@ -55,11 +57,25 @@ def kill_open(stage):
     kill(stage, victim, stage.load.open(victim))
 
 
+def streams_in_step(stage, victim, deltas=1):
+    """How many streams have sent so much at a time. A machine that is busy as they begin spreads them out, and those that
+    follow stay so: then all of them begin anew."""
+    def streams():
+        count = stage.load.streaming(victim, deltas)
+        return count >= STREAMS_OPEN and count
+
+    for _ in range(STARTS_MAX - 1):
+        with contextlib.suppress(AssertionError):
+            return stage.until(streams, f"{STREAMS_OPEN} streams")
+        stage.load.shape = QUICK
+        stage.until(lambda: not any(e.tokens >= SLOW.tokens[0] for e in list(stage.load.running)), "the end of these")
+        stage.load.shape = SLOW
+    return stage.until(streams, f"{STREAMS_OPEN} streams")
+
+
 def kill_streaming(stage, wipe=False):
     victim = stage.choose_victim(SLOW)
-    streams = stage.until(
-        lambda: (n := stage.load.streaming(victim, DELTAS_SEEN)) >= STREAMS_OPEN and n, f"{STREAMS_OPEN} streams")
-    kill(stage, victim, streams, wipe)
+    kill(stage, victim, streams_in_step(stage, victim, DELTAS_SEEN), wipe)
 
 
 def kill_streaming_disk_lost(stage):
@@ -111,7 +127,7 @@ def kill_posted_not_acknowledged(stage):
 def pause_beyond_lease(stage):
     """Stopped until others have taken its holds over; then it goes on as if nothing had been."""
     victim = stage.choose_victim(SLOW)
-    streams = stage.until(lambda: (n := stage.load.streaming(victim)) >= STREAMS_OPEN and n, f"{STREAMS_OPEN} streams")
+    streams = streams_in_step(stage, victim)
     # A hold that is taken over is settled by an estimate; the rest of it is free until the owner says better.
     stage.load.expect_over_admission()
     stage.instances()[victim].freeze()
