@@ -1,10 +1,13 @@
 """A real Prometheus and a real Alertmanager around one instance, with time that runs faster."""
+import contextlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
+import math
 import os
 import pathlib
 import re
 import threading
+import time
 import urllib.parse
 
 import yaml
@@ -15,6 +18,9 @@ from harness import ROOT, Process, free_port, http, reachable, wait_until
 # What is scraped every 15 s is scraped every second, so each range still has samples.
 FASTER = 60
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+ALERTS = [
+    rule for group in yaml.safe_load((ROOT / "ops" / "prometheus" / "alerts.rules.yml").read_text())["groups"]
+    for rule in group["rules"]]
 
 
 def faster(duration):
@@ -70,6 +76,10 @@ class Told:
         return any(
             e[1] == status and e[2] == name and receiver in (None, e[0]) for e in list(self.events))
 
+    def to_whom(self, status="firing"):
+        """{(receiver, alert)}"""
+        return {(receiver, name) for receiver, told, name in list(self.events) if told == status}
+
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
@@ -78,13 +88,15 @@ class Told:
 class Monitoring:
     """Prometheus with the rules of `rules`, Alertmanager with the routes of ops/alertmanager; `told` hears them."""
 
-    def __init__(self, directory, ops_port):
+    def __init__(self, directory, *ops_ports):
         self.directory = pathlib.Path(directory)
         self.rules = self.directory / "rules"
         self.told = Told()
         write_rules(self.rules)
+        self.began = time.time()
         self.alertmanager = self.start_alertmanager()
-        self.prometheus = self.start_prometheus(ops_port)
+        self.prometheus = self.start_prometheus(ops_ports)
+        self.has_alertmanager()
 
     def start(self, program, *arguments):
         return Process([program, *arguments], os.environ.copy(), self.directory / f"{program}.log", cwd=self.directory)
@@ -107,20 +119,59 @@ class Monitoring:
         wait_until(lambda: process.child.poll() is not None or reachable(port), 30, "Alertmanager")
         return process
 
-    def start_prometheus(self, ops_port):
+    def write_configuration(self, ops_ports):
         settings = yaml.safe_load((ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
         settings["global"].update(scrape_interval="1s", evaluation_interval="1s", scrape_timeout="1s")
         settings["rule_files"] = [str(self.rules / "*.rules.yml")]
         settings["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
             self.alertmanager_url.removeprefix("http://")]
-        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{ops_port}"]
+        settings["scrape_configs"][0]["static_configs"][0]["targets"] = [
+            f"127.0.0.1:{port}" for port in ops_ports]
         path = self.directory / "prometheus.yml"
         path.write_text(yaml.safe_dump(settings))
+        return path
+
+    def scrape(self, *ops_ports):
+        """These instances, and no others."""
+        self.write_configuration(ops_ports)
+        self.reload()
+
+    def reload(self):
+        """Takes the files as they are now."""
+        status, _, body = http("POST", self.prometheus_url + "/-/reload", timeout=60)
+        assert status == 200, body
+        self.has_alertmanager()
+
+    def has_alertmanager(self):
+        """Until Prometheus has found it, up to five seconds after it read its configuration, it tells nobody: an alert
+        of a fault that is over by then would never be heard."""
+        url = self.prometheus_url + "/api/v1/alertmanagers"
+        wait_until(lambda: json.loads(http("GET", url)[2])["data"]["activeAlertmanagers"], 60, "its Alertmanager")
+
+    @contextlib.contextmanager
+    def deciding(self, record, expression):
+        """As an operator edits one of the thresholds."""
+        path = self.rules / "recording.rules.yml"
+        rules = yaml.safe_load(path.read_text())
+        (rule,) = (rule for group in rules["groups"] for rule in group["rules"] if rule.get("record") == record)
+        before, rule["expr"] = path.read_text(), expression
+        path.write_text(yaml.safe_dump(rules, sort_keys=False))
+        self.reload()
+        try:
+            yield
+        finally:
+            path.write_text(before)
+            self.reload()
+
+    def start_prometheus(self, ops_ports):
+        path = self.write_configuration(ops_ports)
         port = free_port()
         self.prometheus_url = f"http://127.0.0.1:{port}"
+        # How often it tells what still fires: a minute by itself, which is longer than some alerts fire here. What was
+        # not told for four times as long is taken for resolved: so late no busy machine is.
         process = self.start(
             "prometheus", f"--config.file={path}", f"--storage.tsdb.path={self.directory / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}")
+            f"--web.listen-address=127.0.0.1:{port}", "--web.enable-lifecycle", "--rules.alert.resend-delay=2s")
         wait_until(
             lambda: process.child.poll() is not None
             or reachable(port) and http("GET", self.prometheus_url + "/-/ready")[0] == 200, 60, "Prometheus")
@@ -129,13 +180,30 @@ class Monitoring:
 
     def query(self, expression):
         """The samples of an instant query: [(labels, value)]."""
-        text = urllib.parse.quote(expression, safe="")
-        status, _, body = http("GET", f"{self.prometheus_url}/api/v1/query?query={text}")
+        return [(s["metric"], float(s["value"][1])) for s in self.ask("query", query=expression)]
+
+    def has_shown(self, expression):
+        """Whether a query had a figure that is not zero, at some second since Prometheus began."""
+        series = self.ask("query_range", query=expression, start=self.began, end=time.time(), step=1)
+        figures = (float(value) for s in series for _, value in s["values"])
+        return any(figure != 0 and math.isfinite(figure) for figure in figures)
+
+    def ask(self, kind, **parameters):
+        text = urllib.parse.urlencode(parameters)
+        status, _, body = http("GET", f"{self.prometheus_url}/api/v1/{kind}?{text}", timeout=60)
         assert status == 200, body
-        return [(s["metric"], float(s["value"][1])) for s in json.loads(body)["data"]["result"]]
+        return json.loads(body)["data"]["result"]
+
+    def names(self, expression):
+        """The alerts that a query has."""
+        return {labels["alertname"] for labels, _ in self.query(expression)}
 
     def firing(self):
-        return {labels["alertname"] for labels, _ in self.query('ALERTS{alertstate="firing"}')}
+        return self.names('ALERTS{alertstate="firing"}')
+
+    def has_fired(self):
+        """All that fired since Prometheus began, told or inhibited."""
+        return self.names('max_over_time(ALERTS{alertstate="firing"}[1h])')
 
     def stop(self):
         self.prometheus.stop()

@@ -30,6 +30,13 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct it
 """
 
 
+def preloaded(source, library):
+    """A library of this source, for LD_PRELOAD; by the compiler of the Swift toolchain."""
+    compiler = ["clang", "-shared", "-fPIC", "-x", "c", "-o", library, "-"]
+    subprocess.run(compiler, input=source, text=True, check=True)
+    return library
+
+
 class FakeClock:
     """The wall clock of the processes with this environment; it can be set while they run, steady clocks go on."""
 
@@ -37,10 +44,7 @@ class FakeClock:
         found = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
         assert found, "libfaketime is not installed (scripts/bootstrap.sh test installs it)"
         self.file = pathlib.Path(directory) / "clock"
-        timers = self.file.with_name("timers.so")
-        # The compiler of the Swift toolchain.
-        compiler = ["clang", "-shared", "-fPIC", "-x", "c", "-o", timers, "-"]
-        subprocess.run(compiler, input=TIMERS_AS_THEY_ARE, text=True, check=True)
+        timers = preloaded(TIMERS_AS_THEY_ARE, self.file.with_name("timers.so"))
         # What comes first counts.
         self.environment = {
             "LD_PRELOAD": f"{timers} {found[0]}", "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1",
