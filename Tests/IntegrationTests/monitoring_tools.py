@@ -54,13 +54,18 @@ class Told:
 
     def __init__(self):
         self.events = []  # (receiver, status, alertname)
+        self.ever = set()  # {(receiver, alertname)} that fired, whatever was cleared since
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                receiver = self.path.strip("/")
                 for alert in body["alerts"]:
-                    told.events.append((self.path.strip("/"), alert["status"], alert["labels"]["alertname"]))
+                    name = alert["labels"]["alertname"]
+                    told.events.append((receiver, alert["status"], name))
+                    if alert["status"] == "firing":
+                        told.ever.add((receiver, name))
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
