@@ -33,8 +33,12 @@ step "vocabularies of the tokenizer"
 export TOKENIZER_DIR="${TOKENIZER_DIR:-$PWD/var/tokenizer}"
 python3 scripts/fetch_vocabulary.py "$TOKENIZER_DIR"
 
+# SwiftPM leaves a directory in TMPDIR at each call. Paths in it stay short: tests make sockets of some.
+swift_tmp=$(mktemp -d /tmp/swift.XXXXXX)
+trap 'rm -rf "$swift_tmp"' EXIT
+
 step "swift build --build-tests (minutes, the first time)"
-swift build --build-tests
+TMPDIR="$swift_tmp" swift build --build-tests
 step "built"
 # Makes the tables where they are missing, which takes a debug build half a minute; every start of it finds them then.
 for encoding in o200k_base cl100k_base; do
@@ -46,7 +50,7 @@ if [ "$part" != integration ]; then
   swift_test() {
     step "swift test $*"
     log=$(mktemp)
-    if ! swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
+    if ! TMPDIR="$swift_tmp" swift test --skip-build --disable-xctest "$@" 2>&1 | tee "$log"; then
       failures+=$(grep -E -A 2 '^✘|: Fatal error|\*\*\* .* crashed' "$log" || true)
       failed+=("swift test $*")
     fi
