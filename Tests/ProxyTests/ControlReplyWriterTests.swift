@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// A control-plane reply must end where its client thinks it ends, or the next one begins inside of it.
-@Suite(.timeLimit(.minutes(1))) struct ControlReplyWriterTests {
+@Suite(.timeLimit(.minutes(5))) struct ControlReplyWriterTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         var status = 200

@@ -109,7 +109,7 @@ import Testing
 }
 
 /// The same, seen by clients.
-@Suite(.timeLimit(.minutes(1))) struct ServerClockTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerClockTests {
     typealias F = ServerFixtures
 
     @Test func holdsAreNamedOnTheLedgersClock() async throws {

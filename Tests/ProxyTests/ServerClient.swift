@@ -8,7 +8,7 @@ final class WireClient: Sendable {
         /// Received and not yet taken by `reply`.
         var bytes: [UInt8] = []
         var bytesReceived = 0
-        /// Pieces sent by `drip`.
+        /// Pieces of the drip that were sent.
         var dripped = 0
         /// Of what was offered.
         var bytesTaken = 0
@@ -16,6 +16,18 @@ final class WireClient: Sendable {
         var sawEnd = false
         var sawReset = false
         var isClosed = false
+    }
+
+    /// Sends one piece after the other, at its pace, from the moment of the connection until there is none or the server
+    /// has closed its side. Runs on the channel's loop: a test that has to wait for its turn changes nothing of it.
+    struct Drip: Sendable {
+        let pace: TimeAmount
+        let piece: @Sendable (Int) -> [UInt8]?
+
+        init(every pace: TimeAmount, _ piece: @escaping @Sendable (Int) -> [UInt8]?) {
+            self.pace = pace
+            self.piece = piece
+        }
     }
 
     let watched: Watched<State>
@@ -30,9 +42,12 @@ final class WireClient: Sendable {
     ///   - receiveBuffer: size of the kernel's receive buffer, for a client that is soon full.
     ///   - keepsBytes: false: only counted.
     ///   - saying: sent the moment it is connected, however busy the test is.
+    ///   - dripping: sent behind that.
+    ///   - onRead: called on the channel's loop for whatever came, once it is in the state.
     static func connect(
         port: Int, host: String = "127.0.0.1", receiveBuffer: Int? = nil, keepsBytes: Bool = true,
-        saying text: String = ""
+        saying text: String = "", dripping drip: Drip? = nil,
+        onRead: (@Sendable (Watched<State>, any Channel) -> Void)? = nil
     ) async throws -> WireClient {
         let watched = Watched(State())
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -41,7 +56,8 @@ final class WireClient: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        WireClientHandler(watched, keepsBytes: keepsBytes, saying: text))
+                        WireClientHandler(
+                            watched, keepsBytes: keepsBytes, saying: text, dripping: drip, onRead: onRead))
                 }
             }
         if let receiveBuffer {
@@ -65,19 +81,6 @@ final class WireClient: Sendable {
     func offer(_ bytes: [UInt8]) {
         self.channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenSuccess { [watched] in
             watched.update { $0.bytesTaken += bytes.count }
-        }
-    }
-
-    /// Sends one piece after the other, at its pace, until there is none or the server has closed its side.
-    /// Runs on the channel's loop, so that a test that has to wait for its turn does not change the pace.
-    func drip(every time: TimeAmount, _ piece: @escaping @Sendable (Int) -> [UInt8]?) {
-        self.channel.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: time) { task in
-            guard !self.state.sawEnd, let next = piece(self.state.dripped) else {
-                task.cancel()
-                return
-            }
-            self.watched.update { $0.dripped += 1 }
-            self.offer(next)
         }
     }
 
@@ -178,16 +181,35 @@ private final class WireClientHandler: ChannelInboundHandler {
     private let watched: Watched<WireClient.State>
     private let keepsBytes: Bool
     private let text: String
+    private let drip: WireClient.Drip?
+    private let onRead: (@Sendable (Watched<WireClient.State>, any Channel) -> Void)?
 
-    init(_ watched: Watched<WireClient.State>, keepsBytes: Bool, saying text: String) {
+    init(
+        _ watched: Watched<WireClient.State>, keepsBytes: Bool, saying text: String,
+        dripping drip: WireClient.Drip?,
+        onRead: (@Sendable (Watched<WireClient.State>, any Channel) -> Void)?
+    ) {
         self.watched = watched
         self.keepsBytes = keepsBytes
         self.text = text
+        self.drip = drip
+        self.onRead = onRead
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        guard !self.text.isEmpty else { return }
-        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: self.text)), promise: nil)
+        if !self.text.isEmpty {
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: self.text)), promise: nil)
+        }
+        guard let drip = self.drip else { return }
+        let (watched, channel) = (self.watched, context.channel)
+        channel.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: drip.pace) { task in
+            guard !watched.state.sawEnd, let next = drip.piece(watched.state.dripped) else {
+                task.cancel()
+                return
+            }
+            watched.update { $0.dripped += 1 }
+            channel.writeAndFlush(ByteBuffer(bytes: next), promise: nil)
+        }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -197,6 +219,7 @@ private final class WireClientHandler: ChannelInboundHandler {
             state.bytesReceived += bytes.readableBytes
             if keeps { state.bytes += bytes.readableBytesView }
         }
+        self.onRead?(self.watched, context.channel)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

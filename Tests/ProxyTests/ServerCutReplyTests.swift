@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// Replies that break off before they tell their usage: what they showed is charged, and the client is told.
-@Suite(.timeLimit(.minutes(3))) struct ServerCutReplyTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerCutReplyTests {
     typealias F = ServerFixtures
 
     /// One delta of 160 tokens, where five bytes would be one.

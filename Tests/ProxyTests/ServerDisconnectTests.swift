@@ -6,7 +6,7 @@ import Testing
 
 /// A client leaves, by FIN or by RST, at each point of an exchange. It is seen at once, comes to one outcome,
 /// and the audit at the end of each test finds nothing left behind.
-@Suite(.timeLimit(.minutes(3))) struct ServerDisconnectTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerDisconnectTests {
     typealias F = ServerFixtures
 
     enum Leaving: Sendable, CaseIterable {

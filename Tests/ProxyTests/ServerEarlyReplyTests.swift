@@ -5,7 +5,7 @@ import Testing
 
 /// Who may not send a body is told so on its head, and sees it: a reset behind the reply would take it away
 /// again.
-@Suite(.timeLimit(.minutes(3))) struct ServerEarlyReplyTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerEarlyReplyTests {
     typealias F = ServerFixtures
 
     struct Refused: Sendable, CustomTestStringConvertible {

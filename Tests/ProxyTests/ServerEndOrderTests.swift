@@ -6,7 +6,7 @@ import Testing
 
 /// Whatever a client can take for the end of its reply is sent when the outcome is recorded, and with
 /// JOURNAL_SYNC=strict when it is safe (DESIGN §3.8, §6): for each way in which a reply can end, and each split.
-@Suite(.timeLimit(.minutes(5))) struct ServerEndOrderTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerEndOrderTests {
     typealias F = ServerFixtures
     typealias Case = ServerSplitTests.Case
     typealias Split = ServerSplitTests.Split

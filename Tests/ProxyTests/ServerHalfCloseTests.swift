@@ -6,7 +6,7 @@ import Testing
 
 /// A FIN says that a client sends no more, not that it does not read. Where the reply is paid for anyway it
 /// is still delivered; where only the FIN tells that nobody is there, it is the end (docs/WIRE.md).
-@Suite(.timeLimit(.minutes(3))) struct ServerHalfCloseTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerHalfCloseTests {
     typealias F = ServerFixtures
 
     /// A client that has sent `bytes` and closed its sending side, which the proxy has seen.

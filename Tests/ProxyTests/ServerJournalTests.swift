@@ -9,7 +9,7 @@ import Testing
 /// What the journal is told of an exchange before its outcome, so that whoever finds this process dead can settle it
 /// (DESIGN §6, rules J3, J8). That nothing is charged that was not opened, and nothing opened twice, is audited
 /// in every test of the server.
-@Suite(.timeLimit(.minutes(3))) struct ServerJournalTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerJournalTests {
     typealias F = ServerFixtures
 
     /// The loop stands still in `opened` while upstream looks for bytes, and finds none.

@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// What is heard, spoken and drawn is held for, relayed and charged.
-@Suite(.timeLimit(.minutes(3))) struct ServerMediaTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerMediaTests {
     typealias F = ServerFixtures
 
     // MARK: Uploads

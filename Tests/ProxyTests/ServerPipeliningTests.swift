@@ -5,7 +5,7 @@ import Testing
 
 /// Requests of one connection are answered one at a time and in order, whoever answers them, and nothing of
 /// one gets into the next.
-@Suite(.timeLimit(.minutes(3))) struct ServerPipeliningTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerPipeliningTests {
     typealias F = ServerFixtures
 
     @Test func requestsInOnePacketAreAnsweredInOrder() async throws {

@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// 429 and OpenAI's headers, from what the hold store said (CONTRACT §4).
-@Suite(.timeLimit(.minutes(3))) struct ServerRateLimitTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerRateLimitTests {
     typealias F = ServerFixtures
 
     private static let reading = LimitReading(

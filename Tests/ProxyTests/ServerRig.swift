@@ -125,10 +125,13 @@ final class ServerRig: Sendable {
     // MARK: Clients
 
     func connect(
-        receiveBuffer: Int? = nil, keepsBytes: Bool = true, saying text: String = ""
+        receiveBuffer: Int? = nil, keepsBytes: Bool = true, saying text: String = "",
+        dripping drip: WireClient.Drip? = nil,
+        onRead: (@Sendable (Watched<WireClient.State>, any Channel) -> Void)? = nil
     ) async throws -> WireClient {
         let client = try await WireClient.connect(
-            port: self.port, receiveBuffer: receiveBuffer, keepsBytes: keepsBytes, saying: text)
+            port: self.port, receiveBuffer: receiveBuffer, keepsBytes: keepsBytes, saying: text,
+            dripping: drip, onRead: onRead)
         self.clients.withLock { $0.append(client) }
         return client
     }

@@ -6,7 +6,7 @@ import Testing
 /// The corpus against the live server: a request that two programs could read in two ways is refused once,
 /// and nothing behind it is looked at; a response like that is not believed, and its connection not used
 /// again.
-@Suite(.timeLimit(.minutes(3))) struct ServerSmugglingTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerSmugglingTests {
     typealias F = ServerFixtures
 
     private static func isRejected(_ test: SmugglingCase) -> Bool { test.expected == .rejected }

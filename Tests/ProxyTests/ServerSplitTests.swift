@@ -6,7 +6,7 @@ import Testing
 
 /// A proxy must not care where TCP cuts the stream: byte by byte every request and every response is the same
 /// exchange, with the same bytes for the client and the same settlement.
-@Suite(.timeLimit(.minutes(3))) struct ServerSplitTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerSplitTests {
     typealias F = ServerFixtures
 
     /// What an exchange was, without what is new each time.

@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// What upstream keeps belongs to whoever made it, is read without a charge, and is paid for when it is read again.
-@Suite(.timeLimit(.minutes(3))) struct ServerStoredResponseTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerStoredResponseTests {
     typealias F = ServerFixtures
 
     static let mine = StoredResponse(

@@ -122,8 +122,10 @@ struct UpstreamCall: Sendable {
     }
 
     /// Writes `piece` so many times, as fast as the socket takes it.
-    func pump(_ piece: ByteBuffer, times: Int) {
-        self.channel.triggerUserOutboundEvent(ReplyEvent.pump(piece, times), promise: nil)
+    ///
+    /// - Parameter end: the end of the reply, written behind the last piece, however busy the test is.
+    func pump(_ piece: ByteBuffer, times: Int, then end: String? = nil) {
+        self.channel.triggerUserOutboundEvent(ReplyEvent.pump(piece, times, then: end), promise: nil)
     }
 
     func close() { self.channel.close(promise: nil) }
@@ -137,7 +139,7 @@ struct UpstreamCall: Sendable {
     fileprivate enum ReplyEvent: Sendable {
         case complete
         case slowly(ArraySlice<UInt8>, closes: Bool)
-        case pump(ByteBuffer, Int)
+        case pump(ByteBuffer, Int, then: String?)
     }
 }
 
@@ -154,6 +156,7 @@ private final class UpstreamCallHandler: ChannelDuplexHandler {
     private var hasReplied = false
     private var piece = ByteBuffer()
     private var piecesLeft = 0
+    private var endOfPieces: String?
 
     init(
         _ watched: Watched<ServerUpstream.State>, _ earlyReply: String?,
@@ -226,18 +229,23 @@ private final class UpstreamCallHandler: ChannelDuplexHandler {
     ) {
         switch event as? UpstreamCall.ReplyEvent {
         case .complete:
-            let connection = self.connection
-            self.watched.update { _ = $0.busy.remove(connection) }
+            self.isReplied()
         case .slowly(let bytes, let closes):
             self.writeSlowly(bytes, closes: closes, context)
-        case .pump(let piece, let times):
+        case .pump(let piece, let times, let end):
             self.piece = piece
             self.piecesLeft = times
+            self.endOfPieces = end
             self.pump(context)
         case nil:
             break
         }
         promise?.succeed()
+    }
+
+    private func isReplied() {
+        let connection = self.connection
+        self.watched.update { _ = $0.busy.remove(connection) }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) { self.pump(context) }
@@ -266,5 +274,9 @@ private final class UpstreamCallHandler: ChannelDuplexHandler {
                 watched.update { $0.bytesPumped[connection, default: 0] += count }
             }
         }
+        guard self.piecesLeft == 0, let end = self.endOfPieces else { return }
+        self.endOfPieces = nil
+        self.isReplied()
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: end)), promise: nil)
     }
 }

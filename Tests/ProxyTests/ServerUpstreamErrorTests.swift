@@ -4,7 +4,7 @@ import Testing
 @testable import Proxy
 
 /// Upstream's errors: the customer's own are passed on, the operator's are nobody's business (CONTRACT §4).
-@Suite(.timeLimit(.minutes(3))) struct ServerUpstreamErrorTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerUpstreamErrorTests {
     typealias F = ServerFixtures
 
     @Test(arguments: [400, 404, 409, 413, 415, 422])

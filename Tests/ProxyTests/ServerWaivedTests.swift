@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// Exchanges that are served and not charged.
-@Suite(.timeLimit(.minutes(3))) struct ServerWaivedTests {
+@Suite(.timeLimit(.minutes(10))) struct ServerWaivedTests {
     typealias F = ServerFixtures
 
     /// Controls that a test switches.

@@ -90,7 +90,7 @@ struct TLSClientHandlerTests {
     /// TCP cuts records, and handshakes, where it likes.
     @Test(arguments: [1, 2, 5, 16, 1000, 20_000, Int.max])
     func theStreamIsTheSameForEveryCut(piece: Int) throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"), piece: piece)
+        let wire = try Wire(try .of("DNS:localhost"), piece: piece)
         try wire.connect()
         #expect(wire.heard.events == ["open"])
         try wire.server.writeOutbound(Self.text)
@@ -106,7 +106,7 @@ struct TLSClientHandlerTests {
 
     /// Nothing that is written before the peer has proved itself may leave before that.
     @Test func whatIsWrittenEarlyWaitsForTheHandshake() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         let written = wire.client.eventLoop.makePromise(of: Void.self)
         wire.client.writeAndFlush(ByteBuffer(string: "early"), promise: written)
         try wire.connect()
@@ -118,7 +118,7 @@ struct TLSClientHandlerTests {
 
     /// A borrower counts on it that its request was handed over when, and only when, the socket took all of it.
     @Test func aWriteIsDoneWhenItsLastRecordIs() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         let large = ByteBuffer(repeating: 7, count: 300_000)
         let written = wire.client.eventLoop.makePromise(of: Void.self)
@@ -136,7 +136,7 @@ struct TLSClientHandlerTests {
     }
 
     @Test func aFarewellComesBehindTheLastByte() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         wire.server.writeAndFlush(Self.text, promise: nil)
         wire.server.close(promise: nil)
@@ -150,7 +150,7 @@ struct TLSClientHandlerTests {
     }
 
     @Test func aFINWithoutFarewellIsATruncation() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         wire.client.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         #expect(wire.heard.events == ["open", "fault"])
@@ -159,7 +159,7 @@ struct TLSClientHandlerTests {
     }
 
     @Test func aFINInTheHandshakeEndsIt() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         wire.client.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1), promise: nil)
         wire.client.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
         #expect(wire.heard.fault == .truncated)
@@ -169,7 +169,7 @@ struct TLSClientHandlerTests {
 
     /// Any bit of a record: nothing of it is passed on, and the connection is over.
     @Test(arguments: 0..<64) func aForgedRecordIsNotPassedOn(place: Int) throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         try wire.server.writeOutbound(ByteBuffer(repeating: 1, count: 512))
         var sealed = try #require(try wire.server.readOutbound(as: ByteBuffer.self))
@@ -186,7 +186,7 @@ struct TLSClientHandlerTests {
 
     /// A close tells the peer that nothing was cut, and waits for nobody.
     @Test func closingSaysFarewell() throws {
-        let wire = try Wire(try .init(subjectAltName: "DNS:localhost"))
+        let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         wire.client.close(promise: nil)
         #expect(!wire.client.isActive)
@@ -201,7 +201,7 @@ struct TLSClientHandlerTests {
 
     /// RFC 8446 §C.4: a ticket that is used twice lets who listens link two connections.
     @Test func aTicketIsUsedOnceAndOnlyWhileItLives() throws {
-        let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
         let sessions = TLSSessionCache()
         let wire = try Wire(authority, sessions: sessions)
         try wire.connect()

@@ -4,7 +4,7 @@ import Testing
 @testable import Proxy
 
 /// One upstream connection over real sockets: where messages end, and what is reported when they do not.
-@Suite(.timeLimit(.minutes(1))) struct UpstreamConnectionTests {
+@Suite(.timeLimit(.minutes(5))) struct UpstreamConnectionTests {
     static let ok = "HTTP/1.1 200 OK\r\n"
     static let five = ok + "Content-Length: 5\r\n\r\nhello"
     static let chunked =

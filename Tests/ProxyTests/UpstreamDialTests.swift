@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// One name with several addresses, some of which are no good, and a proxy in between.
-@Suite(.timeLimit(.minutes(1))) struct UpstreamDialTests {
+@Suite(.timeLimit(.minutes(5))) struct UpstreamDialTests {
     private static let five = UpstreamConnectionTests.five
     private static let closing =
         UpstreamConnectionTests.ok + "Connection: close\r\nContent-Length: 5\r\n\r\nhello"
@@ -50,7 +50,7 @@ import Testing
 
     /// It takes connections and cannot serve them: a dead back end behind a balancer that lives.
     @Test func anAddressThatFailsTheHandshakeIsLeftAlone() async throws {
-        let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
         let broken = try await ScriptedUpstream.start([.close], onAccept: "HTTP/1.1 503 No\r\n\r\n")
         let good = try await ScriptedUpstream.start([.reply(Self.closing)], tls: try authority.server())
         var limits = UpstreamPool.Limits()
@@ -72,7 +72,7 @@ import Testing
 
     /// Upstream spoke HTTP/2, and a connection that would carry all who wait turns out to be one of HTTP/1.1.
     @Test func whoeverWaitsForHTTP2IsServedByHTTP1() async throws {
-        let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
         let modern = try await UpstreamHTTP2Peer.start(authority)
         let old = try await ScriptedUpstream.start([.hold], tls: try authority.server())
         let tls = try TLSClientContext(caFile: authority.path("ca.pem"), protocols: ["h2", "http/1.1"])
@@ -104,7 +104,7 @@ import Testing
 
     /// One dial that hangs must not make everybody wait for an upstream that is down.
     @Test func afterFiveFailuresNobodyWaitsForADialThatHangs() async throws {
-        let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
         let accepted = Watched(0)
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelOption(.autoRead, value: false)

@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// Upstream over HTTP/2, behind the interface of HTTP/1.1: what is a reply, what ends it, and what may be sent again.
-@Suite(.timeLimit(.minutes(3))) struct UpstreamHTTP2Tests {
+@Suite(.timeLimit(.minutes(10))) struct UpstreamHTTP2Tests {
     typealias Peer = UpstreamHTTP2Peer
 
     /// - Parameter warm: one exchange is over, so that there is a connection, and it is known what upstream speaks.
@@ -15,7 +15,7 @@ import Testing
         settings: [HTTP2Setting] = [], limits: UpstreamPool.Limits = UpstreamPool.Limits(), warm: Bool = true,
         _ body: (UpstreamRig, Peer) async throws -> Void
     ) async throws {
-        let authority = try UpstreamTLSTests.Authority(subjectAltName: "DNS:localhost")
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
         let peer = try await Peer.start(authority, settings: settings)
         let tls = try TLSClientContext(caFile: authority.path("ca.pem"), protocols: ["h2", "http/1.1"])
         do {

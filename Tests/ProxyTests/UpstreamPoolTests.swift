@@ -6,7 +6,7 @@ import Testing
 
 @testable import Proxy
 
-@Suite(.timeLimit(.minutes(1))) struct UpstreamPoolTests {
+@Suite(.timeLimit(.minutes(5))) struct UpstreamPoolTests {
     static let five = UpstreamConnectionTests.five
 
     static func limits(

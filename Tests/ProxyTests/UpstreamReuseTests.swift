@@ -5,7 +5,7 @@ import Testing
 @testable import Proxy
 
 /// A POST must never be sent twice, and must not be lost to a connection that upstream closed while it was idle.
-@Suite(.timeLimit(.minutes(1))) struct UpstreamReuseTests {
+@Suite(.timeLimit(.minutes(5))) struct UpstreamReuseTests {
     private static var unchecked: UpstreamPool.Limits {
         var limits = UpstreamPool.Limits()
         limits.checksLiveness = false

@@ -2,17 +2,31 @@ import Foundation
 import NIOCore
 import NIOPosix
 import NIOSSL
+import Synchronization
 import Testing
 
 @testable import Proxy
 
 /// The operator's key goes only to a peer that proved its name.
-@Suite(.timeLimit(.minutes(1))) struct UpstreamTLSTests {
-    /// A CA and a certificate made for this run; deleted with the suite's value.
+@Suite(.timeLimit(.minutes(5))) struct UpstreamTLSTests {
+    /// A CA and a certificate made for this run, one for each name: openssl keeps a thread of the tests waiting. Deleted
+    /// when the process ends.
     final class Authority: Sendable {
         let directory: String
 
-        init(subjectAltName: String) throws {
+        private static let made = Mutex<[String: Authority]>([:])
+
+        static func of(_ subjectAltName: String) throws -> Authority {
+            try self.made.withLock { made in
+                if let authority = made[subjectAltName] { return authority }
+                if made.isEmpty { atexit { Authority.made.withLock { $0 = [:] } } }
+                let authority = try Authority(subjectAltName: subjectAltName)
+                made[subjectAltName] = authority
+                return authority
+            }
+        }
+
+        private init(subjectAltName: String) throws {
             var template = Array("/tmp/tollgate-tls-XXXXXX".utf8CString)
             guard let made = mkdtemp(&template) else { throw OpenSSLFailure(status: errno) }
             self.directory = String(cString: made)
@@ -80,7 +94,7 @@ import Testing
         limits: UpstreamPool.Limits = UpstreamPool.Limits(),
         _ body: (UpstreamRig, ScriptedUpstream) async throws -> Result
     ) async throws -> Result {
-        let authority = try Authority(subjectAltName: subjectAltName)
+        let authority = try Authority.of(subjectAltName)
         let upstream = try await ScriptedUpstream.start(script, tls: try authority.server(atMost: version))
         let result = try await UpstreamRig.with(
             "https://\(host):\(upstream.port)", tls: try authority.client(trusted: trusted), limits: limits
@@ -189,7 +203,7 @@ import Testing
     }
 
     @Test func aPlainPeerIsNotSpokenTo() async throws {
-        let authority = try Authority(subjectAltName: "DNS:localhost")
+        let authority = try Authority.of("DNS:localhost")
         let upstream = try await ScriptedUpstream.start(
             [.reply(Self.five)], onAccept: "HTTP/1.1 400 Bad\r\n\r\n")
         try await UpstreamRig.with("https://localhost:\(upstream.port)", tls: try authority.client()) { rig in
@@ -201,7 +215,7 @@ import Testing
 
     /// A peer that accepts and then says nothing.
     @Test func aHandshakeThatNeverEndsTimesOut() async throws {
-        let authority = try Authority(subjectAltName: "DNS:localhost")
+        let authority = try Authority.of("DNS:localhost")
         let upstream = try await ScriptedUpstream.start([.hold])
         var limits = UpstreamPool.Limits()
         limits.connectTimeout = .milliseconds(300)
