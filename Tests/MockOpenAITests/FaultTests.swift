@@ -47,7 +47,7 @@ import Testing
     func stallsLastUntilThePeerGoesAway(_ fault: String, _ stream: Bool, _ status: Int) async throws {
         try await withMock { mock in
             let reply = try mock.chat(
-                "x [[mock tokens=8 fault=\(fault)]]", stream: stream, milliseconds: 150)
+                "x [[mock tokens=8 fault=\(fault)]]", stream: stream, milliseconds: 3_000)
             #expect(reply.end == .silence && reply.head.isEmpty == (status == 0))
             let row = try await mock.row()
             #expect(row.int("status") == status && row["completed"] as? Bool == false)

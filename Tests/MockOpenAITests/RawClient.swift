@@ -1,6 +1,8 @@
+import Dispatch
 import Foundation
 import MockOpenAI
 import NIOPosix
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -146,6 +148,25 @@ struct RawReply {
 }
 
 /// A mock of its own for one test, shut down at its end.
+/// `RawClient` blocks. On a thread of its own it takes none from the tests beside it, which have deadlines.
+private final class BlockingThread: TaskExecutor {
+    private static let threads = (0..<8).map { BlockingThread(number: $0) }
+    private static let taken = Atomic(0)
+
+    static func next() -> BlockingThread {
+        self.threads[self.taken.wrappingAdd(1, ordering: .relaxed).oldValue % self.threads.count]
+    }
+
+    private let queue: DispatchQueue
+
+    private init(number: Int) { self.queue = DispatchQueue(label: "mock client \(number)") }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        self.queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}
+
 func withMock(
     _ adjust: (inout MockOpenAIServer.Configuration) -> Void = { _ in },
     _ body: (MockOpenAIServer) async throws -> Void
@@ -154,7 +175,7 @@ func withMock(
     adjust(&configuration)
     let mock = try await MockOpenAIServer.start(configuration, on: MultiThreadedEventLoopGroup.singleton)
     do {
-        try await body(mock)
+        try await withTaskExecutorPreference(BlockingThread.next()) { try await body(mock) }
     } catch {
         try await mock.shutdown()
         throw error
