@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: ["fails", "ends early"])
+    @Test(.timeLimit(.minutes(5)), arguments: ["fails", "ends early"])
     func whateverEndsFirstTheStoresAreDrained(how: String) async throws {
         let ends = Ends()
         let edge = ServicePart("edge") { if how == "fails" { throw Broken() } }
@@ -39,7 +39,7 @@ import Testing
         #expect(ends.all == ["drained"])
     }
 
-    @Test(.timeLimit(.minutes(1))) func whatIsAskedToStopEndsWell() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatIsAskedToStopEndsWell() async throws {
         let ends = Ends()
         let group = ServicePart.group([self.stores(ends)], logger: .init(label: "test"))
         await group.triggerGracefulShutdown()

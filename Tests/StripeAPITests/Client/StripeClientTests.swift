@@ -4,7 +4,7 @@ import Testing
 @testable import StripeAPI
 
 /// What the client does with a peer that is Stripe at its worst. Real sockets; pauses end at once.
-@Suite(.timeLimit(.minutes(1))) struct StripeClientTests {
+@Suite(.timeLimit(.minutes(5))) struct StripeClientTests {
     private static let refunded = NastyServer.Answer.reply(200, CreateRefund.exampleReply)
 
     @Test func everyRequestNamesItsVersionAndItself() async throws {

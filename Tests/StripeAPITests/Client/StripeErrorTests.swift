@@ -3,7 +3,7 @@ import Testing
 @testable import StripeAPI
 
 /// What Stripe's refusals mean for us.
-@Suite(.timeLimit(.minutes(1))) struct StripeErrorTests {
+@Suite(.timeLimit(.minutes(5))) struct StripeErrorTests {
     static let errors: [(Int, String, StripeFailure.Kind)] = [
         (
             402,

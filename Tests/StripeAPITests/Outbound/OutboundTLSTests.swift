@@ -3,7 +3,7 @@ import Testing
 @testable import StripeAPI
 
 /// The key of a Stripe account goes through this: a certificate that is not Stripe's must see nothing of it.
-@Suite(.timeLimit(.minutes(1))) struct OutboundTLSTests {
+@Suite(.timeLimit(.minutes(5))) struct OutboundTLSTests {
     private func send(to server: TLSServer, host: String, trusting file: String?) async throws
         -> OutboundFailure?
     {
