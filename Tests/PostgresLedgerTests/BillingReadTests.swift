@@ -17,7 +17,7 @@ import Testing
         let database = try await TestDatabase.migrated()
         let outcomes = Outcomes()
         let account = try await database.account("user", balance: 1000)
-        let corrected = Outcomes.hold(at: Outcomes.now + 10_000)
+        let corrected = Outcomes.hold(at: Outcomes.now + 600_000)
         for _ in 0..<12 { _ = try await database.ledger.settle([outcomes.final(account, 1)]) }
         _ = try await database.ledger.settle([outcomes.orphan(account, 50, hold: corrected)])
         _ = try await database.ledger.settle([outcomes.final(account, 8, hold: corrected)])

@@ -113,7 +113,7 @@ import Testing
         #expect(try await self.resolve(directory, self.digest(KeySecret())) == nil)
         try await database.book.revokeKey(keyID)
         await #expect(throws: AccountBook.Failure.noSuchKey) { try await database.book.revokeKey(keyID + 1) }
-        let gone = try await eventually(within: 3) {
+        let gone = try await eventually {
             try await self.resolve(directory, self.digest(secret)) == nil
         }
         #expect(gone)

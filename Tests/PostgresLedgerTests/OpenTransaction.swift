@@ -15,7 +15,8 @@ final class OpenTransaction: Sendable {
         DedicatedThread.start { [self] in
             defer { self.phase.withLock { $0 = .ended } }
             guard let connection = try? PostgresConnection(configuration) else { return }
-            for statement in ["BEGIN"] + statements {
+            // It stays open for as long as the test takes to come to its end.
+            for statement in ["SET idle_in_transaction_session_timeout = 0", "BEGIN"] + statements {
                 guard (try? connection.run(statement)) != nil else { return }
             }
             self.phase.withLock { $0 = .open }
@@ -31,5 +32,20 @@ final class OpenTransaction: Sendable {
     func commit() async -> Bool {
         self.phase.withLock { $0 = .committing }
         return await eventually { self.phase.withLock { $0 == .ended } }
+    }
+}
+
+extension TestDatabase {
+    /// Functions wait for a lock longer than the two seconds that they are given: a test that keeps it from them may be
+    /// late with its end.
+    func letsFunctionsWait() async throws {
+        try await self.execute(
+            """
+            DO $$ DECLARE f regprocedure; BEGIN
+                FOR f IN SELECT oid FROM pg_proc WHERE proconfig @> ARRAY['lock_timeout=2s'] LOOP
+                    EXECUTE format('ALTER FUNCTION %s SET lock_timeout = ''60s''', f);
+                END LOOP;
+            END $$
+            """)
     }
 }

@@ -26,6 +26,7 @@ import Testing
     /// order of its batch, the first settler then has A and waits to have B, and the second has B and waits behind it.
     private func run(_ mutation: SettleMutation) async throws -> [SQLState?] {
         let database = try await MutatedLedger(mutation).database
+        try await database.letsFunctionsWait()
         let (first, middle, last) = (
             try await database.account("a", balance: 100), try await database.account("b", balance: 100),
             try await database.account("c", balance: 100)
@@ -57,13 +58,15 @@ import Testing
     /// The bare statement, with time enough for the server to see the deadlock, and without the retry.
     private static func attempt(_ batch: [Settlement], on database: TestDatabase) async throws -> SQLState? {
         try await database.pool.run { connection in
-            try connection.run("SELECT set_config('deadlock_timeout', '100ms', false)")
+            try connection.run(
+                "SELECT set_config('deadlock_timeout', '100ms', false), set_config('statement_timeout', '60s', false)"
+            )
             var parameters: PostgresParameters = [
                 .uuid(PostgresLedger.freshID()), .uuid(PostgresLedger.freshID()),
             ]
             for array in SettlementColumns(batch).arrays { parameters.append(.array(array)) }
             do throws(PostgresError) {
-                try connection.run(SettlementColumns.statement, parameters)
+                try connection.run(SettlementColumns.statement, parameters, timeout: .seconds(60))
                 return nil
             } catch {
                 return error.sqlState ?? SQLState("none")

@@ -75,7 +75,7 @@ import Testing
             try await database.account("poor"), try await database.account("rich", balance: 100)
         )
         // They begin when all of this is in the ledger.
-        let later = { Outcomes.hold(at: Outcomes.now + 1_000) }
+        let later = { Outcomes.hold(at: Outcomes.now + 60_000) }
         _ = try await database.ledger.settle([
             self.waived(poor, 10, hold: later()), self.outcomes.final(rich, 30),
             self.waived(rich, 60, hold: later()), self.waived(rich, 60, hold: later()),

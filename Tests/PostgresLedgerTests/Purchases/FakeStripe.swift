@@ -1,5 +1,4 @@
 import Billing
-import Glibc
 import Metering
 import Synchronization
 import Testing
@@ -18,10 +17,10 @@ final class FakeStripe: PaymentReading {
     }
 
     private let state = Mutex(State())
-    /// How long a reading takes.
-    private let slow: Duration
+    /// Called in the first reading, on its thread, which may wait here.
+    private let inFirstReading: (@Sendable () -> Void)?
 
-    init(slow: Duration = .zero) { self.slow = slow }
+    init(inFirstReading: (@Sendable () -> Void)? = nil) { self.inFirstReading = inFirstReading }
 
     var readings: Int { self.state.withLock { $0.readings } }
 
@@ -42,9 +41,12 @@ final class FakeStripe: PaymentReading {
     }
 
     func payment(_ paymentIntent: String) throws -> PaymentSnapshot {
-        usleep(UInt32(self.slow.components.attoseconds / 1_000_000_000_000))
-        return try self.state.withLock { state in
+        let isFirst = self.state.withLock { state in
             state.readings += 1
+            return state.readings == 1
+        }
+        if isFirst { self.inFirstReading?() }
+        return try self.state.withLock { state in
             if state.failures > 0 {
                 state.failures -= 1
                 throw Gone()

@@ -189,6 +189,7 @@ import Testing
     @Test func aDisputeThatAPersonCouldNotSeeSuspends() async throws {
         let till = try await Till()
         try await till.dispute("dp_1", .needsResponse, cents: 100)
+        try await till.database.letsFunctionsWait()
         let lift = try await OpenTransaction(
             ["SELECT change_account(\(till.account), NULL, 'active', 'cli:eve', 'seen')"], on: till.database)
         async let second: Void = till.dispute("dp_2", .needsResponse, cents: 100)
@@ -204,6 +205,7 @@ import Testing
         let till = try await Till()
         try await till.dispute("dp_1", .needsResponse, cents: 100)
         let id = till.purchase.id
+        try await till.database.letsFunctionsWait()
         let event = try await OpenTransaction(
             [
                 "SELECT 1 FROM payment_state WHERE purchase_id = '\(id)' FOR UPDATE",
@@ -325,12 +327,9 @@ struct Till {
 }
 
 extension TestDatabase {
+    static let waitingSessions =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
     /// Sessions that wait for a lock.
-    var waiting: Int64 {
-        get async throws {
-            try await self.integer(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        }
-    }
+    var waiting: Int64 { get async throws { try await self.integer(Self.waitingSessions) } }
 }
