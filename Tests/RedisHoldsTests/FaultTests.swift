@@ -13,7 +13,11 @@ import Testing
         server: TestRedis = .shared,
         _ adjust: @escaping @Sendable (inout HoldSessionSettings) -> Void = { _ in }
     ) async throws -> SessionRig {
-        let rig = try await SessionRig(server: server, faults: true) { $0.session.breakerFailuresMax = 3 }
+        let rig = try await SessionRig(server: server, faults: true) { settings in
+            settings.session.breakerFailuresMax = 3
+            // Connections end where a test cuts them, however long it waits for its turn.
+            settings.stallTimeout = .hours(1)
+        }
         rig.ledger.set(rig.account, balance: 1000)
         try await rig.placeAndRelease()
         await rig.adjust(adjust)

@@ -176,6 +176,7 @@ import Testing
         let second = try await rig.holds.makeSession(on: ScriptClient.group.next())
         try await eventually("the second session connects") { await second.onLoop { $0.link.isReady } }
         let granted = Mutex<[PlaceAnswer]>([])
+        let began = ContinuousClock.now
         for session in [rig.session, second] {
             let requests = (0..<500).map { _ in rig.request(100) }
             await session.onLoop { session in
@@ -190,7 +191,9 @@ import Testing
             answers.count { $0 == .granted(amount: Millicredits(100), balance: Millicredits(1000)) } == 10)
         #expect(answers.count { $0 == .short(available: Millicredits(0)) } == 990)
         #expect(try await rig.sums() == [1000, 0, 1000])
-        #expect(rig.ledger.reads <= 4)
+        // Each session asks once a second, and a loaded machine may need more than one for this.
+        let seconds = Int((ContinuousClock.now - began).components.seconds)
+        #expect(rig.ledger.reads <= 4 + 2 * seconds)
         await rig.close()
     }
 
