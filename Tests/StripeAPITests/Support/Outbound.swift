@@ -4,6 +4,8 @@
 func outbound(_ change: (inout OutboundHTTP.Configuration) -> Void = { _ in }) -> OutboundHTTP {
     var configuration = OutboundHTTP.Configuration()
     configuration.threads = 1
+    // A peer that says nothing is asked for as long as the test needs it, which a busy machine stretches.
+    (configuration.totalTimeout, configuration.silenceTimeout) = (.seconds(600), .seconds(600))
     change(&configuration)
     return OutboundHTTP(configuration)
 }
