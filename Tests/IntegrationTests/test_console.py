@@ -358,6 +358,10 @@ def test_a_balance_is_adjusted_once(shop, people, visitor, user, sql, balance, o
     assert status == 200 and b"This had been done before" in again
     assert balance(user.name) == 1_999_500
     one_entry("finance", "account.adjust", reason)
+    page.goto(f"{shop.root}/admin/accounts/{number(sql, user.name)}")
+    newest = page.get_by_role("table", name=re.compile("^Ledger")).locator("tbody tr").first
+    expect(newest).to_contain_text("adjustment")
+    expect(newest).to_contain_text("−0.5")
 
 
 def test_a_user_is_suspended(shop, visitor, user, sql, one_entry):
@@ -918,7 +922,7 @@ def test_every_message_and_question_is_in_order(shop, visitor, scene, pictures):
 
 def test_charts_show_what_their_tables_say(shop, visitor, scene):
     page = visitor("owner").page
-    for path, count in (("/admin/finance", 3), ("/admin/operations", 2)):
+    for path, count in (("/admin/finance", 3), ("/admin/operations", 3)):
         page.goto(shop.root + path)
         assert page.locator(".chart canvas:visible").count() == count
         drawn = page.eval_on_selector_all(".chart", """boxes => boxes.map(box => {

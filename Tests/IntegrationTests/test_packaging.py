@@ -70,7 +70,9 @@ def test_the_package_says_what_it_needs_and_what_it_keeps(package, installed):
                  "usr/share/man/man1/tollgate.1.gz", "usr/share/tollgate/ratecards/openai-2026-11-12.yaml",
                  "usr/share/tollgate/ops/prometheus/alerts.rules.yml", "usr/share/tollgate/ops/prometheus/recording.rules.yml",
                  "usr/share/tollgate/ops/alertmanager/alertmanager.yml",
-                 "usr/share/tollgate/ops/grafana/dashboards/operations.json"):
+                 "usr/share/tollgate/ops/grafana/dashboards/operations.json",
+                 "usr/share/bash-completion/completions/tollgate", "usr/share/zsh/vendor-completions/_tollgate",
+                 "usr/share/fish/vendor_completions.d/tollgate.fish"):
         assert (installed / path).is_file()
     assert "Recommends: libjs-chart.js, postgresql-client\n" in control
     # What is set is where the unit keeps its state, for commands that read the file as well; nothing else is.

@@ -1,9 +1,11 @@
 """The runbook's forced 402, to the letter: five credits, gpt-4o, ten thousand tokens, on the runbook's own rates."""
+import datetime
 import json
+import time
 
 import pytest
 
-from harness import Dev, Serve, http, running
+from harness import ROOT, Dev, Serve, http, running, wait_until
 
 USER = "five-credits"
 
@@ -16,6 +18,7 @@ def runbook():
         stack.cli("ratecard", "apply", "ratecards/scholarlink-2025.yaml")
         stack.cli("account", "create", "--user", USER, "--credits", "5")
         with running(Serve(stack, TOKENIZER_DIR="/nonexistent")) as serve:
+            serve.dev = stack
             serve.headers = {"Authorization": f"Bearer {stack.serviceKey}", "X-Tollgate-User": USER}
             yield serve
         assert stack.stop() == 0, stack.process.output()[-4000:]
@@ -68,3 +71,30 @@ def test_five_credits_are_refused_in_the_words_of_the_runbook(runbook, cap):
     assert error == {"type": "insufficient_credits", "param": None, "code": "insufficient_credits"}
     _, _, summary = http("GET", runbook.root + "/api/billing/summary", headers=runbook.headers)
     assert json.loads(summary)["balanceMillicredits"] == "5000", "a refusal costs nothing"
+
+
+def test_a_scheduled_card_is_in_force_at_its_time_without_a_restart(runbook, tmp_path):
+    """The last of the file: what comes after it has other prices."""
+    question = {"model": "gpt-4o", "inputTokens": 10_000, "outputTokens": 0}
+
+    def price():
+        status, _, reply = http("POST", runbook.root + "/api/billing/estimate", question, runbook.headers)
+        assert status == 200, reply
+        return json.loads(reply)["millicredits"]
+
+    begins = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(seconds=20)
+    card = (ROOT / "ratecards/scholarlink-2025.yaml").read_text()
+    for old, new in [
+            ('version: "2025-01-19"', 'version: "scheduled"'), ("2025-01-19T00:00:00Z", f"{begins:%Y-%m-%dT%H:%M:%SZ}"),
+            ('price: {input: "20",', 'price: {input: "40",')]:
+        assert card.count(old) == 1, old
+        card = card.replace(old, new)
+    (tmp_path / "scheduled.yaml").write_text(card)
+    runbook.dev.cli("ratecard", "apply", tmp_path / "scheduled.yaml")
+    # Whatever is read before its time has the old price; the process looks twice a second.
+    for _ in range(3):
+        asked, now = price(), datetime.datetime.now(datetime.timezone.utc)
+        assert asked == "200000" or now >= begins, f"{asked} at {now}"
+        time.sleep(0.6)
+    assert wait_until(lambda: price() == "400000", 60, "the new price")
+    assert datetime.datetime.now(datetime.timezone.utc) >= begins

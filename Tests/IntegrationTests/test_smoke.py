@@ -12,7 +12,8 @@ import uuid
 
 import pytest
 
-from harness import BIN, ROOT, free_port
+from harness import BIN, ROOT, Dev, free_port
+from ledger_tools import query
 
 CHECKS = [
     "health", "ready", "headers", "cors", "unauthorized", "summary", "packages", "rates", "user", "checkout", "grant",
@@ -91,20 +92,45 @@ def lines(report):
     return {line["check"]: line for line in report["lines"]}
 
 
-def test_a_fresh_stack_is_green(dev, sql):
-    code, report = smoke(dev, "--strict")
+@pytest.fixture(scope="module")
+def fresh():
+    """A stack that nobody has used."""
+    stack = Dev()
+    yield stack
+    assert stack.stop() == 0, stack.process.output()[-4000:]
+    stack.remove()
+
+
+def test_a_fresh_stack_is_green(fresh):
+    code, report = smoke(fresh, "--strict")
     assert code == 0 and report["green"], report
     assert {line["status"] for line in report["lines"]} == {"passed"}
     # Nothing stays behind: neither credits nor an account that could spend any.
     user = lines(report)["user"]["message"].removeprefix("user ")
-    left = sql(
-        "SELECT a.user_id, a.status, b.balance_millicredits FROM account a JOIN credit_balance b USING (account_id) "
+    left = query(
+        fresh.databaseURL, "SELECT a.user_id, a.status, b.balance_millicredits FROM account a JOIN credit_balance b USING (account_id) "
         "WHERE a.user_id LIKE %s ORDER BY 1", user + "%")
     assert left == [(user, "suspended", 0), (user + "-poor", "suspended", 0)]
-    (status,) = sql(
-        "SELECT posted.refunded_cents = 999 FROM purchase p JOIN payment_state posted USING (purchase_id) "
+    (status,) = query(
+        fresh.databaseURL, "SELECT posted.refunded_cents = 999 FROM purchase p JOIN payment_state posted USING (purchase_id) "
         "WHERE p.account_id = (SELECT account_id FROM account WHERE user_id = %s)", user)[0]
     assert status
+
+
+# Not a reply that a proxy changed, but deployments that are set so: a switch that somebody forgot.
+@pytest.mark.parametrize("flag, value, reds", [
+    ("BILLING_CHARGING_ENABLED", "false", {"usage", "insufficient"}),
+    ("BILLING_PURCHASE_ENABLED", "false", {"checkout"}),
+    ("BILLING_ROLLOUT_PERCENTAGE", "0", {"usage", "insufficient"}),
+    ("BILLING_MODEL_ALLOWLIST", "gpt-5", {"call", "insufficient"})])
+def test_a_switch_that_was_forgotten_is_red(fresh, flag, value, reds):
+    fresh.cli("flag", "set", flag, value, "--reason", "forgotten")
+    try:
+        code, report = smoke(fresh)
+    finally:
+        fresh.cli("flag", "clear", flag, "--reason", "remembered")
+    red = {name for name, line in lines(report).items() if line["status"] == "failed"}
+    assert code == 1 and not report["green"] and red == reds, report
 
 
 def test_the_list_is_for_people(dev):

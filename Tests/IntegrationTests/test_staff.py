@@ -97,6 +97,13 @@ def test_a_change_by_a_session_needs_its_token(base, people, document):
             assert status == 403 and reply["code"] == "csrf_missing", (method, path, status, reply)
 
 
+def test_passwords_are_hashed_at_full_cost(people, sql):
+    """128 MiB and some tenths of a second for each guess, whoever takes the table away; tests of the pages use less."""
+    hashes = sql("SELECT password_hash FROM admin_user WHERE name = ANY (%s)", [p.name for p in people.values()])
+    assert len(hashes) == len(ROLES)
+    assert all(re.fullmatch(r"\$scrypt\$ln=17,r=8,p=1\$[0-9a-f]{32,}\$[0-9a-f]{64}", text) for (text,) in hashes), hashes
+
+
 # MARK: The audit log
 
 

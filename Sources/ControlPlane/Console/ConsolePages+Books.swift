@@ -160,10 +160,13 @@ extension ConsolePages {
             "Revenue, cost and margin", "US dollars a day, as the books have them.",
             ["Revenue", "Cost", "Margin"],
             newest.map { ($0.day, [.dollars($0.revenue), .dollars($0.cost), .dollars($0.margin)]) })
-        let owed = self.chart(
+        return [flow, margin, self.owed(newest)]
+    }
+
+    private func owed(_ newest: [FinanceDay]) -> ConsolePart {
+        self.chart(
             "Liability", "US dollars at the end of each day.", ["Outstanding credits", "Deferred revenue"],
             kind: "line", newest.map { ($0.day, [.dollars($0.liability), .dollars($0.deferredRevenue)]) })
-        return [flow, margin, owed]
     }
 
     private static func amount(_ microUSD: Int128?) -> ConsoleCell {
@@ -215,6 +218,9 @@ extension ConsolePages {
         let days = try await self.part("Checkouts and webhook events", view) {
             self.funnel(try await self.admin.dashboards.checkoutDays(Self.dashboardDays))
         }
+        let owed = try await self.part("Liability", view) {
+            [self.owed(try await self.admin.dashboards.financeDays(Self.dashboardDays).reversed())]
+        }
         let meters = ConsoleMeters(self.admin.samples())
         var process = ConsolePart("This instance", note: "Since it was started, by its own meters.")
         process.facts = meters.facts.map { ConsoleFact($0.0, .text($0.1)) }
@@ -227,7 +233,7 @@ extension ConsolePages {
                 "Answers by route", [.text("Route"), .number("Answers"), .number("Mean, milliseconds")],
                 routes.map { [.text($0.route), .count($0.count), .number($0.milliseconds)] })
         }
-        return self.page("Operations", view, in: "/admin/operations", [process] + days + [latency])
+        return self.page("Operations", view, in: "/admin/operations", [process] + days + owed + [latency])
     }
 
     private func funnel(_ days: [CheckoutDay]) -> [ConsolePart] {

@@ -360,6 +360,21 @@ import Testing
         let page = try await ConsoleRig(.viewer).get("/admin/operations").text
         #expect(page.contains("4 of 6 (66.6 %)") && page.contains("2 of 6 (33.3 %)"))
         #expect(page.contains("none yet"), "no webhook event came")
+        #expect(page.contains("Outstanding credits"), "the runbook's trend of the liability")
+    }
+
+    /// Each figure in its column: two that are swapped are a wrong decision.
+    @Test func financeShowsEachFigureUnderItsName() async throws {
+        let page = try await ConsoleRig(.finance).get("/admin/finance").text
+        let cells = ["9.99", "1.50", "2.50", "0.75", "1.75", "8.49", "7.25"]
+        var rest = page[...]
+        for cell in ["Purchases", "Deductions"] + cells.prefix(2) + ["Revenue", "Cost", "Margin"]
+            + cells[2..<5] + ["Outstanding credits", "Deferred revenue"] + cells[5...]
+            + ["gpt-4o-mini", "1,234", "5,678", "910", "0.42", "0.21"]
+        {
+            let found = try #require(rest.range(of: cell), "\(cell) in its place")
+            rest = rest[found.upperBound...]
+        }
     }
 
     /// A ledger may be too large for a figure; the page still shows the others.

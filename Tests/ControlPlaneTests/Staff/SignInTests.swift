@@ -239,6 +239,23 @@ import Testing
         #expect(rig.admin.notes.withLock { $0.count } == (status == 200 ? 1 : 0))
     }
 
+    @Test(arguments: StaffRole.allCases) func aServiceKeyIsMadeByAnOwner(role: StaffRole) async throws {
+        let rig = self.rig(role)
+        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
+        let fields: HTTPFields = [
+            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
+        ]
+        for (body, least) in [
+            (#"{"serviceName":"app","reason":"launch"}"#, StaffRole.owner),
+            (#"{"accountId":1,"reason":"launch"}"#, .support),
+        ] {
+            let before = rig.admin.notes.withLock { $0.count }
+            let done = try await rig.send(.post, "/api/admin/keys", fields: fields, body: body)
+            #expect(done.status == (role < least ? 403 : 200), "\(body): \(done.text)")
+            #expect(rig.admin.notes.withLock { $0.count } - before == (role < least ? 0 : 1), "\(body)")
+        }
+    }
+
     // MARK: Enrolment
 
     /// A secret that nobody can open any more must not keep the invited person out.

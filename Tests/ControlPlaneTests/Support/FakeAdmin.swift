@@ -201,10 +201,20 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
 
     func financeDays(_ days: Int64) async throws -> [FinanceDay] {
         if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
-        return Self.days.map { FinanceDay(day: $0, purchases: 9_990_000, deductions: 1_500_000) }
+        return Self.days.map {
+            FinanceDay(
+                day: $0, purchases: 9_990_000, deductions: 1_500_000, revenue: 2_500_000, cost: 750_000,
+                liability: 8_490_000, deferredRevenue: 7_250_000)
+        }
     }
 
-    func topModels(limit: Int64) async throws -> [ModelTotals] { [] }
+    func topModels(limit: Int64) async throws -> [ModelTotals] {
+        [
+            ModelTotals(
+                model: "gpt-4o-mini", exchanges: 1234, inputTokens: 5678, outputTokens: 910, charged: 420_000,
+                cost: 210_000)
+        ]
+    }
 
     func shadowReport(from: Int64?, to: Int64?) async throws -> ShadowReport {
         if self.isSlow.withLock({ $0 }) { throw DashboardTooSlow(seconds: 15) }
