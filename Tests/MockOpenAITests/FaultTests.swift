@@ -36,7 +36,8 @@ import Testing
     @Test(arguments: [true, false]) func cutHeadSendsNothing(_ stream: Bool) async throws {
         try await withMock { mock in
             let reply = try mock.chat("x [[mock fault=cut_head]]", stream: stream)
-            #expect(reply.end == .closed && reply.head.isEmpty)
+            #expect(reply.end == .closed, "\(reply.head)")
+            #expect(reply.head.isEmpty)
             let value1 = try await mock.row().int("status")
             #expect(value1 == 0)
         }

@@ -52,7 +52,9 @@ final class RawClient {
     /// The next bytes; empty at the end, nil when nothing came for `milliseconds` or the peer reset.
     func receive(milliseconds: Int32, end: inout End?) -> [UInt8] {
         var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&poller, 1, milliseconds) > 0 else {
+        var ready: Int32
+        repeat { ready = poll(&poller, 1, milliseconds) } while ready < 0 && errno == EINTR
+        guard ready > 0 else {
             end = .silence
             return []
         }
@@ -64,7 +66,7 @@ final class RawClient {
     }
 
     /// Everything until the peer closes, resets, or is silent for `milliseconds`.
-    func readToEnd(milliseconds: Int32 = 5_000) -> (bytes: [UInt8], end: End) {
+    func readToEnd(milliseconds: Int32 = 60_000) -> (bytes: [UInt8], end: End) {
         var all: [UInt8] = []
         var end: End?
         while end == nil { all += receive(milliseconds: milliseconds, end: &end) }
@@ -72,7 +74,7 @@ final class RawClient {
     }
 
     /// Reads until `text` came, or the end.
-    func read(until text: String, milliseconds: Int32 = 5_000) -> String {
+    func read(until text: String, milliseconds: Int32 = 60_000) -> String {
         var all: [UInt8] = []
         var end: End?
         while end == nil, !String(decoding: all, as: UTF8.self).contains(text) {
@@ -147,7 +149,6 @@ struct RawReply {
     }
 }
 
-/// A mock of its own for one test, shut down at its end.
 /// `RawClient` blocks. On a thread of its own it takes none from the tests beside it, which have deadlines.
 private final class BlockingThread: TaskExecutor {
     private static let threads = (0..<8).map { BlockingThread(number: $0) }
@@ -167,6 +168,7 @@ private final class BlockingThread: TaskExecutor {
     }
 }
 
+/// A mock of its own for one test, shut down at its end.
 func withMock(
     _ adjust: (inout MockOpenAIServer.Configuration) -> Void = { _ in },
     _ body: (MockOpenAIServer) async throws -> Void
@@ -184,7 +186,7 @@ func withMock(
 }
 
 extension MockOpenAIServer {
-    func exchange(_ request: String, milliseconds: Int32 = 5_000) throws -> RawReply {
+    func exchange(_ request: String, milliseconds: Int32 = 60_000) throws -> RawReply {
         let client = try RawClient(port: port)
         client.send(request)
         let (bytes, end) = client.readToEnd(milliseconds: milliseconds)
@@ -194,7 +196,7 @@ extension MockOpenAIServer {
     func chat(
         _ text: String, model: String = "gpt-4o-mini", stream: Bool = false, usage: Bool = true,
         extra: String = "",
-        milliseconds: Int32 = 5_000
+        milliseconds: Int32 = 60_000
     ) throws -> RawReply {
         try exchange(
             request(Self.body(text, model: model, stream: stream, usage: usage, extra: extra)),
