@@ -1,4 +1,5 @@
 """The Debian package, the unit, the manual page, the completions and the container file: made of the program at hand."""
+import contextlib
 import os
 import pathlib
 import re
@@ -7,10 +8,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 
-from harness import BIN, ROOT, Process, Serve, free_port, running, wait_until
+from harness import BIN, ROOT, Process, Serve, free_port, http, running, wait_until
 
 UNIT = ROOT / "ops/systemd/tollgate.service"
 
@@ -216,6 +218,24 @@ def test_systemd_is_told_when_it_is_ready_lives_and_stops(dev, tmp_path):
         assert told.count("READY=1") == 1 and set(told) == {"READY=1", "WATCHDOG=1"}
         serve.process.child.send_signal(signal.SIGTERM)
         assert wait_until(lambda: manager.next() == "STOPPING=1", 20, "the end")
+
+
+def test_a_manager_that_does_not_read_holds_up_nobody(dev, tmp_path):
+    """There is room for some ten datagrams, and systemd has other things to do."""
+    manager, filled = Manager(tmp_path), 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+        other.setblocking(False)
+        while filled < 1000:
+            other.sendto(b"FULL", manager.path)
+            filled += 1
+    assert 0 < filled < 1000
+    serve = Serve(dev, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="600000", JOURNAL_DIR=str(tmp_path / "journal"))
+    with running(serve):
+        time.sleep(1)
+        assert http("GET", serve.root + "/api/ready")[0] == 200
+        assert [manager.next() for _ in range(filled)] == ["FULL"] * filled
+        # It waited for its room, and was not dropped.
+        assert wait_until(lambda: manager.next() == "READY=1", 20, "that it is ready")
 
 
 def test_a_process_that_cannot_start_is_never_ready(dev, tmp_path):

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 
 /// What systemd is told by the process that it started (sd_notify(3)): one datagram each to `$NOTIFY_SOCKET`. Nobody
@@ -9,9 +10,18 @@ enum ServiceManager {
         case alive = "WATCHDOG=1"
     }
 
+    /// A manager that does not read has room for some ten datagrams. Who waits for room waits here, in the order of what
+    /// was said, and not on a thread that requests need.
+    private static let waiting = DispatchQueue(label: "tollgate.service-manager")
+
     static func tell(_ message: Message) {
         guard let path = System.environment("NOTIFY_SOCKET") else { return }
-        self.send(message.rawValue, to: path)
+        switch message {
+        // The next one says the same, and those that were not read say it too.
+        case .alive: self.send(message.rawValue, to: path, flags: Int32(MSG_DONTWAIT))
+        case .ready, .stopping:
+            self.waiting.async { self.send(message.rawValue, to: path, flags: 0) }
+        }
     }
 
     /// Runs `body`, and says meanwhile that the process lives, as often as its watchdog wants: a process whose tasks do
@@ -43,7 +53,7 @@ enum ServiceManager {
         return .microseconds(max(1, microseconds / 3))
     }
 
-    private static func send(_ text: String, to path: String) {
+    private static func send(_ text: String, to path: String, flags: Int32) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var bytes = Array(path.utf8)
@@ -59,7 +69,7 @@ enum ServiceManager {
         let message = Array(text.utf8)
         _ = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(socket, message, message.count, Int32(MSG_NOSIGNAL), $0, length)
+                sendto(socket, message, message.count, Int32(MSG_NOSIGNAL) | flags, $0, length)
             }
         }
     }
