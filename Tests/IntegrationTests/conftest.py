@@ -1,7 +1,7 @@
 import pytest
 import redis as redis_client
 
-from harness import Dev, Mock, wait_until
+from harness import Mock, own_stack, wait_until
 from ledger_tools import connected
 from wire_tools import Authority
 
@@ -9,11 +9,8 @@ from wire_tools import Authority
 @pytest.fixture(scope="session")
 def dev():
     """One dev stack for the whole run; each test uses accounts of its own."""
-    stack = Dev()
-    yield stack
-    code = stack.stop()
-    assert code == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

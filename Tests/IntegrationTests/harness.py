@@ -253,6 +253,15 @@ class Dev:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def own_stack():
+    """A stack that ends well, and whose data go."""
+    stack = Dev()
+    yield stack
+    assert stack.stop() == 0, stack.process.output()[-4000:]
+    stack.remove()
+
+
 class Serve:
     """One more proxy on a dev stack's stores."""
 

@@ -5,7 +5,7 @@ import re
 import psycopg2
 import pytest
 
-from harness import Dev
+from harness import own_stack
 from session_tools import submit
 from staff_tools import Person, call
 
@@ -15,10 +15,8 @@ SAYS_ELSE = "does not say what it said when it was written"
 @pytest.fixture(scope="module")
 def stack():
     """Of the file's own: a log that was changed stays so for whoever comes after."""
-    stack = Dev()
-    yield stack
-    assert stack.stop() == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

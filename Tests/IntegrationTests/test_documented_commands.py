@@ -9,7 +9,7 @@ import urllib.parse
 import pytest
 
 from command_tools import Wrong, commands_in, demand
-from harness import BIN, ROOT, Dev, http, wait_until
+from harness import BIN, ROOT, http, own_stack, wait_until
 from ledger_tools import query
 from session_tools import submit
 
@@ -67,10 +67,8 @@ def test_a_wrong_command_would_be_noticed(line, problem):
 @pytest.fixture(scope="module")
 def stack():
     """Of the file's own: a restored ledger is a new generation."""
-    stack = Dev()
-    yield stack
-    assert stack.stop() == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 def block(command):

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import (
     content_type_conformance, not_a_server_error, response_schema_conformance, status_code_conformance)
 
-from harness import Dev
+from harness import own_stack
 from session_tools import PortalSession
 from staff_tools import Person
 
@@ -34,10 +34,8 @@ FEW = settings(EXAMPLES, max_examples=6, phases=[Phase.generate])
 
 @pytest.fixture(scope="module")
 def stack():
-    stack = Dev()
-    yield stack
-    assert stack.stop() == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

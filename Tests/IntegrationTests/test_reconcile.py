@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from calendar_tools import clear_of, clear_of_midnight, today
-from harness import Dev, Serve, free_port, http, running, wait_until
+from harness import Serve, free_port, http, own_stack, running, wait_until
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 from test_purchases import STARTER, Till, payment_of
 
@@ -24,10 +24,8 @@ def dev():
     reconciled, which is another one from a quarter past midnight on."""
     clear_of_midnight(8)
     clear_of(0, 15, 8)
-    stack = Dev()
-    yield stack
-    assert stack.stop() == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

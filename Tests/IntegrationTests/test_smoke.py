@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from harness import BIN, ROOT, Dev, free_port
+from harness import BIN, ROOT, free_port, own_stack
 from ledger_tools import query
 
 CHECKS = [
@@ -95,10 +95,8 @@ def lines(report):
 @pytest.fixture(scope="module")
 def fresh():
     """A stack that nobody has used."""
-    stack = Dev()
-    yield stack
-    assert stack.stop() == 0, stack.process.output()[-4000:]
-    stack.remove()
+    with own_stack() as stack:
+        yield stack
 
 
 def test_a_fresh_stack_is_green(fresh):

@@ -64,12 +64,11 @@ extension ConsolePages {
     ) async throws -> Response {
         var (entry, error) = (entry, error)
         if error.code == "idempotency_conflict" {
+            // It keeps its key: under a fresh one, the change as it was edited since would be made beside the first.
             error.message =
                 "The change that this form first asked for was made. Open the form anew to make another."
-        }
-        if error.status == .conflict, error.code != "idempotency_conflict" {
-            // What was sent along is of a state that is past. The key of a change that was made is not: with a fresh one, the
-            // change as it was edited since would be made beside it.
+        } else if error.status == .conflict {
+            // What was sent along is of a state that is past.
             for (name, _) in try await action.sheet(self, view, entry).hidden { entry.values[name] = nil }
         }
         return try await self.sheet(action, view, entry, error).response(self.site, error.status)

@@ -61,7 +61,7 @@ enum Figures {
     ///
     /// - Returns: nil unless it is a decimal that comes to a whole number of 10^-`digits`, from 0 on.
     static func parse(_ text: String, digits: Int) -> Int64? {
-        guard text.contains(",") == false || text.wholeMatch(of: /[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?/) != nil,
+        guard !text.contains(",") || text.wholeMatch(of: /[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?/) != nil,
             let decimal = try? ExactDecimal(parsing: text.filter { $0 != "," }), !decimal.isNegative,
             let scaled = decimal.scaledToInteger(powerOfTen: digits)
         else { return nil }

@@ -215,24 +215,26 @@ import Testing
     @Test(arguments: StaffRole.allCases)
     func aRouteIsShutForRolesBelowItsOwn(_ role: StaffRole) async throws {
         let rig = self.rig(role)
-        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
-        let fields: HTTPFields = [
-            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
-        ]
+        let fields = try await self.signedIn(rig, role)
         let refund = try await rig.send(.post, "/api/admin/refunds", fields: fields, body: "{}")
         #expect(refund.status == (role < .finance ? 403 : 400))
         let list = try await rig.send(.get, "/api/admin/purchases", fields: fields)
         #expect(list.status == 200)
     }
 
+    /// What a browser sends along once somebody of that role is in.
+    private func signedIn(_ rig: ControlRig, _ role: StaffRole) async throws -> HTTPFields {
+        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
+        return [
+            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
+        ]
+    }
+
     /// Whoever has a service key acts for every account; to take it away cuts the app off.
     @Test(arguments: [(StaffRole.support, 1, 200), (.support, 2, 403), (.support, 3, 404), (.owner, 2, 200)])
     func aServiceKeyIsRevokedByAnOwner(role: StaffRole, key: Int, status: Int) async throws {
         let rig = self.rig(role)
-        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
-        let fields: HTTPFields = [
-            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
-        ]
+        let fields = try await self.signedIn(rig, role)
         let done = try await rig.send(
             .post, "/api/admin/keys/\(key)/revocation", fields: fields, body: #"{"reason":"leaked"}"#)
         #expect(done.status == status, "\(done.text)")
@@ -241,10 +243,7 @@ import Testing
 
     @Test(arguments: StaffRole.allCases) func aServiceKeyIsMadeByAnOwner(role: StaffRole) async throws {
         let rig = self.rig(role)
-        let reply = try await self.signIn(rig, email: "\(role.rawValue)@example.com")
-        let fields: HTTPFields = [
-            .cookie: try self.cookie(reply), .csrfToken: try #require(try reply.string("csrfToken")),
-        ]
+        let fields = try await self.signedIn(rig, role)
         for (body, least) in [
             (#"{"serviceName":"app","reason":"launch"}"#, StaffRole.owner),
             (#"{"accountId":1,"reason":"launch"}"#, .support),
