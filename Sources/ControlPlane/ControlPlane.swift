@@ -52,6 +52,8 @@ public struct ControlPlane: Sendable {
         /// nil: there are no pages.
         public var portal: PortalParts?
         public var admin: AdminPorts
+        /// Where passwords are hashed. Tests that run beside each other have one each.
+        var passwordWork = SlowWork.passwords
 
         public init(
             directory: any AccountDirectory, keyHasher: KeyHasher, prices: any PriceSource,
@@ -101,7 +103,8 @@ public struct ControlPlane: Sendable {
         dependencies.admin.audit = OneVerification(dependencies.admin.audit)
         let credentials = Credentials(settings: settings, dependencies: dependencies)
         let desk = StaffDesk(
-            store: dependencies.admin.staff, secrets: SessionSecrets(settings.sessionSecrets))
+            store: dependencies.admin.staff, secrets: SessionSecrets(settings.sessionSecrets),
+            work: dependencies.passwordWork)
         let gate = StaffGate(credentials: credentials, desk: desk, isSecure: settings.isSecure)
         var table = RouteTable(gate: gate)
         HealthRoutes(version: settings.version, readiness: dependencies.readiness)

@@ -10,7 +10,8 @@ import pytest
 
 from harness import Serve, http, wait_until
 from wire_tools import (
-    Authority, TLSServe, chat, connect, descriptors, load, metrics, open_holds, raw_request, read_all, reset)
+    Authority, TLSServe, chat, connect, descriptors, expect_descriptors_back, load, metrics, open_holds, raw_request,
+    read_all, reset)
 
 
 @pytest.mark.parametrize("kind", ["plain", "tls", "http2"])
@@ -149,8 +150,7 @@ def test_who_vanishes_leaves_nothing_behind(dev, mock, redis, sql, phase, how):
         wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 20, "no exchange runs")
         wait_until(lambda: metrics(serve)["proxy_streams_open"] == 0, 5, "no stream is counted")
         wait_until(lambda: open_holds(redis, sql, user) == 0, 20, "no hold is open")
-        # Idle upstream connections go after a second, looked at every five.
-        wait_until(lambda: descriptors(serve.process) <= before + 1, 20, "descriptors are back")
+        expect_descriptors_back(serve.process, before)
 
         def rows():
             return sql("SELECT count(*), count(DISTINCT hold_id) FROM usage_events WHERE user_id = %s", user)[0]

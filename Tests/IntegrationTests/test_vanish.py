@@ -12,7 +12,8 @@ import h2.events
 import pytest
 
 from harness import Serve, http, wait_until
-from wire_tools import TLSServe, chat, connect, descriptors, metrics, open_holds, raw_request, reset
+from wire_tools import (
+    TLSServe, chat, connect, descriptors, expect_descriptors_back, metrics, open_holds, raw_request, reset)
 
 COUNT = int(os.environ.get("GONE", 40))
 AT_A_TIME = 8
@@ -108,8 +109,7 @@ def expect_nothing_left(mock, serve, redis, sql, user, before, count):
     wait_until(lambda: metrics(serve)["proxy_exchanges_running"] == 0, 20, "no exchange runs")
     wait_until(lambda: metrics(serve)["proxy_streams_open"] == 0, 5, "no stream is counted")
     wait_until(lambda: open_holds(redis, sql, user) == 0, 20, "no hold is open")
-    # Idle upstream connections go after a second, looked at every five.
-    wait_until(lambda: descriptors(serve.process) <= before + 1, 20, "descriptors are back")
+    expect_descriptors_back(serve.process, before)
     def rows():
         return sql("SELECT count(*), count(DISTINCT hold_id) FROM usage_events WHERE user_id = %s", user)[0]
 

@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import urllib.parse
 
 from harness import Process, Serve, free_port, http, reachable, wait_until
 
@@ -166,7 +167,33 @@ def read_all(sock):
 
 
 def descriptors(process):
-    return len(os.listdir(f"/proc/{process.child.pid}/fd"))
+    """What the process has open, in words. Without its connections to the stores: the pools open them as they are
+    needed, up to their sizes, and keep them."""
+    proc = pathlib.Path(f"/proc/{process.child.pid}")
+    settings = dict(
+        entry.split("=", 1) for entry in (proc / "environ").read_text().split("\0") if "=" in entry)
+    stores = {urllib.parse.urlsplit(settings[name]).port for name in ("DATABASE_URL", "REDIS_URL")}
+    # Local and remote port of each inode.
+    ports = {}
+    for line in (proc / "net" / "tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports[f"socket:[{fields[9]}]"] = tuple(int(end.split(":")[1], 16) for end in fields[1:3])
+    found = []
+    for entry in (proc / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = os.readlink(entry)
+            local, remote = ports.get(name, (0, 0))
+            if remote not in stores:
+                found.append(f"{local}→{remote}" if local else name)
+    return found
+
+
+def expect_descriptors_back(process, before):
+    """Idle upstream connections go after a second, looked at every five."""
+    try:
+        wait_until(lambda: len(descriptors(process)) <= len(before) + 1, 20, "descriptors are back")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {sorted(descriptors(process))}, and before {sorted(before)}") from None
 
 
 def metrics(serve):

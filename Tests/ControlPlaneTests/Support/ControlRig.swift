@@ -22,7 +22,7 @@ struct ControlRig: Sendable {
     let staff = FakeStaff()
     let admin = FakeAdmin()
     private let settings: ControlPlane.Settings
-    private let dependencies: ControlPlane.Dependencies
+    private var dependencies: ControlPlane.Dependencies
 
     init(
         mode: RoundingMode = .exact, readiness: [Readiness] = [Readiness("ledger", isReady: true)],
@@ -46,6 +46,8 @@ struct ControlRig: Sendable {
             recharges: recharges,
             refunds: back, records: back, admin: FakeAdmin.ports(staff: self.staff, self.admin),
             metrics: self.metrics, portal: portal)
+        // Its own: the process' threads have places for eighteen, and more tests than that sign in at once.
+        self.dependencies.passwordWork = SlowWork(threads: 1, waitingMax: 16)
     }
 
     var router: Router<ControlContext> { ControlPlane.router(self.settings, self.dependencies) }
