@@ -99,6 +99,12 @@ def wait_for_service(key, *bases):
             f"service by {base}")
 
 
+def crash_in(output):
+    """Where a program crashed, from the report that Swift's runtime wrote; empty when it did not."""
+    begin = output.find("*** ")
+    return output[begin:begin + 6000] if begin >= 0 and "rashed" in output[begin:] else ""
+
+
 class Process:
     """A child with its output in a file; ended by id, never by name."""
 
@@ -122,6 +128,8 @@ class Process:
                 self.child.wait()
                 raise AssertionError(f"did not stop within {seconds} s:\n{self.output()[-4000:]}")
         self.file.close()
+        if crash := crash_in(self.output()):
+            print(f"ended with {self.child.returncode}:\n{crash}")
         return self.child.returncode
 
     def rss_kib(self):

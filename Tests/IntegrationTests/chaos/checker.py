@@ -2,6 +2,7 @@
 import dataclasses
 import time
 
+from harness import crash_in
 from pricing_oracle import Card
 
 from .load import MODEL, worst_case
@@ -46,7 +47,8 @@ def settle_down(cluster):
         verified = cluster.cli("verify", check=False, JOURNAL_DIR=str(instance.journal / "journal"))
         if verified.returncode != 0:
             problems.append(
-                f"verify exited {verified.returncode}: {verified.stdout[-1500:]}{verified.stderr[-500:]}")
+                f"verify exited {verified.returncode}: {verified.stdout[-1500:]}{verified.stderr[-500:]}"
+                + crash_in(verified.stderr))
     for table in ("settlement_conflict", "settlement_quarantine", "usage_events_default"):
         if count := cluster.postgres.query(f"SELECT count(*) FROM {table}")[0][0]:
             problems.append(f"{table} has {count} rows")
