@@ -197,7 +197,9 @@ extension StoredEvent {
         var record = self.record
         record.source = .replay
         // Stored without a name, it was one that ought to have had one.
-        if self.outcome == .dead, self.hint == nil { record.kind = .unusable(self.defect) }
+        if [.dead, .dismissed].contains(self.outcome), self.hint == nil {
+            record.kind = .unusable(self.defect)
+        }
         return record
     }
 

@@ -8,6 +8,17 @@ import Testing
 @Suite struct AdminChangeTests {
     private static let account = "/api/admin/accounts/1"
 
+    @Test(arguments: [("evt_unknown", 404, "event_not_found"), ("evt_applied", 409, "event_not_dead")])
+    func onlyWhatNeedsAPersonIsDismissed(_ event: String, _ status: Int, _ code: String) async throws {
+        let rig = ControlRig()
+        let reply = try await rig.send(
+            .post, "/api/admin/webhook-events/dismiss", ControlRig.adminToken,
+            body: #"{"eventId":"\#(event)","reason":"r"}"#)
+        #expect(reply.status == status)
+        #expect(try reply.string("code") == code)
+        #expect(rig.admin.notes.withLock { $0.isEmpty })
+    }
+
     @Test(
         arguments: [
             (HTTPRequest.Method.post, "/api/admin/accounts", #"{"userId":"ada"}"#, "reason"),
@@ -50,6 +61,9 @@ import Testing
             (.put, "/api/admin/flags/BILLING_CHARGING_ENABLED", #"{"value":"maybe","reason":"r"}"#, "value"),
             (.post, "/api/admin/webhook-events/replay", #"{"reason":"r"}"#, "eventId"),
             (.post, "/api/admin/webhook-events/replay", #"{"eventId":"x","reason":"r"}"#, "eventId"),
+            (.post, "/api/admin/webhook-events/dismiss", #"{"reason":"r"}"#, "eventId"),
+            (.post, "/api/admin/webhook-events/dismiss", #"{"eventId":"x","reason":"r"}"#, "eventId"),
+            (.post, "/api/admin/webhook-events/dismiss", #"{"eventId":"evt_1"}"#, "reason"),
         ] as [(HTTPRequest.Method, String, String, String)])
     func aBadBodyIsToldByItsMember(
         _ method: HTTPRequest.Method, _ target: String, _ body: String, _ param: String
@@ -84,6 +98,7 @@ import Testing
             ),
             (.post, "/api/admin/flags/BILLING_CHARGING_ENABLED/reset", #"{"reason":"why"}"#),
             (.post, "/api/admin/webhook-events/replay", #"{"dead":true,"reason":"why"}"#),
+            (.post, "/api/admin/webhook-events/dismiss", #"{"eventId":"evt_1","reason":"why"}"#),
         ] as [(HTTPRequest.Method, String, String)])
     func aChangeCarriesWhoWhyAndWhich(_ method: HTTPRequest.Method, _ target: String, _ body: String)
         async throws

@@ -28,6 +28,7 @@ PAGES = {
     "/admin/accounts/{account}/limits": "support", "/admin/accounts/{account}/holds": "support",
     "/admin/accounts/{account}/new-key": "support", "/admin/keys/{key}/revoke": "support",
     "/admin/reviews/decide": "support", "/admin/events/replay": "support",
+    "/admin/events/dismiss": "finance",
     "/admin/accounts/{account}/adjust": "finance", "/admin/purchases/{purchase}/refund": "finance",
     "/admin/finance": "finance", "/admin/rate-card-editor": "finance", "/admin/flags/{flag}": "owner",
 }
@@ -513,6 +514,31 @@ def test_a_dead_letter_is_applied_again(shop, visitor, sql, one_entry):
         sql("DELETE FROM stripe_event WHERE event_id = %s", event)
 
 
+def test_a_dead_letter_that_leads_to_nothing_is_dismissed(dev, shop, visitor, sql, one_entry):
+    event = dead_event(sql)
+    someone, reason = visitor("finance", scripts=False), because()
+    page = someone.page
+    try:
+        page.goto(shop.root + "/admin/events?outcome=dead")
+        page.get_by_role("link", name=f"Dismiss {event}").click()
+        go_through(someone, "Dismiss", reason)
+        expect(page.get_by_text("needs nobody any more")).to_be_visible()
+        one_entry("finance", "webhook.dismiss", reason)
+        page.goto(shop.root + "/admin/events?outcome=dead")
+        expect(page.get_by_role("heading", name="Webhook events")).to_be_visible()
+        expect(page.get_by_text(event)).to_have_count(0)
+        page.goto(shop.root + "/admin/events?outcome=dismissed")
+        expect(page.get_by_role("row").filter(has_text=event)).to_contain_text("dismissed")
+        said = dev.cli("stripe", "dismiss", event, "--reason", "the same again").stdout
+        assert said == f"event {event} is dismissed\n"
+        assert sql("SELECT count(*) FROM audit_log WHERE subject = %s", f"event:{event}") == [(1,)]
+        done = dev.cli("stripe", "dismiss", "evt_nobody", "--reason", "none", check=False)
+        assert done.returncode == 1 and "the ledger has no event evt_nobody" in done.stderr
+    finally:
+        sql("DELETE FROM stripe_event WHERE event_id = %s", event)
+
+
+
 def test_a_review_is_decided(shop, visitor, user, sql, one_entry):
     open_review(sql, number(sql, user.name))
     someone, reason = visitor("support", scripts=False), because()
@@ -895,14 +921,16 @@ def test_every_message_and_question_is_in_order(shop, visitor, scene, pictures):
     someone = visitor("owner")
     page = someone.page
     page.on("dialog", lambda dialog: pytest.fail("a script of a user id ran"))
+    leading = {
+        "/admin/reviews/decide": "Decide", "/admin/events/replay": "Apply again", "/admin/events/dismiss": "Dismiss"}
     for path, values in {
             "/admin/new-account": {"userId": EVIL}, "/admin/accounts/{account}/limits": {"streams": "3"},
             "/admin/accounts/{account}/adjust": {"amount": "-99999"},
             "/admin/purchases/{purchase}/refund": {"amount": "1"}, "/admin/reviews/decide": None,
-            "/admin/events/replay": None, "/admin/flags/{flag}": {}}.items():
+            "/admin/events/replay": None, "/admin/events/dismiss": None, "/admin/flags/{flag}": {}}.items():
         if values is None:
             page.goto(url(shop, path.rsplit("/", 1)[0], scene))
-            page.get_by_role("link", name=re.compile("^(Decide|Apply again)")).first.click()
+            page.get_by_role("link", name=re.compile("^" + leading[path])).first.click()
         else:
             page.goto(url(shop, path, scene))
         for name, value in (values or {}).items():

@@ -17,7 +17,8 @@ from staff_tools import Person
 
 # What these change is everybody's, or the callers' own: whatever comes after them may be refused because of them.
 SHARED = [
-    "adminSetFlag", "adminResetFlag", "adminApplyRateCard", "adminReplayEvents", "adminRevokeKey", "adminSetStatus"]
+    "adminSetFlag", "adminResetFlag", "adminApplyRateCard", "adminReplayEvents", "adminDismissEvent", "adminRevokeKey",
+    "adminSetStatus"]
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # 5xx that this stack is right to give: the operation, the status and the code of the body.

@@ -297,11 +297,24 @@ public struct ReplayResult: Sendable, Hashable {
 public enum ReplayRefusal: Error, Sendable, Hashable {
     case notConfigured
     case unknownEvent
+    /// Only what needs a person can be dismissed.
+    case notDead
     case stripeUnavailable
     case ledgerUnavailable
 }
 
-/// Applies events of Stripe again; nothing is granted or taken twice.
+/// What became of the wish to dismiss an event.
+public enum EventDismissal: Sendable, Hashable {
+    /// Now, or before.
+    case dismissed
+    case unknownEvent
+    case notDead
+}
+
+/// Decides events of Stripe that need a person.
 public protocol EventReplaying: Sendable {
+    /// Applies them again; nothing is granted or taken twice.
     func replay(_ choice: ReplayChoice, note: ChangeNote) async throws(ReplayRefusal) -> ReplayResult
+    /// Nothing is to be made of it. It is applied all the same when that becomes possible and somebody asks for it.
+    func dismiss(_ event: String, note: ChangeNote) async throws(ReplayRefusal)
 }

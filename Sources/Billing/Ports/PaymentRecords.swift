@@ -54,7 +54,11 @@ public struct PurchaseLine: Sendable, Hashable {
 
 /// What became of an event of Stripe.
 public enum EventOutcome: String, Sendable, Hashable, CaseIterable {
-    case applied, ignored, dead
+    case applied, ignored
+    /// It needs a person.
+    case dead
+    /// It was dead, and a person decided that it leads to nothing.
+    case dismissed
 }
 
 /// Which stored events are listed, latest arrival first.

@@ -1,7 +1,7 @@
 import Billing
 import Hummingbird
 
-/// `POST /api/admin/webhook-events/replay`.
+/// `POST /api/admin/webhook-events/replay` and `…/dismiss`.
 struct ReplayRoutes: Sendable {
     let desk: any EventReplaying
 
@@ -9,6 +9,33 @@ struct ReplayRoutes: Sendable {
         table.post("/api/admin/webhook-events/replay", staff: .support, Self.operation) {
             try await self.replay($0, $1, $2)
         }
+        table.post("/api/admin/webhook-events/dismiss", staff: .finance, Self.dismissOperation) {
+            try await self.dismiss($0, $1, $2)
+        }
+    }
+
+    private func dismiss(
+        _ request: Request, _ context: ControlContext, _ staff: Staff
+    ) async throws -> Response {
+        let body = try await JSONBody(request, ["eventId", "reason"])
+        let event = try Self.id(try body.text("eventId", 1...255))
+        let note = staff.note(try body.reason(), context)
+        do throws(ReplayRefusal) {
+            try await self.desk.dismiss(event, note: note)
+        } catch {
+            throw Self.error(error)
+        }
+        return JSONValue.object([
+            ("eventId", .string(event)), ("outcome", .string(EventOutcome.dismissed.rawValue)),
+        ]).response()
+    }
+
+    /// - Throws: `APIError` that names the field.
+    static func id(_ text: String?) throws(APIError) -> String {
+        guard let text, StripeEventKind.isID(text, prefix: "evt_") else {
+            throw APIError.badRequest("eventId", "'eventId' must be an id of an event, evt_….")
+        }
+        return text
     }
 
     private func replay(
@@ -21,9 +48,7 @@ struct ReplayRoutes: Sendable {
             throw APIError.badRequest(
                 "eventId", "Give 'eventId', or 'dead': true for all that wait; one of them.")
         }
-        if let event, !StripeEventKind.isID(event, prefix: "evt_") {
-            throw APIError.badRequest("eventId", "'eventId' must be an id of an event, evt_….")
-        }
+        if let event { _ = try Self.id(event) }
         let note = staff.note(try body.reason(), context)
         do throws(ReplayRefusal) {
             let done = try await self.desk.replay(event.map { .event($0) } ?? .dead, note: note)
@@ -46,6 +71,10 @@ struct ReplayRoutes: Sendable {
             APIError(
                 status: .notFound, message: "Neither Stripe nor the ledger knows this event.",
                 code: "event_not_found", param: "eventId")
+        case .notDead:
+            APIError(
+                status: .conflict, message: "This event was applied, or is of no interest: it needs nobody.",
+                code: "event_not_dead", param: "eventId")
         case .stripeUnavailable:
             APIError(
                 status: .serviceUnavailable, message: "Stripe does not answer right now; try again.",
@@ -66,4 +95,12 @@ struct ReplayRoutes: Sendable {
         replies: [
             .json(.object([.init("events", .integer), .init("posted", .integer), .init("open", .integer)]))
         ], errors: [.notFound], audits: true)
+
+    private static let dismissOperation = Operation(
+        .admin, "adminDismissEvent", "Decide that a dead event leads to nothing: it needs nobody any more.",
+        body: Operation.Body(
+            schema: .object([.init("eventId", .string(1...255)), AccountRoutes.reason], isClosed: true)),
+        replies: [
+            .json(.object([.init("eventId", .string), .init("outcome", .word(EventOutcome.self))]))
+        ], errors: [.notFound, .conflict], audits: true)
 }

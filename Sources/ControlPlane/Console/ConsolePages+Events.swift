@@ -10,6 +10,13 @@ extension ConsolePages {
                 ConsoleAction(
                     title: "Apply events again", verb: "Apply again",
                     sheet: { try await $0.replaySheet($1, $2) }, plan: { try await $0.replayPlan($1, $2) }))),
+        ConsoleRoute(
+            path: "/admin/events/dismiss", role: .finance,
+            kind: .action(
+                ConsoleAction(
+                    title: "Dismiss an event", verb: "Dismiss",
+                    sheet: { try await $0.dismissSheet($1, $2) },
+                    plan: { try await $0.dismissPlan($1, $2) }))),
     ]
 
     private func events(_ view: ConsoleView) async throws -> Page {
@@ -51,7 +58,9 @@ extension ConsolePages {
                 [
                     .text("Received"), .text("Event"), .text("Type"), .text("Outcome"), .text("Why"),
                     .text("Purchase"), .number("Attempts"),
-                ] + (view.staff.role >= .support ? [.text("Action")] : []), events.map { self.row($0, view) })
+                ] + (view.staff.role >= .support ? [.text("Action")] : [])
+                    + (view.staff.role >= .finance ? [.text("Decide")] : []),
+                events.map { self.row($0, view) })
         }
         let next = events.count == Int(Self.rows) ? events.last?.cursor.text : nil
         list.links = self.pages(
@@ -63,7 +72,7 @@ extension ConsolePages {
         let tone: PageNotice.Tone =
             switch event.outcome {
             case .applied: .good
-            case .ignored: .info
+            case .ignored, .dismissed: .info
             case .dead: .bad
             }
         let cells: [ConsoleCell] = [
@@ -74,7 +83,43 @@ extension ConsolePages {
         guard view.staff.role >= .support else { return cells }
         let again = self.site.link(
             "/admin/events/replay", [("which", "one"), ("eventId", event.record.id)])
-        return cells + [.action("Apply again", of: event.record.id, again)]
+        let withAgain = cells + [.action("Apply again", of: event.record.id, again)]
+        guard view.staff.role >= .finance else { return withAgain }
+        let dismiss = self.site.link("/admin/events/dismiss", [("eventId", event.record.id)])
+        return withAgain + [
+            event.outcome == .dead ? .action("Dismiss", of: event.record.id, dismiss) : .text("–")
+        ]
+    }
+
+    // MARK: Never
+
+    private func dismissSheet(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsoleSheet {
+        ConsoleSheet(
+            note:
+                "For an event that is to lead to nothing, such as a payment that was given back at Stripe. It needs "
+                + "nobody any more; what differs in money is still told by the reconciliation.",
+            inputs: [
+                .text("eventId", "Event", entry["eventId"], hint: "evt_…"), ConsoleSheet.reason(entry),
+            ])
+    }
+
+    private func dismissPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
+        let event = try ReplayRoutes.id(entry["eventId"])
+        let note = view.note(try entry.reason())
+        return ConsolePlan(
+            changes: [.init(name: event, before: "needs a person", after: "dismissed")],
+            consequence: "No credits are granted or taken for it."
+        ) {
+            do throws(ReplayRefusal) {
+                try await self.admin.replay.dismiss(event, note: note)
+            } catch {
+                throw ReplayRoutes.error(error)
+            }
+            return .show(
+                ConsoleOnce(
+                    title: "Dismissed", note: "The event needs nobody any more.",
+                    next: ("Back to the events", self.site.link("/admin/events"))))
+        }
     }
 
     // MARK: Again

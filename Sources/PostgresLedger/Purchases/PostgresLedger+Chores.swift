@@ -93,7 +93,7 @@ extension PostgresLedger: PaymentChores {
                 """
                 SELECT \(Self.eventColumns) FROM stripe_event e
                 WHERE e.outcome = 'dead' AND e.livemode = $1 AND e.received_at > now() - interval '3 days'
-                  AND starts_with(e.reason, $2)
+                  AND starts_with(e.reason, $2) AND e.dismissed_at IS NULL
                 ORDER BY e.attempts, e.received_at, e.event_id LIMIT $3
                 """, [.bool(livemode), .text(StripeEventRecord.notApplied), .int(limit)]
             ).rows.map { row in
@@ -104,14 +104,11 @@ extension PostgresLedger: PaymentChores {
         }
     }
 
-    /// How many events of the last day need a person. One that is applied after all is none any more.
-    public func deadEventsOfOneDay() async throws -> Int64 {
+    /// How many events need a person. One that is applied after all, or dismissed, is none any more.
+    public func deadEvents() async throws -> Int64 {
         try await self.pool.run { connection in
             try connection.run(
-                """
-                SELECT count(*) FROM stripe_event
-                WHERE outcome = 'dead' AND received_at > now() - interval '1 day'
-                """
+                "SELECT count(*) FROM stripe_event WHERE outcome = 'dead' AND dismissed_at IS NULL"
             ).one().int(0)
         }
     }
@@ -165,7 +162,8 @@ extension PostgresLedger: PaymentChores {
         try await self.pool.run { connection in
             try connection.run(
                 """
-                DELETE FROM stripe_event WHERE received_at < now() - interval '90 days' AND outcome <> 'dead'
+                DELETE FROM stripe_event
+                WHERE received_at < now() - interval '90 days' AND (outcome <> 'dead' OR dismissed_at IS NOT NULL)
                 """
             ).affected
         }

@@ -44,7 +44,7 @@ extension PostgresLedger: PaymentRecords {
             try connection.run(
                 """
                 SELECT \(Self.eventColumns) FROM stripe_event e
-                WHERE e.outcome = ANY (string_to_array($1, ',')) AND ($2::text IS NULL OR e.type = $2::text)
+                WHERE \(Self.eventOutcome) = ANY (string_to_array($1, ',')) AND ($2::text IS NULL OR e.type = $2::text)
                   AND ($3::bigint IS NULL OR e.happened_at >= to_timestamp($3::bigint))
                   AND ($4::bigint IS NULL OR e.happened_at < to_timestamp($4::bigint))
                   AND ($5::bigint IS NULL OR (e.received_at, e.event_id)
@@ -68,9 +68,40 @@ extension PostgresLedger: PaymentRecords {
         }
     }
 
+    public func dismissEvent(_ id: String, note: ChangeNote) async throws -> EventDismissal {
+        try await self.pool.run { connection in
+            try connection.retryingConcurrency {
+                try connection.transaction { try Self.dismissEvent(id, note, on: $0) }
+            }
+        }
+    }
+
+    private static func dismissEvent(
+        _ id: String, _ note: ChangeNote, on connection: PostgresConnection
+    ) throws -> EventDismissal {
+        let event = try connection.run(
+            "SELECT \(self.eventColumns) FROM stripe_event e WHERE e.event_id = $1 FOR UPDATE", [.text(id)]
+        ).first.map(self.storedEvent)
+        switch event?.outcome {
+        case nil: return .unknownEvent
+        case .applied, .ignored: return .notDead
+        case .dismissed: return .dismissed
+        case .dead:
+            try connection.run(
+                "UPDATE stripe_event SET dismissed_at = now() WHERE event_id = $1", [.text(id)])
+            try connection.audit(
+                note, "webhook.dismiss", "event:\(id)",
+                before: #"{"outcome":"dead"}"#, after: #"{"outcome":"dismissed"}"#)
+            return .dismissed
+        }
+    }
+
+    private static let eventOutcome =
+        "CASE WHEN e.outcome = 'dead' AND e.dismissed_at IS NOT NULL THEN 'dismissed' ELSE e.outcome END"
+
     static let eventColumns = """
         e.event_id, e.type, e.livemode, extract(epoch FROM e.happened_at)::bigint, e.source, e.session_id,
-        e.payment_intent_id, e.purchase_id::text, e.outcome, e.reason, e.attempts,
+        e.payment_intent_id, e.purchase_id::text, \(eventOutcome), e.reason, e.attempts,
         (extract(epoch FROM e.received_at) * 1000000)::bigint
         """
 

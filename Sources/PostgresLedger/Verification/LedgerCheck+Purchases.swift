@@ -91,7 +91,8 @@ extension LedgerCheck {
         LedgerCheck(
             name: "events of Stripe that need a person", severity: .warning,
             sql: """
-                SELECT format('event %s (%s): %s', event_id, type, reason) FROM stripe_event WHERE outcome = 'dead'
+                SELECT format('event %s (%s): %s', event_id, type, reason) FROM stripe_event
+                WHERE outcome = 'dead' AND dismissed_at IS NULL
                 """),
     ]
 }

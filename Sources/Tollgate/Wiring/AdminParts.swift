@@ -93,4 +93,19 @@ struct EventReplay: EventReplaying {
         }
         return result
     }
+
+    func dismiss(_ event: String, note: ChangeNote) async throws(ReplayRefusal) {
+        let done: EventDismissal
+        do {
+            done = try await self.ledger.dismissEvent(event, note: note)
+        } catch {
+            self.logger.warning("an event was not dismissed", metadata: ["error": "\(type(of: error))"])
+            throw .ledgerUnavailable
+        }
+        switch done {
+        case .dismissed: return
+        case .unknownEvent: throw .unknownEvent
+        case .notDead: throw .notDead
+        }
+    }
 }

@@ -9,7 +9,7 @@ final class FinanceGauges: MetricSource {
         /// nil: no instance has read them yet.
         var books: FinanceReading?
         var standing: StandingDifferences?
-        /// Events of Stripe of the last day that need a person.
+        /// Events of Stripe that need a person.
         var deadEvents: Int64 = 0
         /// Seconds since 1970.
         var lastComplete: Int64?

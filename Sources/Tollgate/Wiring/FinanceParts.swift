@@ -116,7 +116,7 @@ final class FinanceParts: Sendable {
             FinanceGauges.Reading(
                 books: try await self.ledger.financeReading(),
                 standing: try await self.ledger.standingDifferences(),
-                deadEvents: try await self.ledger.deadEventsOfOneDay(),
+                deadEvents: try await self.ledger.deadEvents(),
                 lastComplete: try await self.ledger.lastCompleteReconciliation()))
     }
 }

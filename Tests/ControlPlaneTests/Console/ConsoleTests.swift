@@ -203,7 +203,8 @@ import Testing
             ("/admin/accounts/1/limits", ["streams": "1"]), ("/admin/accounts/1/holds", ["policy": "full"]),
             ("/admin/accounts/1/new-key", [:]), ("/admin/keys/1/revoke", [:]),
             ("/admin/reviews/decide", ["user": "ada", "decision": "clear"]),
-            ("/admin/events/replay", ["which": "dead"]), ("/admin/rate-card-editor", ["yaml": "a: b"]),
+            ("/admin/events/replay", ["which": "dead"]),
+            ("/admin/events/dismiss", ["eventId": "evt_1"]), ("/admin/rate-card-editor", ["yaml": "a: b"]),
             (
                 "/admin/purchases/\(FakeDesk.purchase)/refund", ["kind": "cash", "idempotencyKey": "k"]
             ),

@@ -171,6 +171,12 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
         return ReplayResult(events: 1, posted: 0, open: 0)
     }
 
+    func dismiss(_ event: String, note: ChangeNote) async throws(ReplayRefusal) {
+        guard event != "evt_unknown" else { throw .unknownEvent }
+        guard event != "evt_applied" else { throw .notDead }
+        self.note(note)
+    }
+
     func auditEntries(_ query: AuditQuery) async throws -> [AuditEntry] { [] }
 
     func verifyAudit(
