@@ -27,12 +27,32 @@ enum Version {
     static let text = "0.1.0"
 }
 
-/// Where the process starts.
+/// Where the process starts and ends.
 @main
 enum EntryPoint {
     static func main() async {
         // A client that closes its socket must be an error of that write, never a signal to the process.
         signal(SIGPIPE, SIG_IGN)
-        await TollgateCommand.main()
+        do {
+            var command = try TollgateCommand.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            self.leave(TollgateCommand.exitCode(for: error), saying: TollgateCommand.fullMessage(for: error))
+        }
+        self.leave(.success)
+    }
+
+    /// Without the exit handlers of libraries: event loops and connections' threads still run, and would use what these
+    /// take down (a `verify` that had found everything clean has crashed so).
+    private static func leave(_ code: ExitCode, saying message: String = "") -> Never {
+        if !message.isEmpty {
+            if code.isSuccess { print(message) } else { standardError(message) }
+        }
+        fflush(nil)
+        _exit(code.rawValue)
     }
 }

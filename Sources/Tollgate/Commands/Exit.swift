@@ -10,10 +10,14 @@ enum Exit {
     static let badConfiguration = ExitCode(78)
 }
 
+/// Writes one line to standard error, and says whose it is.
+func complain(_ text: String) { standardError("tollgate: " + text) }
+
 /// Writes one line to standard error.
-func complain(_ text: String) {
-    let line = "tollgate: " + text + "\n"
-    line.utf8CString.withUnsafeBytes { bytes in _ = Glibc.write(2, bytes.baseAddress, bytes.count - 1) }
+func standardError(_ text: String) {
+    (text + "\n").utf8CString.withUnsafeBytes { bytes in
+        _ = Glibc.write(2, bytes.baseAddress, bytes.count - 1)
+    }
 }
 
 /// Runs a command's body and turns what it throws into a message and the right exit code.
