@@ -8,12 +8,13 @@ public enum OpsPort {
     /// A service for `OPS_LISTEN`.
     public static func application(
         host: String, port: Int, version: String, sources: [any MetricSource],
-        readiness: @escaping @Sendable () async -> [Readiness], logger: Logger
+        readiness: @escaping @Sendable () async -> [Readiness], logger: Logger,
+        onListening: @escaping @Sendable () -> Void = {}
     ) -> some Service {
         Application(
             router: self.router(version: version, sources: sources, readiness: readiness),
-            configuration: .init(address: .hostname(host, port: port), serverName: "tollgate"), logger: logger
-        )
+            configuration: .init(address: .hostname(host, port: port), serverName: "tollgate"),
+            onServerRunning: { _ in onListening() }, logger: logger)
     }
 
     static func router(

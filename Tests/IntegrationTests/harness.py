@@ -286,7 +286,10 @@ class Serve:
     def ready(self):
         if self.process.child.poll() is not None:
             raise AssertionError("tollgate serve ended:\n" + self.process.output()[-6000:])
-        return reachable(self.port) and http("GET", self.root + "/api/ready")[0] == 200
+        if not reachable(self.port) or http("GET", self.root + "/api/ready")[0] != 200:
+            return False
+        assert reachable(self.ops), "whoever sees that it is ready may ask for its metrics"
+        return True
 
     def stop(self):
         return self.process.stop()

@@ -179,18 +179,27 @@ final class Deployment: Sendable {
     func run(
         following hangUps: HangUps, onReady: @escaping @Sendable (Int) async throws -> Void
     ) async throws {
+        let (opsListens, opsIsListening) = AsyncStream.makeStream(of: Never.self)
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
             sources: self.metricSources,
-            readiness: self.readiness, logger: self.logger)
+            readiness: self.readiness, logger: self.logger, onListening: { opsIsListening.finish() })
         let group = ServicePart.group(
             SpanExporter.parts(self.spans) + [
                 // Stops last but for traces: what the listener recorded is posted first.
                 ServicePart("stores", onShutdown: { self.ran.finish() }) { await self.runStores() },
-                ServicePart("operator's port") { try await ops.run() },
+                ServicePart("operator's port") {
+                    // Also when it cannot listen: the listener must begin to be told to stop.
+                    defer { opsIsListening.finish() }
+                    try await ops.run()
+                },
                 // Stops first, and drains its exchanges.
-                ServicePart("listener") { try await self.listen(onReady) },
+                ServicePart("listener") {
+                    // Whoever sees that the proxy is ready may ask for its metrics.
+                    for await _ in opsListens {}
+                    try await self.listen(onReady)
+                },
             ], logger: self.logger)
         let ended = await withTaskGroup(of: Result<Void, any Error>?.self) { tasks in
             tasks.addTask {
