@@ -8,20 +8,20 @@ import threading
 import pytest
 
 from harness import BIN, ROOT, free_port, running
+from preflight_tools import live_key, production, register
 from staff_tools import nobody_but
 from stripe_tools import MockStripe
 
-PAYMENT_EVENTS = ["*"]
 # What a test says nothing of: it has no people, and is no staging.
 ACCEPTED = ("admin-mfa", "backup", "staging")
-WEBHOOK_URL = "https://shop.example/api/stripe/webhook"
+PUBLIC_URL = "https://shop.example"
 
 
 @pytest.fixture(scope="module")
 def stripe(tmp_path_factory):
-    mock = MockStripe(tmp_path_factory.mktemp("stripe"), key="sk_live_" + secrets.token_hex(16))
+    mock = MockStripe(tmp_path_factory.mktemp("stripe"), key=live_key())
     with running(mock):
-        mock.client().v1.webhook_endpoints.create({"url": WEBHOOK_URL, "enabled_events": PAYMENT_EVENTS})
+        register(mock, PUBLIC_URL)
         yield mock
 
 
@@ -30,11 +30,7 @@ def place(dev, stripe, tmp_path):
     """An environment as it ought to be in production, but for what a test changes of it."""
     journal = tmp_path / "journal"
     journal.mkdir()
-    return dict(
-        ADMIN_TOKEN=secrets.token_hex(32), KEY_PEPPER=secrets.token_hex(32), SESSION_SECRET=secrets.token_hex(32),
-        OPENAI_API_KEY="sk-proj-" + secrets.token_hex(24), STRIPE_SECRET_KEY=stripe.key, STRIPE_API_BASE=stripe.url,
-        STRIPE_WEBHOOK_SECRET="whsec_" + secrets.token_hex(16), VITE_STRIPE_PUBLIC_KEY="pk_live_x",
-        PUBLIC_URL="https://shop.example", CORS_ORIGINS="https://app.example", JOURNAL_DIR=str(journal))
+    return production(stripe, PUBLIC_URL=PUBLIC_URL, JOURNAL_DIR=str(journal))
 
 
 def preflight(dev, env, *arguments, code=None, accept=ACCEPTED):
