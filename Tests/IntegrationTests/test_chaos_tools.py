@@ -1,15 +1,19 @@
 """The tools of the crash tests themselves: a relay that breaks what it should, a checker that finds what it is for."""
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import types
 
 import pytest
 
-from chaos import checker
+from chaos import checker, scenarios
 from chaos.load import Account, Exchange
 from chaos.relay import Relay
-from harness import wait_until
+from chaos.runner import Chaos
+from harness import ROOT, wait_until
 
 
 class Server:
@@ -238,3 +242,29 @@ def test_what_was_lost_with_a_disk_is_held_to_the_rule_of_the_cut(account):
     assert check([whole], [(1, "h", 33, 0)]).lost == 1
     assert check([whole], [(1, "h", 33, 0)], excuses=[(0, 0.9, 1.1)]).lost == 0
     assert check([whole], [(1, "h", 33, 0)], excuses=[(1, 0.9, 1.1)]).lost == 1
+
+
+@pytest.mark.parametrize("only, word", [
+    ("nothing of this name", "'nothing of this name'"), ("Redis, Rediss", "'Rediss'"), ("kill -9,zzz,yyy", "'zzz' or 'yyy'")])
+def test_a_word_that_no_scenario_has_is_an_error_that_names_them(only, word):
+    with pytest.raises(ValueError) as problem:
+        Chaos(1, only=only)
+    assert word in str(problem.value)
+    assert all(scenario.name in str(problem.value) for scenario in scenarios.ALL)
+
+
+@pytest.mark.parametrize("only", ["", ",", " "])
+def test_no_word_is_every_scenario(only):
+    assert Chaos(1, only=only).chosen == scenarios.ALL
+
+
+def test_words_choose_scenarios():
+    names = [scenario.name for scenario in Chaos(1, only=" FLUSHALL, SIGSTOP").chosen]
+    assert len(names) == 2 and "Redis FLUSHALL" in names and names[0].startswith("SIGSTOP")
+
+
+def test_the_long_form_says_so_at_once():
+    done = subprocess.run(
+        [sys.executable, "-m", "chaos", "--only", "nothing of this name"], cwd=ROOT / "Tests/IntegrationTests",
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "Redis FLUSHALL" in done.stderr and "Traceback" not in done.stderr, done.stderr

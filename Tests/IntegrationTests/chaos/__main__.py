@@ -19,7 +19,10 @@ def main():
     given = parser.parse_args()
     # Ended from outside, it still ends what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chaos = Chaos(given.seed, is_long=not given.short, only=given.only, is_forced=given.force)
+    try:
+        chaos = Chaos(given.seed, is_long=not given.short, only=given.only, is_forced=given.force)
+    except ValueError as problem:
+        parser.error(f"argument --only: {problem}")
     chaos.run(given.minutes)
     print(f"seed {given.seed}, {chaos.fault_count} faults\n\n{markdown(list(chaos.rows.values()))}")
     for problem in chaos.problems:

@@ -29,12 +29,22 @@ class Run:
     stage: object
 
 
+def chosen(only):
+    """The scenarios whose names have one of these words, which commas part; without words all of them."""
+    words = [word.strip() for word in only.split(",") if word.strip()]
+    # A word that names nothing would pass with nothing tried.
+    if wrong := [word for word in words if not any(word in s.name for s in scenarios.ALL)]:
+        names = "; ".join(s.name for s in scenarios.ALL)
+        raise ValueError(f"no scenario has {' or '.join(map(repr, wrong))} in its name; there are: {names}")
+    return [s for s in scenarios.ALL if not words or any(word in s.name for word in words)]
+
+
 class Chaos:
     """`rows` and `problems` are the result; `is_clean` is the verdict."""
 
     def __init__(self, seed, is_long=False, only="", is_forced=False):
         self.seed, self.is_long, self.is_forced = seed, is_long, is_forced
-        self.chosen = [s for s in scenarios.ALL if not only or any(word in s.name for word in only.split(","))]
+        self.chosen = chosen(only)
         self.rows = {s.name: Row(s.name) for s in self.chosen}
         self.problems = []
 
