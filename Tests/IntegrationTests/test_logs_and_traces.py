@@ -280,6 +280,29 @@ def test_every_line_on_standard_error_is_json_with_its_request(dev):
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
 
 
+def test_a_warning_names_the_request_that_its_client_was_told(dev, payer, sql):
+    """On either plane: whoever has a reply finds what was said of it."""
+    sql("DELETE FROM sign_in_limit")
+    with serve(dev) as one:
+        status, refused, _ = http("POST", one.root + "/api/admin/session", {
+            "email": "nobody@example.com", "password": "of nobody's", "code": "none"})
+        assert status == 401
+        again = {"Idempotency-Key": uuid.uuid4().hex}
+        status, first = ask(one, payer, **again)
+        assert status == 200
+        hold = first["x-tollgate-request-id"]
+        # A reply that was damaged in its place cannot be told again.
+        wait_until(lambda: sql(
+            "UPDATE idempotent_replies SET reply = set_byte(reply, 9, 255 - get_byte(reply, 9)) "
+            "WHERE hold_id = %s::uuid AND state = 'finished' RETURNING 1", hold), 20, "the reply")
+        status, _ = ask(one, payer, **again)
+        assert status == 409
+        lines = [json.loads(x) for x in one.process.output().splitlines()]
+    for message, request in (("not signed in", refused["x-tollgate-request-id"]), ("a kept reply cannot be opened", hold)):
+        (line,) = [line for line in lines if line["message"] == message]
+        assert line["level"] == "warning" and {**line, **line.get("metadata", {})}["request_id"] == request, line
+
+
 @pytest.mark.parametrize("setting, value", [("LOG_FORMAT", "xml"), ("LOG_LEVEL", "loud"), ("TRACE_SAMPLE_RATIO", "2")])
 def test_a_wrong_setting_is_named(dev, setting, value):
     done = dev.cli("serve", check=False, **{setting: value})
