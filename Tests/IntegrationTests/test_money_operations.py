@@ -1,11 +1,14 @@
 """What an operator does about money: refunds, events applied again, the proof that the webhook is set up."""
-import json
+import functools
 import time
 import uuid
 
+import httpx
 import pytest
+import schemathesis
 
-from harness import free_port, http, running, wait_until
+from document_tools import CONFORMANCE
+from harness import free_port, running, wait_until
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 from test_purchases import STARTER, Till, payment_of
 
@@ -46,10 +49,18 @@ def refund(till, purchase, *arguments, key=None, reason="broken"):
         key or uuid.uuid4().hex)
 
 
+@functools.cache
+def document(root):
+    return schemathesis.openapi.from_url(root + "/api/openapi.json")
+
+
 def admin(till, method, path, body=None, token=None):
-    status, _, reply = http(
-        method, till.serve.root + path, body, {"Authorization": "Bearer " + (token or till.dev.adminToken)}, timeout=60)
-    return status, json.loads(reply)
+    """(status, JSON) of a reply that is as the OpenAPI document says of this route and status."""
+    root = till.serve.root
+    reply = httpx.request(
+        method, root + path, json=body, headers={"Authorization": "Bearer " + (token or till.dev.adminToken)}, timeout=60)
+    document(root)[path.partition("?")[0]][method].Case().validate_response(reply, checks=CONFORMANCE)
+    return reply.status_code, reply.json()
 
 
 # Refunds on the command line

@@ -196,7 +196,7 @@ class Changes:
                  "VALUES (%s, current_date, 90000, 1500, 10)", self.account)
         return {}, {"userId": self.user, "decision": "clear"}
 
-    # Refunds need a purchase, which test_purchases has; enrolments are people's own: see below.
+    # Refunds need a purchase, which test_money_operations has; enrolments are people's own: see below.
     elsewhere = {"adminRefund", "enrol"}
     flag = "BILLING_ANOMALY_MULTIPLIER"
 
@@ -244,6 +244,26 @@ def test_every_change_leaves_one_entry(dev, base, sql, suffix, document):
     dev.cli("flag", "clear", changes.flag, "--reason", "as it was")
     status, _, verdict = call(base, "GET", "/api/admin/audit/verification", None, changes.headers)
     assert status == 200 and verdict["whole"], verdict
+
+
+def test_an_enrolment_is_answered_as_the_document_says(dev, base, document, suffix):
+    """The change that is a person's own: it needs an invitation, and what the page of it has made."""
+    schema = schemathesis.openapi.from_dict(document)
+
+    def post(path, body):
+        answer = httpx.post(base + path, json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        case = schema[path]["POST"].Case()
+        case.validate_response(answer, checks=CONFORMANCE)
+        assert demands(case, answer), path
+        return answer.json()
+
+    invited = dev.cli("staff", "create", "--email", f"enrols-{suffix}@example.com", "--name", f"enrols-{suffix}", "--role", "viewer")
+    token = invited.stdout.strip().split("#")[-1]
+    begun = post("/api/admin/enrolment/begin", {"token": token})
+    done = post("/api/admin/enrolment", {
+        "token": token, "password": Person.password, "code": totp(begun["totpSecret"])})
+    assert len(set(done["recoveryCodes"])) == len(done["recoveryCodes"]) > 5
 
 
 def test_commands_leave_an_entry_each(dev, sql, suffix):
