@@ -125,6 +125,9 @@ import Testing
     @Test(arguments: [
         (#"{"userId":"ada","decision":"clear","reason":"r"}"#, 200, "ok"),
         (#"{"userId":"ada","decision":"suspend","reason":"r"}"#, 200, "ok"),
+        (#"{"userId":"ada","reviewId":1,"decision":"clear","reason":"r"}"#, 200, "ok"),
+        (#"{"userId":"ada","reviewId":2,"decision":"clear","reason":"r"}"#, 409, "another_review_open"),
+        (#"{"userId":"ada","reviewId":0,"decision":"clear","reason":"r"}"#, 400, "invalid_request"),
         (#"{"userId":"bob","decision":"clear","reason":"r"}"#, 409, "no_open_review"),
         (#"{"userId":"ada","decision":"forget","reason":"r"}"#, 400, "invalid_request"),
         (#"{"userId":"ada","decision":"clear"}"#, 400, "invalid_request"),

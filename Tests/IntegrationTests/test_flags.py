@@ -372,7 +372,12 @@ def test_a_flagged_account_is_served_until_a_person_suspends_it(cluster):
     assert ask(cluster, cluster.instances[0], user)[0] == 200
     flagged, = json.loads(cluster.cli("review", "list", "--json").stdout)
     assert (flagged["user"], flagged["state"], flagged["spentMillicredits"]) == (user, "open", "9000000")
-    cluster.cli("review", "suspend", "--user", user, "--reason", "card testing")
+    assert cluster.cli("review", "list").stdout.startswith(f"{flagged['review']}  {user}  ")
+    deciding = ("review", "suspend", "--user", user, "--reason", "card testing", "--review")
+    done = cluster.cli(*deciding, str(flagged["review"] + 1), check=False)
+    assert done.returncode == 1 and "another one of this user is open" in done.stderr
+    assert json.loads(cluster.cli("review", "list", "--json").stdout) == [flagged]
+    cluster.cli(*deciding, str(flagged["review"]))
     for instance in cluster.instances:
         status, _, body = wait_until(
             lambda: (got := ask(cluster, instance, user))[0] == 403 and got, 10, "suspended everywhere")

@@ -82,7 +82,7 @@ import Testing
             """)
         _ = try await self.set(status, account, database)
         let entries = try await self.entries(database)
-        let review = try await database.ledger.reviews.suspendReviewed("user", self.note)
+        let review = try await database.ledger.reviews.suspendReviewed("user", seen: nil, self.note)
         #expect(review.state == .suspended)
         #expect(try await self.entries(database) == entries + 1)
         #expect(

@@ -53,17 +53,50 @@ import Testing
             try await self.account(database, "other", today: 9_000, before: 100)
         )
         _ = try await database.ledger.flagAnomalies(AnomalyRule(multiplier: 5))
-        let cleared = try await desk.clearReview(of: "one", self.note)
+        let cleared = try await desk.clearReview(of: "one", seen: nil, self.note)
         #expect(cleared.state == .cleared && cleared.decision?.actor == "cli:test")
-        let suspended = try await desk.suspendReviewed("other", self.note)
+        let suspended = try await desk.suspendReviewed("other", seen: nil, self.note)
         #expect(suspended.state == .suspended)
         #expect(try await database.book.account(one)?.status == .active)
         #expect(try await database.book.account(other)?.status == .suspended)
-        await #expect(throws: ReviewRefusal.noOpenReview) { try await desk.clearReview(of: "one", self.note) }
+        await #expect(throws: ReviewRefusal.noOpenReview) {
+            try await desk.clearReview(of: "one", seen: nil, self.note)
+        }
         #expect(try await database.ledger.flagAnomalies(AnomalyRule(multiplier: 5)) == 0)
         let entries = try await database.text(
             "SELECT string_agg(action || ' ' || subject || ' ' || reason, '; ' ORDER BY entry_id) FROM audit_log"
         )
         #expect(entries == "review.clear account:one a launch; account.change account:other a launch")
+    }
+
+    /// Two people look at one review, and by the time the second decides, another one was opened.
+    @Test func aDecisionOfAnEarlierReviewChangesNothingOfALaterOne() async throws {
+        let database = try await TestDatabase.migrated()
+        let desk = ReviewBook(pool: database.pool)
+        let account = try await database.account("user", balance: 10)
+        func open(_ day: String) async throws -> Int64 {
+            try await database.execute(
+                """
+                INSERT INTO account_review (account_id, day, spent_millicredits, mean_millicredits, multiplier)
+                VALUES (\(account), \(day), 10, 1, 5)
+                """)
+            return try #require(try await desk.reviews(.open, limit: 1).first).id
+        }
+        let first = try await open("current_date - 1")
+        #expect(try await desk.clearReview(of: "user", seen: first, self.note).id == first)
+        let second = try await open("current_date")
+        await #expect(throws: ReviewRefusal.anotherIsOpen) {
+            try await desk.suspendReviewed("user", seen: first, self.note)
+        }
+        await #expect(throws: ReviewRefusal.anotherIsOpen) {
+            try await desk.clearReview(of: "user", seen: first, self.note)
+        }
+        #expect(try await desk.reviews(.open, limit: 10).map(\.id) == [second])
+        #expect(try await database.book.account(account)?.status == .active)
+        #expect(try await database.text("SELECT count(*)::text FROM audit_log") == "1")
+        #expect(try await desk.suspendReviewed("user", seen: second, self.note).id == second)
+        await #expect(throws: ReviewRefusal.noOpenReview) {
+            try await desk.clearReview(of: "user", seen: second, self.note)
+        }
     }
 }

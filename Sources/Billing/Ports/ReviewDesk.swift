@@ -40,11 +40,15 @@ public struct AccountReview: Sendable, Hashable {
 public enum ReviewRefusal: Error, Sendable, Hashable {
     /// Nothing of this user is open.
     case noOpenReview
+    /// One of this user is open, but not the one that was seen.
+    case anotherIsOpen
     case invalidReason
     case ledgerUnavailable
 }
 
 /// Decides about accounts that were flagged. Each decision is in the audit log.
+///
+/// A decision is of the review that was seen, `seen`; nil: of whichever is open.
 public protocol ReviewDesk: Sendable {
     /// Newest first.
     ///
@@ -52,8 +56,12 @@ public protocol ReviewDesk: Sendable {
     func reviews(_ state: AccountReview.State?, limit: Int64) async throws(ReviewRefusal) -> [AccountReview]
 
     /// It was in order: the account is not flagged again for that day.
-    func clearReview(of user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview
+    func clearReview(
+        of user: String, seen: Int64?, _ note: ChangeNote
+    ) async throws(ReviewRefusal) -> AccountReview
 
     /// It was not: the account is suspended, in the same transaction.
-    func suspendReviewed(_ user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview
+    func suspendReviewed(
+        _ user: String, seen: Int64?, _ note: ChangeNote
+    ) async throws(ReviewRefusal) -> AccountReview
 }

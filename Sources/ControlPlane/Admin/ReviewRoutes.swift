@@ -40,16 +40,19 @@ struct ReviewRoutes: Sendable {
     private func decide(
         _ request: Request, _ context: ControlContext, _ staff: Staff
     ) async throws -> Response {
-        let body = try await JSONBody(request, ["userId", "decision", "reason"])
+        let body = try await JSONBody(request, ["userId", "reviewId", "decision", "reason"])
         let user = try body.text("userId", 1...256)
+        let seen = try body.optionalInteger("reviewId", 1...Int64.max)
         guard let decision = Decision(rawValue: try body.text("decision", 1...16)) else {
             throw APIError.badRequest("decision", "'decision' must be clear or suspend.")
         }
         let note = staff.note(try body.reason(), context)
         do throws(ReviewRefusal) {
             switch decision {
-            case .clear: return Self.json(try await self.desk.clearReview(of: user, note)).response()
-            case .suspend: return Self.json(try await self.desk.suspendReviewed(user, note)).response()
+            case .clear:
+                return Self.json(try await self.desk.clearReview(of: user, seen: seen, note)).response()
+            case .suspend:
+                return Self.json(try await self.desk.suspendReviewed(user, seen: seen, note)).response()
             }
         } catch {
             throw Self.error(error)
@@ -62,6 +65,12 @@ struct ReviewRoutes: Sendable {
             APIError(
                 status: .conflict, message: "Nothing of this user is open; somebody decided it meanwhile.",
                 code: "no_open_review")
+        case .anotherIsOpen:
+            APIError(
+                status: .conflict,
+                message:
+                    "The review that was seen is decided, and another one of this user is open; look at that.",
+                code: "another_review_open", param: "reviewId")
         case .invalidReason: .badRequest("reason", "The reason must not have control characters.")
         case .ledgerUnavailable: .unavailable
         }
@@ -109,11 +118,13 @@ struct ReviewRoutes: Sendable {
 
     private static let decideOperation = Operation(
         .admin, "adminDecideReview",
-        "It was in order, or it was not: then the account is suspended in the same transaction.",
+        "It was in order, or it was not: then the account is suspended in the same transaction. Give the reviewId that "
+            + "was seen, and no other review is decided.",
         body: Operation.Body(
             schema: .object(
                 [
-                    .init("userId", .string(1...256)), .init("decision", .word(Decision.self)),
+                    .init("userId", .string(1...256)), .optional("reviewId", .integer(1...Int64.max).orNull),
+                    .init("decision", .word(Decision.self)),
                     AccountRoutes.reason,
                 ], isClosed: true)), replies: [.json(Self.shape)], errors: [.conflict], audits: true)
 }

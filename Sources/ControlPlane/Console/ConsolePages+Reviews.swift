@@ -58,24 +58,30 @@ extension ConsolePages {
             .badge(review.state.rawValue, isOpen ? .warning : .info), .long(decided ?? "–"),
         ]
         guard view.staff.role >= .support else { return cells }
-        let decide = self.site.link("/admin/reviews/decide", [("user", review.user)])
+        let decide = self.site.link(
+            "/admin/reviews/decide", [("user", review.user), ("reviewId", "\(review.id)")])
         return cells + [isOpen ? .action("Decide", of: review.user, decide) : .none]
     }
 
     // MARK: Deciding
 
     private func reviewSheet(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsoleSheet {
-        ConsoleSheet(inputs: [
-            .text("user", "User id", entry["user"]),
-            .choice(
-                "decision", "Decision",
-                [("clear", "It was in order"), ("suspend", "Suspend the account")], entry["decision"]),
-            ConsoleSheet.reason(entry),
-        ])
+        ConsoleSheet(
+            inputs: [
+                .text("user", "User id", entry["user"]),
+                .choice(
+                    "decision", "Decision",
+                    [("clear", "It was in order"), ("suspend", "Suspend the account")], entry["decision"]),
+                ConsoleSheet.reason(entry),
+            ], hidden: entry["reviewId"].map { [("reviewId", $0)] } ?? [])
     }
 
     private func reviewPlan(_ view: ConsoleView, _ entry: ConsoleEntry) async throws -> ConsolePlan {
         let user = try entry.text("user", "The user id", 1...256)
+        guard let seen = entry["reviewId"].flatMap({ Int64($0) }), seen > 0 else {
+            throw APIError.badRequest(
+                "reviewId", "Choose the review in the list of reviews, and decide it there.")
+        }
         let isClear = entry["decision"] == "clear"
         guard isClear || entry["decision"] == "suspend" else {
             throw APIError.badRequest("decision", "The decision must be one of those offered.")
@@ -90,8 +96,8 @@ extension ConsolePages {
             do throws(ReviewRefusal) {
                 _ =
                     isClear
-                    ? try await self.admin.reviews.clearReview(of: user, note)
-                    : try await self.admin.reviews.suspendReviewed(user, note)
+                    ? try await self.admin.reviews.clearReview(of: user, seen: seen, note)
+                    : try await self.admin.reviews.suspendReviewed(user, seen: seen, note)
             } catch {
                 throw ReviewRoutes.error(error)
             }

@@ -20,9 +20,9 @@ public struct ReviewBook: ReviewDesk {
     }
 
     public func clearReview(
-        of user: String, _ note: ChangeNote
+        of user: String, seen: Int64?, _ note: ChangeNote
     ) async throws(ReviewRefusal) -> AccountReview {
-        try await self.decide(user, .cleared, note) { connection, review in
+        try await self.decide(user, seen, .cleared, note) { connection, review in
             try connection.audit(
                 note, "review.clear", "account:\(user)", before: Self.json(review, .open),
                 after: Self.json(review, .cleared))
@@ -32,9 +32,9 @@ public struct ReviewBook: ReviewDesk {
     /// The change of the account is what the audit log tells of; of an account that was suspended or closed before, the
     /// decision.
     public func suspendReviewed(
-        _ user: String, _ note: ChangeNote
+        _ user: String, seen: Int64?, _ note: ChangeNote
     ) async throws(ReviewRefusal) -> AccountReview {
-        try await self.decide(user, .suspended, note) { connection, review in
+        try await self.decide(user, seen, .suspended, note) { connection, review in
             // Whoever changes the status locks this row first; what is read after it is not older than the lock.
             try connection.run(
                 "SELECT 1 FROM credit_balance WHERE account_id = $1 FOR NO KEY UPDATE", [.int(review.account)]
@@ -59,7 +59,7 @@ public struct ReviewBook: ReviewDesk {
     }
 
     private func decide(
-        _ user: String, _ state: AccountReview.State, _ note: ChangeNote,
+        _ user: String, _ seen: Int64?, _ state: AccountReview.State, _ note: ChangeNote,
         _ last: @escaping @Sendable (PostgresConnection, AccountReview) throws -> Void
     ) async throws(ReviewRefusal) -> AccountReview {
         guard Reason.isValid(note.reason) else { throw .invalidReason }
@@ -75,6 +75,8 @@ public struct ReviewBook: ReviewDesk {
                         """, [.text(user), .text(state.rawValue), .text(note.actor), .text(note.reason)]
                     ).first
                     guard let decided else { throw ReviewRefusal.noOpenReview }
+                    // What was changed of another review is rolled back.
+                    guard try seen == nil || seen == decided.int(0) else { throw ReviewRefusal.anotherIsOpen }
                     let review = try AccountReview(
                         connection.run("\(Self.columns) WHERE r.review_id = $1", [.int(decided.int(0))]).one()
                     )

@@ -33,7 +33,8 @@ struct ReviewCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await ReviewCommand.withDesk { desk in
-                print(try await desk.clearReview(of: decision.user, decision.note).line)
+                print(
+                    try await desk.clearReview(of: decision.user, seen: decision.review, decision.note).line)
             }
         }
     }
@@ -44,7 +45,8 @@ struct ReviewCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await ReviewCommand.withDesk { desk in
-                print(try await desk.suspendReviewed(decision.user, decision.note).line)
+                print(
+                    try await desk.suspendReviewed(decision.user, seen: decision.review, decision.note).line)
             }
         }
     }
@@ -65,6 +67,8 @@ struct ReviewCommand: AsyncParsableCommand {
 
 struct ReviewOptions: ParsableArguments {
     @Option(help: "External user id.") var user: String
+    @Option(help: "Number of the review that was seen, as `review list` says it; no other one is decided.")
+    var review: Int64?
     @OptionGroup var why: RequiredReason
 
     var note: ChangeNote { why.note }
@@ -74,6 +78,7 @@ extension ReviewRefusal {
     fileprivate var words: String {
         switch self {
         case .noOpenReview: "no review of this user is open"
+        case .anotherIsOpen: "the review that was seen is decided, and another one of this user is open"
         case .invalidReason: "the reason is not 1 to 1,000 bytes without control characters"
         case .ledgerUnavailable: "the ledger is unavailable"
         }
@@ -83,7 +88,8 @@ extension ReviewRefusal {
 extension AccountReview {
     fileprivate var line: String {
         let decided = self.decision.map { ", \($0.actor) at \(JournalText.time($0.at)): \($0.reason)" } ?? ""
-        return "\(self.user)  \(self.day)  \(self.state.rawValue): \(self.spent.creditsText) credits, mean "
+        return
+            "\(self.id)  \(self.user)  \(self.day)  \(self.state.rawValue): \(self.spent.creditsText) credits, mean "
             + "\(self.mean.creditsText), above \(self.multiplier) times since "
             + JournalText.time(self.openedAt) + decided
     }

@@ -202,7 +202,7 @@ import Testing
             ("/admin/accounts/1/adjust", ["amount": "1", "idempotencyKey": "k"]),
             ("/admin/accounts/1/limits", ["streams": "1"]), ("/admin/accounts/1/holds", ["policy": "full"]),
             ("/admin/accounts/1/new-key", [:]), ("/admin/keys/1/revoke", [:]),
-            ("/admin/reviews/decide", ["user": "ada", "decision": "clear"]),
+            ("/admin/reviews/decide", ["user": "ada", "reviewId": "1", "decision": "clear"]),
             ("/admin/events/replay", ["which": "dead"]),
             ("/admin/events/dismiss", ["eventId": "evt_1"]), ("/admin/rate-card-editor", ["yaml": "a: b"]),
             (
@@ -241,8 +241,23 @@ import Testing
     @Test func aReviewThatSomebodyDecidedIsAConflict() async throws {
         let reply = try await ConsoleRig(.support).post(
             "/admin/reviews/decide",
-            ["user": "bob", "decision": "clear", "reason": "r", "step": "do"])
+            ["user": "bob", "reviewId": "1", "decision": "clear", "reason": "r", "step": "do"])
         #expect(reply.status == 409 && reply.text.contains("decided it meanwhile"))
+    }
+
+    /// What nobody looked at must not be decided.
+    @Test func aDecisionIsOfTheReviewThatWasSeen() async throws {
+        let rig = ConsoleRig(.support)
+        let list = try await rig.get("/admin/reviews").text
+        #expect(list.contains("/admin/reviews/decide?user=ada&amp;reviewId=1"))
+        let sheet = try await rig.get("/admin/reviews/decide?user=ada&reviewId=1").text
+        #expect(sheet.contains(#"name="reviewId" value="1""#))
+        var form = ["user": "ada", "decision": "clear", "reason": "r", "step": "do"]
+        #expect(try await rig.post("/admin/reviews/decide", form).status == 400)
+        form["reviewId"] = "2"
+        let other = try await rig.post("/admin/reviews/decide", form)
+        #expect(other.status == 409 && other.text.contains("another one of this user is open"))
+        #expect(!other.text.contains(#"name="reviewId""#) && rig.notes.isEmpty)
     }
 
     // MARK: Rate cards

@@ -193,14 +193,19 @@ final class FakeAdmin: AccountAdministering, HoldReading, BooksReading, RateCard
         state == nil || state == .open ? [Self.review1] : []
     }
 
-    func clearReview(of user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview {
+    func clearReview(
+        of user: String, seen: Int64?, _ note: ChangeNote
+    ) async throws(ReviewRefusal) -> AccountReview {
         guard user == "ada" else { throw .noOpenReview }
+        guard seen ?? 1 == 1 else { throw .anotherIsOpen }
         self.note(note)
         return Self.review1
     }
 
-    func suspendReviewed(_ user: String, _ note: ChangeNote) async throws(ReviewRefusal) -> AccountReview {
-        try await self.clearReview(of: user, note)
+    func suspendReviewed(
+        _ user: String, seen: Int64?, _ note: ChangeNote
+    ) async throws(ReviewRefusal) -> AccountReview {
+        try await self.clearReview(of: user, seen: seen, note)
     }
 
     private static let days = (20_000...20_001).compactMap { UTCDay(daysSinceEpoch: $0) }
