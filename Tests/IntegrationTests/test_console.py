@@ -485,6 +485,7 @@ def test_credits_are_given_back_for_a_purchase(shop, visitor, user, balance, one
     someone, reason = visitor("finance"), because()
     page = someone.page
     page.goto(shop.root + "/admin/purchases?userId=" + user.name)
+    expect(page.get_by_role("link", name=user.name, exact=True)).to_have_attribute("href", re.compile("/admin/accounts/[0-9]+$"))
     page.get_by_role("link", name="Refund").click()
     field(page, "kind").select_option("credit")
     field(page, "amount").fill("12.5")

@@ -70,8 +70,7 @@ extension ConsolePages {
         let status = line.posted.isDisputed ? "disputed" : purchase.status.rawValue
         let tone: PageNotice.Tone =
             line.posted.isDisputed ? .bad : purchase.status == .paid ? .good : .info
-        var user = ConsoleCell.link(
-            line.userID, self.site.link("/admin/accounts", [("prefix", line.userID)]))
+        var user = ConsoleCell.link(line.userID, self.site.link("/admin/accounts/\(purchase.account)"))
         user.cellClass = "long"
         let cells: [ConsoleCell] = [
             .time(line.paidAt ?? purchase.createdAt), user, .text(purchase.packageName), .badge(status, tone),
