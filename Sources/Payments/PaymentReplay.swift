@@ -100,9 +100,11 @@ public struct PaymentReplay: Sendable {
             return [try await self.single(id, ports)]
         case .undelivered:
             try await self.list(portion, types, onlyUndelivered: true, now, ports, &found)
+            try await self.leaveDismissed(portion, &found)
         case .happened:
             try await self.collect([.applied, .dead], portion, &found)
             try await self.list(portion, types, onlyUndelivered: false, now, ports, &found)
+            try await self.leaveDismissed(portion, &found)
         case .dead:
             try await self.collect([.dead], portion, &found)
         }
@@ -141,6 +143,15 @@ public struct PaymentReplay: Sendable {
                 throw Failure.unlisted(failure.label)
             }
         }
+    }
+
+    /// Who wants what was dismissed names it.
+    private func leaveDismissed(
+        _ portion: ReplayPortion, _ found: inout [String: StripeEventRecord]
+    ) async throws {
+        var dismissed: [String: StripeEventRecord] = [:]
+        try await self.collect([.dismissed], portion, &dismissed)
+        for id in dismissed.keys { found[id] = nil }
     }
 
     private func collect(

@@ -101,8 +101,8 @@ def wait_for_service(key, *bases):
 
 def crash_in(output):
     """Where a program crashed, from the report that Swift's runtime wrote; empty when it did not."""
-    begin = output.find("*** ")
-    return output[begin:begin + 6000] if begin >= 0 and "rashed" in output[begin:] else ""
+    begin = output.rfind("*** Program crashed")
+    return output[begin:begin + 6000] if begin >= 0 else ""
 
 
 class Process:
@@ -129,7 +129,7 @@ class Process:
                 raise AssertionError(f"did not stop within {seconds} s:\n{self.output()[-4000:]}")
         self.file.close()
         if crash := crash_in(self.output()):
-            print(f"ended with {self.child.returncode}:\n{crash}")
+            raise AssertionError(f"ended with {self.child.returncode}:\n{crash}")
         return self.child.returncode
 
     def rss_kib(self):

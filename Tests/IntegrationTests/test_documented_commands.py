@@ -189,7 +189,7 @@ def monitoring(host, tmp_path_factory):
 
         def scraped():
             begin = monitoring.query("process_start_time_seconds")
-            return monitoring.query("up == 1") and begin and begin[0][1] >= host.began - 1
+            return monitoring.query("up == 1") and begin and begin[0][1] >= host.began - 2
 
         host.changed = lambda: wait_until(scraped, 60, "a scrape of the service that has just begun")
         host.changed()

@@ -153,6 +153,7 @@ def test_a_port_that_is_taken_ends_it_in_order(dev, taken):
         done = dev.cli("serve", check=False, **{name: f"127.0.0.1:{port}" for name, port in ports.items()})
         assert done.returncode == 1 and time.monotonic() - began < 30
         assert "in use" in done.stderr and "not told" not in done.stderr
+        assert '"listening"' not in done.stderr, "it never was ready"
 
 
 class connect_to:

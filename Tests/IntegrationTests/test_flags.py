@@ -375,7 +375,7 @@ def test_a_flagged_account_is_served_until_a_person_suspends_it(cluster):
     assert cluster.cli("review", "list").stdout.startswith(f"{flagged['review']}  {user}  ")
     deciding = ("review", "suspend", "--user", user, "--reason", "card testing", "--review")
     done = cluster.cli(*deciding, str(flagged["review"] + 1), check=False)
-    assert done.returncode == 1 and "another one of this user is open" in done.stderr
+    assert done.returncode == 1 and "not the one of this user that is open" in done.stderr
     assert json.loads(cluster.cli("review", "list", "--json").stdout) == [flagged]
     cluster.cli(*deciding, str(flagged["review"]))
     for instance in cluster.instances:

@@ -316,6 +316,22 @@ def test_an_event_that_stripe_has_forgotten_still_names_its_purchase(till, bough
     assert nobody.returncode == 1 and "neither Stripe nor the ledger" in nobody.stderr
 
 
+def test_what_a_person_dismissed_is_applied_only_when_it_is_named(till, bought, sql):
+    """Stripe lists it for a month; whoever replays that month has not changed the person's mind."""
+    _, _, purchase = bought
+    ((event,), *_) = sql("SELECT event_id FROM stripe_event WHERE purchase_id = %s AND outcome = 'applied'", purchase)
+    sql("UPDATE stripe_event SET outcome = 'dead', reason = 'wrong_amount' WHERE event_id = %s", event)
+    assert event in command(till, "stripe", "replay", "--since", "1d", "--dry-run").stdout
+    assert command(till, "stripe", "dismiss", event, "evt_nobody", "--reason", "given back").returncode == 1
+    both = command(till, "stripe", "replay", "--since", "1d")
+    assert both.returncode == 0 and event not in both.stdout, both.stdout
+    state = "SELECT outcome, dismissed_at IS NOT NULL FROM stripe_event WHERE event_id = %s"
+    assert sql(state, event) == [("dead", True)]
+    assert command(till, "stripe", "replay", "--event", event).returncode == 0
+    assert sql(state, event) == [("applied", False)]
+
+
+
 def test_a_replay_without_stripe_is_a_missing_dependency(till):
     done = command(till, "stripe", "replay", STRIPE_API_BASE=f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 69 and "Stripe could not be read" in done.stderr, done.stderr

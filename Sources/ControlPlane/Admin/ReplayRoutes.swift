@@ -23,7 +23,7 @@ struct ReplayRoutes: Sendable {
         do throws(ReplayRefusal) {
             try await self.desk.dismiss(event, note: note)
         } catch {
-            throw Self.error(error)
+            throw Self.dismissalError(error)
         }
         return JSONValue.object([
             ("eventId", .string(event)), ("outcome", .string(EventOutcome.dismissed.rawValue)),
@@ -59,6 +59,13 @@ struct ReplayRoutes: Sendable {
         } catch {
             throw Self.error(error)
         }
+    }
+
+    static func dismissalError(_ refusal: ReplayRefusal) -> APIError {
+        guard case .unknownEvent = refusal else { return self.error(refusal) }
+        return APIError(
+            status: .notFound, message: "The ledger has no such event.", code: "event_not_found",
+            param: "eventId")
     }
 
     static func error(_ refusal: ReplayRefusal) -> APIError {

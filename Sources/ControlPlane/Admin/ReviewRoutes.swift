@@ -69,7 +69,7 @@ struct ReviewRoutes: Sendable {
             APIError(
                 status: .conflict,
                 message:
-                    "The review that was seen is decided, and another one of this user is open; look at that.",
+                    "The review that is given is not the one of this user that is open; look at that one.",
                 code: "another_review_open", param: "reviewId")
         case .invalidReason: .badRequest("reason", "The reason must not have control characters.")
         case .ledgerUnavailable: .unavailable

@@ -113,7 +113,7 @@ extension ConsolePages {
             do throws(ReplayRefusal) {
                 try await self.admin.replay.dismiss(event, note: note)
             } catch {
-                throw ReplayRoutes.error(error)
+                throw ReplayRoutes.dismissalError(error)
             }
             return .show(
                 ConsoleOnce(

@@ -164,7 +164,7 @@ extension PostgresLedger: DashboardReading {
             for row in try connection.run(
                 """
                 SELECT (received_at AT TIME ZONE 'UTC')::date - date '1970-01-01', count(*),
-                       count(*) FILTER (WHERE outcome = 'dead')
+                       count(*) FILTER (WHERE outcome = 'dead' AND dismissed_at IS NULL)
                 FROM stripe_event WHERE received_at >= to_timestamp($1::bigint * 86400) GROUP BY 1
                 """, [.int(first)], timeout: .seconds(Self.answerSeconds)
             ).rows {

@@ -80,7 +80,8 @@ extension PostgresLedger: PaymentChores {
             let rows = try connection.run(
                 """
                 SELECT event_id FROM stripe_event
-                WHERE event_id = ANY ($1::text[]) AND (outcome <> 'dead' OR starts_with(reason, $2))
+                WHERE event_id = ANY ($1::text[])
+                  AND (outcome <> 'dead' OR dismissed_at IS NOT NULL OR starts_with(reason, $2))
                 """, [.array(PostgresArray(ids)), .text(StripeEventRecord.notApplied)]
             ).rows
             return Set(try rows.map { try $0.text(0) })

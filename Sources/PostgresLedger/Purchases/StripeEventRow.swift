@@ -44,7 +44,10 @@ enum StripeEventRow {
     ) throws {
         try connection.run(
             """
-            UPDATE stripe_event SET outcome = $2, reason = $3, purchase_id = coalesce($4::uuid, purchase_id)
+            UPDATE stripe_event
+            -- Dismissed was what was known then: whatever it is now, a person has not seen.
+            SET dismissed_at = CASE WHEN $2 = 'dead' AND reason IS NOT DISTINCT FROM $3 THEN dismissed_at END,
+                outcome = $2, reason = $3, purchase_id = coalesce($4::uuid, purchase_id)
             WHERE event_id = $1
             """,
             [.text(id), .text(outcome), .text(reason), purchase.map { .uuid($0.uuid) } ?? .null])

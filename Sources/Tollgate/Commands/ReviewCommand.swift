@@ -78,7 +78,7 @@ extension ReviewRefusal {
     fileprivate var words: String {
         switch self {
         case .noOpenReview: "no review of this user is open"
-        case .anotherIsOpen: "the review that was seen is decided, and another one of this user is open"
+        case .anotherIsOpen: "the review that is given is not the one of this user that is open"
         case .invalidReason: "the reason is not 1 to 1,000 bytes without control characters"
         case .ledgerUnavailable: "the ledger is unavailable"
         }

@@ -179,25 +179,30 @@ final class Deployment: Sendable {
     func run(
         following hangUps: HangUps, onReady: @escaping @Sendable (Int) async throws -> Void
     ) async throws {
-        let (opsListens, opsIsListening) = AsyncStream.makeStream(of: Never.self)
+        let (opsListens, opsPort) = AsyncStream.makeStream(of: Void.self)
         let ops = OpsPort.application(
             host: self.configuration.opsListen.host, port: self.configuration.opsListen.port,
             version: Version.text,
             sources: self.metricSources,
-            readiness: self.readiness, logger: self.logger, onListening: { opsIsListening.finish() })
+            readiness: self.readiness, logger: self.logger, onListening: { opsPort.yield() })
         let group = ServicePart.group(
             SpanExporter.parts(self.spans) + [
                 // Stops last but for traces: what the listener recorded is posted first.
                 ServicePart("stores", onShutdown: { self.ran.finish() }) { await self.runStores() },
                 ServicePart("operator's port") {
-                    // Also when it cannot listen: the listener must begin to be told to stop.
-                    defer { opsIsListening.finish() }
+                    // Also when it cannot listen: nobody waits for it any more.
+                    defer { opsPort.finish() }
                     try await ops.run()
                 },
                 // Stops first, and drains its exchanges.
                 ServicePart("listener") {
-                    // Whoever sees that the proxy is ready may ask for its metrics.
-                    for await _ in opsListens {}
+                    // Whoever sees that the proxy is ready may ask for its metrics; without them it never is.
+                    guard await opsListens.first(where: { _ in true }) != nil,
+                        !Task.isShuttingDownGracefully
+                    else {
+                        try? await gracefulShutdown()
+                        return
+                    }
                     try await self.listen(onReady)
                 },
             ], logger: self.logger)

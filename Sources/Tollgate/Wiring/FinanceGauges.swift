@@ -39,7 +39,7 @@ final class FinanceGauges: MetricSource {
         }
         samples.append(
             MetricSample(
-                "stripe_dead_events", help: "Events of Stripe of the last day that need a person.",
+                "stripe_dead_events", help: "Events of Stripe that need a person.",
                 kind: .gauge, count: Int(reading.deadEvents)))
         if let seconds = reading.lastComplete {
             samples.append(

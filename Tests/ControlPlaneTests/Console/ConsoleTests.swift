@@ -256,7 +256,7 @@ import Testing
         #expect(try await rig.post("/admin/reviews/decide", form).status == 400)
         form["reviewId"] = "2"
         let other = try await rig.post("/admin/reviews/decide", form)
-        #expect(other.status == 409 && other.text.contains("another one of this user is open"))
+        #expect(other.status == 409 && other.text.contains("not the one of this user that is open"))
         #expect(!other.text.contains(#"name="reviewId""#) && rig.notes.isEmpty)
     }
 

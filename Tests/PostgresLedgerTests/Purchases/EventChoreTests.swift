@@ -70,6 +70,8 @@ import Testing
         #expect(try await ledger.deadEvents() == 0)
         try await database.execute("UPDATE stripe_event SET received_at = now()")
         #expect(try await ledger.unappliedEvents(livemode: false, limit: 10).isEmpty)
+        // Whoever comes upon them leaves them.
+        #expect(try await ledger.settledEvents(among: ["evt_1", "evt_2"]) == ["evt_1", "evt_2"])
         #expect(try await ledger.events(StoredEventQuery(outcomes: [.dead], limit: 10)).isEmpty)
         let dismissed = try await ledger.events(StoredEventQuery(outcomes: [.dismissed], limit: 10))
         #expect(Set(dismissed.map(\.record.id)) == ["evt_1", "evt_2"])
@@ -91,5 +93,9 @@ import Testing
         try await database.settle(event, stripe)
         #expect(try await database.balance(account) == 9_990_000)
         #expect(try await database.ledger.event("evt_1")?.outcome == .applied)
+        // What it dies of after that was seen by nobody.
+        try await database.execute(
+            "UPDATE stripe_event SET outcome = 'dead', reason = 'wrong_amount' WHERE event_id = 'evt_1'")
+        #expect(try await database.ledger.event("evt_1")?.outcome == .dead)
     }
 }

@@ -117,9 +117,15 @@ import Testing
         _ = try await database.ledger.settle([outcomes.final(account, 100), outcomes.final(account, 200)])
         let models = try await database.ledger.topModels(limit: 5)
         #expect(models.count == 1 && models.first?.exchanges == 2 && models.first?.charged == 300)
+        for event in ["evt_2", "evt_3"] {
+            let dead = database.event(event, nil, payment: "pi_\(event)")
+            #expect(try await database.ledger.keep(dead, deadBecause: "wrong_amount"))
+        }
+        let note = ChangeNote(actor: "cli:test", reason: "given back")
+        #expect(try await database.ledger.dismissEvent("evt_3", note: note) == .dismissed)
         let days = try await database.ledger.checkoutDays(7)
         #expect(days.count == 7)
         #expect(days.reduce(0) { $0 + $1.paid } == 1 && days.reduce(0) { $0 + $1.started } == 1)
-        #expect(days[6].events == 1 && days[6].deadEvents == 0)
+        #expect(days[6].events == 3 && days[6].deadEvents == 1)
     }
 }
