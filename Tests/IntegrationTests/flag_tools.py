@@ -2,9 +2,11 @@
 shows it."""
 import concurrent.futures
 import contextlib
+import dataclasses
 import http.client
 import json
 import pathlib
+import secrets
 import threading
 import time
 
@@ -14,8 +16,8 @@ POLLERS = 2
 # From here on the machine itself was away, and what it delayed says nothing about the proxies.
 STALL_SECONDS = 0.2
 ROUNDS = 5
-# What a flag refuses with. For another cause, such as a cap, the same status would be no effect of the change.
-CODES = {402: "insufficient_credits", 403: "model_not_allowed"}
+# No time for a hold or a row, on a machine that stands still: neither answer.
+BUSY = {"holds_unavailable", "ledger_unavailable"}
 
 
 class Pace:
@@ -54,48 +56,77 @@ class Pace:
         self.stall = max(self.overslept, waited)
 
 
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A request whose answer a flag decides. `refusals` are its codes, by status: the same status for another cause, such as
+    a cap, would be no effect of the change."""
+    path: str
+    body: dict | None
+    refusals: dict
+    method: str = "POST"
+    # What one user may do only so often is asked by a new one each time, and less often: it leaves rows.
+    is_of_new_users: bool = False
+    pause_seconds: float = POLL_SECONDS
+
+
+def call(model):
+    return Question(
+        "/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20},
+        {402: "insufficient_credits", 403: "model_not_allowed"})
+
+
+def code_of(said):
+    """Of an error, in the form of either API."""
+    body = json.loads(said)
+    error = body.get("error")
+    return error.get("code") if isinstance(error, dict) else body.get("code") if error else None
+
+
 class Poller:
     """Asks one instance the same thing on a connection of its own, until the answer is another one."""
 
-    def __init__(self, cluster, instance, user, model):
-        self.port = instance.port
+    def __init__(self, cluster, instance, user, question):
+        self.port, self.question = instance.port, question
         self.headers = {
             "Authorization": f"Bearer {cluster.service_key}", "X-Tollgate-User": user,
             "Content-Type": "application/json"}
-        self.body = json.dumps(
-            {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}).encode()
+        self.body = json.dumps(question.body).replace("{root}", f"http://127.0.0.1:{self.port}") if question.body else None
         self.asked = threading.Event()
+
+    def ask(self, connection):
+        if self.question.is_of_new_users:
+            self.headers["X-Tollgate-User"] = "flags-" + secrets.token_hex(8)
+        connection.request(self.question.method, self.question.path, self.body, self.headers)
+        reply = connection.getresponse()
+        return reply.status, reply.read()
 
     def until(self, before, after):
         """The time at which the first answer with status `after` was read; all of them before it had `before`."""
+        was, wanted = ((status, self.question.refusals.get(status)) for status in (before, after))
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         end = time.monotonic() + 20
         try:
             while time.monotonic() < end:
-                connection.request("POST", "/v1/chat/completions", self.body, self.headers)
-                reply = connection.getresponse()
-                said = reply.read()
+                status, said = self.ask(connection)
                 now = time.time()
-                if reply.status in (before, after):
-                    code = json.loads(said).get("error", {}).get("code")
-                    assert code == CODES.get(reply.status), said
-                if reply.status == after:
+                answer = status, code_of(said)
+                if answer == wanted:
                     return now
-                if reply.status == before:
+                if answer == was:
                     self.asked.set()
                 else:
-                    # On a machine that stands still a hold meets its deadline: neither answer, and the time runs on.
-                    assert reply.status == 503 and b'"holds_unavailable"' in said, said
-                time.sleep(POLL_SECONDS)
+                    # The time runs on.
+                    assert status == 503 and answer[1] in BUSY, (status, said)
+                time.sleep(self.question.pause_seconds)
             raise AssertionError(f"still {before} after 20 s, not {after}")
         finally:
             connection.close()
 
 
-def delays(cluster, user, model, before, after, change):
+def delays(cluster, user, question, before, after, change):
     """Seconds from `change()`, which returns when it was committed, to the effect on each instance; and the longest stall
     of the machine meanwhile."""
-    pollers = [Poller(cluster, instance, user, model) for instance in cluster.instances for _ in range(POLLERS)]
+    pollers = [Poller(cluster, instance, user, question) for instance in cluster.instances for _ in range(POLLERS)]
     processes = [instance.process.child.pid for instance in cluster.instances]
     with concurrent.futures.ThreadPoolExecutor(len(pollers)) as pool, Pace(processes) as pace:
         seen = [pool.submit(poller.until, before, after) for poller in pollers]

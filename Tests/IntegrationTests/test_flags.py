@@ -12,8 +12,9 @@ import pytest
 
 from chaos.cluster import Cluster
 from calendar_tools import clear_of_midnight
-from flag_tools import ROUNDS, STALL_SECONDS, delays
-from harness import http, wait_until
+from flag_tools import ROUNDS, STALL_SECONDS, Question, call, delays
+from harness import http, running, wait_until
+from stripe_tools import SECRET, MockStripe
 from wire_tools import metrics
 
 CHARGING, MODELS = "BILLING_CHARGING_ENABLED", "BILLING_MODEL_ALLOWLIST"
@@ -22,8 +23,11 @@ DAILY_CAP = 200_000
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with Cluster(3, serving={"BILLING_DAILY_CAP": str(DAILY_CAP)}) as cluster:
+def cluster(tmp_path_factory):
+    stripe = MockStripe(tmp_path_factory.mktemp("stripe"))
+    with running(stripe), Cluster(3, serving={
+            "BILLING_DAILY_CAP": str(DAILY_CAP), "STRIPE_SECRET_KEY": stripe.key, "STRIPE_API_BASE": stripe.url,
+            "STRIPE_WEBHOOK_SECRET": SECRET}) as cluster:
         yield cluster
 
 
@@ -112,18 +116,34 @@ def put_flag(cluster, name, value):
 
 
 ROLLOUT, PAYERS = "BILLING_ROLLOUT_PERCENTAGE", "BILLING_ALLOWLIST"
+PURCHASES, RECHARGE = "BILLING_PURCHASE_ENABLED", "BILLING_AUTO_RECHARGE"
+MINI = call("gpt-4o-mini")
+CHECKOUT = Question(
+    "/api/stripe/create-checkout-session",
+    {"packageCode": "starter", "successUrl": "{root}/ok", "cancelUrl": "{root}/no"}, {503: "purchases_disabled"},
+    is_of_new_users=True, pause_seconds=0.05)
+RECHARGE_PATH, RECHARGE_OFF = "/api/billing/auto-recharge", {503: "auto_recharge_disabled"}
+RECHARGE_SHOWN = Question(RECHARGE_PATH, None, RECHARGE_OFF, method="GET")
+# Nobody has less than nothing: it is never due.
+RECHARGE_WISH = Question(
+    RECHARGE_PATH, {"thresholdMillicredits": "0", "packageCode": "starter", "dailyLimitUsdCents": 999}, RECHARGE_OFF,
+    method="PUT", pause_seconds=0.05)
 
 
-@pytest.mark.parametrize("name, there, back, model, before, after, set_one, first", [
-    (CHARGING, "false", "true", "gpt-4o-mini", 402, 200, set_flag, None),
-    (CHARGING, "false", "true", "gpt-4o-mini", 402, 200, put_flag, None),
-    (ROLLOUT, "0", "100", "gpt-4o-mini", 402, 200, set_flag, None),
+@pytest.mark.parametrize("name, there, back, question, before, after, set_one, first", [
+    (CHARGING, "false", "true", MINI, 402, 200, set_flag, None),
+    (CHARGING, "false", "true", MINI, 402, 200, put_flag, None),
+    (ROLLOUT, "0", "100", MINI, 402, 200, set_flag, None),
     # Of those whom the rollout leaves out, whoever is on the list pays.
-    (PAYERS, "{user}", "flags-other", "gpt-4o-mini", 200, 402, set_flag, (ROLLOUT, "0")),
-    (MODELS, "gpt-4o-mini", "gpt-4o-mini,gpt-4o", "gpt-4o", 402, 403, set_flag, None),
-], ids=["charging", "charging by the API", "rollout", "allow-list", "models"])
+    (PAYERS, "{user}", "flags-other", MINI, 200, 402, set_flag, (ROLLOUT, "0")),
+    (MODELS, "gpt-4o-mini", "gpt-4o-mini,gpt-4o", call("gpt-4o"), 402, 403, set_flag, None),
+    (PURCHASES, "false", "true", CHECKOUT, 200, 503, set_flag, None),
+    (RECHARGE, "true", "false", RECHARGE_SHOWN, 503, 200, set_flag, None),
+    (RECHARGE, "true", "false", RECHARGE_WISH, 503, 200, set_flag, None),
+], ids=["charging", "charging by the API", "rollout", "allow-list", "models", "purchases", "auto-recharge",
+        "auto-recharge turned on"])
 def test_a_change_is_in_force_on_three_instances_within_a_second(
-        cluster, name, there, back, model, before, after, set_one, first):
+        cluster, name, there, back, question, before, after, set_one, first):
     """There and back. Only where the machine itself stood still is a change made again; nothing is subtracted."""
     user = poor()
     settle_on(cluster, 402, user)
@@ -132,7 +152,7 @@ def test_a_change_is_in_force_on_three_instances_within_a_second(
         settle_on(cluster, before, user)
     for _ in range(ROUNDS):
         told = [
-            delays(cluster, user, model, old, new, lambda value=value: set_one(cluster, name, value))
+            delays(cluster, user, question, old, new, lambda value=value: set_one(cluster, name, value))
             for value, old, new in ((there.format(user=user), before, after), (back, after, before))]
         print(name, "seconds from commit to effect on each instance, and the machine's own longest stall:", told)
         if not any(max(seconds) >= 1 and stall > STALL_SECONDS for seconds, stall in told):
