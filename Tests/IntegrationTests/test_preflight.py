@@ -4,13 +4,16 @@ import json
 import secrets
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
 
 from harness import BIN, ROOT, free_port, running
+from ledger_tools import query
 from preflight_tools import live_key, production, register
 from staff_tools import nobody_but
 from stripe_tools import MockStripe
+from test_smoke import EverybodysOrigin, Front, NoPolicy, Sabotage
 
 # What a test says nothing of: it has no people, and is no staging.
 ACCEPTED = ("admin-mfa", "backup", "staging")
@@ -54,13 +57,14 @@ def state(report, check):
     return [line["state"] for line in report["lines"] if line["check"] == check]
 
 
-def test_a_good_environment_has_no_gap(dev, place):
-    report = preflight(dev, place, code=0)
+def test_a_good_environment_has_no_gap(dev, place, authority):
+    certificate, key = authority.issue("preflight", ["shop.example"])
+    report = preflight(dev, {**place, "TLS_CERT": str(certificate), "TLS_KEY": str(key)}, code=0)
     assert report["failures"] == 0 and report["ready"]
     # The stack's cluster has no checksums where Postgres makes none by itself.
     assert state(report, "postgres") in (["ok"], ["warning"])
-    for check in ("settings", "secrets", "clock", "migrations", "rotation", "packages", "redis", "public-url",
-                  "stripe-account", "webhook", "switches", "openai-key"):
+    for check in ("settings", "secrets", "clock", "migrations", "rotation", "packages", "rate-card", "audit-log", "switches",
+                  "redis", "public-url", "tls", "stripe-account", "webhook", "openai-key"):
         assert state(report, check) == ["ok"], (check, report)
     # What cannot be seen from here, and what was accepted, is a warning; `--strict` counts it.
     assert state(report, "headers") == state(report, "backup") == state(report, "staging") == ["warning"]
@@ -148,6 +152,58 @@ def test_each_gap_is_a_red_line_of_its_own(dev, place, change, check, words):
     assert {name for name, _ in found} == set(check.split(", ")) and any(words in text for _, text in found), found
 
 
+def listed(dev, env, code):
+    """Mark, name and text of each line, as people see them."""
+    done = subprocess.run(
+        [str(BIN / "tollgate"), "preflight", *(f"--accept={gap}" for gap in ACCEPTED)], env=dev.environment(**env), cwd=ROOT,
+        capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return [tuple(line.split(maxsplit=2)) for line in done.stdout.splitlines()[:-1]]
+
+
+@pytest.fixture()
+def empty(dev, sql):
+    """The URL of a database beside the stack's own, with nothing in it."""
+    name = "preflight_" + secrets.token_hex(4)
+    sql(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield urllib.parse.urlsplit(dev.databaseURL)._replace(path="/" + name).geturl()
+    sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_database_is_red_until_it_is_migrated_and_seeded(dev, place, empty):
+    env = {**place, "DATABASE_URL": empty}
+
+    def gaps():
+        return [line for line in listed(dev, env, 1) if line[0] == "✗"]
+
+    assert gaps() == [("✗", "migrations", "no schema; run `tollgate migrate`")]
+    dev.cli("migrate", DATABASE_URL=empty)
+    no_card = ("✗", "rate-card", "none is in force; run `tollgate seed`")
+    assert gaps() == [no_card]
+    query(empty, "UPDATE package SET price_usd_cents = 998 WHERE code = 'starter'")
+    query(empty, "UPDATE package SET active = false WHERE code = 'enterprise'")
+    assert gaps() == [
+        ("✗", "packages", "'starter' costs 998 cents for 9990 credits instead of 999 for 9990"),
+        ("✗", "packages", "'enterprise' is not sold; run `tollgate seed`"), no_card]
+
+
+@pytest.mark.parametrize("sabotage, line", [
+    (Sabotage, ("✓", "headers", "CSP and CORS are as they must be")),
+    (NoPolicy, ("✗", "headers", "there is no content-security-policy with frame-ancestors; a proxy in front may drop it")),
+    (EverybodysOrigin, (
+        "✗", "headers",
+        "access-control-allow-origin is *; CORS_ORIGINS and the proxy in front must name exact origins"))])
+def test_what_a_proxy_in_front_does_to_headers_is_seen(dev, place, sabotage, line):
+    front = Front(dev.root, sabotage(dev))
+    try:
+        found = listed(dev, {**place, "PUBLIC_URL": front.url}, 1)
+    finally:
+        front.stop()
+    assert [entry for entry in found if entry[1] == "headers"] == [line]
+    # The front of a test has no certificate, and Stripe does not know it.
+    assert {name for mark, name, _ in found if mark == "✗"} - {"headers"} == {"public-url", "webhook"}
+
+
 def test_an_endpoint_that_lacks_events_or_is_disabled_is_red(dev, place, stripe):
     client = stripe.client()
     url = "https://lacking.example"
@@ -218,6 +274,6 @@ def test_a_fresh_backup_is_fine(dev, place, tmp_path):
 
 def test_the_list_is_for_people(dev, place):
     done = subprocess.run(
-        [str(BIN / "tollgate"), "preflight", *(f"--accept={gap}" for gap in ACCEPTED)], env=dev.environment(**place), cwd=ROOT, capture_output=True, text=True,
-        timeout=120)
+        [str(BIN / "tollgate"), "preflight", *(f"--accept={gap}" for gap in ACCEPTED)], env=dev.environment(**place), cwd=ROOT,
+        capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "✓ migrations" in done.stdout and "ready: 0 gaps" in done.stdout, done.stdout
