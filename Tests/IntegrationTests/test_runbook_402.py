@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import ROOT, Dev, Serve, http, running, wait_until
+from harness import ROOT, Dev, Serve, http, patient_http, running, wait_until
 
 USER = "five-credits"
 
@@ -98,3 +98,16 @@ def test_a_scheduled_card_is_in_force_at_its_time_without_a_restart(runbook, tmp
         time.sleep(0.6)
     assert wait_until(lambda: price() == "400000", 60, "the new price")
     assert datetime.datetime.now(datetime.timezone.utc) >= begins
+    # Nor is it the price that is told only.
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+    status, _, reply = patient_http("POST", runbook.base + "/chat/completions", body, runbook.headers)
+    assert status == 200, reply
+    usage = json.loads(reply)["usage"]
+    assert usage["prompt_tokens"] > 0 and usage["completion_tokens"] > 0
+
+    def settlements():
+        _, _, page = http("GET", runbook.root + "/api/billing/ledger", headers=runbook.headers)
+        return [line for line in json.loads(page)["entries"] if line["referenceType"] == "settlement"]
+
+    (line,) = wait_until(settlements, 30, "a settlement")
+    assert line["amountMillicredits"] == str(-40 * usage["prompt_tokens"] - 80 * usage["completion_tokens"])
