@@ -2,13 +2,14 @@
 import json
 import re
 import subprocess
+import time
 import uuid
 
 import psycopg2
 import pytest
 import yaml
 
-from harness import ROOT, Serve, free_port, http, running, wait_until
+from harness import ROOT, Serve, free_port, http, patient_http, running, wait_until
 from stripe_tools import LIVE_KEY, MockStripe
 from test_purchases import STARTER, Till
 
@@ -131,6 +132,32 @@ def test_every_metric_of_the_contract_is_told_and_true(dev, till, settled):
     assert user not in now.text and "acme" not in now.text
     assert before.value("billing_credits_purchased_total", package="enterprise") == 0
     assert before.value("billing_credits_deducted_total", model="gpt-4o") == 0
+
+
+SLOW = "Hi [[mock tokens=5 ttft_ms=1000]]"
+
+
+def test_overhead_is_what_the_upstream_did_not_take(dev, till):
+    """The smallest of some exchanges: a busy machine adds to each of them."""
+    key = dev.account(f"slow-{uuid.uuid4().hex[:8]}", credits=1000)
+    name = "proxy_overhead_seconds"
+    before, grown = Scrape(till.serve.ops), []
+    for is_stream in (False, True, False, True):
+        begun = time.monotonic()
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": SLOW}], "stream": is_stream}
+        status, _, reply = patient_http(
+            "POST", till.serve.base + "/chat/completions", body, {"Authorization": "Bearer " + key}, timeout=30)
+        assert status == 200 and time.monotonic() - begun >= 1, reply
+
+        def told():
+            now = Scrape(till.serve.ops)
+            return now if now.value(f"{name}_count") > before.value(f"{name}_count") else None
+
+        now = wait_until(told, 20, "an observation")
+        assert now.value(f"{name}_count") == before.value(f"{name}_count") + 1
+        grown.append(now.value(f"{name}_sum") - before.value(f"{name}_sum"))
+        before = now
+    assert 0 < min(grown) < 0.3, grown
 
 
 # What Prometheus itself tells.
