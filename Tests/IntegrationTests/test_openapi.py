@@ -3,20 +3,24 @@ document does not know.
 
 On a stack of the file's own, since some of what is called changes what is everybody's.
 """
+import pathlib
 import secrets
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from document_tools import CONFORMANCE
+from document_tools import CONFORMANCE, FORM, demands
+from filled_tools import CALLS, filled
 from harness import free_port, own_stack, running, wait_until
 from session_tools import PortalSession
 from staff_tools import Person
 from stripe_tools import LIVE_KEY, MockStripe
 from test_auto_recharge import RechargingTill
 from test_purchases import STARTER
+from test_staff import Changes
 
 # What these change is everybody's, or the callers' own: whatever comes after them may be refused because of them.
 SHARED = [
@@ -102,6 +106,72 @@ def check_session(case, headers):
     assert response.status_code != 401, response.text
     is_refused = response.status_code == 403 and response.json()["code"] != "not_your_account"
     assert not is_refused, response.text
+
+
+# Generated ids and names are seldom those of anything: what is there is asked for by name
+
+
+@pytest.fixture(scope="module")
+def there(stack):
+    with filled(stack) as there:
+        yield there
+
+
+def template(schema, operation):
+    """The case-maker, the path and the method of an operation."""
+    for path in schema:
+        for method, found in schema[path].items():
+            if found.definition.raw["operationId"] == operation:
+                return found, path, method.upper()
+    raise AssertionError(f"no operation {operation}")
+
+
+@pytest.mark.parametrize("asked", CALLS)
+def test_what_is_there_is_answered_as_the_document_says(asked, stack, schema, there):
+    call = CALLS[asked](there)
+    operation, path, method = template(schema, asked.partition(" ")[0])
+    case = operation.Case(path_parameters=call.parameters)
+    for field, value in call.parameters.items():
+        path = path.replace("{" + field + "}", str(value))
+    headers = {**by_key(case, stack), **call.headers}
+    if call.body is not None:
+        headers["content-type"] = "application/json"
+    with call.during:
+        reply = httpx.request(
+            method, stack.root + path, params=call.query, content=call.content, headers=headers, timeout=60)
+    assert reply.status_code == 200, reply.text
+    # The document speaks of the text of a file, where schemathesis would hold what YAML means against it.
+    is_yaml = reply.headers["content-type"].startswith("application/yaml")
+    case.validate_response(reply, checks=FORM if is_yaml else CONFORMANCE)
+    if call.has_fields:
+        assert demands(case, reply), "the document asks nothing of its reply"
+    if call.shows:
+        assert reply.json()[call.shows], "nothing was there"
+
+
+# What is answered with 2xx in a test of its own, and held against the document there.
+ELSEWHERE = {
+    "session": "test_openapi.py::test_a_session_is_told_of_itself",
+    "signOut": "test_openapi.py::test_a_session_ends_once",
+    **dict.fromkeys(
+        ("autoRecharge", "setAutoRecharge", "stopAutoRecharge"),
+        "test_openapi.py::test_a_recharge_is_shown_as_the_document_says"),
+    **dict.fromkeys(
+        ("beginEnrolment", "enrol"), "test_staff.py::test_an_enrolment_is_answered_as_the_document_says"),
+    "adminRefund": "test_money_operations.py::test_the_admin_api_refunds_once",
+    **dict.fromkeys(
+        (name for name in vars(Changes) if name.startswith("admin")), "test_staff.py::test_every_change_leaves_one_entry"),
+}
+
+
+def test_every_operation_is_answered_somewhere(schema):
+    here = {asked.partition(" ")[0] for asked in CALLS}
+    assert not here & ELSEWHERE.keys(), "shown twice"
+    operations = {found.definition.raw["operationId"] for path in schema for found in schema[path].values()}
+    assert here | ELSEWHERE.keys() == operations
+    for shown in set(ELSEWHERE.values()):
+        file, _, test = shown.partition("::")
+        assert f"\ndef {test}(" in pathlib.Path(__file__).with_name(file).read_text(), shown
 
 
 everybody = schemathesis.pytest.from_fixture("schema").exclude(operation_id=SHARED)
