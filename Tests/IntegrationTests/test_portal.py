@@ -1,17 +1,20 @@
 """The credits page as people see it, in a real browser: from a 402 to a purchase and back, on every tab, by keyboard,
 on a phone, in the dark, and without scripts."""
+import datetime
 import json
 import re
+import urllib.parse
 import uuid
 
 import openai
 import pytest
 from playwright.sync_api import expect
 
-from calendar_tools import clear_of_midnight
+from calendar_tools import clear_of_midnight, today
 from harness import Serve, free_port, http, running, wait_until
 from portal_tools import DESKTOP, PHONE, TABS, AppKeys, Visitor, chromium, portal_link
 from sdk_tools import patient_sdk
+from session_tools import PortalSession, submit
 from stripe_tools import LIVE_KEY, SECRET, MockStripe
 
 STARTER = 9_990_000
@@ -184,6 +187,38 @@ def test_whoever_cancels_is_told_that_nothing_was_charged(shop, dev, visitor, us
     expect(page.get_by_text("The purchase was cancelled; nothing was charged.")).to_be_visible()
 
 
+CHARGING = "BILLING_CHARGING_ENABLED"
+
+
+def test_a_low_balance_and_paused_charging_are_said(shop, dev, visitor, user, pictures):
+    low = f"low-{uuid.uuid4().hex[:8]}"
+    dev.account(low, 999)
+    someone, rich = visitor(), visitor()
+    page = someone.open(link(shop, dev, low))
+    is_low = page.get_by_text("Your balance is low: less than 1,000 credits are available.")
+    is_paused = page.get_by_text("Charging is paused: what you use now costs no credits.")
+    expect(is_low).to_be_visible()
+    expect(is_paused).to_have_count(0)
+    someone.check_everywhere("a low balance", pictures)
+    expect(rich.open(link(shop, dev, user)).get_by_text("Your balance is low")).to_have_count(0)
+
+    def shows(banner):
+        """After a look at the flags, which is twice a second."""
+        someone.tab(shop.root, "credits")
+        return banner.count() == 1
+
+    dev.cli("flag", "set", CHARGING, "false", "--reason", "a test of the banner")
+    try:
+        wait_until(lambda: shows(is_paused), 30, "the banner of paused charging")
+        # A balance that is low stops nobody meanwhile.
+        expect(is_low).to_have_count(0)
+        someone.check_everywhere("paused charging", pictures)
+    finally:
+        dev.cli("flag", "clear", CHARGING, "--reason", "a test of the banner")
+    wait_until(lambda: shows(is_low), 30, "charging again")
+    expect(is_paused).to_have_count(0)
+
+
 def test_paused_purchases_are_said(dev, visitor, user):
     serve = Serve(
         dev, BILLING_PURCHASE_ENABLED="false", STRIPE_SECRET_KEY=LIVE_KEY, STRIPE_WEBHOOK_SECRET=SECRET,
@@ -293,6 +328,29 @@ def test_purchases_are_narrowed(shop, dev, busy, visitor):
     page.get_by_label("First day").fill("2026-01-01")
     page.get_by_role("button", name="Show").click()
     expect(row).to_have_count(1)
+
+
+@pytest.mark.parametrize("tab", ["ledger", "usage"])
+def test_rows_are_narrowed_to_days(shop, dev, busy, tab):
+    """Everything of this user is of today: both days that are given are shown, and none beside them."""
+    session = PortalSession(shop.root, dev.serviceKey, busy)
+
+    def days(first, last):
+        """Of the rows in the table."""
+        query = urllib.parse.urlencode({"tab": tab, "from": first, "to": last})
+        status, _, page = submit(f"{shop.root}/billing?{query}", None, {"cookie": session.cookie})
+        assert status == 200, page
+        # The sums of days, which the chart is drawn of, are narrowed as the rows are.
+        rows = re.findall(r'<tr><td><time datetime="(\d{4}-\d\d-\d\d)', page)
+        assert tab == "ledger" or bool(rows) == ("data-model=" in page)
+        return set(rows)
+
+    now = today()
+    yesterday, tomorrow = now - datetime.timedelta(days=1), now + datetime.timedelta(days=1)
+    for first, last in ((now, now), (yesterday, now), (now, tomorrow)):
+        assert days(first, last) == {str(now)}, (first, last)
+    for day in (yesterday, tomorrow):
+        assert days(day, day) == set(), day
 
 
 def test_the_chart_shows_what_the_table_says(shop, dev, busy, visitor):
