@@ -437,12 +437,15 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
 
     # Another instance has the lease: this one tells what that one has read.
     sql("UPDATE job_lease SET holder = 'another', until = now() + interval '10 minutes' WHERE job = 'books'")
+    # Of yesterday nothing is in this ledger: a margin that the other instance cannot have read, and a loss.
+    sql("UPDATE finance_reading SET margin_microusd = -1234567")
     before = sql(stored)[0][0]
     assert before != sql(owed)[0][0]
     with another("reading-journal") as serve:
         wait_until(lambda: "books_lag_lines" in scrape(serve.ops), 30, "gauges")
         seen = scrape(serve.ops)
         assert round(float(seen["finance_liability_credits_usd"]) * 10**6) == before == sql(stored)[0][0]
+        assert seen["finance_margin_daily_usd"] == "-1.234567"
         assert float(seen["finance_read_seconds"]) > 1_700_000_000
     sql("UPDATE job_lease SET until = now() - interval '1 second' WHERE job = 'books'")
     with another("books-journal") as serve:
@@ -453,7 +456,8 @@ def test_serve_keeps_the_books_reconciles_yesterday_once_and_tells_it(till, dev,
     assert round(float(seen["finance_liability_credits_usd"]) * 10**6) == outstanding
     ours = json.loads(dev.cli("books", "balance", "--json").stdout)
     assert float(seen["finance_deferred_revenue_usd"]) == float(ours["deferred_revenue_usd"])
-    assert "finance_margin_daily_usd" in seen
+    ((margin,),) = sql("SELECT margin_microusd FROM finance_reading")
+    assert round(float(seen["finance_margin_daily_usd"]) * 10**6) == margin != -1234567
     assert float(seen["reconciliation_last_success_seconds"]) > 1_700_000_000
     assert seen['reconciliation_findings{check="balances"}'].isdigit()
     told = sql("""
