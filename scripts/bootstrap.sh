@@ -31,6 +31,7 @@ have_chart_js() { [ -e /usr/share/javascript/chart.js/chart.min.js ]; }
 browser_package() {
   if [ "$(. "${OS_RELEASE:-/etc/os-release}" && echo "$ID")" = ubuntu ]; then echo chromium-browser; else echo chromium; fi
 }
+have_seccomp() { compgen -G '/usr/lib/*/libseccomp.so.2' >/dev/null; }
 have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
@@ -72,6 +73,9 @@ missing_to_test() {
   have pdftotext || echo poppler-utils # reads our statements
   have dpkg-shlibdeps || echo dpkg-dev # makes our package
   have lintian || echo lintian # looks at it
+  have cc || echo gcc # makes programs to be packaged
+  { have systemd-analyze && have systemd-sysusers; } || echo systemd # reads our unit; it is not started
+  have_seccomp || echo libseccomp2 # forbids what our unit forbids
   have mandoc || echo mandoc # reads our manual page
 }
 

@@ -7,7 +7,7 @@ import pytest
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "bootstrap.sh"
 # What only tests use.
 PEERS = {"nginx-light", "haproxy", "nghttp2-client", "prometheus", "prometheus-alertmanager", "hledger", "chromium",
-         "poppler-utils", "lintian", "mandoc", "dpkg-dev"}
+         "poppler-utils", "lintian", "mandoc", "dpkg-dev", "gcc", "systemd"}
 
 
 def asked_for(tmp_path, *arguments, programs=(), system="debian"):
