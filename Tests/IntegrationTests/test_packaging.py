@@ -285,6 +285,7 @@ def test_all_that_tollgate_does_it_does_in_the_units_sandbox(dev, sandbox, tmp_p
         assert patient_http("POST", serve.base + "/chat/completions", body, asked, timeout=30)[0] == 200
         wait_until(lambda: "/v1/chat/completions" in access_log.read_text(), 20, "the access log")
         assert serve.stop() == 0, serve.process.output()[-4000:]
+        assert wait_until(lambda: manager.next() == "STOPPING=1", 20, "the end")
     assert any(path.stat().st_size for path in (sandbox.state / "journal").rglob("*") if path.is_file())
     for word in ("not permitted", "Read-only file system", "Permission denied"):
         assert word not in serve.process.output()
