@@ -323,8 +323,9 @@ def test_what_a_person_dismissed_is_applied_only_when_it_is_named(till, bought, 
     sql("UPDATE stripe_event SET outcome = 'dead', reason = 'wrong_amount' WHERE event_id = %s", event)
     assert event in command(till, "stripe", "replay", "--since", "1d", "--dry-run").stdout
     assert command(till, "stripe", "dismiss", event, "evt_nobody", "--reason", "given back").returncode == 1
-    both = command(till, "stripe", "replay", "--since", "1d")
-    assert both.returncode == 0 and event not in both.stdout, both.stdout
+    # Others of the purchase are looked at; what else is in the ledger is other tests'.
+    said = command(till, "stripe", "replay", "--since", "1d").stdout
+    assert "up to date" in said and event not in said, said
     state = "SELECT outcome, dismissed_at IS NOT NULL FROM stripe_event WHERE event_id = %s"
     assert sql(state, event) == [("dead", True)]
     assert command(till, "stripe", "replay", "--event", event).returncode == 0
