@@ -13,7 +13,7 @@ import pytest
 from chaos.cluster import Cluster
 from calendar_tools import clear_of_midnight
 from flag_tools import ROUNDS, STALL_SECONDS, Question, call, delays
-from harness import http, running, wait_until
+from harness import http, patient_http, running, wait_until
 from stripe_tools import SECRET, MockStripe
 from wire_tools import metrics
 
@@ -64,7 +64,7 @@ def ask(cluster, instance, user, prompt="Hi", **more):
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], "max_tokens": 20, **more}
     if body["max_tokens"] is None:
         del body["max_tokens"]
-    return http("POST", f"http://127.0.0.1:{instance.port}/v1/chat/completions", body, headers, timeout=60)
+    return patient_http("POST", f"http://127.0.0.1:{instance.port}/v1/chat/completions", body, headers, timeout=60)
 
 
 def poor():
