@@ -498,45 +498,44 @@ def test_credits_are_given_back_for_a_purchase(shop, visitor, user, balance, one
     one_entry("finance", "refund.credit", reason)
 
 
-def test_a_dead_letter_is_applied_again(shop, visitor, sql, one_entry):
+@pytest.fixture()
+def dead_letter(sql):
     event = dead_event(sql)
+    yield event
+    sql("DELETE FROM stripe_event WHERE event_id = %s", event)
+
+
+def test_a_dead_letter_is_applied_again(shop, visitor, sql, dead_letter, one_entry):
     someone, reason = visitor("support", scripts=False), because()
     page = someone.page
-    try:
-        page.goto(shop.root + "/admin/events?outcome=dead")
-        page.get_by_role("link", name=f"Apply again {event}").click()
-        go_through(someone, "Apply again", reason)
-        # Its purchase is known to nobody, so it still needs a person.
-        expect(page.get_by_text("1 still")).to_be_visible()
-        assert sql("SELECT outcome, reason FROM stripe_event WHERE event_id = %s", event) == [
-            ("dead", "unknown_purchase")]
-        one_entry("support", "webhook.replay", reason)
-    finally:
-        sql("DELETE FROM stripe_event WHERE event_id = %s", event)
+    page.goto(shop.root + "/admin/events?outcome=dead")
+    page.get_by_role("link", name=f"Apply again {dead_letter}").click()
+    go_through(someone, "Apply again", reason)
+    # Its purchase is known to nobody, so it still needs a person.
+    expect(page.get_by_text("1 still")).to_be_visible()
+    assert sql("SELECT outcome, reason FROM stripe_event WHERE event_id = %s", dead_letter) == [
+        ("dead", "unknown_purchase")]
+    one_entry("support", "webhook.replay", reason)
 
 
-def test_a_dead_letter_that_leads_to_nothing_is_dismissed(dev, shop, visitor, sql, one_entry):
-    event = dead_event(sql)
+def test_a_dead_letter_that_leads_to_nothing_is_dismissed(dev, shop, visitor, sql, dead_letter, one_entry):
     someone, reason = visitor("finance", scripts=False), because()
     page = someone.page
-    try:
-        page.goto(shop.root + "/admin/events?outcome=dead")
-        page.get_by_role("link", name=f"Dismiss {event}").click()
-        go_through(someone, "Dismiss", reason)
-        expect(page.get_by_text("needs nobody any more")).to_be_visible()
-        one_entry("finance", "webhook.dismiss", reason)
-        page.goto(shop.root + "/admin/events?outcome=dead")
-        expect(page.get_by_role("heading", name="Webhook events")).to_be_visible()
-        expect(page.get_by_text(event)).to_have_count(0)
-        page.goto(shop.root + "/admin/events?outcome=dismissed")
-        expect(page.get_by_role("row").filter(has_text=event)).to_contain_text("dismissed")
-        said = dev.cli("stripe", "dismiss", event, "--reason", "the same again").stdout
-        assert said == f"event {event} is dismissed\n"
-        assert sql("SELECT count(*) FROM audit_log WHERE subject = %s", f"event:{event}") == [(1,)]
-        done = dev.cli("stripe", "dismiss", "evt_nobody", "--reason", "none", check=False)
-        assert done.returncode == 1 and "the ledger has no event evt_nobody" in done.stderr
-    finally:
-        sql("DELETE FROM stripe_event WHERE event_id = %s", event)
+    page.goto(shop.root + "/admin/events?outcome=dead")
+    page.get_by_role("link", name=f"Dismiss {dead_letter}").click()
+    go_through(someone, "Dismiss", reason)
+    expect(page.get_by_text("needs nobody any more")).to_be_visible()
+    one_entry("finance", "webhook.dismiss", reason)
+    page.goto(shop.root + "/admin/events?outcome=dead")
+    expect(page.get_by_role("heading", name="Webhook events")).to_be_visible()
+    expect(page.get_by_text(dead_letter)).to_have_count(0)
+    page.goto(shop.root + "/admin/events?outcome=dismissed")
+    expect(page.get_by_role("row").filter(has_text=dead_letter)).to_contain_text("dismissed")
+    said = dev.cli("stripe", "dismiss", dead_letter, "--reason", "the same again").stdout
+    assert said == f"event {dead_letter} is dismissed\n"
+    assert sql("SELECT count(*) FROM audit_log WHERE subject = %s", f"event:{dead_letter}") == [(1,)]
+    done = dev.cli("stripe", "dismiss", "evt_nobody", "--reason", "none", check=False)
+    assert done.returncode == 1 and "the ledger has no event evt_nobody" in done.stderr
 
 
 
