@@ -273,8 +273,8 @@ def own_stack():
 class Serve:
     """One more proxy on a dev stack's stores."""
 
-    def __init__(self, dev, port=None, **env):
-        self.port, self.ops = port or free_port(), free_port()
+    def __init__(self, dev, port=None, ops=None, **env):
+        self.port, self.ops = port or free_port(), ops or free_port()
         self.base = f"http://127.0.0.1:{self.port}/v1"
         self.root = f"http://127.0.0.1:{self.port}"
         settings = dev.environment(

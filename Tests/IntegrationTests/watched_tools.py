@@ -64,7 +64,7 @@ class Watched:
 
     def start(self):
         self.till.start(
-            OPS_LISTEN=f"127.0.0.1:{self.ops}", OPENAI_BASE_URL=self.dev.upstreamURL, TOLLGATE_TEST_SWEEP_SECONDS="1")
+            ops=self.ops, OPENAI_BASE_URL=self.dev.upstreamURL, TOLLGATE_TEST_SWEEP_SECONDS="1")
 
     def chat(self, key=None, mock="tokens=30", port=None, timeout=20, **more):
         body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"Hi [[mock {mock}]]"}], **more}

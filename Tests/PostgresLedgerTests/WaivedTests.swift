@@ -98,24 +98,24 @@ import Testing
     /// Each exchange stands beside the newest line before it, and an account of so many lines is read a few times, not
     /// once for each of its exchanges.
     @Test func anAccountOfManyLinesIsReadOnce() async throws {
-        let (lines, exchanges): (Int64, Int64) = (50_000, 500)
+        let (lines, exchanges): (Int64, Int64) = (10_000, 100)
         let database = try await TestDatabase.migrated()
         let account = try await database.account("user", balance: 1)
         let hold = Outcomes.hold(at: Outcomes.now)
         _ = try await database.ledger.settle([self.waived(account, 10, hold: hold)])
-        // A line each second, the first one 100,000 s ago; an exchange before every hundredth.
+        // A line each second, the first one 20,000 s ago; an exchange before every hundredth.
         try await database.execute(
             """
             INSERT INTO credit_ledger (account_id, version, transaction_id, user_id, type, amount_millicredits,
                 balance_after_millicredits, reference_type, reference_id, created_at)
             SELECT l.account_id, 1 + n, l.transaction_id, l.user_id, 'adjustment', 1, 1 + n, 'test', 'test',
-                   now() + (n - 100000) * interval '1 second'
+                   now() + (n - 20000) * interval '1 second'
             FROM credit_ledger l, generate_series(1, \(lines)) n WHERE l.account_id = \(account) AND l.version = 1;
             INSERT INTO usage_events SELECT (r).* FROM (
                 SELECT jsonb_populate_record(u, jsonb_build_object(
                            'hold_id', hold_id_at(t.at)::text, 'occurred_at', t.at - interval '0.5 seconds')) AS r
                 FROM usage_events u, generate_series(1, \(exchanges)) n,
-                     LATERAL (SELECT now() + (n * 100 - 100000) * interval '1 second' AS at) t
+                     LATERAL (SELECT now() + (n * 100 - 20000) * interval '1 second' AS at) t
                 WHERE u.account_id = \(account)) made;
             DELETE FROM usage_events WHERE hold_id = '\(hold)';
             ANALYZE
