@@ -220,7 +220,8 @@ let package = Package(
         .testTarget(
             name: "TollgateTests",
             dependencies: [
-                "Tollgate", "Billing", "Metering", "PostgresLedger", "RedisHolds", "StripeAPI", logging,
+                "Tollgate", "Billing", "ControlPlane", "Metering", "PostgresLedger", "RedisHolds",
+                "StripeAPI", logging,
             ],
             swiftSettings: settings),
     ]

@@ -18,7 +18,9 @@ struct ReplyFields: RouterMiddleware {
         var context = context
         let id = Self.requestID(context) ?? RequestID().description
         context.logger[metadataKey: Self.loggerKey] = .string(id)
-        var response = try await next(request, context)
+        var response = try await RequestScope.$id.withValue(id) { [context] in
+            try await next(request, context)
+        }
         // An error of a HEAD request has a body too, and sending it would break the framing.
         if request.method == .head { response = response.createHeadResponse() }
         response.headers[.tollgateRequestID] = id

@@ -135,7 +135,11 @@ public final class ProxyServer: Sendable {
         await self.onEachLoop { $0.beginLeaving() }
         await self.wait(atMost: timeouts.shutdownDelay) { false }
         if let listener = self.listener.withLockedValue({ $0 }) {
-            await ListenerGate.shut(listener)
+            do { try await ListenerGate.shut(listener) } catch {
+                self.logger.notice(
+                    "the listener cannot refuse new connections before it closes; one that comes now may be reset",
+                    metadata: ["error": "\(error)"])
+            }
             // What was accepted by the kernel before is taken over by the loops meanwhile.
             await self.wait(atMost: .milliseconds(50)) { false }
             try? await listener.close()

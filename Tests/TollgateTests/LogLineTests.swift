@@ -1,3 +1,4 @@
+import ControlPlane
 import Foundation
 import Logging
 import Testing
@@ -43,6 +44,24 @@ import Testing
         #expect(line.unicodeScalars.filter { $0.properties.generalCategory == .control } == ["\n"])
         #expect(line.contains(" error tollgate: a\\\"b"))
         #expect(line.contains(" request_id=r-1 trace_id=0af7 error="))
+    }
+
+    /// Desks and stores know nothing of requests; their lines say whose work it was all the same.
+    @Test func aLineOfARequestNamesIt() async throws {
+        let lines = LockedLines()
+        let logger = Logger(label: "desk") {
+            LineLogHandler(label: $0, format: .json, level: .info, provider: LogSettings.ofRequest) {
+                lines.add($0)
+            }
+        }
+        await RequestScope.$id.withValue("r-1") { await Task { logger.info("of a request") }.value }
+        logger.info("of nobody")
+        logger.info("of an exchange", metadata: ["request_id": "h-1"])
+        let read = try lines.all.map {
+            try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        #expect(read.map { $0["request_id"] as? String } == ["r-1", nil, "h-1"])
+        #expect(read.allSatisfy { $0["metadata"] == nil })
     }
 
     @Test func aLongValueIsCut() throws {

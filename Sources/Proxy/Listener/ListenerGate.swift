@@ -25,14 +25,16 @@ enum ListenerGate {
     /// `BPF_RET | BPF_K`: accept so many bytes of the packet; none.
     private static let dropAll = Instruction(code: 0x06, jumpIfTrue: 0, jumpIfFalse: 0, value: 0)
 
-    /// From here on no new connection is made. Where the kernel does not offer it the listener just closes.
-    static func shut(_ listener: any Channel) async {
+    /// From here on no new connection is made.
+    ///
+    /// - Throws: what the kernel says where it does not offer it (newer ones refuse filters of the unprivileged).
+    static func shut(_ listener: any Channel) async throws {
         guard let options = listener as? any SocketOptionProvider else { return }
         let instruction = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
         instruction.initialize(to: Self.dropAll)
         defer { instruction.deallocate() }
         let program = Program(count: 1, instructions: instruction)
-        try? await options.unsafeSetSocketOption(
+        try await options.unsafeSetSocketOption(
             level: .socket, name: .init(rawValue: Self.attachFilter), value: program
         ).get()
     }

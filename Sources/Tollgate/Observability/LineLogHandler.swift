@@ -17,11 +17,13 @@ struct LineLogHandler: LogHandler {
 
     init(
         label: String, format: Format, level: Logger.Level,
+        provider: Logger.MetadataProvider? = nil,
         write: @escaping @Sendable (String) -> Void = { StandardError.write($0) }
     ) {
         self.label = label
         self.format = format
         self.logLevel = level
+        self.metadataProvider = provider
         self.write = write
     }
 
@@ -52,8 +54,9 @@ struct LogLine {
 
     /// Longer values are cut: a line is written at once.
     static let valueBytesMax = 8192
+    static let requestKey = "request_id"
     /// What Hummingbird calls it.
-    private static let requestKey = "hb.request.id"
+    private static let routerKey = "hb.request.id"
     private static let traceKey = "trace_id"
 
     func text(_ format: LineLogHandler.Format) -> String {
@@ -67,8 +70,10 @@ struct LogLine {
         Timestamp.text(self.milliseconds)
     }
 
+    private var request: String? { self.metadata[Self.requestKey] ?? self.metadata[Self.routerKey] }
+
     private var rest: [(key: String, value: String)] {
-        self.metadata.filter { $0.key != Self.requestKey && $0.key != Self.traceKey }
+        self.metadata.filter { ![Self.requestKey, Self.routerKey, Self.traceKey].contains($0.key) }
             .sorted { $0.key < $1.key }
     }
 
@@ -76,7 +81,7 @@ struct LogLine {
         var members = [
             ("time", self.time), ("level", self.level), ("logger", self.logger), ("message", self.message),
         ]
-        if let id = self.metadata[Self.requestKey] { members.append(("request_id", id)) }
+        if let id = self.request { members.append(("request_id", id)) }
         if let id = self.metadata[Self.traceKey] { members.append(("trace_id", id)) }
         var text = members.map { Self.member($0.0, $0.1) }.joined(separator: ",")
         if !self.rest.isEmpty {
@@ -88,7 +93,7 @@ struct LogLine {
 
     private var plain: String {
         var text = "\(self.time) \(self.level) \(self.logger): \(Self.escaped(self.message))"
-        if let id = self.metadata[Self.requestKey] { text += " request_id=\(Self.escaped(id))" }
+        if let id = self.request { text += " request_id=\(Self.escaped(id))" }
         if let id = self.metadata[Self.traceKey] { text += " trace_id=\(Self.escaped(id))" }
         for (key, value) in self.rest { text += " \(Self.escaped(key))=\(Self.escaped(value))" }
         return text

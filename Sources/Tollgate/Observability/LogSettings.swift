@@ -1,3 +1,4 @@
+import ControlPlane
 import Logging
 
 /// `LOG_FORMAT` and `LOG_LEVEL`.
@@ -16,7 +17,14 @@ struct LogSettings: Sendable, Equatable {
     /// Every logger of this process writes like this from now on; once per process.
     func bootstrap() {
         let (format, level) = (self.format, self.level)
-        LoggingSystem.bootstrap { LineLogHandler(label: $0, format: format, level: level) }
+        LoggingSystem.bootstrap(
+            { LineLogHandler(label: $0, format: format, level: level, provider: $1) },
+            metadataProvider: Self.ofRequest)
+    }
+
+    /// What a line of a request's work says of it, wherever below the routes it is written.
+    static let ofRequest = Logger.MetadataProvider {
+        RequestScope.id.map { [LogLine.requestKey: .string($0)] } ?? [:]
     }
 
     func logger() -> Logger { Logger(label: "tollgate") }
