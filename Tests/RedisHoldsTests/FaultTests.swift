@@ -303,7 +303,9 @@ import Testing
     @Test func aConnectionThatSaysNothingIsGivenUp() async throws {
         let rig = try await SessionRig(faults: true) { $0.stallTimeout = .seconds(2) }
         rig.ledger.set(rig.account, balance: 1000)
-        try await rig.placeAndRelease()
+        // A machine that stands still for two seconds gives a connection up as well.
+        try await eventually("the account is loaded") { (try? await rig.placeAndRelease()) != nil }
+        try await rig.settled()
         await rig.adjust { $0.placeDeadline = .milliseconds(40) }
         let relay = try self.relay(rig)
         try await relay.holdReplies()

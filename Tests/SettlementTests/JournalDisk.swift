@@ -71,6 +71,20 @@ final class JournalDisk: Sendable {
         while try JournalDirectory.adopt(root: self.root, boot: Self.boot(boot)) == nil { await Task.yield() }
     }
 
+    /// Cleans until only these boots are there. A child that another test spawns has our locks until it becomes its program,
+    /// and what is locked is left for the next time.
+    func clean(_ scan: JournalRecoveryScan, _ nowMilliseconds: Int64, until boots: [Int]) async throws {
+        let end = ContinuousClock.now + .seconds(20)
+        var left: [BootID] = []
+        repeat {
+            #expect(scan.clean(nowMilliseconds: nowMilliseconds).isEmpty)
+            left = try JournalDirectory.boots(root: self.root)
+            if left == boots.map(Self.boot) { return }
+            try await Task.sleep(for: .milliseconds(2))
+        } while ContinuousClock.now < end
+        Issue.record("\(left) are there still")
+    }
+
     /// What the files say now, whether or not the process that wrote them lives.
     func read(_ boot: Int, _ mode: JournalRecoveryMode = .strict) throws -> RecoveredBoot<MappedSegment> {
         let path = "\(self.root)/\(Self.boot(boot))"
