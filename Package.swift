@@ -9,6 +9,7 @@ let settings: [SwiftSetting] = [
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
@@ -36,6 +37,7 @@ let package = Package(
         .executable(name: "mock-stripe", targets: ["mock-stripe"]),
         .executable(name: "ledgersim", targets: ["ledgersim"]),
         .executable(name: "token-bench", targets: ["token-bench"]),
+        .executable(name: "tollgate-bench", targets: ["tollgate-bench"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -45,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache", exact: "2.1.1"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
@@ -179,6 +182,16 @@ let package = Package(
         .executableTarget(
             name: "token-bench", dependencies: ["TokenTables", "Metering"], path: "bench/token-bench",
             swiftSettings: settings),
+
+        // The bench harness: a client like any other, which links nothing of the proxy.
+        .target(
+            name: "LoadBench", dependencies: [histogram, nioCore, nioPosix, nioSSL, yams], path: "bench/LoadBench",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "tollgate-bench", dependencies: ["LoadBench", argumentParser, nioPosix], path: "bench/tollgate-bench",
+            swiftSettings: settings),
+        .testTarget(
+            name: "LoadBenchTests", dependencies: ["LoadBench", "MockOpenAI", nioCore, nioPosix], swiftSettings: settings),
 
         // Peers for dev mode and tests.
         .target(name: "LocalStores", swiftSettings: settings),

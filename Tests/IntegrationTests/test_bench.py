@@ -1,0 +1,173 @@
+"""The bench harness as its users run it: exit codes, files, and books that it holds against the load."""
+import json
+import os
+import re
+import subprocess
+import threading
+
+import pytest
+from harness import BIN, ROOT, Mock, Serve, wait_until
+
+SCENARIO = """
+name: short
+summary: a second of anything
+stream: {stream}
+reply_tokens: {{uniform: [3, 30]}}
+connections: 8
+warm_up_seconds: 0.3
+duration_seconds: 1
+"""
+
+
+def bench(*arguments, code=0, seconds=300, **env):
+    done = subprocess.run(
+        [str(BIN / "tollgate-bench"), *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=seconds,
+        env={**{k: v for k, v in os.environ.items() if k != "OPENAI_API_KEY"}, **env})
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    def write(stream=False, **fields):
+        text = SCENARIO.format(stream=str(stream).lower()) + "".join(f"{k}: {v}\n" for k, v in fields.items())
+        path = tmp_path / f"short-{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def mocked(dev, tmp_path_factory):
+    """A proxy before a mock of its own, which a load can ask as well."""
+    directory = tmp_path_factory.mktemp("bench")
+    mock = Mock(directory, "--log", "none")
+    serve = Serve(dev, OPENAI_BASE_URL=mock.url + "/v1")
+    yield serve, mock
+    assert serve.stop() == 0
+    mock.stop()
+
+
+def newest_card():
+    return sorted((ROOT / "ratecards").glob("openai-*.yaml"))[-1]
+
+
+def results(path):
+    suite = json.loads(path.read_text())
+    return {run["lane"]: run for scenario in suite["scenarios"] for run in scenario["runs"] if run["round"] > 0}
+
+
+def test_the_shipped_scenarios_are_listed():
+    listed = [line.split()[0] for line in bench("list").stdout.splitlines()]
+    assert {"chat-small", "chat-stream", "chat-10k-prompt", "many-streams", "hot-account", "many-accounts", "402-storm",
+            "disconnects", "soak"} <= set(listed)
+
+
+def test_lanes_of_this_machine_take_turns_and_the_books_are_held_against_the_load(scenario, tmp_path):
+    done = bench(
+        "compare", scenario(), "--lanes", "direct,nginx,haproxy,plain,governed", "--rounds", 1, "--no-pin",
+        "--json", tmp_path / "r.json", "--html", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    lanes = results(tmp_path / "r.json")
+    assert list(lanes) == ["direct", "nginx", "haproxy", "plain", "governed"]
+    for name, run in lanes.items():
+        assert run["succeeded"] == run["started"] > 10 and run["errors"] == {}, name
+        assert run["fidelity"]["differing"] == 0 < run["fidelity"]["compared"]
+        assert "bench" in [process["name"] for process in run["processes"]]
+    governed = lanes["governed"]
+    assert governed["billing"]["charged"] == governed["billing"]["due"] > 0
+    assert governed["billing"]["verifyFindings"] == 0
+    assert lanes["plain"]["billing"]["charged"] == 0
+    uses = {process["name"]: process["cpuSeconds"] for process in governed["processes"]}
+    assert {"proxy", "redis", "postgres", "mock", "bench"} <= set(uses) and uses["proxy"] > 0
+    assert "governed" in done.stdout and "exact" in done.stdout
+    html = (tmp_path / "r.html").read_text()
+    assert "<svg" in html and "governed" in html
+    # Nothing in it is fetched from anywhere.
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|@import|url\(""", html)
+    assert "| governed" in (tmp_path / "r.md").read_text()
+    again = bench("report", tmp_path / "r.json", "--html", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == html and "governed" in again.stdout
+
+
+def test_streams_that_are_left_and_clients_without_credits_are_charged_to_the_millicredit(scenario, tmp_path):
+    file = scenario(
+        stream=True, tokens_per_second=300, on_disconnect="drain",
+        clients="{disconnecting: 0.3, slow: 0.1, short_of_money: 0.2}")
+    bench("compare", file, "--lanes", "governed", "--rounds", 1, "--no-pin", "--json", tmp_path / "r.json")
+    run = results(tmp_path / "r.json")["governed"]
+    assert run["errors"] == {} and run["statuses"] and run["chunks"] > 100
+    assert run["billing"]["charged"] == run["billing"]["due"] > 0 and run["billing"]["verifyFindings"] == 0
+
+
+def test_both_sides_can_be_tls(scenario, tmp_path):
+    bench(
+        "compare", scenario(), "--lanes", "nginx,governed", "--rounds", 1, "--no-pin", "--tls", "both",
+        "--json", tmp_path / "r.json")
+    for run in results(tmp_path / "r.json").values():
+        assert run["errors"] == {} and run["succeeded"] > 10
+
+
+def test_a_deployment_that_is_there_is_held_against_its_upstream(dev, mocked, scenario, tmp_path):
+    serve, mock = mocked
+    key = dev.account("bench-there", 100_000)
+    done = bench(
+        "run", scenario(stream=True), "--url", serve.base, "--mock", "--reference-url", mock.url + "/v1",
+        "--rate-card", newest_card(), "--json", tmp_path / "r.json", OPENAI_API_KEY=key)
+    run = results(tmp_path / "r.json")["target"]
+    assert run["billing"]["charged"] == run["billing"]["due"] > 0 and run["fidelity"]["differing"] == 0
+    assert key not in done.stdout + done.stderr + (tmp_path / "r.json").read_text()
+
+
+def test_without_a_reference_the_usage_of_each_reply_is_what_is_due(dev, mocked, scenario, tmp_path):
+    serve, _ = mocked
+    key = dev.account("bench-usage", 100_000)
+    bench(
+        "run", scenario(stream=True), "--url", serve.base, "--mock", "--key", key, "--rate-card", newest_card(),
+        "--json", tmp_path / "r.json")
+    run = results(tmp_path / "r.json")["target"]
+    assert run["billing"]["charged"] == run["billing"]["due"] > 0 and "fidelity" not in run
+
+
+def test_a_millicredit_that_nobody_used_is_found(dev, mocked, scenario):
+    serve, _ = mocked
+    key = dev.account("bench-wrong", 100_000)
+    taken = []
+
+    def take():
+        wait_until(lambda: dev.cli("account", "show", "--user", "bench-wrong").stdout.count("100000.000") == 0, 60, "load")
+        taken.append(dev.cli(
+            "account", "adjust", "--user", "bench-wrong", "--millicredits", "-1", "--reason", "test",
+            "--idempotency-key", "bench-wrong"))
+
+    thief = threading.Thread(target=take)
+    thief.start()
+    done = bench(
+        "run", scenario(), "--url", serve.base, "--mock", "--key", key, "--rate-card", newest_card(), "--duration", 8,
+        code=1)
+    thief.join()
+    assert taken and "OFF BY" in done.stdout and "failed: short, target" in done.stderr
+
+
+def test_a_reply_that_is_not_the_upstreams_is_found(dev, mocked, scenario, tmp_path):
+    serve, _ = mocked
+    other = Mock(tmp_path, "--log", "none", "--echo-model")
+    try:
+        done = bench(
+            "run", scenario(), "--url", serve.base, "--mock", "--reference-url", other.url + "/v1", "--key",
+            dev.account("bench-differs", 100_000), code=1)
+    finally:
+        other.stop()
+    assert "replies are not the upstream's" in done.stderr
+
+
+def test_mistakes_are_named(scenario, tmp_path):
+    assert "speed" in bench("compare", scenario(speed=3), code=64).stderr
+    assert "nobody" in bench("compare", "nobody", code=64).stderr
+    assert "--lanes" in bench("compare", "--lanes", "apache", code=64).stderr
+    assert "no API key" in bench("run", scenario(), "--url", "http://127.0.0.1:1/v1", code=64).stderr
+    wrong = bench("run", scenario(), "--url", "ftp://x", "--key", "k", code=64).stderr
+    assert "ftp://x" in wrong
+    assert "cannot read" in bench("report", tmp_path / "none.json", code=64).stderr
+    done = bench("run", scenario(), "--url", "http://127.0.0.1:1/v1", "--key", "k", code=1)
+    assert "connect" in done.stdout

@@ -1,0 +1,55 @@
+/// A line of a lane that passes or fails: billing or fidelity.
+struct Verdict: Sendable, Equatable {
+    enum Standing: Sendable, Equatable {
+        case pass
+        case fail
+        /// There was nothing to judge, which is no pass.
+        case open
+    }
+
+    var lane: String
+    var standing: Standing
+    /// `billing: exact (12,345 exchanges, 1,234,567 millicredits)`.
+    var text: String
+
+    static func all(of comparison: LaneComparison) -> [Verdict] {
+        [
+            comparison.billing.map { Self.billing($0, lane: comparison.lane) },
+            comparison.fidelity.map { Self.fidelity($0, lane: comparison.lane) },
+        ].compactMap(\.self)
+    }
+
+    private static func billing(_ score: BillingScore, lane: String) -> Verdict {
+        let exchanges = Figures.count(score.exchanges, "exchange", "exchanges")
+        var text: String
+        if score.difference != 0 {
+            text = "billing: OFF BY \(Figures.signed(score.difference)) millicredits"
+            text +=
+                " (charged \(Figures.whole(score.charged)), due \(Figures.whole(score.due)), \(exchanges))"
+        } else if score.exchanges == 0 {
+            text = "billing: nothing was due"
+        } else {
+            text = "billing: exact (\(exchanges), \(Figures.whole(score.charged)) millicredits)"
+        }
+        if let findings = score.verifyFindings {
+            text +=
+                findings == 0
+                ? ", verify clean" : ", VERIFY HAS \(Figures.count(findings, "FINDING", "FINDINGS"))"
+        }
+        return Verdict(
+            lane: lane, standing: !score.isExact ? .fail : score.exchanges == 0 ? .open : .pass, text: text)
+    }
+
+    private static func fidelity(_ score: FidelityScore, lane: String) -> Verdict {
+        let compared = Figures.count(score.compared, "reply", "replies")
+        if !score.isExact {
+            return Verdict(
+                lane: lane, standing: .fail,
+                text: "fidelity: \(Figures.whole(score.differing)) OF \(compared) DIFFER")
+        }
+        guard score.compared > 0 else {
+            return Verdict(lane: lane, standing: .open, text: "fidelity: nothing was compared")
+        }
+        return Verdict(lane: lane, standing: .pass, text: "fidelity: exact (\(compared) compared)")
+    }
+}
