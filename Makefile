@@ -2,9 +2,10 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 MINUTES ?= 10
+comma := ,
 SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
 
-.PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench bench-streams tokenizer-check soak chaos fuzz clean
+.PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench tokenizer-check soak chaos fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -38,18 +39,16 @@ lint: ## formatting, unfinished marks, dependencies, and the arrows between targ
 	@scripts/lint.sh
 
 format: ## rewrite the sources in the project's style
-	@swift format --in-place --parallel --recursive Package.swift Sources Tests
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests bench
 
 readme: ## run the commands that README.md shows (after make test)
 	@python3 scripts/readme_commands.py
 
-bench: build ## the first figure: requests per second per core, against nginx (needs nginx and wrk)
-	@scripts/venv.sh
-	@.build/venv/bin/python bench/first_figure.py $(ARGS)
-
-bench-streams: build ## memory per open stream, 5,000 of them
-	@scripts/venv.sh
-	@.build/venv/bin/python bench/open_streams.py $(ARGS)
+bench: build ## against nginx, in less than five minutes; ARGS="compare hot-account --rounds 7" says otherwise
+	@scripts/bootstrap.sh bench
+	@mkdir -p var/bench
+	@.build/release/tollgate-bench $(or $(ARGS),compare chat-small chat-stream chat-500 --lanes direct$(comma)nginx$(comma)governed \
+	  --rounds 3 --duration 4 --json var/bench/short.json --html var/bench/short.html)
 
 tokenizer-check: build ## the tokenizer against tiktoken: the same ids, and how much faster; ARGS="--texts DIR" adds text
 	@scripts/venv.sh

@@ -185,13 +185,16 @@ let package = Package(
 
         // The bench harness: a client like any other, which links nothing of the proxy.
         .target(
-            name: "LoadBench", dependencies: [histogram, nioCore, nioPosix, nioSSL, yams], path: "bench/LoadBench",
+            name: "LoadBench", dependencies: [histogram, nioCore, nioPosix, nioSSL, yams],
+            path: "bench/LoadBench",
             swiftSettings: settings),
         .executableTarget(
-            name: "tollgate-bench", dependencies: ["LoadBench", argumentParser, nioPosix], path: "bench/tollgate-bench",
+            name: "tollgate-bench", dependencies: ["LoadBench", argumentParser, nioPosix],
+            path: "bench/tollgate-bench",
             swiftSettings: settings),
         .testTarget(
-            name: "LoadBenchTests", dependencies: ["LoadBench", "MockOpenAI", nioCore, nioPosix], swiftSettings: settings),
+            name: "LoadBenchTests", dependencies: ["LoadBench", "MockOpenAI", nioPosix],
+            swiftSettings: settings),
 
         // Peers for dev mode and tests.
         .target(name: "LocalStores", swiftSettings: settings),

@@ -4,11 +4,12 @@
 #
 #   scripts/bootstrap.sh          what building and running need
 #   scripts/bootstrap.sh test     and what the tests need
+#   scripts/bootstrap.sh bench    and what the bench harness compares with
 set -euo pipefail
 
 case "$#:${1:-}" in
-  0: | 1:test) part=${1:-run} ;;
-  *) echo "usage: $0 [test]" >&2; exit 64 ;;
+  0: | 1:test | 1:bench) part=${1:-run} ;;
+  *) echo "usage: $0 [test|bench]" >&2; exit 64 ;;
 esac
 
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
@@ -36,7 +37,10 @@ have_cxx_headers() { [ -d /usr/include/c++ ] && [ -e /usr/include/stdlib.h ]; }
 
 missing_packages() {
   missing_to_run
-  [ "$part" = run ] || missing_to_test
+  case "$part" in
+    test) missing_to_test ;;
+    bench) missing_to_bench ;;
+  esac
 }
 
 missing_to_run() {
@@ -57,6 +61,13 @@ missing_to_run() {
   have_redis || echo redis-server
   have_venv || echo python3-venv
   have_chart_js || echo libjs-chart.js # the chart of the credits page
+}
+
+# Proxies to compare with, and what makes their certificates.
+missing_to_bench() {
+  have openssl || echo openssl
+  have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
+  have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
 }
 
 # The tests' peers: proxies in front and behind, an HTTP/2 client, and readers of what we write.

@@ -35,8 +35,9 @@ OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpe
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", "MockStripe", EXECUTABLE}),
     (re.compile(r"Mustache|JWTKit"), {"ControlPlane"}),
-    (re.compile(r"Yams"), {"RateCards", EXECUTABLE}),
-    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "mock-stripe", "ledgersim"}),
+    (re.compile(r"Yams"), {"RateCards", "LoadBench", EXECUTABLE}),
+    (re.compile(r"ArgumentParser"), {EXECUTABLE, "mock-openai", "mock-stripe", "ledgersim", "tollgate-bench"}),
+    (re.compile(r"Histogram"), {"LoadBench"}),
 ]
 NEVER_IN = {
     # Pure: values in, values out.

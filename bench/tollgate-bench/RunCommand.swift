@@ -50,9 +50,9 @@ struct RunCommand: AsyncParsableCommand {
             throw ValidationError("\(file.scenario.name) has clients without credits: give --empty-key")
         }
         let suite = RemoteSuite(
-            target: try LoadTarget(baseURL: self.url, caFile: self.caFile), credentials: credentials,
+            target: try self.target(self.url), credentials: credentials,
             reference: try self.referenceURL.map { url in
-                (try LoadTarget(baseURL: url, caFile: self.caFile), self.referenceKey)
+                (try self.target(url), self.referenceKey)
             },
             isMock: self.mock, rateCard: try self.rateCard.map(RateCardFile.read), rounds: self.rounds,
             seed: self.seed)
@@ -71,6 +71,12 @@ struct RunCommand: AsyncParsableCommand {
         try await group.shutdownGracefully()
         try self.outputs.write(result, baseline: nil)
         try result.passOrFail()
+    }
+
+    private func target(_ url: String) throws -> LoadTarget {
+        do { return try LoadTarget(baseURL: url, caFile: self.caFile) } catch {
+            throw ValidationError("\(error)")
+        }
     }
 
     private func credentials() throws -> Credentials {

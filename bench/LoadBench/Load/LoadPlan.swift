@@ -40,11 +40,7 @@ struct LoadPlan: Sendable {
         }
     }
 
-    var connectionsMax: Int {
-        switch self.arrivals {
-        case .connections(let count), .rate(_, _, let count): count
-        }
-    }
+    var connectionsMax: Int { self.arrivals.connectionsMax }
 
     /// To the arrival after this one.
     func pause(
@@ -96,6 +92,8 @@ struct LoadPlan: Sendable {
         guard reader.status == 200 else { return Judgement(failure: "status \(reader.status ?? 0)") }
         guard !self.expected.isEmpty else { return self.judgeByUsage(reader, end) }
         let expected = self.expected[exchange.template]
+        // Of a stream that is cut off with its client nobody but the proxy knows the cost.
+        if end == .left, !reader.drainsOnDisconnect { return Judgement() }
         var judgement = Judgement(failure: nil, due: expected.dueMillicredits ?? 0)
         judgement.isChargeable = expected.dueMillicredits != nil
         guard end == .complete else { return judgement }

@@ -46,6 +46,13 @@ public struct Scenario: Equatable, Sendable {
         /// also when no connection was free.
         case rate(perSecond: Double, pattern: Pattern, connectionsMax: Int)
 
+        /// How many connections there can be at a time.
+        public var connectionsMax: Int {
+            switch self {
+            case .connections(let count), .rate(_, _, let count): count
+            }
+        }
+
         public enum Pattern: String, CaseIterable, Sendable { case poisson, steady }
     }
 

@@ -60,6 +60,7 @@ public struct LocalSuite: Sendable {
         var setup = self.setup
         setup.isStreaming = scenario.isStreamed
         setup.models = [scenario.model]
+        setup.connectionsMax = max(setup.connectionsMax, scenario.arrivals.connectionsMax)
         setup.environment["BILLING_ON_DISCONNECT"] = scenario.onDisconnect.rawValue
         return setup
     }
