@@ -183,15 +183,17 @@ let package = Package(
             name: "token-bench", dependencies: ["TokenTables", "Metering"], path: "bench/token-bench",
             swiftSettings: settings),
 
-        // The bench harness: a client like any other, which links nothing of the proxy.
+        // The bench harness: a client like any other, which links nothing of the proxy; `settle` alone drives the settler.
         .target(
             name: "LoadBench", dependencies: [histogram, nioCore, nioPosix, nioSSL, yams],
             path: "bench/LoadBench",
             swiftSettings: settings),
         .executableTarget(
-            name: "tollgate-bench", dependencies: ["LoadBench", argumentParser, nioPosix],
-            path: "bench/tollgate-bench",
-            swiftSettings: settings),
+            name: "tollgate-bench",
+            dependencies: [
+                "LoadBench", "Metering", "PostgresLedger", "Settlement", argumentParser, logging, nioPosix,
+            ],
+            path: "bench/tollgate-bench", swiftSettings: settings),
         .testTarget(
             name: "LoadBenchTests", dependencies: ["LoadBench", "MockOpenAI", nioPosix],
             swiftSettings: settings),

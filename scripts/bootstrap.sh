@@ -65,6 +65,8 @@ missing_to_run() {
 
 # Proxies to compare with, and what makes their certificates.
 missing_to_bench() {
+  have strace || echo strace
+  have cc || echo gcc
   have openssl || echo openssl
   have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy
@@ -72,6 +74,7 @@ missing_to_bench() {
 
 # The tests' peers: proxies in front and behind, an HTTP/2 client, and readers of what we write.
 missing_to_test() {
+  have strace || echo strace # counts what an exchange costs
   have openssl || echo openssl
   have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy

@@ -28,7 +28,7 @@ final class LoopContext {
     /// No new exchange begins any more.
     private var isClosed = false
     private var date = HTTPDate()
-    private var random: SystemRandomNumberGenerator = .init()
+    private var random = KernelRandom()
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
     private var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// What else must be told of a shutdown: connections that carry streams.

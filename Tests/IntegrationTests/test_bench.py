@@ -155,7 +155,7 @@ def test_a_millicredit_that_nobody_used_is_found(dev, mocked, scenario):
     thief = threading.Thread(target=take)
     thief.start()
     done = bench(
-        "run", scenario(), "--url", serve.base, "--mock", "--key", key, "--rate-card", newest_card(), "--duration", 8,
+        "run", scenario(), "--url", serve.base, "--mock", "--key", key, "--rate-card", newest_card(), "--duration", 25,
         code=1)
     thief.join()
     assert taken and "OFF BY" in done.stdout and "failed: short, target" in done.stderr

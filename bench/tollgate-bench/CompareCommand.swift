@@ -8,8 +8,8 @@ struct CompareCommand: AsyncParsableCommand {
         abstract: "Tollgate and other proxies on this machine, on the same mock, in turns.",
         discussion: """
             Lanes: direct (no proxy), nginx, haproxy, litellm (where bench/.venv-litellm has it), plain (Tollgate, charging \
-            off), governed (Tollgate as it is shipped). Each round plays every lane once; ratios are of the same round. The \
-            proxy has one core and one thread for itself, everything else shares the others.
+            off), governed (Tollgate as it is shipped). Each round plays every lane once. Proxies have one core, \
+            one thread, and the load in turns; everything else shares the other cores.
             """)
 
     @Argument(help: "Scenarios: names ('tollgate-bench list'), or paths of files.") var scenarios: [String] =
@@ -61,24 +61,33 @@ struct CompareCommand: AsyncParsableCommand {
             if !isThere { bar.say("left out: \(lane.rawValue) is not installed") }
             return isThere
         }
+        guard !lanes.isEmpty else { throw ValidationError("--lanes: none of them is here") }
+        if !lanes.contains(where: { $0.rawValue == self.baseline }) {
+            bar.say("no ratios: \(self.baseline) is none of the lanes")
+        }
         let suite = LocalSuite(
             setup: setup, lanes: lanes, rounds: self.rounds, rateCard: try RateCardFile.read(self.rateCard),
             seed: self.seed, threads: self.threads)
+        Interruption.watch()
         try setup.layout.pinThisProcess()
-        var result = SuiteResult(
-            startedAt: Date().ISO8601Format(),
-            machine: .read(layout: setup.layout, versions: setup.versions(lanes)), scenarios: [])
-        for file in files {
-            bar.say("==> \(file.scenario.name): \(file.scenario.summary)")
-            var scenario = file.scenario
-            if let duration { scenario.durationSeconds = duration }
-            result.scenarios.append(try await suite.play(scenario, yaml: file.yaml) { bar.show($0) })
+        let machine = Machine.read(layout: setup.layout, versions: setup.versions(lanes))
+        let played = await Played.play(files, duration: self.duration, on: machine, bar) { file in
+            try await suite.play(file.scenario, yaml: file.yaml) { bar.show($0) }
         }
-        try self.outputs.write(result, baseline: self.baseline)
-        try result.passOrFail()
+        try played.writeAndJudge(self.outputs, baseline: self.baseline)
     }
 
     private func setup() throws -> StackSetup {
+        var setup = try Self.setup(programs: self.programs, layout: self.noPin ? .unpinned : .ofThisMachine())
+        setup.tls = TLSLegs(
+            client: self.tls == .client || self.tls == .both,
+            upstream: self.tls == .upstream || self.tls == .both)
+        setup.keepsFiles = self.keepFiles
+        return setup
+    }
+
+    /// - Parameter programs: directory of Tollgate's; nil: where this one is.
+    static func setup(programs: String?, layout: CoreLayout) throws -> StackSetup {
         let directory = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
             .deletingLastPathComponent()
         guard let checkout = ScenarioFile.directory()?.deletingLastPathComponent().deletingLastPathComponent()
@@ -86,14 +95,7 @@ struct CompareCommand: AsyncParsableCommand {
             throw ValidationError(
                 "run it in a checkout of Tollgate: rate cards and scenarios are looked for there")
         }
-        let layout = self.noPin ? CoreLayout.unpinned : .ofThisMachine()
-        var setup = StackSetup(
-            programs: self.programs ?? directory.path, checkout: checkout.path, layout: layout)
-        setup.tls = TLSLegs(
-            client: self.tls == .client || self.tls == .both,
-            upstream: self.tls == .upstream || self.tls == .both)
-        setup.keepsFiles = self.keepFiles
-        return setup
+        return StackSetup(programs: programs ?? directory.path, checkout: checkout.path, layout: layout)
     }
 }
 
@@ -104,6 +106,14 @@ enum RateCardFile {
             let text = try? String(contentsOf: file, encoding: .utf8)
         else { throw ValidationError("--rate-card: cannot read \(path ?? "ratecards/openai-*.yaml")") }
         return text
+    }
+
+    /// `openai@2026-11-12` of the file `openai-2026-11-12.yaml`.
+    static func newestName() throws -> String {
+        guard let name = self.newest()?.deletingPathExtension().lastPathComponent else {
+            throw ValidationError("cannot find ratecards/openai-*.yaml")
+        }
+        return "openai@" + name.dropFirst("openai-".count)
     }
 
     private static func newest() -> URL? {

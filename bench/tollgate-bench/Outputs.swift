@@ -35,24 +35,35 @@ extension SuiteResult {
         if !findings.isEmpty { throw ExitCode(1) }
     }
 
-    /// What makes the exit code 1, a line each.
+    /// What makes the exit code 1, a line each. Times of a warm-up do not count; its money and its replies do.
     var findings: [String] {
         self.scenarios.flatMap { scenario in
-            scenario.runs.filter { $0.round > 0 }.flatMap { run -> [String] in
-                let place = "\(scenario.name), \(run.lane), round \(run.round)"
-                var found: [String] = []
-                if run.failed > 0 {
-                    found.append("\(place): \(run.failed) of \(run.started) exchanges failed")
+            (scenario.runs.isEmpty ? ["\(scenario.name): nothing was measured"] : [])
+                + scenario.findings.map { "\(scenario.name): \($0)" }
+                + scenario.runs.flatMap { run in
+                    run.findings.map { "\(scenario.name), \(run.lane), \(run.place): \($0)" }
                 }
-                if run.fidelity?.isExact == false { found.append("\(place): replies are not the upstream's") }
-                if let billing = run.billing, !billing.isExact {
-                    found.append(
-                        "\(place): charged \(billing.charged), due \(billing.due), verify \(billing.verifyFindings ?? 0)"
-                    )
-                }
-                if run.succeeded == 0, run.chunks == 0 { found.append("\(place): nothing was served") }
-                return found
-            }
         }
+    }
+}
+
+extension RunResult {
+    var place: String { self.round == 0 ? "warm-up" : "round \(self.round)" }
+
+    fileprivate var findings: [String] {
+        var found: [String] = []
+        if self.round > 0, self.failed > 0 {
+            found.append("\(self.failed) of \(self.started) exchanges failed")
+        }
+        if self.round > 0, !self.otherErrors.isEmpty {
+            let errors = self.otherErrors.map { "\($0.value) × \($0.key)" }.sorted().joined(separator: ", ")
+            found.append("exchanges failed that began before or after the measured part: \(errors)")
+        }
+        if self.fidelity?.isExact == false { found.append("replies are not the upstream's") }
+        if let billing = self.billing, billing.difference != 0 {
+            found.append("charged \(billing.charged), due \(billing.due)")
+        }
+        if self.units == 0 { found.append("nothing was served") }
+        return found
     }
 }

@@ -38,12 +38,13 @@ struct ProgressBar {
 extension RunResult {
     /// Of a turn that is over, in a few words.
     fileprivate var line: String {
-        let place = self.round == 0 ? "warm-up" : "round \(self.round)"
         var text =
-            "\(place)  \(self.lane): \(Int(self.perSecond)) exchanges/s, p50 \(self.total.p50) µs, p99 \(self.total.p99) µs"
+            "\(self.place)  \(self.lane): \(Int(self.perSecond)) exchanges/s, p50 \(self.total.p50) µs, p99 \(self.total.p99) µs"
         if let cpu = self.cpuPerThousand("proxy") { text += ", \(Int((cpu * 1000).rounded())) CPU µs each" }
         if self.failed > 0 { text += ", \(self.failed) failed" }
-        if let billing = self.billing, !billing.isExact { text += ", charged \(billing.difference) too much" }
+        if let billing = self.billing, billing.difference != 0 {
+            text += ", books off by \(billing.difference)"
+        }
         return text
     }
 }

@@ -9,9 +9,10 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Load for a deployment that is there.",
         discussion: """
             Keys: --key, --keys-file (a key a line), or OPENAI_API_KEY. Their accounts are charged for what is asked. With \
-            --rate-card their balances, before and after, are held against the usage of all replies; nobody else may use \
-            them meanwhile. With --reference-url replies are held against those of the upstream itself, which has to answer \
-            the same question in the same bytes, as mock-openai does.
+            --rate-card their balances, before and after, are held against the usage of all replies: give one key of each \
+            account then, and let nobody else use them meanwhile. What a stream cost that was cut off and not drained nobody \
+            else knows; then the books are not judged. With --reference-url replies are held against those of the upstream \
+            itself, which has to answer the same question in the same bytes, as mock-openai does when it is told to (--mock).
             """)
 
     @Argument(help: "Scenarios: names ('tollgate-bench list'), or paths of files.") var scenarios: [String]
@@ -58,19 +59,13 @@ struct RunCommand: AsyncParsableCommand {
             seed: self.seed)
         DescriptorLimit.raise()
         let bar = ProgressBar()
-        var result = SuiteResult(
-            startedAt: Date().ISO8601Format(), machine: .read(layout: .unpinned, versions: []), scenarios: [])
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.threads)
-        for file in files {
-            bar.say("==> \(file.scenario.name): \(file.scenario.summary)")
-            var scenario = file.scenario
-            if let duration { scenario.durationSeconds = duration }
-            result.scenarios.append(
-                try await suite.play(scenario, yaml: file.yaml, on: group) { bar.show($0) })
+        let machine = Machine.read(layout: .unpinned, versions: [])
+        let played = await Played.play(files, duration: self.duration, on: machine, bar) { file in
+            try await suite.play(file.scenario, yaml: file.yaml, on: group) { bar.show($0) }
         }
         try await group.shutdownGracefully()
-        try self.outputs.write(result, baseline: nil)
-        try result.passOrFail()
+        try played.writeAndJudge(self.outputs, baseline: nil)
     }
 
     private func target(_ url: String) throws -> LoadTarget {

@@ -13,5 +13,8 @@ struct TollgateBench: AsyncParsableCommand {
 
             Exits 1 when a reply was not the upstream's, when a charge is not what was used, or when an exchange failed.
             """,
-        subcommands: [CompareCommand.self, RunCommand.self, ListCommand.self, ReportCommand.self])
+        subcommands: [
+            CompareCommand.self, RunCommand.self, CountsCommand.self, SettleCommand.self,
+            ListCommand.self, ReportCommand.self,
+        ])
 }

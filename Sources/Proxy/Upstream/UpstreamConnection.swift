@@ -141,8 +141,11 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard self.isReleased, !self.isAborted else { return }
         self.isReleased = false
         self.idleSince = .now()
-        self.receivedBefore = self.context.flatMap { TCPState.of($0.channel)?.bytesReceived }
-        self.pool.takeBack(self)
+        guard let channel = self.context?.channel else { return self.pool.takeBack(self, isAlive: false) }
+        let state = TCPState.of(channel)
+        self.receivedBefore = state?.bytesReceived
+        self.acknowledgedBefore = state?.bytesAcknowledged
+        self.pool.takeBack(self, isAlive: state?.isEstablished ?? channel.isActive)
     }
 
     /// Closes at once: the response is not wanted any more. The pool does not hand it out from here on.

@@ -118,8 +118,9 @@ final class UpstreamPool {
 
     // MARK: For connections
 
-    func takeBack(_ connection: UpstreamConnection) {
-        guard !self.isShutDown, self.isUsable(connection) else {
+    /// - Parameter isAlive: what the kernel has just said of it.
+    func takeBack(_ connection: UpstreamConnection, isAlive: Bool) {
+        guard !self.isShutDown, isAlive || !self.limits.checksLiveness, self.isYoung(connection) else {
             connection.abort()
             return
         }
@@ -213,12 +214,15 @@ final class UpstreamPool {
     }
 
     private func isUsable(_ connection: UpstreamConnection) -> Bool {
-        let now = NIODeadline.now()
-        guard connection.idleSince + self.limits.idleMax > now, connection.retireAt > now else {
-            return false
-        }
+        guard self.isYoung(connection) else { return false }
+        // Asked in any case: what upstream had acknowledged by now is remembered.
         let isAlive = connection.isAlive()
         return isAlive || !self.limits.checksLiveness
+    }
+
+    private func isYoung(_ connection: UpstreamConnection) -> Bool {
+        let now = NIODeadline.now()
+        return connection.idleSince + self.limits.idleMax > now && connection.retireAt > now
     }
 
     var idleCount: Int { self.idle.count - self.deadInIdle }

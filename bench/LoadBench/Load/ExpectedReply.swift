@@ -2,14 +2,12 @@
 public struct ExpectedReply: Sendable, Equatable {
     public var digest: UInt64
     public var bodyBytes: Int
-    public var events: Int
     /// What the exchange costs; nil where nothing is charged.
     public var dueMillicredits: Int64?
 
-    public init(digest: UInt64, bodyBytes: Int, events: Int, dueMillicredits: Int64?) {
+    public init(digest: UInt64, bodyBytes: Int, dueMillicredits: Int64?) {
         self.digest = digest
         self.bodyBytes = bodyBytes
-        self.events = events
         self.dueMillicredits = dueMillicredits
     }
 }

@@ -20,7 +20,8 @@ final class LoadConnection: ChannelInboundHandler {
     private let load: LoadLoop
     private var context: ChannelHandlerContext?
     private var exchange: Exchange?
-    private var isSlow = false
+    /// The next read of a slow client.
+    private var slowRead: Scheduled<Void>?
 
     /// What a slow client takes from its socket at a time, and how often.
     private static let slowReadBytes = 1024
@@ -39,6 +40,8 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     func close() { self.context?.close(promise: nil) }
+
+    var isOpen: Bool { self.context != nil }
 
     // MARK: Events of the channel
 
@@ -117,7 +120,7 @@ final class LoadConnection: ChannelInboundHandler {
         guard let exchange = self.exchange else { return }
         self.exchange = nil
         exchange.timeout?.cancel()
-        if self.isSlow { self.readAtOnce() }
+        if self.slowRead != nil { self.readAtOnce() }
         let mayGoOn = end == .complete && !exchange.reader.isLast
         if !mayGoOn { self.context?.close(promise: nil) }
         self.load.ended(exchange, end, on: self, mayGoOn: mayGoOn)
@@ -126,7 +129,6 @@ final class LoadConnection: ChannelInboundHandler {
     // MARK: Slow clients
 
     private func readSlowly(_ context: ChannelHandlerContext) {
-        self.isSlow = true
         let options = context.channel.syncOptions
         try? options?.setOption(
             .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.slowReadBytes))
@@ -136,15 +138,16 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     private func readAgain() {
-        self.load.schedule(in: Self.slowReadInterval) { [weak self] in
-            guard let self, self.isSlow, let context = self.context else { return }
+        self.slowRead = self.load.schedule(in: Self.slowReadInterval) { [weak self] in
+            guard let self, let context = self.context else { return }
             context.read()
             self.readAgain()
         }
     }
 
     private func readAtOnce() {
-        self.isSlow = false
+        self.slowRead?.cancel()
+        self.slowRead = nil
         let options = self.context?.channel.syncOptions
         try? options?.setOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator())
         try? options?.setOption(.maxMessagesPerRead, value: 4)

@@ -16,6 +16,7 @@ final class LoadLoop {
     let plan: LoadPlan
     private(set) var tally = Tally()
     private var random: SeededRandom
+    private let start: NIODeadline
     private let gate: Gate
 
     private var idle: [LoadConnection] = []
@@ -42,8 +43,10 @@ final class LoadLoop {
     /// After a failure: whoever refuses is not asked a hundred thousand times a second.
     private static let pauseAfterFailure = TimeAmount.milliseconds(10)
 
-    init(_ loop: any EventLoop, plan: LoadPlan, gate: Gate, seed: UInt64) {
+    /// - Parameter start: of all loops' schedules, whenever each of them gets to run.
+    init(_ loop: any EventLoop, plan: LoadPlan, start: NIODeadline, gate: Gate, seed: UInt64) {
         self.loop = loop
+        self.start = start
         self.plan = plan
         self.gate = gate
         self.random = SeededRandom(seed: seed)
@@ -53,11 +56,11 @@ final class LoadLoop {
     // MARK: Life
 
     /// - Returns: done when the measured part is over and what ran has ended.
-    func start() -> EventLoopFuture<Void> {
+    func run() -> EventLoopFuture<Void> {
         switch self.plan.arrivals {
         case .connections(let count): self.dial(count)
         case .rate(let perSecond, let pattern, _):
-            self.nextDue = .now() + self.plan.pause(perSecond, pattern, &self.random)
+            self.nextDue = self.start + self.plan.firstPause(perSecond, pattern, &self.random)
             self.arrive()
         }
         self.schedule(at: self.gate.closes) { self.finish() }
@@ -68,29 +71,34 @@ final class LoadLoop {
         // A loop that is late has not heard of all that was due.
         self.catchUp(to: self.gate.closes)
         self.isOver = true
-        // What is due and did not begin was not served in time.
-        for due in self.waiting where self.gate.holds(due) { self.fail(due, "not begun") }
-        self.waiting.removeAll()
         for connection in self.idle { connection.close() }
         self.idle.removeAll()
+        // What waits for a connection begins when there is one; its time runs since it was due.
+        self.schedule(in: self.plan.timeout) { self.giveUpWaiting() }
+        self.finishIfQuiet()
+    }
+
+    private func giveUpWaiting() {
+        while let due = self.waiting.popFirst() { self.fail(due, "not begun") }
         self.finishIfQuiet()
     }
 
     private func finishIfQuiet() {
-        if self.isOver, self.runningCount == 0 { self.finished.succeed() }
+        if self.isOver, self.runningCount == 0, self.waiting.isEmpty { self.finished.succeed() }
     }
 
     private func fail(_ began: NIODeadline, _ kind: String) {
-        guard self.gate.holds(began) else { return }
-        self.tally.started += 1
-        self.tally.failed(kind)
+        let isMeasured = self.gate.holds(began)
+        if isMeasured { self.tally.started += 1 }
+        self.tally.failed(kind, isMeasured: isMeasured)
     }
 
     // MARK: Time
 
-    func schedule(in amount: TimeAmount, _ work: @escaping () -> Void) {
+    @discardableResult
+    func schedule(in amount: TimeAmount, _ work: @escaping () -> Void) -> Scheduled<Void> {
         let bound = NIOLoopBound(work, eventLoop: self.loop)
-        self.loop.scheduleTask(in: amount) { bound.value() }
+        return self.loop.scheduleTask(in: amount) { bound.value() }
     }
 
     private func schedule(at time: NIODeadline, _ work: @escaping () -> Void) {
@@ -99,8 +107,7 @@ final class LoadLoop {
     }
 
     func scheduleTimeout(_ work: @escaping () -> Void) -> Scheduled<Void> {
-        let bound = NIOLoopBound(work, eventLoop: self.loop)
-        return self.loop.scheduleTask(in: self.plan.timeout) { bound.value() }
+        self.schedule(in: self.plan.timeout, work)
     }
 
     // MARK: Arrivals
@@ -135,7 +142,7 @@ final class LoadLoop {
     }
 
     private func dial() {
-        guard !self.isOver else { return }
+        guard !self.isOver || !self.waiting.isEmpty else { return }
         self.connectionCount += 1
         let bound = NIOLoopBound(self, eventLoop: self.loop)
         let target = self.plan.target
@@ -158,19 +165,16 @@ final class LoadLoop {
 
     private func couldNotConnect() {
         self.connectionCount -= 1
-        guard !self.isOver else { return }
         if let due = self.waiting.popFirst() {
             self.fail(due, "connect")
-        } else if case .connections = self.plan.arrivals {
+        } else if !self.isOver, case .connections = self.plan.arrivals {
             self.fail(.now(), "connect")
         }
         self.replace()
+        self.finishIfQuiet()
     }
 
-    func isReady(_ connection: LoadConnection) {
-        guard !self.isOver else { return connection.close() }
-        self.next(on: connection)
-    }
+    func isReady(_ connection: LoadConnection) { self.next(on: connection) }
 
     func isGone(_ connection: LoadConnection) {
         self.connectionCount -= 1
@@ -179,9 +183,9 @@ final class LoadLoop {
     }
 
     private func replace() {
-        guard !self.isOver else { return }
         switch self.plan.arrivals {
         case .connections(let count):
+            guard !self.isOver else { return }
             self.schedule(in: Self.pauseAfterFailure) { if self.connectionCount < count { self.dial() } }
         case .rate:
             if !self.waiting.isEmpty, self.connectionCount < self.plan.connectionsMax { self.dial() }
@@ -189,14 +193,11 @@ final class LoadLoop {
     }
 
     private func next(on connection: LoadConnection) {
+        if let due = self.waiting.popFirst() { return self.begin(on: connection, due: due) }
+        guard !self.isOver else { return connection.close() }
         switch self.plan.arrivals {
         case .connections: self.begin(on: connection, due: .now())
-        case .rate:
-            if let due = self.waiting.popFirst() {
-                self.begin(on: connection, due: due)
-            } else {
-                self.idle.append(connection)
-            }
+        case .rate: self.idle.append(connection)
         }
     }
 
@@ -223,6 +224,8 @@ final class LoadLoop {
         _ exchange: LoadConnection.Exchange, first: Bool, events: Int, last: NIODeadline?, at now: NIODeadline
     ) {
         if self.gate.holds(now) { self.tally.chunks += events }
+        // Who reads slowly waits for itself, and a refusal is quick.
+        guard exchange.kind == .patient, exchange.reader.status == 200 else { return }
         if first, exchange.isMeasured {
             self.tally.firstByte.record((now - exchange.began).wholeMicroseconds)
         }
@@ -243,17 +246,24 @@ final class LoadLoop {
         let judged = self.plan.judge(exchange, end)
         self.tally.due += judged.due
         self.tally.chargeable += judged.isChargeable ? 1 : 0
+        self.tally.unpriced += judged.isUnpriced ? 1 : 0
         self.tally.compared += judged.isCompared ? 1 : 0
         self.tally.differing += judged.isCompared && judged.failure == "differs" ? 1 : 0
-        if exchange.isMeasured { self.count(exchange, judged) }
+        self.count(exchange, judged)
+        if mayGoOn { self.goOn(connection, isRefused: judged.failure != nil) }
         self.finishIfQuiet()
-        guard mayGoOn else { return }
-        if self.isOver { connection.close() } else { self.next(on: connection) }
+    }
+
+    private func goOn(_ connection: LoadConnection, isRefused: Bool) {
+        guard isRefused else { return self.next(on: connection) }
+        self.schedule(in: Self.pauseAfterFailure) { if connection.isOpen { self.next(on: connection) } }
     }
 
     private func count(_ exchange: LoadConnection.Exchange, _ judged: LoadPlan.Judgement) {
+        if let failure = judged.failure { self.tally.failed(failure, isMeasured: exchange.isMeasured) }
+        guard exchange.isMeasured else { return }
         if let status = exchange.reader.status { self.tally.statuses[status, default: 0] += 1 }
-        if let failure = judged.failure { return self.tally.failed(failure) }
+        guard judged.failure == nil else { return }
         self.tally.succeeded += 1
         if exchange.kind == .patient { self.tally.total.record((.now() - exchange.began).wholeMicroseconds) }
     }

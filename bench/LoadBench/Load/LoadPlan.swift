@@ -14,6 +14,9 @@ struct LoadPlan: Sendable {
     private let emptyKeys: [[UInt8]]
     private let heads: [(before: [UInt8], behind: [UInt8])]
     private let pricer: UsagePricer?
+    private let asksForUsage: Bool
+    /// Which loop it is of, and of how many.
+    private let part: (index: Int, count: Int)
 
     /// - Parameters:
     ///   - part: which of `count` loops drives this part of the load.
@@ -31,9 +34,11 @@ struct LoadPlan: Sendable {
         self.keys = credentials.keys.map { Array($0.utf8) }
         self.emptyKeys = credentials.emptyKeys.map { Array($0.utf8) }
         self.pricer = pricer
+        self.asksForUsage = scenario.asksForUsage || !scenario.isStreamed
+        self.part = (part, count)
         self.heads = requests.templates.map { template in
             let before =
-                "POST \(requests.endpoint.path) HTTP/1.1\r\nHost: \(target.serverName)\r\nAuthorization: Bearer "
+                "POST \(requests.endpoint.path) HTTP/1.1\r\nHost: \(target.authority)\r\nAuthorization: Bearer "
             let behind =
                 "\r\nContent-Type: application/json\r\nContent-Length: \(template.body.count)\r\n\r\n"
             return (Array(before.utf8), Array(behind.utf8))
@@ -41,6 +46,14 @@ struct LoadPlan: Sendable {
     }
 
     var connectionsMax: Int { self.arrivals.connectionsMax }
+
+    /// From the begin of the schedule. Steady loops take turns.
+    func firstPause(
+        _ perSecond: Double, _ pattern: Scenario.Arrivals.Pattern, _ random: inout SeededRandom
+    ) -> TimeAmount {
+        guard pattern == .steady else { return self.pause(perSecond, pattern, &random) }
+        return .nanoseconds(Int64(1e9 / perSecond * Double(self.part.index + 1) / Double(self.part.count)))
+    }
 
     /// To the arrival after this one.
     func pause(
@@ -80,11 +93,13 @@ struct LoadPlan: Sendable {
         var isCompared = false
         var isChargeable = false
         var due: Int64 = 0
+        /// Nobody but the proxy knows what it costs.
+        var isUnpriced = false
     }
 
     func judge(_ exchange: LoadConnection.Exchange, _ end: LoadLoop.End) -> Judgement {
         let reader = exchange.reader
-        if case .failed(let why) = end { return Judgement(failure: why) }
+        if case .failed(let why) = end { return Judgement(failure: why, isUnpriced: true) }
         if exchange.kind == .shortOfMoney {
             return Judgement(
                 failure: reader.status == 402 ? nil : "status \(reader.status ?? 0) where a 402 was due")
@@ -93,9 +108,10 @@ struct LoadPlan: Sendable {
         guard !self.expected.isEmpty else { return self.judgeByUsage(reader, end) }
         let expected = self.expected[exchange.template]
         // Of a stream that is cut off with its client nobody but the proxy knows the cost.
-        if end == .left, !reader.drainsOnDisconnect { return Judgement() }
+        if end == .left, !reader.drainsOnDisconnect { return Judgement(isUnpriced: true) }
         var judgement = Judgement(failure: nil, due: expected.dueMillicredits ?? 0)
         judgement.isChargeable = expected.dueMillicredits != nil
+        judgement.isUnpriced = !judgement.isChargeable
         guard end == .complete else { return judgement }
         judgement.isCompared = true
         let isEqual = reader.digest == expected.digest && reader.bodyBytes == expected.bodyBytes
@@ -104,9 +120,11 @@ struct LoadPlan: Sendable {
     }
 
     private func judgeByUsage(_ reader: ReplyReader, _ end: LoadLoop.End) -> Judgement {
-        guard end == .complete, let pricer = self.pricer else { return Judgement() }
+        guard end == .complete, self.asksForUsage, let pricer = self.pricer else {
+            return Judgement(isUnpriced: true)
+        }
         guard let due = pricer.price(of: reader.tail) else {
-            return Judgement(failure: "no usage in the reply")
+            return Judgement(failure: "no usage in the reply", isUnpriced: true)
         }
         return Judgement(isChargeable: true, due: due)
     }

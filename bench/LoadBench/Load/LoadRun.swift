@@ -28,7 +28,7 @@ public struct LoadRun: Sendable {
 
     /// What is told while it runs.
     public enum Moment: Sendable {
-        case warmingUp(share: Double)
+        case warmingUp
         /// Now is the first moment that counts.
         case measuring
         case running(share: Double)
@@ -55,9 +55,9 @@ public struct LoadRun: Sendable {
         let gate = LoadLoop.Gate(
             opens: opens, closes: opens + .nanoseconds(Int64(self.scenario.durationSeconds * 1e9)))
         let running = loops.enumerated().map { index, loop in
-            self.start(on: loop, index, of: loops.count, gate)
+            self.start(on: loop, index, of: loops.count, begin, gate)
         }
-        try await self.watch(gate, begin, tell)
+        try await self.watch(gate, tell)
         var tally = Tally()
         for part in running { tally.add(try await part.get()) }
         return Outcome(
@@ -65,22 +65,22 @@ public struct LoadRun: Sendable {
     }
 
     private func start(
-        on loop: any EventLoop, _ index: Int, of count: Int, _ gate: LoadLoop.Gate
+        on loop: any EventLoop, _ index: Int, of count: Int, _ begin: NIODeadline, _ gate: LoadLoop.Gate
     ) -> EventLoopFuture<Tally> {
         let plan = LoadPlan(
             self.scenario, requests: self.requests, expected: self.expected, target: self.target,
             credentials: self.credentials, pricer: self.pricer, part: index, of: count)
         let seed = self.seed &+ UInt64(index)
         return loop.flatSubmit {
-            let load = LoadLoop(loop, plan: plan, gate: gate, seed: seed)
+            let load = LoadLoop(loop, plan: plan, start: begin, gate: gate, seed: seed)
             let bound = NIOLoopBound(load, eventLoop: loop)
-            return load.start().map { bound.value.tally }
+            return load.run().map { bound.value.tally }
         }
     }
 
-    private func watch(_ gate: LoadLoop.Gate, _ begin: NIODeadline, _ tell: (Moment) -> Void) async throws {
-        while case let now = NIODeadline.now(), now < gate.opens {
-            tell(.warmingUp(share: now.share(from: begin, to: gate.opens)))
+    private func watch(_ gate: LoadLoop.Gate, _ tell: (Moment) -> Void) async throws {
+        while .now() < gate.opens {
+            tell(.warmingUp)
             try await Self.sleep(until: gate.opens)
         }
         tell(.measuring)
@@ -101,6 +101,8 @@ public struct LoadRun: Sendable {
         result.started = tally.started
         result.succeeded = tally.succeeded
         result.errors = tally.errors
+        result.otherErrors = tally.otherErrors
+        result.unpriced = tally.unpriced
         result.statuses = tally.statuses
         result.chunks = tally.chunks
         result.receivedBytes = tally.receivedBytes

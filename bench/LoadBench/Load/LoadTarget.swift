@@ -17,6 +17,12 @@ public struct LoadTarget: Sendable {
         self.serverName = serverName ?? host
     }
 
+    /// For `Host`.
+    var authority: String {
+        let name = self.serverName.contains(":") ? "[\(self.serverName)]" : self.serverName
+        return self.port == (self.tls == nil ? 80 : 443) ? name : "\(name):\(self.port)"
+    }
+
     /// For SNI, where addresses are not allowed; their certificates are held against the peer's address.
     var tlsName: String? {
         (try? SocketAddress(ipAddress: self.serverName, port: 0)) == nil ? self.serverName : nil

@@ -34,9 +34,14 @@ enum OneExchange {
                 }
             }
             .connect(host: target.host, port: target.port)
-            .whenFailure { error in
-                promise.fail(
-                    Failure(description: "\(target.host):\(target.port) cannot be reached: \(error)"))
+            .whenComplete { result in
+                switch result {
+                case .success(let channel):
+                    promise.futureResult.whenComplete { _ in channel.close(promise: nil) }
+                case .failure(let error):
+                    promise.fail(
+                        Failure(description: "\(target.host):\(target.port) cannot be reached: \(error)"))
+                }
             }
         return promise.futureResult
     }

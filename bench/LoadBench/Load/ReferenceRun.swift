@@ -39,15 +39,14 @@ public struct ReferenceRun: Sendable {
             throw Failure(description: "the upstream's reply has no usage that can be priced")
         }
         return ExpectedReply(
-            digest: reader.digest, bodyBytes: reader.bodyBytes, events: reader.events,
-            dueMillicredits: due ?? nil)
+            digest: reader.digest, bodyBytes: reader.bodyBytes, dueMillicredits: due ?? nil)
     }
 
     private func ask(_ template: RequestPlan.Template, on loop: any EventLoop) -> EventLoopFuture<ReplyReader>
     {
         let head = """
             POST \(self.requests.endpoint.path) HTTP/1.1\r
-            Host: \(self.target.serverName)\r
+            Host: \(self.target.authority)\r
             Authorization: Bearer \(self.key)\r
             Connection: close\r
             Content-Type: application/json\r

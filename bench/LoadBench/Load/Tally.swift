@@ -6,6 +6,8 @@ struct Tally: Sendable {
     var started = 0
     var succeeded = 0
     var errors: [String: Int] = [:]
+    /// Of all others.
+    var otherErrors: [String: Int] = [:]
     var statuses: [Int: Int] = [:]
     /// Arrived in the measured part, whenever their exchange began.
     var chunks = 0
@@ -18,6 +20,7 @@ struct Tally: Sendable {
     /// Of all exchanges, warm-up and last ones included: money does not know what is measured.
     var due: Int64 = 0
     var chargeable = 0
+    var unpriced = 0
 
     init() {
         self.firstByte.autoResize = true
@@ -25,12 +28,15 @@ struct Tally: Sendable {
         self.total.autoResize = true
     }
 
-    mutating func failed(_ kind: String) { self.errors[kind, default: 0] += 1 }
+    mutating func failed(_ kind: String, isMeasured: Bool) {
+        if isMeasured { self.errors[kind, default: 0] += 1 } else { self.otherErrors[kind, default: 0] += 1 }
+    }
 
     mutating func add(_ other: Tally) {
         self.started += other.started
         self.succeeded += other.succeeded
         self.errors.merge(other.errors, uniquingKeysWith: +)
+        self.otherErrors.merge(other.otherErrors, uniquingKeysWith: +)
         self.statuses.merge(other.statuses, uniquingKeysWith: +)
         self.chunks += other.chunks
         self.receivedBytes += other.receivedBytes
@@ -41,6 +47,7 @@ struct Tally: Sendable {
         self.differing += other.differing
         self.due += other.due
         self.chargeable += other.chargeable
+        self.unpriced += other.unpriced
     }
 }
 

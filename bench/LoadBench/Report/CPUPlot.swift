@@ -16,7 +16,7 @@ struct CPUPlot: Sendable {
         self.baseline = summary.baseline
         self.rows = zip(marks, summary.lanes).compactMap { mark, lane in
             let runs = summary.scenario.measuredRuns(lane: lane.lane)
-            return LaneComparison.Spread(of: runs.compactMap(\.proxyMicrosecondsPerExchange)).map {
+            return LaneComparison.Spread(of: runs.compactMap(\.proxyMicrosecondsEach)).map {
                 Row(mark: mark, microseconds: $0, ratio: lane.perCoreRatio)
             }
         }

@@ -8,7 +8,7 @@ extension RunResult {
     }
 
     /// nil as `cpuPerThousand`.
-    var proxyMicrosecondsPerExchange: Double? {
+    var proxyMicrosecondsEach: Double? {
         // Seconds for 1,000 are milliseconds for one.
         self.cpuPerThousand(WatchedProcess.proxy.rawValue).map { $0 * 1000 }
     }

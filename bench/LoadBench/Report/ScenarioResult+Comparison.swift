@@ -1,8 +1,8 @@
 extension ScenarioResult {
     /// One per lane that ran in a measured round, in order of first appearance. The warm-up (round 0) does not count.
     ///
-    /// Figures are medians over rounds; a round in which nothing was observed has no say in them. Ratios and added
-    /// time are of runs of the same round, and nil without one. Counts, billing and fidelity are sums over rounds;
+    /// Figures are medians over rounds; a round in which nothing was observed has no say in them. Ratios are of medians, over
+    /// the rounds that both lanes played, added times medians of differences in the same round; nil without one. Counts, billing and fidelity are sums over rounds;
     /// findings of `verify` and the peak of memory are the largest of any round.
     public func comparison(baseline: String?, direct: String = "direct") -> [LaneComparison] {
         let baselineRuns = baseline.map { self.runsByRound(lane: $0) } ?? [:]
@@ -35,15 +35,16 @@ extension LaneComparison {
         self.lane = lane
         self.rounds = Set(runs.map(\.round)).count
         self.perSecond = runs.map(\.perSecond).median ?? 0
-        self.cpuPerExchange = runs.compactMap(\.proxyMicrosecondsPerExchange).median
+        self.cpuPerExchange = runs.compactMap(\.proxyMicrosecondsEach).median
         self.firstByteP50 = Self.median(runs, of: \.firstByte, at: \.p50)
         self.firstByteP99 = Self.median(runs, of: \.firstByte, at: \.p99)
         self.totalP50 = Self.median(runs, of: \.total, at: \.p50)
         self.totalP99 = Self.median(runs, of: \.total, at: \.p99)
         self.gapP99 = Self.median(runs, of: \.gap, at: \.p99)
-        self.addedP50 = Self.added(runs, to: direct, at: \.p50)
-        self.addedP99 = Self.added(runs, to: direct, at: \.p99)
-        self.perCoreRatio = Spread(of: Self.ratios(runs, to: baseline))
+        self.addedP50 = Self.added(runs, to: direct, of: \.total, at: \.p50)
+        self.addedP99 = Self.added(runs, to: direct, of: \.total, at: \.p99)
+        self.addedGapP99 = Self.added(runs, to: direct, of: \.gap, at: \.p99)
+        self.perCoreRatio = Self.ratio(runs, to: baseline)
         self.residentPeak = runs.compactMap { $0.process(.proxy)?.residentPeak }.max()
         self.failed = runs.reduce(0) { $0 + $1.failed }
         self.billing = BillingScore(sumOf: runs.compactMap(\.billing))
@@ -59,21 +60,34 @@ extension LaneComparison {
     }
 
     private static func added(
-        _ runs: [RunResult], to direct: [Int: RunResult], at quantile: KeyPath<Quantiles, Int>
+        _ runs: [RunResult], to direct: [Int: RunResult], of times: KeyPath<RunResult, Quantiles>,
+        at quantile: KeyPath<Quantiles, Int>
     ) -> Double? {
         runs.compactMap { run -> Double? in
-            guard let other = direct[run.round], run.total.count > 0, other.total.count > 0 else {
-                return nil
-            }
-            return Double(run.total[keyPath: quantile] - other.total[keyPath: quantile])
+            guard let other = direct[run.round]?[keyPath: times], other.count > 0,
+                run[keyPath: times].count > 0
+            else { return nil }
+            return Double(run[keyPath: times][keyPath: quantile] - other[keyPath: quantile])
         }.median
+    }
+
+    /// Of the medians of rounds that both played.
+    private static func ratio(_ runs: [RunResult], to baseline: [Int: RunResult]) -> Spread? {
+        guard var spread = Spread(of: Self.ratios(runs, to: baseline)) else { return nil }
+        let common = runs.filter { baseline[$0.round] != nil }
+        if let own = common.compactMap(\.proxyMicrosecondsEach).median, own > 0,
+            let other = common.compactMap({ baseline[$0.round]?.proxyMicrosecondsEach }).median
+        {
+            spread.median = other / own
+        }
+        return spread
     }
 
     private static func ratios(_ runs: [RunResult], to baseline: [Int: RunResult]) -> [Double] {
         runs.compactMap { run in
             // A run too short for the clock of the kernel used 0 s: nothing can be said of it.
-            guard let own = run.proxyMicrosecondsPerExchange, own > 0,
-                let other = baseline[run.round]?.proxyMicrosecondsPerExchange, other > 0
+            guard let own = run.proxyMicrosecondsEach, own > 0,
+                let other = baseline[run.round]?.proxyMicrosecondsEach, other > 0
             else { return nil }
             return other / own
         }

@@ -4,12 +4,13 @@ extension ScenarioSummary {
         var cell: (LaneComparison) -> String
     }
 
-    static func columns(baseline: String?) -> [LaneColumn] {
+    /// - Parameter unit: what CPU is counted by, `exch` or `chunk`.
+    static func columns(baseline: String?, unit: String) -> [LaneColumn] {
         [
             LaneColumn(column: .init(heading: "lane", isNumber: false), cell: \.lane),
             LaneColumn(column: .init(heading: "rate", unit: "1/s"), cell: { Figures.short($0.perSecond) }),
             LaneColumn(
-                column: .init(heading: "CPU", unit: "µs/exch"),
+                column: .init(heading: "CPU", unit: "µs/\(unit)"),
                 cell: { $0.cpuPerExchange.map(Figures.short) ?? Figures.missing }),
             LaneColumn(
                 column: .init(heading: "per core", unit: "× \(baseline ?? "baseline")"),
@@ -29,6 +30,7 @@ extension ScenarioSummary {
             Self.time("gap", "p99", \.gapP99),
             Self.time("total", "p50", \.totalP50), Self.time("total", "p99", \.totalP99),
             Self.added("added", "p50", \.addedP50), Self.added("added", "p99", \.addedP99),
+            Self.added("added gap", "p99", \.addedGapP99),
         ]
     }
 

@@ -14,7 +14,8 @@ struct ScenarioSummary: Sendable {
 
     /// One row per lane. Times are of the whole exchange unless the heading says otherwise.
     var table: ReportTable {
-        let columns = Self.columns(baseline: self.baseline)
+        let columns = Self.columns(
+            baseline: self.baseline, unit: self.scenario.runs.contains { $0.chunks > 0 } ? "chunk" : "exch")
         return ReportTable(
             columns: columns.map(\.column), rows: self.lanes.map { lane in columns.map { $0.cell(lane) } }
         )

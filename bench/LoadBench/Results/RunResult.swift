@@ -11,14 +11,19 @@ public struct RunResult: Codable, Sendable, Equatable {
     /// Of those: ended as the scenario wants it, a 402 of a client that is short of money and a hang-up of one that is to
     /// hang up included.
     public var succeeded: Int
-    /// All others, by what went wrong (`connect`, `status 503`, `cut`, `differs`, `timeout`, …).
+    /// All others of the measured part, by what went wrong (`connect`, `status 503`, `cut`, `differs`, `timeout`, …).
     public var errors: [String: Int]
+    /// Of exchanges that began before or after the measured part.
+    public var otherErrors: [String: Int]
+    /// Exchanges whose cost nobody but the proxy knows: cut off without being drained, or failed on the way. The books are
+    /// not judged then.
+    public var unpriced: Int
     /// Reply heads by status.
     public var statuses: [Int: Int]
     /// `data:` events of streams that arrived.
     public var chunks: Int
     public var receivedBytes: Int
-    /// To the first byte of the body, from when the exchange was to begin (open loop) or began (closed loop).
+    /// Times are of clients that wait as usual and got a 200: to the first byte of the body, from when the exchange was to begin (open loop) or began (closed loop).
     public var firstByte: Quantiles
     /// Between two arrivals of one stream.
     public var gap: Quantiles
@@ -35,19 +40,23 @@ public struct RunResult: Codable, Sendable, Equatable {
         self.round = round
         self.seconds = seconds
         (self.started, self.succeeded, self.chunks, self.receivedBytes) = (0, 0, 0, 0)
-        (self.errors, self.statuses, self.processes) = ([:], [:], [])
+        (self.errors, self.otherErrors, self.statuses, self.processes) = ([:], [:], [:], [])
+        self.unpriced = 0
         (self.firstByte, self.gap, self.total) = (.none, .none, .none)
     }
 
     public var failed: Int { self.errors.values.reduce(0, +) }
     public var perSecond: Double { self.seconds > 0 ? Double(self.succeeded) / self.seconds : 0 }
 
-    /// CPU seconds of `process` for 1,000 exchanges; nil without exchanges, or when it was not watched.
+    /// What CPU is counted by: chunks of streams, else exchanges. A stream may be longer than the measured part.
+    public var units: Int { self.chunks > 0 ? self.chunks : self.succeeded }
+
+    /// CPU seconds of `process` for 1,000 units; nil without any, or when it was not watched.
     public func cpuPerThousand(_ process: String) -> Double? {
-        guard self.succeeded > 0, let use = self.processes.first(where: { $0.name == process }) else {
+        guard self.units > 0, let use = self.processes.first(where: { $0.name == process }) else {
             return nil
         }
-        return use.cpuSeconds / Double(self.succeeded) * 1000
+        return use.cpuSeconds / Double(self.units) * 1000
     }
 }
 
@@ -83,7 +92,10 @@ public struct ProcessUse: Codable, Sendable, Equatable {
     /// `proxy`, `redis`, `postgres`, `mock`, `bench`.
     public var name: String
     public var cpuSeconds: Double
-    /// Resident set before the first exchange and after the last one, children included.
+    /// From the end of the measured part until nothing was under way, settlement included.
+    public var cpuSecondsAfter = 0.0
+    /// Anonymous and shared memory before the first exchange and after the last one, children included; pages of files
+    /// (programs, a mapped journal) are not the process' own.
     public var residentBefore: Int
     public var residentAfter: Int
     public var residentPeak: Int

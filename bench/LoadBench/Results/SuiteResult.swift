@@ -19,7 +19,7 @@ public struct Machine: Codable, Sendable, Equatable {
     public var cores: Int
     public var memoryBytes: Int
     public var kernel: String
-    /// How processes are spread: `the proxy alone on core 1, all else on core 0`, `not pinned`.
+    /// How processes are spread: `proxies, one under load at a time, on core 1, all else on core 0`, `not pinned`.
     public var layout: String
     /// Load average of the last minute when the suite began: what is above 0 disturbs.
     public var loadBefore: Double
@@ -45,6 +45,8 @@ public struct ScenarioResult: Codable, Sendable, Equatable {
     public var summary: String
     /// The file, as it was run.
     public var yaml: String
+    /// Of `tollgate verify` behind the last turn, and whatever else was not as it should be besides the runs.
+    public var findings: [String] = []
     /// In the order in which they took turns: round by round, every lane once.
     public var runs: [RunResult]
 
@@ -62,17 +64,21 @@ public struct LaneComparison: Sendable, Equatable {
     public var lane: String
     public var rounds: Int
     public var perSecond: Double
-    /// CPU microseconds of the proxy for an exchange; nil where no process of the lane could be watched.
+    /// CPU microseconds of the proxy for an exchange, or for a chunk where the scenario streams; nil where no process of
+    /// the lane could be watched.
     public var cpuPerExchange: Double?
     public var firstByteP50: Int
     public var firstByteP99: Int
     public var totalP50: Int
     public var totalP99: Int
     public var gapP99: Int
+    /// Added to the direct lane's, same round.
+    public var addedGapP99: Double?
     /// Added to the direct lane's median and 99th percentile of `total`, same round; nil without a direct lane.
     public var addedP50: Double?
     public var addedP99: Double?
-    /// Exchanges per CPU second over the baseline's: above 1 is less CPU than the baseline. Median, and extremes.
+    /// Exchanges (chunks) per CPU second over the baseline's: above 1 is less CPU than the baseline. Of the medians, with the
+    /// extremes of single rounds.
     public var perCoreRatio: Spread?
     public var residentPeak: Int?
     public var failed: Int

@@ -19,7 +19,7 @@ public enum Distribution: Equatable, Sendable {
             let sigma = log(Double(p99) / Double(median)) / Self.deviationsOfP99
             // Box and Muller; the second value of the pair is not worth keeping.
             let normal = sqrt(-2 * log(random.share())) * cos(2 * .pi * random.share())
-            return Swift.min(max, Swift.max(1, Int((Double(median) * exp(sigma * normal)).rounded())))
+            return Int(Swift.min(Double(max), Swift.max(1, Double(median) * exp(sigma * normal))).rounded())
         }
     }
 

@@ -45,8 +45,12 @@ extension BenchStack {
             let open = Array(Set(keys).subtracting(balances.keys))
             let before = balances.count
             let found = try self.summaries(open) { progress(before + (calm.isEmpty ? 0 : $0)) }
-            for (key, summary) in zip(open, found) where summary.isSettled {
-                if !calm.insert(key).inserted { balances[key] = summary.balance }
+            for (key, summary) in zip(open, found) {
+                if !summary.isSettled {
+                    calm.remove(key)
+                } else if !calm.insert(key).inserted {
+                    balances[key] = summary.balance
+                }
             }
             let waiting = open.count - (balances.count - before)
             if waiting == 0 { return keys.compactMap { balances[$0] } }
@@ -63,6 +67,7 @@ extension BenchStack {
             keys, port: self.stores.port, threads: Self.connections, progress: progress
         ) { (call: ControlCall, key: String) throws(StackError) -> BillingSummary in
             let reply = try call.get("/api/billing/summary", bearer: key)
+            if reply.status == 503 { return .unknown }
             let summary: BillingSummary = try reply.decoded("GET /api/billing/summary")
             guard summary.balance != nil else {
                 throw .call(what: "GET /api/billing/summary", reason: "balanceMillicredits is no number")
@@ -77,6 +82,9 @@ struct BillingSummary: Decodable, Sendable, Equatable {
     private var balanceMillicredits: String
     private var heldMillicredits: String
     private var heldKnown: Bool
+
+    /// Of somebody who is too busy to say.
+    static let unknown = BillingSummary(balanceMillicredits: "0", heldMillicredits: "0", heldKnown: false)
 
     /// nil when it is no number.
     var balance: Int64? { Int64(self.balanceMillicredits) }

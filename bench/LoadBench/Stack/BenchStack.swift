@@ -39,7 +39,7 @@ public final class BenchStack {
         try setup.checkPrograms()
         DescriptorLimit.raise()
         let directory = try StackFiles.makeDirectory(below: setup.parentDirectory, prefix: "tollgate-bench-")
-        let children = StartedChildren()
+        let children = StartedChildren(directory: setup.keepsFiles ? nil : directory)
         do throws(StackError) {
             say("files in \(directory)")
             let certificates = setup.tls.isUsed ? try StackCertificates.make(in: directory) : nil
@@ -54,7 +54,6 @@ public final class BenchStack {
                 certificates: certificates, children: children)
         } catch {
             _ = children.stopAll()
-            if !setup.keepsFiles { try? FileManager.default.removeItem(atPath: directory) }
             throw error
         }
     }
@@ -93,12 +92,13 @@ public final class BenchStack {
     @discardableResult
     public func stop() -> [StackError] {
         self.proxies = [:]
-        let failures = self.children.stopAll()
-        if !self.setup.keepsFiles { try? FileManager.default.removeItem(atPath: self.directory) }
-        return failures
+        return self.children.stopAll()
     }
 
-    var laneJournalDirectory: String { self.directory + "/journal" }
+    /// Where the lanes of Tollgate, and whoever posts beside them, keep their journals.
+    public var laneJournalDirectory: String { self.directory + "/journal" }
+
+    public var databaseURL: String { self.stores.facts.databaseURL }
 
     // MARK: Proxies
 
@@ -132,28 +132,5 @@ public final class BenchStack {
             port: port, opsPort: try LoopbackPort.free(), mockPort: self.mockPort,
             journalDirectory: self.laneJournalDirectory, certificates: self.certificates)
         return try TollgateLane.start(lane, self.setup, self.stores.facts, places, directory: self.directory)
-    }
-}
-
-/// Children in the order of their starts.
-final class StartedChildren {
-    private(set) var all: [ChildProgram] = []
-
-    func add(_ child: ChildProgram) { self.all.append(child) }
-
-    func forget(_ child: ChildProgram) { self.all.removeAll { $0 === child } }
-
-    /// Last first; what fails does not keep the others from being stopped.
-    func stopAll() -> [StackError] {
-        var failures: [StackError] = []
-        while let child = self.all.popLast() {
-            do throws(StackError) {
-                // The stores are given the time for a checkpoint.
-                try child.stop(seconds: 30)
-            } catch {
-                failures.append(error)
-            }
-        }
-        return failures
     }
 }

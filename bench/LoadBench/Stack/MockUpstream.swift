@@ -2,7 +2,7 @@
 enum MockUpstream {
     static func arguments(_ setup: StackSetup, port: Int, certificates: StackCertificates?) -> [String] {
         var arguments = [
-            setup.mock, "--port", "\(port)", "--threads", "\(setup.mockThreads)", "--log", setup.mockLog,
+            setup.mock, "--port", "\(port)", "--threads", "1", "--log", "none",
         ]
         if setup.tls.upstream, let certificates {
             arguments += ["--tls-cert", certificates.certificateFile, "--tls-key", certificates.keyFile]

@@ -74,7 +74,9 @@ public struct ProcessWatch: Sendable {
     public mutating func finish() throws(StackError) {
         for index in self.uses.indices {
             let (process, use) = self.uses[index]
-            self.uses[index].use.cpuSeconds = max(0, try process.cpuSeconds() - use.cpuSeconds)
+            let now = try process.cpuSeconds()
+            self.uses[index].use.cpuSeconds = max(0, now - use.cpuSeconds)
+            self.uses[index].use.cpuSecondsAfter = now
         }
         self.sample()
     }
@@ -85,7 +87,9 @@ public struct ProcessWatch: Sendable {
     public mutating func settle() throws(StackError) -> [ProcessUse] {
         self.sample()
         for index in self.uses.indices {
-            self.uses[index].use.residentAfter = try self.uses[index].process.residentBytes()
+            let (process, use) = self.uses[index]
+            self.uses[index].use.cpuSecondsAfter = max(0, try process.cpuSeconds() - use.cpuSecondsAfter)
+            self.uses[index].use.residentAfter = try process.residentBytes()
         }
         return self.uses.map(\.use)
     }

@@ -10,11 +10,6 @@ public struct StackSetup: Sendable {
     public var tls = TLSLegs()
     /// The lanes carry streams: the baselines then gather nothing.
     public var isStreaming = false
-    public var mockThreads = 1
-    /// `none`, or a file that gets a row for each served exchange.
-    public var mockLog = "none"
-    /// `off`, or a file.
-    public var accessLog = "off"
     /// Clients at a time that the baselines are made ready for.
     public var connectionsMax = 4096
     /// Virtual environment of LiteLLM.

@@ -24,7 +24,7 @@ enum TollgateLane {
         environment["LISTEN"] = "127.0.0.1:\(places.port)"
         environment["OPS_LISTEN"] = "127.0.0.1:\(places.opsPort)"
         environment["TOLLGATE_THREADS"] = "1"
-        environment["ACCESS_LOG"] = setup.accessLog
+        environment["ACCESS_LOG"] = "off"
         // Less than the harness waits, so that streams left open by a load do not get it killed.
         environment["SHUTDOWN_TIMEOUT_SECONDS"] = "10"
         if lane == .plain { environment["BILLING_CHARGING_ENABLED"] = "false" }

@@ -15,7 +15,8 @@ extension LoadTarget {
             let scheme = url.scheme, ["http", "https"].contains(scheme),
             ["", "/", "/v1", "/v1/"].contains(url.path)
         else { throw ScenarioError("url", "\(baseURL) is not like https://host:port/v1") }
-        self.init(host: host, port: url.port ?? (scheme == "https" ? 443 : 80))
+        let name = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        self.init(host: name, port: url.port ?? (scheme == "https" ? 443 : 80))
         if scheme == "https" { self.tls = try Self.context(authority: caFile) }
     }
 

@@ -37,23 +37,24 @@ public struct LocalSuite: Sendable {
 
     /// Plays one scenario on a stack of its own.
     ///
-    /// - Throws: `StackError`, `ReferenceRun.Failure`; a run that finds fault is no error.
+    /// - Throws: `StackError`, `ReferenceRun.Failure`; a run that finds fault is no error, and neither is a program that does
+    ///   not stop as it should: that is a finding.
     public func play(
         _ scenario: Scenario, yaml: String, tell: (Progress) -> Void
     ) async throws -> ScenarioResult {
         let stack = try BenchStack.start(self.setup(for: scenario)) { tell(.step($0)) }
         defer { stack.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.threads)
-        let runs: [RunResult]
+        var result = ScenarioResult(name: scenario.name, summary: scenario.summary, yaml: yaml)
         do {
-            runs = try await self.play(scenario, on: stack, group, tell)
+            try await self.play(scenario, into: &result, on: stack, group, tell)
         } catch {
             try? await group.shutdownGracefully()
             throw error
         }
         try await group.shutdownGracefully()
-        if let failure = stack.stop().first { throw failure }
-        return ScenarioResult(name: scenario.name, summary: scenario.summary, yaml: yaml, runs: runs)
+        result.findings += stack.stop().map(\.description)
+        return result
     }
 
     private func setup(for scenario: Scenario) -> StackSetup {
@@ -66,26 +67,50 @@ public struct LocalSuite: Sendable {
     }
 
     private func play(
-        _ scenario: Scenario, on stack: BenchStack, _ group: MultiThreadedEventLoopGroup,
-        _ tell: (Progress) -> Void
-    ) async throws -> [RunResult] {
+        _ scenario: Scenario, into result: inout ScenarioResult, on stack: BenchStack,
+        _ group: MultiThreadedEventLoopGroup, _ tell: (Progress) -> Void
+    ) async throws {
         let lanes = self.lanes.filter { scenario.misbehaviour.shortOfMoney == 0 || $0 == .governed }
+        for lane in self.lanes where !lanes.contains(lane) {
+            tell(.step("left out: \(lane.rawValue) turns nobody away who is short of money"))
+        }
         let turn = try await self.prepare(scenario, on: stack, group, tell)
-        var runs: [RunResult] = []
+        var books = try Books(stack, payers: turn.payers)
         for round in 0...self.rounds {
             for lane in lanes {
-                runs.append(try await self.take(turn, lane, round, on: stack, group, tell))
+                result.runs.append(try await self.take(turn, lane, round, on: stack, &books, group, tell))
                 try stack.checkRunning()
             }
         }
+        guard lanes.contains(where: \.isOurs) else { return }
         // Last, since it takes long: all that was charged adds up, in every store and journal.
-        if let last = runs.lastIndex(where: { $0.lane == StackLane.governed.rawValue }) {
-            tell(.step("tollgate verify"))
-            let report = try stack.verify()
-            for violation in report.violations { tell(.step(violation)) }
-            runs[last].billing?.verifyFindings = report.violations.count
+        tell(.step("tollgate verify"))
+        let report = try stack.verify()
+        for text in report.violations + report.warnings { tell(.step(text)) }
+        result.findings += report.violations
+        if let last = result.runs.lastIndex(where: { $0.lane == StackLane.governed.rawValue }) {
+            result.runs[last].billing?.verifyFindings = report.violations.count
         }
-        return runs
+    }
+
+    /// What the accounts have. Read once behind each turn of ours, so that nothing falls between two turns.
+    private struct Books {
+        private let stack: BenchStack
+        private let payers: [String]
+        private var balances: [Int64]
+
+        init(_ stack: BenchStack, payers: [String]) throws(StackError) {
+            self.stack = stack
+            self.payers = payers
+            self.balances = try stack.balances(of: payers)
+        }
+
+        /// What was charged since the last call, when nothing is under way any more.
+        mutating func charged() throws(StackError) -> Int64 {
+            let before = self.balances
+            self.balances = try self.stack.balances(of: self.payers)
+            return zip(before, self.balances).reduce(0) { $0 + $1.0 - $1.1 }
+        }
     }
 
     // MARK: Before the first turn
@@ -106,15 +131,32 @@ public struct LocalSuite: Sendable {
     ) async throws -> Turn {
         let requests = RequestPlan(scenario, seed: self.seed, toldToMock: true)
         tell(.step("asking the mock what it answers"))
-        let direct = try LoadTarget(stack.startLane(.direct))
-        let pricer = try UsagePricer(rateCard: self.rateCard, model: scenario.model)
-        let expected = try await ReferenceRun(
-            requests, target: direct, key: BaselineSettings.operatorKey, pricer: pricer
-        ).expected(on: group)
         let (credentials, payers) = try self.credentials(scenario, stack, tell)
         return Turn(
-            scenario: scenario, requests: requests, expected: expected, credentials: credentials,
-            payers: payers)
+            scenario: scenario, requests: requests,
+            expected: try await self.expected(scenario, requests, stack, group),
+            credentials: credentials, payers: payers)
+    }
+
+    /// What the mock answers, and what it costs. Where the client does not ask for the usage, the same is asked once more
+    /// with it.
+    private func expected(
+        _ scenario: Scenario, _ requests: RequestPlan, _ stack: BenchStack,
+        _ group: MultiThreadedEventLoopGroup
+    ) async throws -> [ExpectedReply] {
+        let direct = try LoadTarget(stack.startLane(.direct))
+        let pricer = try UsagePricer(rateCard: self.rateCard, model: scenario.model)
+        let key = BaselineSettings.operatorKey
+        var asking = scenario
+        asking.asksForUsage = true
+        let priced = try await ReferenceRun(
+            RequestPlan(asking, seed: self.seed, toldToMock: true), target: direct, key: key, pricer: pricer
+        ).expected(on: group)
+        guard scenario.isStreamed, !scenario.asksForUsage else { return priced }
+        var expected = try await ReferenceRun(requests, target: direct, key: key, pricer: nil).expected(
+            on: group)
+        for index in expected.indices { expected[index].dueMillicredits = priced[index].dueMillicredits }
+        return expected
     }
 
     private func credentials(
@@ -128,28 +170,28 @@ public struct LocalSuite: Sendable {
             count: scenario.misbehaviour.shortOfMoney > 0 ? scenario.accounts : 0, credits: 0)
         return (
             Credentials(keys: rich.flatMap(\.keys), emptyKeys: poor.flatMap(\.keys)),
-            rich.compactMap(\.keys.first)
+            // Who has nothing is not to be charged either.
+            (rich + poor).compactMap(\.keys.first)
         )
     }
 
     // MARK: A turn
 
+    /// The warm-up is no longer than that.
+    private static let warmUpSecondsMax = 10.0
+
     private func take(
-        _ turn: Turn, _ lane: StackLane, _ round: Int, on stack: BenchStack,
-        _ group: MultiThreadedEventLoopGroup,
-        _ tell: (Progress) -> Void
+        _ turn: Turn, _ lane: StackLane, _ round: Int, on stack: BenchStack, _ books: inout Books,
+        _ group: MultiThreadedEventLoopGroup, _ tell: (Progress) -> Void
     ) async throws -> RunResult {
         let target = try stack.startLane(lane)
-        let before = lane.isOurs ? try stack.balances(of: turn.payers) : []
         var watch = try ProcessWatch(target.processes)
         var failure: StackError?
         let name = "\(turn.scenario.name)  \(round == 0 ? "warm-up" : "round \(round)")  \(lane.rawValue)"
-        let run = LoadRun(
-            scenario: turn.scenario, requests: turn.requests, expected: turn.expected,
-            target: try LoadTarget(target),
-            credentials: lane.isOurs ? turn.credentials : Credentials(keys: [BaselineSettings.operatorKey]),
-            seed: self.seed &+ UInt64(round))
-        let outcome = try await run.run(on: group, lane: lane.rawValue, round: round) { moment in
+        let outcome = try await self.run(turn, lane, round, target).run(
+            on: group, lane: lane.rawValue, round: round
+        ) {
+            moment in
             do throws(StackError) {
                 switch moment {
                 case .warmingUp: tell(.turn(name, share: 0))
@@ -163,14 +205,26 @@ public struct LocalSuite: Sendable {
         }
         if let failure { throw failure }
         var result = outcome.result
-        if lane.isOurs, turn.scenario.isExactlyChargeable {
-            let charged = zip(before, try stack.balances(of: turn.payers)).reduce(0) { $0 + $1.0 - $1.1 }
-            result.billing = BillingScore(
-                charged: charged, due: lane == .governed ? outcome.dueMillicredits : 0,
-                exchanges: outcome.chargeable)
+        if lane.isOurs {
+            let charged = try books.charged()
+            let due = lane == .governed ? outcome.dueMillicredits : 0
+            if result.unpriced == 0 || lane == .plain {
+                result.billing = BillingScore(charged: charged, due: due, exchanges: outcome.chargeable)
+            }
         }
         result.processes = try watch.settle()
         tell(.done(result))
         return result
+    }
+
+    private func run(_ turn: Turn, _ lane: StackLane, _ round: Int, _ target: LaneTarget) throws -> LoadRun {
+        var scenario = turn.scenario
+        if round == 0 { scenario.durationSeconds = min(scenario.durationSeconds, Self.warmUpSecondsMax) }
+        return LoadRun(
+            scenario: scenario, requests: turn.requests,
+            // It writes replies anew, in its own order of members: there is nothing to compare.
+            expected: lane == .litellm ? [] : turn.expected, target: try LoadTarget(target),
+            credentials: lane.isOurs ? turn.credentials : Credentials(keys: [BaselineSettings.operatorKey]),
+            seed: self.seed &+ UInt64(round))
     }
 }

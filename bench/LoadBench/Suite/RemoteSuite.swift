@@ -44,7 +44,9 @@ public struct RemoteSuite: Sendable {
             expected = try await ReferenceRun(requests, target: target, key: key, pricer: pricer).expected(
                 on: group)
         }
-        let books = pricer == nil ? nil : RemoteBooks(self.target, keys: self.credentials.keys)
+        let books =
+            pricer == nil
+            ? nil : RemoteBooks(self.target, keys: self.credentials.keys + self.credentials.emptyKeys)
         var result = ScenarioResult(name: scenario.name, summary: scenario.summary, yaml: yaml)
         for round in 1...self.rounds {
             let run = LoadRun(
@@ -77,10 +79,12 @@ public struct RemoteSuite: Sendable {
         }
         if let failure { throw failure }
         var result = outcome.result
-        if let books, let before, run.scenario.isExactlyChargeable {
+        if let books, let before {
             let after = try await books.settled(within: Self.settlingSeconds, on: group)
-            result.billing = BillingScore(
-                charged: before - after, due: outcome.dueMillicredits, exchanges: outcome.chargeable)
+            if result.unpriced == 0 {
+                result.billing = BillingScore(
+                    charged: before - after, due: outcome.dueMillicredits, exchanges: outcome.chargeable)
+            }
         }
         result.processes = try watch.settle()
         tell(.done(result))

@@ -1,0 +1,134 @@
+import Foundation
+import NIOPosix
+
+/// What an exchange costs on the event loops of the data plane, in numbers that do not depend on the machine's mood:
+/// allocations and system calls.
+public struct CountSuite: Sendable {
+    private let setup: StackSetup
+
+    public init(setup: StackSetup) {
+        self.setup = setup
+    }
+
+    /// What is counted, and for what.
+    public enum Unit: String, CaseIterable, Sendable {
+        /// One whole chat, on a connection that has the next one when it is done.
+        case exchange
+        /// One event of a stream, its share of head and end included.
+        case chunk
+    }
+
+    public struct Cost: Equatable, Sendable {
+        public var allocations: Double
+        public var syscalls: Double
+        /// By name, those of which there is at least one for ten units.
+        public var calls: [String: Double]
+    }
+
+    /// - Throws: `StackError`; also when an exchange fails, whose cost would not be an exchange's.
+    public func cost(_ unit: Unit, tell: (LocalSuite.Progress) -> Void) async throws -> Cost {
+        let scratch = try StackFiles.makeDirectory(
+            below: self.setup.parentDirectory, prefix: "tollgate-counts-")
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        let counter = try AllocationCounter(checkout: self.setup.checkout, directory: scratch)
+        var setup = self.setup
+        setup.environment.merge(counter.environment) { $1 }
+        let stack = try BenchStack.start(setup) { tell(.step($0)) }
+        defer { stack.stop() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        do {
+            let cost = try await self.count(unit, counter, on: stack, group, scratch)
+            try await group.shutdownGracefully()
+            return cost
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private func count(
+        _ unit: Unit, _ counter: AllocationCounter, on stack: BenchStack,
+        _ group: MultiThreadedEventLoopGroup,
+        _ scratch: String
+    ) async throws -> Cost {
+        let scenario = try Scenario(yaml: unit.yaml)
+        let target = try stack.startLane(.governed)
+        let accounts = try stack.makeAccounts(count: 1, credits: 1_000_000)
+        guard let proxy = target.processes.first(where: { $0.name == "proxy" }) else {
+            throw StackError.call(what: "governed", reason: "has no process")
+        }
+        let loops = Set(
+            ProcFiles.threads(proxy.pid).filter { ProcFiles.name($0)?.hasPrefix("NIO-ELT") == true })
+        let run = LoadRun(
+            scenario: scenario, requests: RequestPlan(scenario, seed: 1, toldToMock: true), expected: [],
+            target: try LoadTarget(target), credentials: Credentials(keys: accounts.flatMap(\.keys)), seed: 1)
+        var (before, after): (Int64, Int64) = (0, 0)
+        let first = try await self.play(run, group) { isBegin throws(StackError) in
+            let count = try counter.allocations(of: loops)
+            if isBegin { before = count } else { after = count }
+        }
+        var tracer: SyscallCounter?
+        var calls: [String: Int64] = [:]
+        let second = try await self.play(run, group) { isBegin throws(StackError) in
+            if isBegin {
+                tracer = try SyscallCounter(of: loops, directory: scratch)
+            } else {
+                calls = try tracer?.finish() ?? [:]
+            }
+        }
+        let units = (Double(unit.count(first)), Double(unit.count(second)))
+        let shares = calls.mapValues { Double($0) / units.1 }
+        return Cost(
+            allocations: Double(after - before) / units.0, syscalls: shares.values.reduce(0, +),
+            calls: shares.filter { $0.value >= 0.1 })
+    }
+
+    /// - Parameter edge: called at the begin and at the end of the measured part.
+    private func play(
+        _ run: LoadRun, _ group: MultiThreadedEventLoopGroup,
+        _ edge: (_ isBegin: Bool) throws(StackError) -> Void
+    ) async throws -> RunResult {
+        var failure: StackError?
+        let result = try await run.run(on: group, lane: "governed", round: 1) { moment in
+            do throws(StackError) {
+                switch moment {
+                case .measuring: try edge(true)
+                case .ending: try edge(false)
+                case .warmingUp, .running: break
+                }
+            } catch { failure = error }
+        }.result
+        if let failure { throw failure }
+        guard result.failed == 0, result.succeeded > 0 else {
+            throw StackError.call(
+                what: "the load", reason: "\(result.failed) of \(result.started) failed: \(result.errors)")
+        }
+        return result
+    }
+}
+
+extension CountSuite.Unit {
+    fileprivate var yaml: String {
+        switch self {
+        case .exchange:
+            "name: exchange\nconnections: 1\nreply_tokens: 40\nwarm_up_seconds: 2\nduration_seconds: 4"
+        case .chunk:
+            """
+            name: chunk
+            stream: true
+            connections: 8
+            reply_tokens: 100
+            tokens_per_second: 100
+            warm_up_seconds: 2
+            duration_seconds: 4
+            """
+        }
+    }
+
+    fileprivate func count(_ result: RunResult) -> Int {
+        switch self {
+        case .exchange: result.succeeded
+        case .chunk: result.chunks
+        }
+    }
+}

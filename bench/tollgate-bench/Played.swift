@@ -1,0 +1,39 @@
+import Foundation
+import LoadBench
+
+/// What came of some scenarios, whatever became of the last one.
+struct Played {
+    private var suite: SuiteResult
+    /// Why the rest was not played.
+    private var failure: (any Error)?
+
+    /// Plays one after the other, until one cannot be played.
+    ///
+    /// - Parameter duration: seconds to measure instead of what the scenarios say.
+    static func play(
+        _ files: [ScenarioFile], duration: Double?, on machine: Machine, _ bar: ProgressBar,
+        _ play: (ScenarioFile) async throws -> ScenarioResult
+    ) async -> Played {
+        var played = Played(
+            suite: SuiteResult(startedAt: Date().ISO8601Format(), machine: machine, scenarios: []))
+        for var file in files {
+            bar.say("==> \(file.scenario.name): \(file.scenario.summary)")
+            if let duration {
+                file.scenario.durationSeconds = duration
+                file.yaml = "# played with --duration \(duration)\n" + file.yaml
+            }
+            do { played.suite.scenarios.append(try await play(file)) } catch {
+                played.failure = error
+                break
+            }
+        }
+        return played
+    }
+
+    /// - Throws: why not all was played, or an exit code of 1 when something was found.
+    func writeAndJudge(_ outputs: Outputs, baseline: String?) throws {
+        try outputs.write(self.suite, baseline: baseline)
+        if let failure { throw failure }
+        try self.suite.passOrFail()
+    }
+}

@@ -1,0 +1,85 @@
+import Logging
+import Metering
+import PostgresLedger
+import Settlement
+
+/// The settler of the product with its journal and a ledger, and no proxy: outcomes are recorded as fast as the journal
+/// takes them, and then posted.
+struct BacklogRun: Sendable {
+    var databaseURL: String
+    /// For a journal of its own.
+    var journalDirectory: String
+    /// Take turns.
+    var accounts: [AccountID]
+    var exchanges: Int
+
+    struct Times: Sendable {
+        var recorded: Duration
+        var drained: Duration
+    }
+
+    /// What each exchange used and cost, by the card that is in force: two dollars for each that OpenAI takes.
+    private static let usage = Usage(input: 1000, output: 500)
+    private static let charge = Charge(amount: Millicredits(900), cost: PicoUSD(450_000_000))
+
+    /// - Parameter tell: how many are recorded, and how many of them posted.
+    func play(priceID: String, tell: @escaping @Sendable (Int, Int) -> Void) async throws -> Times {
+        let logger = Logger(label: "tollgate-bench")
+        let owner = Self.id()
+        let pool = PostgresPool(try PostgresConfiguration(url: self.databaseURL), size: 1, logger: logger)
+        defer { pool.shutDownAndWait() }
+        let journal = try JournalStore(root: self.journalDirectory, boot: owner, logger: logger)
+        let settler = Settler(
+            ledger: PostgresLedger(pool: pool, logger: logger), journal: journal, logger: logger)
+        let clock = ContinuousClock()
+        let recorded = try await clock.measure {
+            for number in 0..<self.exchanges {
+                let settlement = self.settlement(number, owner, priceID)
+                // The journal prepares its segments beside this.
+                while !settler.reserve() { try await Task.sleep(for: .milliseconds(1)) }
+                guard settler.opened(settlement) else { continue }
+                _ = settler.record(settlement) {}
+                if number % 10_000 == 0 { tell(number, 0) }
+            }
+        }
+        let drained = await clock.measure { await self.drain(settler, tell) }
+        await withCheckedContinuation { continuation in journal.stop { continuation.resume() } }
+        return Times(recorded: recorded, drained: drained)
+    }
+
+    private func drain(_ settler: Settler, _ tell: @escaping @Sendable (Int, Int) -> Void) async {
+        settler.drain()
+        await withTaskGroup { group in
+            group.addTask { await settler.run(telling: NoHoldStore()) }
+            group.addTask {
+                while settler.backlog > 0, !Task.isCancelled {
+                    tell(self.exchanges, self.exchanges - settler.backlog)
+                    try? await Task.sleep(for: .milliseconds(200))
+                }
+            }
+            await group.waitForAll()
+        }
+    }
+
+    private func settlement(_ number: Int, _ owner: BootID, _ priceID: String) -> Settlement {
+        let hold = Self.id()
+        return Settlement(
+            account: self.accounts[number % self.accounts.count], hold: hold, owner: owner, kind: .final,
+            authority: .owner, endpoint: .chat, modelRequested: "gpt-4o-mini",
+            modelServed: "gpt-4o-mini-2024-07-18", servedTier: "default", priceID: priceID, usage: Self.usage,
+            charge: Self.charge, upstreamRequestID: "req_\(hold)",
+            occurredAtMilliseconds: Int64(hold.millisecondsSinceEpoch))
+    }
+
+    private static func id() -> HoldID {
+        HoldID(
+            millisecondsSinceEpoch: UInt64(JournalStore.wallClock()), randomA: .random(in: 0...UInt16.max),
+            randomB: .random(in: 0...UInt64.max))
+    }
+}
+
+/// Nothing was held, so there is nobody to tell.
+private struct NoHoldStore: HoldPosting {
+    func posted(_ postings: [PostedAccount]) async throws {}
+    func gateChanged(_ gates: [AccountGate]) async throws {}
+}
