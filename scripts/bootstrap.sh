@@ -74,7 +74,7 @@ missing_to_bench() {
 
 # The tests' peers: proxies in front and behind, an HTTP/2 client, and readers of what we write.
 missing_to_test() {
-  have strace || echo strace # counts what an exchange costs
+  have strace || echo strace # system calls of an exchange, for the limits of bench/limits.yaml
   have openssl || echo openssl
   have nginx || [ -x /usr/sbin/nginx ] || echo nginx-light
   have haproxy || [ -x /usr/sbin/haproxy ] || echo haproxy

@@ -25,9 +25,10 @@ def judged(*arguments, results_in, **env):
     done = bench(*arguments, "--json", results_in, code=None, **env)
     lanes = results(results_in)
     for run in lanes.values():
-        assert all(kind.startswith("status 503") for kind in run["errors"]), done.stdout
+        assert all(kind.startswith("status 503") for kind in {**run["errors"], **run["otherErrors"]}), done.stdout
         assert run["succeeded"] + sum(run["errors"].values()) == run["started"]
-    assert done.returncode == (1 if any(run["errors"] for run in lanes.values()) else 0), done.stdout + done.stderr
+    failed = any(run["errors"] or run["otherErrors"] for run in lanes.values())
+    assert done.returncode == (1 if failed else 0), done.stdout + done.stderr
     return done, lanes
 
 

@@ -7,7 +7,7 @@ enum ReportFixtures {
         _ lane: String, _ round: Int, cpuSeconds: Double? = nil, p50: Int = 1000, p99: Int = 2000
     ) -> RunResult {
         var run = RunResult(lane: lane, round: round, seconds: 10)
-        (run.started, run.succeeded) = (1000, 1000)
+        (run.started, run.succeeded, run.completed) = (1000, 1000, 1000)
         run.total = self.quantiles(p50: p50, p99: p99)
         if let cpuSeconds {
             run.processes = [

@@ -14,8 +14,12 @@ import Testing
 
     @Test func theLayoutIsToldInWords() {
         #expect(CoreLayout.unpinned.text == "not pinned")
-        #expect(CoreLayout.over([0, 1]).text == "proxies, one under load at a time, on core 1, all else on core 0")
-        #expect(CoreLayout.over([0, 1, 2]).text == "proxies, one under load at a time, on core 2, all else on cores 0, 1")
+        #expect(
+            CoreLayout.over([0, 1]).text == "proxies, one under load at a time, on core 1, all else on core 0"
+        )
+        #expect(
+            CoreLayout.over([0, 1, 2]).text
+                == "proxies, one under load at a time, on core 2, all else on cores 0, 1")
     }
 
     @Test(arguments: [("\t0-1", [0, 1]), ("0,2-3,7", [0, 2, 3, 7]), ("", []), ("3-1", [])])

@@ -1,7 +1,7 @@
 import Foundation
 import LoadBench
 
-/// What came of some scenarios, whatever became of the last one.
+/// What came of some scenarios; one that cannot be played ends them, and keeps what the others brought.
 struct Played {
     private var suite: SuiteResult
     /// Why the rest was not played.
@@ -32,6 +32,7 @@ struct Played {
 
     /// - Throws: why not all was played, or an exit code of 1 when something was found.
     func writeAndJudge(_ outputs: Outputs, baseline: String?) throws {
+        Interruption.endIfInterrupted()
         try outputs.write(self.suite, baseline: baseline)
         if let failure { throw failure }
         try self.suite.passOrFail()

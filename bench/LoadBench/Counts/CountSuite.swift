@@ -14,7 +14,7 @@ public struct CountSuite: Sendable {
     public enum Unit: String, CaseIterable, Sendable {
         /// One whole chat, on a connection that has the next one when it is done.
         case exchange
-        /// One event of a stream, its share of head and end included.
+        /// One token of a stream, its share of head and end included.
         case chunk
     }
 
@@ -29,7 +29,8 @@ public struct CountSuite: Sendable {
     public func cost(_ unit: Unit, tell: (LocalSuite.Progress) -> Void) async throws -> Cost {
         let scratch = try StackFiles.makeDirectory(
             below: self.setup.parentDirectory, prefix: "tollgate-counts-")
-        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        let files = StartedChildren(directory: scratch)
+        defer { _ = files.stopAll() }
         let counter = try AllocationCounter(checkout: self.setup.checkout, directory: scratch)
         var setup = self.setup
         setup.environment.merge(counter.environment) { $1 }
@@ -59,55 +60,40 @@ public struct CountSuite: Sendable {
         }
         let loops = Set(
             ProcFiles.threads(proxy.pid).filter { ProcFiles.name($0)?.hasPrefix("NIO-ELT") == true })
-        let run = LoadRun(
+        var run = LoadRun(
             scenario: scenario, requests: RequestPlan(scenario, seed: 1, toldToMock: true), expected: [],
             target: try LoadTarget(target), credentials: Credentials(keys: accounts.flatMap(\.keys)), seed: 1)
-        var (before, after): (Int64, Int64) = (0, 0)
-        let first = try await self.play(run, group) { isBegin throws(StackError) in
-            let count = try counter.allocations(of: loops)
-            if isBegin { before = count } else { after = count }
-        }
-        var tracer: SyscallCounter?
-        var calls: [String: Int64] = [:]
-        let second = try await self.play(run, group) { isBegin throws(StackError) in
-            if isBegin {
-                tracer = try SyscallCounter(of: loops, directory: scratch)
-            } else {
-                calls = try tracer?.finish() ?? [:]
-            }
-        }
-        let units = (Double(unit.count(first)), Double(unit.count(second)))
-        let shares = calls.mapValues { Double($0) / units.1 }
+        _ = try await self.play(run, unit, group)
+        // Nothing runs before and behind the counted part, so that each unit is counted whole.
+        run.scenario.warmUpSeconds = 0
+        let before = try counter.allocations(of: loops)
+        let first = try await self.play(run, unit, group)
+        let allocated = Double(try counter.allocations(of: loops) - before) / first
+        let tracer = try SyscallCounter(of: loops, directory: scratch)
+        let second = try await self.play(run, unit, group)
+        let shares = try tracer.finish().mapValues { Double($0) / second }
         return Cost(
-            allocations: Double(after - before) / units.0, syscalls: shares.values.reduce(0, +),
+            allocations: allocated, syscalls: shares.values.reduce(0, +),
             calls: shares.filter { $0.value >= 0.1 })
     }
 
-    /// - Parameter edge: called at the begin and at the end of the measured part.
-    private func play(
-        _ run: LoadRun, _ group: MultiThreadedEventLoopGroup,
-        _ edge: (_ isBegin: Bool) throws(StackError) -> Void
-    ) async throws -> RunResult {
-        var failure: StackError?
-        let result = try await run.run(on: group, lane: "governed", round: 1) { moment in
-            do throws(StackError) {
-                switch moment {
-                case .measuring: try edge(true)
-                case .ending: try edge(false)
-                case .warmingUp, .running: break
-                }
-            } catch { failure = error }
-        }.result
-        if let failure { throw failure }
+    /// - Returns: units of the run.
+    private func play(_ run: LoadRun, _ unit: Unit, _ group: MultiThreadedEventLoopGroup) async throws
+        -> Double
+    {
+        let result = try await run.run(on: group, lane: "governed", round: 1) { _ in }.result
         guard result.failed == 0, result.succeeded > 0 else {
             throw StackError.call(
                 what: "the load", reason: "\(result.failed) of \(result.started) failed: \(result.errors)")
         }
-        return result
+        return Double(unit.count(result))
     }
 }
 
 extension CountSuite.Unit {
+    /// Tokens of one stream.
+    private static let chunksOfStream = 100
+
     fileprivate var yaml: String {
         switch self {
         case .exchange:
@@ -117,7 +103,7 @@ extension CountSuite.Unit {
             name: chunk
             stream: true
             connections: 8
-            reply_tokens: 100
+            reply_tokens: \(Self.chunksOfStream)
             tokens_per_second: 100
             warm_up_seconds: 2
             duration_seconds: 4
@@ -128,7 +114,8 @@ extension CountSuite.Unit {
     fileprivate func count(_ result: RunResult) -> Int {
         switch self {
         case .exchange: result.succeeded
-        case .chunk: result.chunks
+        // Those behind the end of the measured part are counted too: whole streams, with what `[DONE]` adds.
+        case .chunk: result.succeeded * Self.chunksOfStream
         }
     }
 }

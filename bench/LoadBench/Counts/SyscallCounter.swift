@@ -32,13 +32,18 @@ public final class SyscallCounter {
     public func finish() throws(StackError) -> [String: Int64] {
         self.tracer.signal(SIGINT)
         guard Patience.wait(Self.attachSeconds, { !self.tracer.isRunning }) else {
-            try self.tracer.stop()
-            return [:]
+            throw .didNotStop(program: "strace", seconds: Self.attachSeconds, tail: self.tracer.tail)
         }
         guard let text = try? String(contentsOfFile: self.table, encoding: .utf8) else {
             throw .failed(program: "strace", status: self.tracer.status ?? 0, tail: self.tracer.tail)
         }
-        return Self.calls(in: text)
+        let calls = Self.calls(in: text)
+        guard !calls.isEmpty else {
+            throw .failed(
+                program: "strace", status: self.tracer.status ?? 0,
+                tail: "counted nothing\n" + self.tracer.tail)
+        }
+        return calls
     }
 
     /// Of the table that `strace -c` writes: share, seconds, µs a call, calls, errors if there were any, name.

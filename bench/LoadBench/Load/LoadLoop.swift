@@ -261,6 +261,7 @@ final class LoadLoop {
 
     private func count(_ exchange: LoadConnection.Exchange, _ judged: LoadPlan.Judgement) {
         if let failure = judged.failure { self.tally.failed(failure, isMeasured: exchange.isMeasured) }
+        if judged.failure == nil, self.gate.holds(.now()) { self.tally.completed += 1 }
         guard exchange.isMeasured else { return }
         if let status = exchange.reader.status { self.tally.statuses[status, default: 0] += 1 }
         guard judged.failure == nil else { return }

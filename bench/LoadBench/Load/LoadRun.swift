@@ -100,6 +100,7 @@ public struct LoadRun: Sendable {
         var result = RunResult(lane: lane, round: round, seconds: self.scenario.durationSeconds)
         result.started = tally.started
         result.succeeded = tally.succeeded
+        result.completed = tally.completed
         result.errors = tally.errors
         result.otherErrors = tally.otherErrors
         result.unpriced = tally.unpriced

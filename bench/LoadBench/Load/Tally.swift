@@ -5,6 +5,8 @@ struct Tally: Sendable {
     /// Exchanges that began in the measured part; the histograms are of these.
     var started = 0
     var succeeded = 0
+    /// Ended in the measured part, whenever they began.
+    var completed = 0
     var errors: [String: Int] = [:]
     /// Of all others.
     var otherErrors: [String: Int] = [:]
@@ -35,6 +37,7 @@ struct Tally: Sendable {
     mutating func add(_ other: Tally) {
         self.started += other.started
         self.succeeded += other.succeeded
+        self.completed += other.completed
         self.errors.merge(other.errors, uniquingKeysWith: +)
         self.otherErrors.merge(other.otherErrors, uniquingKeysWith: +)
         self.statuses.merge(other.statuses, uniquingKeysWith: +)

@@ -36,7 +36,7 @@ struct CPUPlot: Sendable {
             id: self.id, title: "CPU of the proxy",
             note: "less is better; whiskers are the extremes of the rounds\(self.ratioNote)",
             words: self.words, frame: frame,
-            drawing: grid + [frame.nameBelow(scale.named("µs of CPU per exchange"))] + bars
+            drawing: grid + [frame.nameBelow(scale.named("µs of CPU for each"))] + bars
         ).markup
     }
 
@@ -78,7 +78,7 @@ struct CPUPlot: Sendable {
 
     private var ratioNote: String {
         guard let baseline = self.baseline, self.rows.contains(where: { $0.ratio != nil }) else { return "" }
-        return "; × is exchanges per CPU second over \(baseline)"
+        return "; × is what a CPU second serves over \(baseline)"
     }
 
     private var words: String {

@@ -93,7 +93,7 @@ public struct HTMLReport: Sendable {
         let baseline = self.baseline ?? "the baseline"
         return """
             <p>Figures are medians over rounds, in parentheses the extremes of any round. CPU and peak are the proxy’s. \
-            “per core” is exchanges per CPU second over those of \(baseline) in the same round: above 1 is less CPU. \
+            “per core” is what a CPU second serves over what it serves with \(baseline), of the medians, with the extremes of single rounds: above 1 is less CPU. \
             “added” is over the lane \(self.direct) of the same round. Times are from when an exchange was to begin. \
             The warm-up does not count.</p>
             """

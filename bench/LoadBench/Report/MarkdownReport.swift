@@ -20,7 +20,7 @@ public struct MarkdownReport: Sendable {
             \(facts.joined(separator: "\n"))
 
             Figures are medians over rounds; in parentheses the extremes of any round. CPU and peak are the proxy's.
-            "per core" is exchanges per CPU second over the baseline's of the same round: above 1 is less CPU. "added"
+            "per core" is what a CPU second serves over the baseline's, of the medians, with the extremes of single rounds: above 1 is less CPU. "added"
             is over the direct lane of the same round.
             """
     }

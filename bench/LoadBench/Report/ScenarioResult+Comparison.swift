@@ -1,9 +1,10 @@
 extension ScenarioResult {
     /// One per lane that ran in a measured round, in order of first appearance. The warm-up (round 0) does not count.
     ///
-    /// Figures are medians over rounds; a round in which nothing was observed has no say in them. Ratios are of medians, over
-    /// the rounds that both lanes played, added times medians of differences in the same round; nil without one. Counts, billing and fidelity are sums over rounds;
-    /// findings of `verify` and the peak of memory are the largest of any round.
+    /// Figures are medians over rounds; a round in which nothing was observed has no say in them. Ratios are of
+    /// medians over the rounds that both lanes played, added times medians of differences in the same round; nil
+    /// without one. Counts, billing and fidelity are sums over rounds; findings of `verify` and the peak of memory are
+    /// the largest of any round.
     public func comparison(baseline: String?, direct: String = "direct") -> [LaneComparison] {
         let baselineRuns = baseline.map { self.runsByRound(lane: $0) } ?? [:]
         let directRuns = self.runsByRound(lane: direct)
@@ -47,6 +48,7 @@ extension LaneComparison {
         self.perCoreRatio = Self.ratio(runs, to: baseline)
         self.residentPeak = runs.compactMap { $0.process(.proxy)?.residentPeak }.max()
         self.failed = runs.reduce(0) { $0 + $1.failed }
+        self.unpriced = runs.reduce(0) { $0 + $1.unpriced }
         self.billing = BillingScore(sumOf: runs.compactMap(\.billing))
         self.fidelity = FidelityScore(sumOf: runs.compactMap(\.fidelity))
     }

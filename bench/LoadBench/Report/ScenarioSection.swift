@@ -68,7 +68,7 @@ struct ScenarioSection: Sendable {
         guard !self.summary.processes.rows.isEmpty else { return "" }
         return """
             <details><summary>Processes: CPU and memory</summary>
-            \(self.summary.processes.markup(caption: "CPU seconds for 1,000 exchanges, and resident memory"))
+            \(self.summary.processes.markup(caption: "CPU seconds for 1,000 exchanges (of streams: chunks), and memory of its own"))
             </details>
             """
     }

@@ -15,8 +15,17 @@ struct Verdict: Sendable, Equatable {
     static func all(of comparison: LaneComparison) -> [Verdict] {
         [
             comparison.billing.map { Self.billing($0, lane: comparison.lane) },
+            comparison.unpriced > 0 && comparison.billing != nil
+                ? Self.unjudged(comparison.unpriced, lane: comparison.lane) : nil,
             comparison.fidelity.map { Self.fidelity($0, lane: comparison.lane) },
         ].compactMap(\.self)
+    }
+
+    private static func unjudged(_ count: Int, lane: String) -> Verdict {
+        let exchanges = Figures.count(count, "exchange", "exchanges")
+        return Verdict(
+            lane: lane, standing: .open,
+            text: "billing: not judged in rounds with \(exchanges) whose cost nobody but the proxy knows")
     }
 
     private static func billing(_ score: BillingScore, lane: String) -> Verdict {

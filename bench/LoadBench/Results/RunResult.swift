@@ -11,6 +11,9 @@ public struct RunResult: Codable, Sendable, Equatable {
     /// Of those: ended as the scenario wants it, a 402 of a client that is short of money and a hang-up of one that is to
     /// hang up included.
     public var succeeded: Int
+    /// Ended as the scenario wants it in the measured part, whenever they began: what rate and CPU are counted by. More than
+    /// a lane can serve does not make it faster.
+    public var completed: Int
     /// All others of the measured part, by what went wrong (`connect`, `status 503`, `cut`, `differs`, `timeout`, …).
     public var errors: [String: Int]
     /// Of exchanges that began before or after the measured part.
@@ -39,17 +42,17 @@ public struct RunResult: Codable, Sendable, Equatable {
         self.lane = lane
         self.round = round
         self.seconds = seconds
-        (self.started, self.succeeded, self.chunks, self.receivedBytes) = (0, 0, 0, 0)
+        (self.started, self.succeeded, self.completed, self.chunks, self.receivedBytes) = (0, 0, 0, 0, 0)
         (self.errors, self.otherErrors, self.statuses, self.processes) = ([:], [:], [:], [])
         self.unpriced = 0
         (self.firstByte, self.gap, self.total) = (.none, .none, .none)
     }
 
     public var failed: Int { self.errors.values.reduce(0, +) }
-    public var perSecond: Double { self.seconds > 0 ? Double(self.succeeded) / self.seconds : 0 }
+    public var perSecond: Double { self.seconds > 0 ? Double(self.completed) / self.seconds : 0 }
 
     /// What CPU is counted by: chunks of streams, else exchanges. A stream may be longer than the measured part.
-    public var units: Int { self.chunks > 0 ? self.chunks : self.succeeded }
+    public var units: Int { self.chunks > 0 ? self.chunks : self.completed }
 
     /// CPU seconds of `process` for 1,000 units; nil without any, or when it was not watched.
     public func cpuPerThousand(_ process: String) -> Double? {

@@ -58,8 +58,7 @@ public struct ScenarioResult: Codable, Sendable, Equatable {
     }
 }
 
-/// A scenario's runs put side by side. Ratios are of runs of the same round, and their median is told: what disturbs
-/// the machine for a while disturbs both.
+/// A scenario's runs put side by side. Lanes take turns: what disturbs the machine for a while disturbs all of them.
 public struct LaneComparison: Sendable, Equatable {
     public var lane: String
     public var rounds: Int
@@ -82,7 +81,10 @@ public struct LaneComparison: Sendable, Equatable {
     public var perCoreRatio: Spread?
     public var residentPeak: Int?
     public var failed: Int
+    /// Of the rounds that could be judged.
     public var billing: BillingScore?
+    /// Exchanges of all rounds whose cost nobody but the proxy knows; their rounds are not judged.
+    public var unpriced: Int
     public var fidelity: FidelityScore?
 
     public struct Spread: Sendable, Equatable {

@@ -42,7 +42,8 @@ public enum CoreLayout: Sendable, Equatable {
     public var text: String {
         guard case .split(let proxy, let others) = self else { return "not pinned" }
         let names = others.map(String.init).joined(separator: ", ")
-        return "proxies, one under load at a time, on core \(proxy), all else on core\(others.count == 1 ? "" : "s") \(names)"
+        return
+            "proxies, one under load at a time, on core \(proxy), all else on core\(others.count == 1 ? "" : "s") \(names)"
     }
 
     /// What stands before a command line so that the program is pinned from its first instruction. taskset becomes the

@@ -50,7 +50,10 @@ public struct LocalSuite: Sendable {
             try await self.play(scenario, into: &result, on: stack, group, tell)
         } catch {
             try? await group.shutdownGracefully()
-            throw error
+            // What was measured is told all the same.
+            guard !result.runs.isEmpty else { throw error }
+            result.findings.append("\(error)")
+            return result
         }
         try await group.shutdownGracefully()
         result.findings += stack.stop().map(\.description)

@@ -52,7 +52,11 @@ public struct RemoteSuite: Sendable {
             let run = LoadRun(
                 scenario: scenario, requests: requests, expected: expected, target: self.target,
                 credentials: self.credentials, pricer: pricer, seed: self.seed &+ UInt64(round))
-            result.runs.append(try await self.take(run, round, books, on: group, tell))
+            do { result.runs.append(try await self.take(run, round, books, on: group, tell)) } catch {
+                guard !result.runs.isEmpty else { throw error }
+                result.findings.append("\(error)")
+                break
+            }
         }
         return result
     }

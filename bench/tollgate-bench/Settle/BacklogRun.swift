@@ -20,7 +20,9 @@ struct BacklogRun: Sendable {
 
     /// What each exchange used and cost, by the card that is in force: two dollars for each that OpenAI takes.
     private static let usage = Usage(input: 1000, output: 500)
-    private static let charge = Charge(amount: Millicredits(900), cost: PicoUSD(450_000_000))
+    static let chargeMillicredits: Int64 = 900
+    private static let charge = Charge(
+        amount: Millicredits(Self.chargeMillicredits), cost: PicoUSD(450_000_000))
 
     /// - Parameter tell: how many are recorded, and how many of them posted.
     func play(priceID: String, tell: @escaping @Sendable (Int, Int) -> Void) async throws -> Times {
@@ -34,11 +36,7 @@ struct BacklogRun: Sendable {
         let clock = ContinuousClock()
         let recorded = try await clock.measure {
             for number in 0..<self.exchanges {
-                let settlement = self.settlement(number, owner, priceID)
-                // The journal prepares its segments beside this.
-                while !settler.reserve() { try await Task.sleep(for: .milliseconds(1)) }
-                guard settler.opened(settlement) else { continue }
-                _ = settler.record(settlement) {}
+                try await self.record(self.settlement(number, owner, priceID), settler)
                 if number % 10_000 == 0 { tell(number, 0) }
             }
         }
@@ -52,14 +50,37 @@ struct BacklogRun: Sendable {
         await withTaskGroup { group in
             group.addTask { await settler.run(telling: NoHoldStore()) }
             group.addTask {
-                while settler.backlog > 0, !Task.isCancelled {
+                while !Task.isCancelled {
                     tell(self.exchanges, self.exchanges - settler.backlog)
                     try? await Task.sleep(for: .milliseconds(200))
                 }
             }
-            await group.waitForAll()
+            // The teller never ends by itself.
+            await group.next()
+            group.cancelAll()
         }
     }
+
+    /// - Throws: `NoRoom` when the journal takes no more.
+    private func record(_ settlement: Settlement, _ settler: Settler) async throws {
+        let end = ContinuousClock.now + Self.patience
+        // The journal prepares its segments beside this.
+        while !settler.reserve() {
+            guard ContinuousClock.now < end else { throw NoRoom() }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        guard settler.opened(settlement) else {
+            settler.giveBackReservation()
+            throw NoRoom()
+        }
+        _ = settler.record(settlement) {}
+    }
+
+    private struct NoRoom: Error, CustomStringConvertible {
+        var description: String { "the journal has no room for more outcomes: is its disk full?" }
+    }
+
+    private static let patience = Duration.seconds(30)
 
     private func settlement(_ number: Int, _ owner: BootID, _ priceID: String) -> Settlement {
         let hold = Self.id()

@@ -16,6 +16,9 @@ struct SettleCommand: AsyncParsableCommand {
     @Option(help: "Directory of tollgate and mock-openai; default: where this program is.") var programs:
         String?
 
+    /// More than one account is charged.
+    private static let creditsEach: Int64 = 1_000_000_000
+
     func validate() throws {
         guard (1...100_000_000).contains(self.exchanges) else {
             throw ValidationError("--exchanges must be from 1 to 100000000")
@@ -32,9 +35,10 @@ struct SettleCommand: AsyncParsableCommand {
         let card = try RateCardFile.newestName()
         let stack = try BenchStack.start(setup) { bar.say("    " + $0) }
         defer { stack.stop() }
-        let accounts = try stack.makeAccounts(count: self.accounts, credits: 1_000_000_000) {
+        let made = try stack.makeAccounts(count: self.accounts, credits: Self.creditsEach) {
             bar.show("accounts", Double($0) / Double(self.accounts))
-        }.map(\.account)
+        }
+        let (accounts, keys) = (made.map(\.account), made.compactMap(\.keys.first))
         for (name, payers) in [("\(self.accounts) accounts", accounts), ("one account", [accounts[0]])] {
             let run = BacklogRun(
                 databaseURL: stack.databaseURL, journalDirectory: stack.laneJournalDirectory,
@@ -50,9 +54,18 @@ struct SettleCommand: AsyncParsableCommand {
         }
         bar.say("    tollgate verify")
         let report = try stack.verify()
-        for violation in report.violations { bar.say(violation) }
-        print(report.isClean ? "verify: clean" : "verify: \(report.violations.count) violations")
-        if !report.isClean { throw ExitCode(1) }
+        for text in report.violations + report.warnings { bar.say(text) }
+        let charged = try stack.balances(of: keys).reduce(Int64(keys.count) * Self.creditsEach * 1000) {
+            $0 - $1
+        }
+        let due = Int64(2 * self.exchanges) * BacklogRun.chargeMillicredits
+        if charged != due { bar.say("charged \(charged) millicredits, due \(due)") }
+        let isRight = report.isClean && charged == due
+        print(
+            isRight
+                ? "verify: clean, \(charged) millicredits charged"
+                : "verify: \(report.violations.count) violations")
+        if !isRight { throw ExitCode(1) }
     }
 
     private func rate(_ time: Duration) -> String {
