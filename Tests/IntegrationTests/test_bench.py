@@ -1,6 +1,7 @@
 """The bench harness as its users run it: exit codes, files, and books that it holds against the load."""
 import json
 import os
+import pathlib
 import re
 import subprocess
 import threading
@@ -184,3 +185,33 @@ def test_mistakes_are_named(scenario, tmp_path):
     assert "cannot read" in bench("report", tmp_path / "none.json", code=64).stderr
     done = bench("run", scenario(), "--url", "http://127.0.0.1:1/v1", "--key", "k", code=1)
     assert "connect" in done.stdout
+
+
+def may_trace():
+    scope = pathlib.Path("/proc/sys/kernel/yama/ptrace_scope")
+    return os.geteuid() == 0 or not scope.exists() or scope.read_text().strip() == "0"
+
+
+@pytest.mark.skipif(not may_trace(), reason="strace may not attach: kernel.yama.ptrace_scope")
+def test_an_exchange_costs_no_more_than_its_limits(tmp_path):
+    done = bench("counts", "--build", "debug", "--limits", ROOT / "bench" / "limits.yaml", seconds=600)
+    counted = {
+        unit: (float(allocations), float(calls)) for unit, allocations, calls in
+        re.findall(r"^(exchange|chunk): ([\d.]+) allocations, ([\d.]+) system calls$", done.stdout, re.M)}
+    # What an exchange cannot do without: three connections are read and written.
+    assert counted["exchange"][1] > 8 and counted["exchange"][0] > 50 and counted["chunk"][1] > 0.3, done.stdout
+    tight = tmp_path / "limits.yaml"
+    tight.write_text("debug: {exchange: {allocations: 1, syscalls: 1000}, chunk: {allocations: 1000, syscalls: 1000}}")
+    refused = bench("counts", "--build", "debug", "--limits", tight, code=1, seconds=600)
+    assert "debug, exchange" in refused.stderr and "allocations, the limit is 1.0" in refused.stderr
+    assert "chunk" not in refused.stderr.split("failed:", 1)[1]
+    assert "nobody.exchange" in bench("counts", "--build", "nobody", "--limits", tight, code=64).stderr
+    tight.write_text("debug: {exchange: {allocations: 1}}")
+    assert "debug.exchange" in bench("counts", "--limits", tight, code=64).stderr
+
+
+def test_a_backlog_is_settled_to_the_millicredit():
+    done = bench("settle", "--exchanges", 3000, "--accounts", 10, seconds=600)
+    assert "10 accounts:" in done.stdout and "one account:" in done.stdout
+    # 900 each, twice 3,000.
+    assert "verify: clean, 5400000 millicredits charged" in done.stdout

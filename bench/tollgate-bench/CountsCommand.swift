@@ -42,7 +42,11 @@ struct CountsCommand: AsyncParsableCommand {
         guard let yaml = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw ValidationError("--limits: cannot read \(path)")
         }
-        do { return try CountLimits(yaml: yaml) } catch { throw ValidationError("\(path): \(error)") }
+        do {
+            let limits = try CountLimits(yaml: yaml)
+            try limits.check(build: self.build)
+            return limits
+        } catch { throw ValidationError("\(path): \(error)") }
     }
 
     private static func text(_ number: Double) -> String { String((number * 10).rounded() / 10) }

@@ -32,6 +32,13 @@ public struct CountLimits: Equatable, Sendable {
         }
     }
 
+    /// - Throws: `ScenarioError` when nobody says what the limits of this build are.
+    public func check(build: String) throws(ScenarioError) {
+        for unit in CountSuite.Unit.allCases where self.limits[build]?[unit] == nil {
+            throw ScenarioError("\(build).\(unit.rawValue)", "has no limits")
+        }
+    }
+
     /// What is above its limit, a sentence each.
     ///
     /// - Throws: `ScenarioError` when nobody says what the limit is.

@@ -69,7 +69,10 @@ struct BacklogRun: Sendable {
             guard ContinuousClock.now < end else { throw NoRoom() }
             try await Task.sleep(for: .milliseconds(1))
         }
-        guard settler.opened(settlement) else {
+        // What a recovery would settle, if this program died now.
+        var opening = settlement
+        (opening.kind, opening.authority, opening.estimatedBecause) = (.orphan, .recovery, .proxyDied)
+        guard settler.opened(opening) else {
             settler.giveBackReservation()
             throw NoRoom()
         }
