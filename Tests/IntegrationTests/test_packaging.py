@@ -287,8 +287,10 @@ def test_all_that_tollgate_does_it_does_in_the_units_sandbox(dev, sandbox, tmp_p
         assert serve.stop() == 0, serve.process.output()[-4000:]
         assert wait_until(lambda: manager.next() == "STOPPING=1", 20, "the end")
     assert any(path.stat().st_size for path in (sandbox.state / "journal").rglob("*") if path.is_file())
+    # Newer kernels keep filters of sockets to the privileged, sandbox or not, and serve says so.
+    said = [line for line in serve.process.output().splitlines() if "cannot refuse new connections" not in line]
     for word in ("not permitted", "Read-only file system", "Permission denied"):
-        assert word not in serve.process.output()
+        assert word not in "\n".join(said)
 
 
 @contextlib.contextmanager
