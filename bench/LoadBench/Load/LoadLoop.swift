@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import NIOSSL
 
 /// The part of a run that one event loop drives; all of it happens there.
 final class LoadLoop {
@@ -151,12 +150,7 @@ final class LoadLoop {
             .connectTimeout(.seconds(10))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls = target.tls {
-                        try pipeline.addHandler(
-                            NIOSSLClientHandler(context: tls, serverHostname: target.tlsName))
-                    }
-                    try pipeline.addHandler(LoadConnection(bound.value))
+                    try target.add(LoadConnection(bound.value), to: channel)
                 }
             }
             .connect(host: target.host, port: target.port)

@@ -23,6 +23,15 @@ public struct LoadTarget: Sendable {
         return self.port == (self.tls == nil ? 80 : 443) ? name : "\(name):\(self.port)"
     }
 
+    /// Puts `handler` behind what the connection speaks. On the channel's loop, before it connects.
+    func add(_ handler: some ChannelInboundHandler, to channel: any Channel) throws {
+        let pipeline = channel.pipeline.syncOperations
+        if let tls = self.tls {
+            try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: self.tlsName))
+        }
+        try pipeline.addHandler(handler)
+    }
+
     /// For SNI, where addresses are not allowed; their certificates are held against the peer's address.
     var tlsName: String? {
         (try? SocketAddress(ipAddress: self.serverName, port: 0)) == nil ? self.serverName : nil

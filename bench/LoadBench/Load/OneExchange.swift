@@ -1,6 +1,5 @@
 import NIOCore
 import NIOPosix
-import NIOSSL
 
 /// One exchange on a connection of its own, for all that is not load.
 enum OneExchange {
@@ -25,12 +24,7 @@ enum OneExchange {
             .connectTimeout(.seconds(10))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls = target.tls {
-                        try pipeline.addHandler(
-                            NIOSSLClientHandler(context: tls, serverHostname: target.tlsName))
-                    }
-                    try pipeline.addHandler(OneExchangeHandler(ByteBuffer(bytes: request), promise))
+                    try target.add(OneExchangeHandler(ByteBuffer(bytes: request), promise), to: channel)
                 }
             }
             .connect(host: target.host, port: target.port)

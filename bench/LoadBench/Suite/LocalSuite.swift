@@ -189,24 +189,9 @@ public struct LocalSuite: Sendable {
     ) async throws -> RunResult {
         let target = try stack.startLane(lane)
         var watch = try ProcessWatch(target.processes)
-        var failure: StackError?
         let name = "\(turn.scenario.name)  \(round == 0 ? "warm-up" : "round \(round)")  \(lane.rawValue)"
         let outcome = try await self.run(turn, lane, round, target).run(
-            on: group, lane: lane.rawValue, round: round
-        ) {
-            moment in
-            do throws(StackError) {
-                switch moment {
-                case .warmingUp: tell(.turn(name, share: 0))
-                case .measuring: try watch.begin()
-                case .running(let share):
-                    watch.sample()
-                    tell(.turn(name, share: share))
-                case .ending: try watch.finish()
-                }
-            } catch { failure = error }
-        }
-        if let failure { throw failure }
+            on: group, lane: lane.rawValue, round: round, name: name, watch: &watch, tell: tell)
         var result = outcome.result
         if lane.isOurs {
             let charged = try books.charged()

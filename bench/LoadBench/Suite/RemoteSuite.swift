@@ -67,21 +67,10 @@ public struct RemoteSuite: Sendable {
     ) async throws -> RunResult {
         let before = try await books?.settled(within: Self.settlingSeconds, on: group)
         var watch = try ProcessWatch([.bench])
-        var failure: StackError?
-        let name = "\(run.scenario.name)  round \(round)"
-        let outcome = try await run.run(on: group, lane: Self.lane, round: round) { moment in
-            do throws(StackError) {
-                switch moment {
-                case .warmingUp: tell(.turn(name, share: 0))
-                case .measuring: try watch.begin()
-                case .running(let share):
-                    watch.sample()
-                    tell(.turn(name, share: share))
-                case .ending: try watch.finish()
-                }
-            } catch { failure = error }
-        }
-        if let failure { throw failure }
+        let outcome = try await run.run(
+            on: group, lane: Self.lane, round: round, name: "\(run.scenario.name)  round \(round)",
+            watch: &watch,
+            tell: tell)
         var result = outcome.result
         if let books, let before {
             let after = try await books.settled(within: Self.settlingSeconds, on: group)
