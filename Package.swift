@@ -7,6 +7,15 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
 ]
 
+/// Of the targets that an exchange goes through. Each of their objects belongs to one loop or one lock, which debug builds,
+/// and with them all tests, check access by access; release builds do without that check. What they call of each other
+/// is optimized across their borders.
+let dataPlane: [SwiftSetting] =
+    settings + [
+        .unsafeFlags(
+            ["-enforce-exclusivity=unchecked", "-cross-module-optimization"], .when(configuration: .release))
+    ]
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
@@ -56,11 +65,11 @@ let package = Package(
     ],
     targets: [
         // The pure core: no NIO, no C, no clock, no environment.
-        .target(name: "Metering", dependencies: [crypto], swiftSettings: settings),
+        .target(name: "Metering", dependencies: [crypto], swiftSettings: dataPlane),
         .testTarget(name: "MeteringTests", dependencies: ["Metering"], swiftSettings: settings),
 
         // The machines of the path from hold to settlement: as pure as the core.
-        .target(name: "MoneyPath", dependencies: ["Metering"], swiftSettings: settings),
+        .target(name: "MoneyPath", dependencies: ["Metering"], swiftSettings: dataPlane),
         .testTarget(
             name: "MoneyPathTests", dependencies: ["MoneyPath", "Metering"], swiftSettings: settings),
 
@@ -83,7 +92,7 @@ let package = Package(
         .target(
             name: "RedisHolds",
             dependencies: ["MoneyPath", "Metering", "CHiredis", logging, nioCore, nioPosix, nioSSL],
-            swiftSettings: settings),
+            swiftSettings: dataPlane),
         .testTarget(
             name: "RedisHoldsTests",
             dependencies: [
@@ -95,7 +104,7 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(
             name: "PostgresLedger", dependencies: ["Billing", "Metering", "CLibpq", crypto, logging],
-            swiftSettings: settings),
+            swiftSettings: dataPlane),
         .testTarget(
             name: "PostgresLedgerTests",
             dependencies: ["PostgresLedger", "Billing", "LocalStores", "Metering", logging],
@@ -103,7 +112,7 @@ let package = Package(
 
         // What runs between data plane, ledger and hold store.
         .target(
-            name: "Settlement", dependencies: ["MoneyPath", "Metering", logging], swiftSettings: settings),
+            name: "Settlement", dependencies: ["MoneyPath", "Metering", logging], swiftSettings: dataPlane),
         .testTarget(
             name: "SettlementTests", dependencies: ["Settlement", "MoneyPath", "Metering", logging],
             swiftSettings: settings),
@@ -116,7 +125,7 @@ let package = Package(
                 "COpenSSL", "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2, nioPosix,
                 nioSSL, nioTLS,
             ],
-            swiftSettings: settings),
+            swiftSettings: dataPlane),
         .testTarget(
             name: "ProxyTests",
             dependencies: [

@@ -5,7 +5,7 @@ import Testing
 
 /// What a session makes of PLACE's words about limits.
 @Suite struct HoldSessionLimitTests {
-    typealias Machine = HoldSessionMachine<HoldID>
+    typealias Machine = HoldSessionMachine
     private let hold = HoldID(high: 9, low: 1)
     private let start = Moment(nanoseconds: 1_000_000_000_000)
     private let limits = PlaceLimits(
@@ -20,7 +20,8 @@ import Testing
         let request = PlaceRequest(
             account: 7, hold: self.hold, want: Millicredits(10), least: Millicredits(10),
             inputEstimate: Millicredits(1), priceID: "c@1/m", endpoint: .chat, limits: limits ?? self.limits)
-        machine.place(request, ticket: self.hold, now: self.start)
+        let refused = machine.place(request, now: self.start)
+        #expect(refused == nil)
         machine.replied(.place(self.hold), .numbers(reply), now: self.start)
         var answer: PlaceAnswer?
         while let action = machine.nextAction() { if case .answer(_, let given) = action { answer = given } }

@@ -5,7 +5,7 @@ import MoneyPath
 final class SimSession {
     unowned let process: SimProcess
     let number: Int
-    var machine: HoldSessionMachine<HoldID>
+    var machine: HoldSessionMachine
     private(set) var link: SimLink! = nil
     private var isPerforming = false
     private var armedFor: Moment?
@@ -30,7 +30,9 @@ final class SimSession {
 
     func place(_ request: PlaceRequest) {
         self.machine.saw(ledgerGeneration: self.process.ledgerGeneration)
-        self.machine.place(request, ticket: request.hold, now: self.process.now)
+        if let why = self.machine.place(request, now: self.process.now) {
+            self.process.placed(request.hold, .unavailable(why))
+        }
         self.perform()
     }
 
@@ -81,7 +83,7 @@ final class SimSession {
         self.armDeadline()
     }
 
-    private func perform(_ action: HoldSessionMachine<HoldID>.Action) {
+    private func perform(_ action: HoldSessionMachine.Action) {
         switch action {
         case .send(let command, let slot, let raise): self.send(command, slot, raise)
         case .answer(let hold, let answer): self.process.placed(hold, answer)

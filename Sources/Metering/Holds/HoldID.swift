@@ -40,26 +40,54 @@ public struct HoldID: Sendable, Hashable {
         self.init(high: words.0, low: words.1)
     }
 
-    /// Writes the 36 characters of the canonical lower-case text through `write`, without a heap allocation.
-    @inline(__always)
+    /// Characters of the canonical text.
+    public static let textBytes = 36
+
+    /// Hands the 36 characters of the canonical lower-case text to `body`, without a heap allocation.
+    @inlinable
     public func withTextBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try withUnsafeTemporaryAllocation(byteCount: 36, alignment: 1) { buffer in
-            var at = 0
-            for (word, groups) in [(self.high, 0), (self.low, 1)] {
-                for digit in 0..<16 {
-                    if (groups == 0 && (digit == 8 || digit == 12))
-                        || (groups == 1 && (digit == 0 || digit == 4))
-                    {
-                        buffer[at] = UInt8(ascii: "-")
-                        at += 1
-                    }
-                    let nibble = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * digit)) & 15
-                    buffer[at] = nibble < 10 ? 48 + nibble : 87 + nibble
-                    at += 1
-                }
-            }
-            return try body(UnsafeRawBufferPointer(buffer))
+        var text: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+        return try withUnsafeMutableBytes(of: &text) { room in
+            self.writeText(to: room, at: 0)
+            return try body(UnsafeRawBufferPointer(rebasing: room[..<Self.textBytes]))
         }
+    }
+
+    /// Writes the 36 characters of the canonical lower-case text.
+    /// - Precondition: `memory` has room for them behind `offset`.
+    public func writeText(to memory: UnsafeMutableRawBufferPointer, at offset: Int) {
+        precondition(offset >= 0 && memory.count - offset >= Self.textBytes, "the caller makes room for ids")
+        func put(_ digits: UInt64, _ position: Int) {
+            memory.storeBytes(of: digits.bigEndian, toByteOffset: offset + position, as: UInt64.self)
+        }
+        func putHalf(_ digits: UInt64, _ position: Int) {
+            let half = UInt32(truncatingIfNeeded: digits).bigEndian
+            memory.storeBytes(of: half, toByteOffset: offset + position, as: UInt32.self)
+        }
+        let time = Self.digits(UInt32(truncatingIfNeeded: self.high))
+        let random = Self.digits(UInt32(truncatingIfNeeded: self.low >> 32))
+        put(Self.digits(UInt32(truncatingIfNeeded: self.high >> 32)), 0)
+        putHalf(time >> 32, 9)
+        putHalf(time, 14)
+        putHalf(random >> 32, 19)
+        putHalf(random, 24)
+        put(Self.digits(UInt32(truncatingIfNeeded: self.low)), 28)
+        let dash = UInt8(ascii: "-")
+        memory[offset + 8] = dash
+        memory[offset + 13] = dash
+        memory[offset + 18] = dash
+        memory[offset + 23] = dash
+    }
+
+    /// Eight hexadecimal digits, the first one in the highest byte: all of them at once, a nibble to a byte.
+    private static func digits(_ word: UInt32) -> UInt64 {
+        var nibbles = UInt64(word)
+        nibbles = (nibbles << 16 | nibbles) & 0x0000_ffff_0000_ffff
+        nibbles = (nibbles << 8 | nibbles) & 0x00ff_00ff_00ff_00ff
+        nibbles = (nibbles << 4 | nibbles) & 0x0f0f_0f0f_0f0f_0f0f
+        // 1 in each byte that is above 9, whose digit is a letter.
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 
     private static func nibble(_ byte: UInt8) -> UInt64? {

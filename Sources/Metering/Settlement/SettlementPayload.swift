@@ -40,8 +40,24 @@ public enum SettlementPayloadFailure: Error, Sendable, Hashable {
 extension Settlement {
     /// The same settlement always gives the same bytes, at most `SettlementPayload.encodedBytesMax` of them.
     public func encode() -> [UInt8] {
-        var writer = PayloadWriter()
         let parts = self.usage.encodedRareParts
+        return [UInt8](unsafeUninitializedCapacity: self.encodedBytesBound(parts)) { memory, written in
+            var writer = PayloadWriter(UnsafeMutableRawBufferPointer(memory))
+            self.write(parts, to: &writer)
+            written = writer.written
+        }
+    }
+
+    /// No less than what `encode` writes.
+    private func encodedBytesBound(_ parts: String?) -> Int {
+        func bound(_ text: String?) -> Int { 3 * min(text?.utf8.count ?? 0, SettlementPayload.textBytesMax) }
+        // All else: names of this program, numbers, two ids and separators.
+        return bound(self.modelRequested) + bound(self.modelServed) + bound(self.servedTier)
+            + bound(self.priceID) + bound(self.upstreamRequestID) + (parts?.utf8.count ?? 0)
+            + (self.stored.map { $0.payloadText.utf8.count } ?? 0) + 512
+    }
+
+    private func write(_ parts: String?, to writer: inout PayloadWriter) {
         writer.put(Int64(self.payloadVersion(parts)))
         writer.put(self.account)
         writer.put(self.hold)
@@ -66,7 +82,6 @@ extension Settlement {
         writer.put(text: self.upstreamRequestID)
         if let stored = self.stored { writer.put(plain: stored.payloadText) }
         writer.put(self.occurredAtMilliseconds)
-        return writer.bytes
     }
 
     private func payloadVersion(_ parts: String?) -> Int {
@@ -123,58 +138,67 @@ extension Settlement {
     }
 }
 
-/// Writes fields with their separators.
+/// Writes fields with their separators into memory that is large enough for them.
 private struct PayloadWriter {
-    private(set) var bytes: [UInt8] = []
-    private static let digits = Array("0123456789ABCDEF".utf8)
+    private let memory: UnsafeMutableRawBufferPointer
+    private(set) var written = 0
 
-    init() { self.bytes.reserveCapacity(384) }
+    init(_ memory: UnsafeMutableRawBufferPointer) { self.memory = memory }
 
     private mutating func separate() {
-        if !self.bytes.isEmpty { self.bytes.append(UInt8(ascii: ";")) }
+        if self.written > 0 { self.put(byte: UInt8(ascii: ";")) }
+    }
+
+    private mutating func put(byte: UInt8) {
+        precondition(self.written < self.memory.count, "encodedBytesBound() counts every field")
+        self.memory[self.written] = byte
+        self.written += 1
     }
 
     mutating func put(_ number: Int64) {
         self.separate()
-        self.bytes.append(contentsOf: String(number).utf8)
+        self.written += DecimalDigits.write(number, to: self.memory, at: self.written)
     }
 
     mutating func put(_ id: HoldID) {
         self.separate()
-        id.withTextBytes { self.bytes.append(contentsOf: $0) }
+        id.writeText(to: self.memory, at: self.written)
+        self.written += HoldID.textBytes
     }
 
     /// Names and numbers, which need no escapes.
     mutating func put(plain text: String) {
         self.separate()
-        self.bytes.append(contentsOf: text.utf8)
+        for byte in text.utf8 { self.put(byte: byte) }
     }
 
     mutating func put(text: String?) {
         self.separate()
-        guard let text else {
-            self.bytes.append(UInt8(ascii: "~"))
-            return
-        }
-        for byte in Self.bounded(text) {
-            switch byte {
-            case 0..<32, 127, UInt8(ascii: ";"), UInt8(ascii: "%"), UInt8(ascii: "~"):
-                self.bytes.append(UInt8(ascii: "%"))
-                self.bytes.append(Self.digits[Int(byte >> 4)])
-                self.bytes.append(Self.digits[Int(byte & 15)])
-            default:
-                self.bytes.append(byte)
-            }
+        guard var text else { return self.put(byte: UInt8(ascii: "~")) }
+        text.withUTF8 { bytes in
+            for byte in bytes[..<Self.bounded(bytes)] { self.put(escaped: byte) }
         }
     }
 
-    /// The longest prefix of whole scalars that is not longer than `textBytesMax`.
-    private static func bounded(_ text: String) -> Substring.UTF8View {
-        let bytes = text.utf8
-        guard bytes.count > SettlementPayload.textBytesMax else { return text[...].utf8 }
-        var end = bytes.index(bytes.startIndex, offsetBy: SettlementPayload.textBytesMax)
-        while bytes[end] & 0xc0 == 0x80 { end = bytes.index(before: end) }
-        return bytes[..<end]
+    private mutating func put(escaped byte: UInt8) {
+        switch byte {
+        case 0..<32, 127, UInt8(ascii: ";"), UInt8(ascii: "%"), UInt8(ascii: "~"):
+            self.put(byte: UInt8(ascii: "%"))
+            self.put(byte: Self.digit(byte >> 4))
+            self.put(byte: Self.digit(byte & 15))
+        default:
+            self.put(byte: byte)
+        }
+    }
+
+    private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 55 + nibble }
+
+    /// Bytes of the longest prefix of whole scalars that is not longer than `textBytesMax`.
+    private static func bounded(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+        var end = SettlementPayload.textBytesMax
+        guard bytes.count > end else { return bytes.count }
+        while bytes[end] & 0xc0 == 0x80 { end -= 1 }
+        return end
     }
 }
 

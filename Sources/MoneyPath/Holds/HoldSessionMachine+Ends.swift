@@ -7,20 +7,24 @@ extension HoldSessionMachine {
 
     /// CAPTURE or RELEASE, as the hold's state says; kept for later while there is no connection.
     mutating func sendEnd(_ id: HoldID) {
-        guard let hold = self.live[id] else { return }
-        self.update(id) { $0.due = .distantFuture }
-        guard self.isReady, !hold.endIsOut else { return }
-        switch hold.track.phase {
-        case .captured:
-            guard let settlement = hold.settlement else { return }
-            self.update(id) { $0.endIsOut = true }
-            self.send(.capture(settlement, force: hold.isForced), .capture(id), raise: hold.mustRaise)
-        case .givingBack:
-            self.update(id) { $0.endIsOut = true }
-            self.send(.release(id, of: hold.request.account), .release(id), raise: hold.mustRaise)
-        case .placing, .abandoned, .held, .over:
-            break
+        let isReady = self.isReady
+        let end = self.update(id) { hold -> (HoldCommand, HoldSlot, raise: Bool)? in
+            hold.due = .distantFuture
+            guard isReady, !hold.endIsOut else { return nil }
+            switch hold.track.phase {
+            case .captured:
+                guard let settlement = hold.settlement else { return nil }
+                hold.endIsOut = true
+                return (.capture(settlement, force: hold.isForced), .capture(id), hold.mustRaise)
+            case .givingBack:
+                hold.endIsOut = true
+                return (.release(id, of: hold.request.account), .release(id), hold.mustRaise)
+            case .placing, .abandoned, .held, .over:
+                return nil
+            }
         }
+        guard let (command, slot, raise) = end ?? nil else { return }
+        self.send(command, slot, raise: raise)
     }
 
     mutating func captureAnswered(_ id: HoldID, _ reply: HoldReply, now: Moment) {
@@ -32,7 +36,7 @@ extension HoldSessionMachine {
         switch self.update(id, { $0.track.captureAnswered(wrote: answer != 2) }) {
         case .forget?: self.forget(id)
         case .verifyThenForget?:
-            let account = self.live[id]?.request.account
+            let account = self.look(at: id) { $0.request.account }
             self.forget(id)
             guard let account, self.has(.verifyReassertedCapture) else { return }
             self.verifying[id] = account
@@ -48,7 +52,7 @@ extension HoldSessionMachine {
         guard self.has(.reassertOnLoss), let hold = self.live[id], hold.track.phase == .captured,
             let epoch = hold.knownUnder
         else { return false }
-        if epoch != self.node.nodeEpoch {
+        if epoch != self.nodeEpoch {
             self.update(id) { hold in
                 hold.isForced = true
                 hold.track.forced()
@@ -68,7 +72,7 @@ extension HoldSessionMachine {
             return self.endRefused(id, reply.refusal, "RELEASE", now: now)
         }
         // A reaper may have had it and the store forgotten so: whoever comes that late says VOID in any case.
-        let isLate = self.live[id].map { now - $0.placedAt >= self.settings.touchEvery * 2 } ?? false
+        let isLate = self.look(at: id) { now - $0.placedAt >= self.settings.touchEvery * 2 } ?? false
         let isGone = answer == 1 || answer == 3 || isLate
         switch self.update(id, { $0.track.releaseAnswered(gone: isGone) }) {
         case .forget?: self.forget(id)
@@ -86,7 +90,7 @@ extension HoldSessionMachine {
     private mutating func endRefused(
         _ id: HoldID, _ refusal: StoreRefusal?, _ command: StaticString, now: Moment
     ) {
-        guard let failures = self.live[id]?.failures else { return }
+        guard let failures = self.look(at: id, { $0.failures }) else { return }
         self.note(refusal, of: command)
         self.update(id) { $0.failures += 1 }
         if refusal == .noScript, failures < 3 { return self.sendEnd(id) }
@@ -134,7 +138,7 @@ extension HoldSessionMachine {
         guard let answer = reply.code, answer == 0 || answer == 1 else {
             return self.reassertRefused(id, reply.refusal, now: now)
         }
-        let epoch = self.node.nodeEpoch
+        let epoch = self.nodeEpoch
         self.update(id) { hold in
             hold.track.reassertAnswered()
             hold.mustReassert = false
@@ -144,7 +148,7 @@ extension HoldSessionMachine {
         }
         if answer == 0 { self.counts.reasserted += 1 }
         // Of a captured hold, CAPTURE is what has to be acknowledged.
-        if self.live[id]?.track.phase != .captured { self.rejoined(id) }
+        if self.phase(of: id) != .captured { self.rejoined(id) }
     }
 
     /// Refused, fenced or not understood: it is not back, and goes again as a REASSERT.
@@ -172,7 +176,7 @@ extension HoldSessionMachine {
 
     mutating func touchAnswered(_ id: HoldID, _ reply: HoldReply, now: Moment) {
         self.update(id) { $0.touchIsOut = false }
-        guard self.live[id]?.track.phase == .held else { return }
+        guard self.phase(of: id) == .held else { return }
         if let refusal = reply.refusal {
             self.note(refusal, of: "TOUCH")
             self.update(id) { $0.due = now + .seconds(1) }
@@ -214,8 +218,8 @@ extension HoldSessionMachine {
         }
     }
 
-    private func due(now: Moment) -> [(HoldID, LiveHold<Ticket>)] {
-        var due: [(HoldID, LiveHold<Ticket>)] = []
+    private func due(now: Moment) -> [(HoldID, LiveHold)] {
+        var due: [(HoldID, LiveHold)] = []
         for (id, hold) in self.live where hold.isDue(now: now) { due.append((id, hold)) }
         // The order of a dictionary is a matter of chance; a simulator must see the same one each time.
         return due.sorted { $0.0 < $1.0 }
@@ -232,7 +236,7 @@ extension HoldSessionMachine {
             self.act(.readAccount(account, among: [id], .verifyCapture(id, attempt: 1)))
         }
         for id in self.holdsInOrder {
-            switch self.live[id]?.track.phase {
+            switch self.phase(of: id) {
             case .held:
                 self.sendReassert(id, raise: true, now: now)
                 self.sendExtend(id)

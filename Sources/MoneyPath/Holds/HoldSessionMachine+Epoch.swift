@@ -11,7 +11,7 @@ extension HoldSessionMachine {
 
     /// true: the node is under another epoch than the one that was known.
     private mutating func learn(_ node: NodeIdentity) -> Bool {
-        let isNews = node.nodeEpoch != self.node.nodeEpoch || !self.hasSeenNode
+        let isNews = node.nodeEpoch != self.nodeEpoch || !self.hasSeenNode
         self.node = node
         self.epoch = node.epoch(ledgerGeneration: self.has(.epoch) ? self.ledgerGeneration : 0)
         guard isNews else { return false }
@@ -48,7 +48,7 @@ extension HoldSessionMachine {
     /// What this session holds is back before any account is stamped: INIT follows on the same connection.
     private mutating func changed(now: Moment) {
         guard self.has(.reassertOnLoss) else { return }
-        for id in self.holdsInOrder where self.live[id]?.track.phase == .held {
+        for id in self.holdsInOrder where self.phase(of: id) == .held {
             self.sendReassert(id, raise: false, now: now)
         }
     }
@@ -58,7 +58,7 @@ extension HoldSessionMachine {
         switch purpose {
         case .judge, .load: break
         // The gate may have gone to another epoch and back, and forgotten who had joined.
-        case .check: if self.hasJoined { self.act(.joined(self.node.nodeEpoch)) }
+        case .check: if self.hasJoined { self.act(.joined(self.nodeEpoch)) }
         // The others are on another node (a fail-over that has not closed this connection): go where they are.
         case .match: if !self.isAdmitting { self.act(.reconnect) }
         }
@@ -93,6 +93,6 @@ extension HoldSessionMachine {
     private mutating func joinIfComplete() {
         guard !self.hasJoined, self.rejoining.isEmpty, self.hasSeenNode else { return }
         self.hasJoined = true
-        self.act(.joined(self.node.nodeEpoch))
+        self.act(.joined(self.nodeEpoch))
     }
 }

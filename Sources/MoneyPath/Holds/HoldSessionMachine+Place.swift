@@ -2,12 +2,13 @@ import Metering
 
 extension HoldSessionMachine {
     mutating func sendPlace(_ id: HoldID) {
-        guard let request = self.live[id]?.request else { return }
         let epoch = self.epoch
-        self.update(id) { hold in
+        let request = self.update(id) { hold in
             hold.track.placeSent()
             hold.loadedUnder = epoch
+            return hold.request
         }
+        guard let request else { return }
         self.send(.place(request), .place(id))
     }
 
@@ -22,11 +23,11 @@ extension HoldSessionMachine {
             self.foundShort(id, .short(available: available), reply, now: now)
         case -3: self.foundShort(id, .blocked, reply, now: now)
         case -4:
-            guard let caps = self.live[id]?.request.caps else { return }
+            guard let caps = self.look(at: id, { $0.request.caps }) else { return }
             let answer = Self.capAnswer(caps, which: reply.number(at: 1), reset: reply.number(at: 2))
             self.decide(id) { $0.end(id, answer) }
         case -6:
-            guard let limits = self.live[id]?.request.limits else { return }
+            guard let limits = self.look(at: id, { $0.request.limits }) else { return }
             let answer = Self.limitAnswer(limits, reply)
             self.decide(id) { $0.end(id, answer) }
         case 2, -5:
@@ -54,13 +55,13 @@ extension HoldSessionMachine {
         }
         switch self.update(id, { $0.track.granted(amount) }) {
         case .answer?:
-            let (due, epoch) = (now + self.settings.touchEvery, self.node.nodeEpoch)
+            let (due, epoch) = (now + self.settings.touchEvery, self.nodeEpoch)
             self.update(id) { hold in
                 hold.due = due
                 hold.knownUnder = epoch
             }
             self.counts.open += 1
-            let notes = self.live[id].map { Self.notes($0.request, reply) } ?? .none
+            let notes = self.look(at: id) { Self.notes($0.request, reply) } ?? .none
             self.answer(
                 id, .granted(amount: amount, balance: Self.money(reply.number(at: 2)), notes: notes))
         case .giveBack?:
@@ -119,7 +120,7 @@ extension HoldSessionMachine {
     /// The store said something that does not tell whether it holds anything: take it back.
     private mutating func placeBecameUnknown(_ id: HoldID) {
         guard let isWaitedFor = self.update(id, { $0.track.becameUnknown() }),
-            self.live[id]?.track.phase == .givingBack
+            self.phase(of: id) == .givingBack
         else { return }
         self.sendEnd(id)
         if isWaitedFor { self.answer(id, .unavailable(.storeRefused)) }
@@ -148,7 +149,7 @@ extension HoldSessionMachine {
     ///
     /// - Parameter snapshot: nil: nothing newer is known, the refusal stands.
     public mutating func verified(_ id: HoldID, seen: BalanceStamp, _ snapshot: AccountSnapshot?) {
-        if self.live[id]?.track.phase == .held { return self.extensionVerified(id, snapshot) }
+        if self.phase(of: id) == .held { return self.extensionVerified(id, snapshot) }
         guard let hold = self.live[id], hold.track.phase == .placing, !hold.track.placeIsOut,
             let refusal = hold.pendingRefusal
         else { return }

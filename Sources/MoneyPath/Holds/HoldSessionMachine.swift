@@ -5,13 +5,12 @@ import Metering
 /// The table is the exchange's side of the truth. The store may lose anything; what it should know is issued again
 /// from the present state, never by repeating old commands. A value: every event appends to `actions`, which the
 /// shell performs in order; it may report new events while it does.
-///
-/// `Ticket` is whatever the shell needs to answer a PLACE: a completion, or a number in a simulator.
-public struct HoldSessionMachine<Ticket> {
+public struct HoldSessionMachine {
     public enum Action {
         /// The reply comes back through `replied` with the same slot, unless the connection is lost first.
         case send(HoldCommand, HoldSlot, raise: Bool)
-        case answer(Ticket, PlaceAnswer)
+        /// Answers `place` of this hold, once.
+        case answer(HoldID, PlaceAnswer)
         /// Answers `extend`, once, unless the hold ended first.
         case extended(HoldID, ExtendAnswer)
         /// An outcome that no exchange records; hand it to the settler.
@@ -38,7 +37,7 @@ public struct HoldSessionMachine<Ticket> {
 
     let boot: BootID
     public var settings: HoldSessionSettings
-    public private(set) var live: [HoldID: LiveHold<Ticket>] = [:]
+    public private(set) var live: [HoldID: LiveHold] = [:]
     public internal(set) var counts = Counts()
     public internal(set) var breaker: CircuitBreaker
     private var actions: [Action] = []
@@ -48,7 +47,11 @@ public struct HoldSessionMachine<Ticket> {
     public internal(set) var isReady = false
     /// Raised with every lost connection; the fence of rule R2.
     public internal(set) var generation: Int64 = 1
-    public internal(set) var node = NodeIdentity()
+    public internal(set) var node = NodeIdentity() {
+        didSet { self.nodeEpoch = self.node.nodeEpoch }
+    }
+    /// Of `node`: asked several times for each exchange.
+    private(set) var nodeEpoch = NodeIdentity().nodeEpoch
     public internal(set) var ledgerGeneration: Int64 = 0
     /// E of rule E1 as this session knows it.
     public internal(set) var epoch = ""
@@ -105,23 +108,20 @@ public struct HoldSessionMachine<Ticket> {
 
     // MARK: What exchanges ask for
 
-    public mutating func place(_ request: PlaceRequest, ticket: Ticket, now: Moment) {
-        guard self.isReady else { return self.act(.answer(ticket, .unavailable(.disconnected))) }
-        guard self.isAdmitting else {
-            return self.act(.answer(ticket, .unavailable(.recovering)))
-        }
-        guard self.breaker.admit(now: now) != .refuse else {
-            return self.act(.answer(ticket, .unavailable(.breakerOpen)))
-        }
+    /// Why nothing was placed; nil: `answer` follows.
+    public mutating func place(_ request: PlaceRequest, now: Moment) -> HoldsUnavailable? {
+        guard self.isReady else { return .disconnected }
+        guard self.isAdmitting else { return .recovering }
+        guard self.breaker.admit(now: now) != .refuse else { return .breakerOpen }
         // A hold id is made for one exchange; a second PLACE of it is a mistake of ours that must not harm the first.
-        guard self.live[request.hold] == nil else {
-            return self.act(.answer(ticket, .unavailable(.storeRefused)))
-        }
+        guard !self.isLive(request.hold) else { return .storeRefused }
         let deadline = now + self.settings.placeDeadline
-        self.live[request.hold] = LiveHold(request: request, deadline: deadline, ticket: ticket)
-        self.live[request.hold]?.placedAt = now
+        var hold = LiveHold(request: request, deadline: deadline, isAwaited: true)
+        hold.placedAt = now
+        self.live[request.hold] = hold
         self.deadlines.append((request.hold, deadline))
         self.sendPlace(request.hold)
+        return nil
     }
 
     public mutating func capture(_ settlement: Settlement, now: Moment) {
@@ -145,7 +145,7 @@ public struct HoldSessionMachine<Ticket> {
             self.counts.open -= 1
             self.update(hold) { $0.extending = nil }
             self.sendEnd(hold)
-        case .waitForGrant?: self.update(hold) { $0.ticket = nil }
+        case .waitForGrant?: self.update(hold) { $0.isAwaited = false }
         case .forget?: self.forget(hold)
         case .ignore?, nil: break
         }
@@ -157,23 +157,24 @@ public struct HoldSessionMachine<Ticket> {
     }
 
     /// Everyone has put back what this node may have lost (E2).
-    public var isAdmitting: Bool { self.openEpoch == self.node.nodeEpoch }
+    public var isAdmitting: Bool { self.openEpoch == self.nodeEpoch }
 
     /// Nothing but open holds is left: everything that ended was acknowledged.
     public var isIdle: Bool { !self.live.values.contains { $0.track.phase != .held } }
 
     /// Rule F7: whether an entry of the store belongs to something this session still knows.
     public func knows(_ hold: HoldID) -> Bool {
-        self.live[hold] != nil || self.verifying[hold] != nil
+        self.isLive(hold) || self.verifying[hold] != nil
     }
 
     /// A capture whose hold this session never placed (taken over from another one).
-    private static func adopted(_ settlement: Settlement) -> LiveHold<Ticket> {
+    private static func adopted(_ settlement: Settlement) -> LiveHold {
         let request = PlaceRequest(
             account: settlement.account, hold: settlement.hold, want: .zero, least: .zero,
             inputEstimate: .zero, priceID: settlement.priceID, endpoint: settlement.endpoint)
-        var hold = LiveHold<Ticket>(
-            request: request, track: .adopted(settlement.charge.amount), deadline: .distantPast, ticket: nil)
+        var hold = LiveHold(
+            request: request, track: .adopted(settlement.charge.amount), deadline: .distantPast,
+            isAwaited: false)
         hold.settlement = settlement
         return hold
     }
@@ -183,20 +184,31 @@ public struct HoldSessionMachine<Ticket> {
     /// nil: no such hold.
     @discardableResult
     @inline(__always)
-    mutating func update<Value>(_ hold: HoldID, _ body: (inout LiveHold<Ticket>) -> Value) -> Value? {
+    mutating func update<Value>(_ hold: HoldID, _ body: (inout LiveHold) -> Value) -> Value? {
         guard let index = self.live.index(forKey: hold) else { return nil }
         return body(&self.live.values[index])
     }
+
+    /// Looks at a hold without a copy of it; nil: no such hold.
+    @inline(__always)
+    func look<Value>(at hold: HoldID, _ body: (borrowing LiveHold) -> Value) -> Value? {
+        guard let index = self.live.index(forKey: hold) else { return nil }
+        return body(self.live.values[index])
+    }
+
+    func isLive(_ hold: HoldID) -> Bool { self.live.index(forKey: hold) != nil }
+
+    func phase(of hold: HoldID) -> HoldTrack.Phase? { self.look(at: hold) { $0.track.phase } }
 
     var holdsInOrder: [HoldID] { self.live.keys.sorted() }
 
     /// Answers whoever waits; once.
     mutating func answer(_ hold: HoldID, _ answer: PlaceAnswer) {
-        let waiting = self.update(hold) { hold in
-            defer { hold.ticket = nil }
-            return hold.ticket
+        let isAwaited = self.update(hold) { hold in
+            defer { hold.isAwaited = false }
+            return hold.isAwaited
         }
-        if let ticket = waiting ?? nil { self.act(.answer(ticket, answer)) }
+        if isAwaited == true { self.act(.answer(hold, answer)) }
     }
 
     /// Answers and drops a hold of which the store has nothing.
@@ -222,7 +234,7 @@ public struct HoldSessionMachine<Ticket> {
     public mutating func passDeadlines(now: Moment) {
         while self.deadlinesDone < self.deadlines.count {
             let (id, at) = self.deadlines[self.deadlinesDone]
-            let isWaiting = self.live[id].map { $0.track.phase == .placing && !$0.isWithLedger } ?? false
+            let isWaiting = self.look(at: id) { $0.track.phase == .placing && !$0.isWithLedger } ?? false
             guard at <= now || !isWaiting else { break }
             self.deadlinesDone += 1
             if isWaiting { self.deadlinePassed(id, now: now) }

@@ -2,11 +2,11 @@ import Metering
 
 /// One hold in a session's table: the exchange's side of the truth, from before PLACE is sent until its end is
 /// acknowledged.
-public struct LiveHold<Ticket> {
+public struct LiveHold {
     public let request: PlaceRequest
     public internal(set) var track: HoldTrack
-    /// Who waits for the answer; taken when it is given, so it is given once.
-    var ticket: Ticket?
+    /// Somebody waits for the answer; no more when it is given, so it is given once.
+    var isAwaited: Bool
     /// When PLACE was sent first.
     var placedAt: Moment = .distantPast
     /// When `placing` ends without a grant.
@@ -44,11 +44,11 @@ public struct LiveHold<Ticket> {
     /// Charge of what was consumed so far; nil: nothing was said yet.
     var progress: Millicredits?
 
-    init(request: PlaceRequest, track: HoldTrack = HoldTrack(), deadline: Moment, ticket: Ticket?) {
+    init(request: PlaceRequest, track: HoldTrack = HoldTrack(), deadline: Moment, isAwaited: Bool) {
         self.request = request
         self.track = track
         self.deadline = deadline
-        self.ticket = ticket
+        self.isAwaited = isAwaited
     }
 
     /// Something about it has waited long enough.

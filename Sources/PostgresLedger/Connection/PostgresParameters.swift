@@ -1,3 +1,4 @@
+import Glibc
 import Metering
 
 /// The parameters of one statement, in PostgreSQL's text format, in one buffer.
@@ -24,7 +25,19 @@ public struct PostgresParameters: Sendable, ExpressibleByArrayLiteral {
     }
 
     /// NUL ends a value, so one inside a value would cut it short without a word.
-    var containsNul: Bool { self.bytes.count(where: { $0 == 0 }) != self.offsets.count(where: { $0 != nil }) }
+    var containsNul: Bool {
+        self.bytes.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else { return false }
+            let ends = self.offsets.lazy.compactMap { $0 }.dropFirst()
+            for (offset, end) in zip(self.offsets.lazy.compactMap { $0 }, Array(ends) + [bytes.count]) {
+                let end = UnsafeRawPointer(start + end - 1)
+                if memchr(start + offset, 0, bytes.count - offset).map(UnsafeRawPointer.init) != end {
+                    return true
+                }
+            }
+            return false
+        }
+    }
 }
 
 /// One parameter. The statement names the type where the server cannot infer it (`$1::uuid`).
@@ -105,16 +118,22 @@ public struct PostgresArray: Sendable {
             return
         }
         self.bytes.append(UInt8(ascii: "\""))
-        for byte in value.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                self.bytes.append(UInt8(ascii: "\\"))
-                self.bytes.append(byte)
-            case 0: self.bytes.append(contentsOf: "\u{FFFD}".utf8)
-            default: self.bytes.append(byte)
-            }
-        }
+        var text = value
+        text.withUTF8 { self.append(quoted: $0) }
         self.bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Names seldom need an escape: what needs none is taken at once.
+    private mutating func append(quoted text: UnsafeBufferPointer<UInt8>) {
+        var plain = 0
+        for (index, byte) in text.enumerated() {
+            let quote = UInt8(ascii: "\""), slash = UInt8(ascii: "\\")
+            guard byte == quote || byte == slash || byte == 0 else { continue }
+            self.bytes.append(contentsOf: text[plain..<index])
+            self.bytes.append(contentsOf: byte == 0 ? Array("\u{FFFD}".utf8) : [slash, byte])
+            plain = index + 1
+        }
+        self.bytes.append(contentsOf: text[plain...])
     }
 
     private mutating func separate() {
@@ -124,13 +143,9 @@ public struct PostgresArray: Sendable {
 
 extension [UInt8] {
     fileprivate mutating func appendDecimal(_ value: Int64) {
-        if value < 0 { self.append(UInt8(ascii: "-")) }
-        var magnitude = value.magnitude
-        let start = self.count
-        repeat {
-            self.append(UInt8(ascii: "0") + UInt8(magnitude % 10))
-            magnitude /= 10
-        } while magnitude > 0
-        self[start...].reverse()
+        withUnsafeTemporaryAllocation(byteCount: DecimalDigits.bytesMax, alignment: 1) { digits in
+            let count = DecimalDigits.write(value, to: digits, at: 0)
+            self.append(contentsOf: digits[..<count])
+        }
     }
 }

@@ -1,8 +1,11 @@
 import Metering
 
 /// What is to be held for one request, and on what terms it may go upstream. Pure: made from the inspected
-/// request and the active prices, before any store is asked.
-struct AdmissionPlan: Sendable {
+/// request and the active prices, before any store is asked. A class, since it is handed from step to step and never
+/// changes.
+final class AdmissionPlan: Sendable {
+    /// What is asked.
+    let request: InspectedRequest
     let endpoint: InspectedEndpoint
     let price: ModelPrice
     let mode: RoundingMode
@@ -50,6 +53,7 @@ struct AdmissionPlan: Sendable {
         try Self.checkUnits(of: request, price)
         precondition(
             !request.awaitsOwner, "admit() asks whose the earlier response is before anything is planned")
+        self.request = request
         self.endpoint = request.endpoint
         self.price = price
         self.mode = prices.mode

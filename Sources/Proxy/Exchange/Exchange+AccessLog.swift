@@ -14,8 +14,8 @@ extension Exchange {
         record.hold = self.hold
         record.trace = self.trace
         record.user = self.account?.userID
-        record.model = self.inspected?.model
-        record.stream = self.inspected?.stream
+        record.model = self.plan?.request.model
+        record.stream = self.plan?.stream
         record.firstByte = self.firstByteAt.map { $0 - self.startedAt }
         record.retried = self.retried
         record.upstream = self.sentUpstreamAt.map { (self.upstreamEndedAt ?? now) - $0 }

@@ -168,7 +168,6 @@ extension Exchange {
                 rollingStep: self.loop.configuration.limits.rollingStepTokens,
                 accountHolds: self.account?.holds ?? self.loop.configuration.holds,
                 isWaived: self.waiver != nil)
-            self.inspected = request
             self.plan = plan
             self.place(plan)
         } catch {

@@ -12,7 +12,7 @@ extension Exchange {
         return PlaceLimits(
             keyID: key.keyID, key: ofKey, account: ofAccount,
             tokens: plan.limitTokens(
-                outputCap: self.inspected?.outputCap,
+                outputCap: plan.request.outputCap,
                 leastOutputTokens: configuration.limits.leastOutputTokens, bucket: bucket))
     }
 }

@@ -145,7 +145,7 @@ extension Exchange {
             account: account.account, hold: self.hold, owner: self.loop.configuration.boot,
             kind: self.waiver == nil || kind == .void ? kind : .waived,
             authority: authority, endpoint: plan.endpoint.metered,
-            modelRequested: self.inspected?.model ?? plan.price.model,
+            modelRequested: plan.request.model,
             modelServed: self.relay?.servedModel, servedTier: self.relay?.servedTierLiteral,
             priceID: plan.price.priceID, usage: usage, charge: self.posted(charge),
             shadow: charge.amount, estimatedBecause: because,

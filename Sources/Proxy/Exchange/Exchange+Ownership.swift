@@ -51,7 +51,7 @@ extension Exchange {
     }
 
     func tellOwner(of stored: StoredReply) {
-        guard let account = self.account, let model = self.inspected?.model else { return }
+        guard let account = self.account, let model = self.plan?.request.model else { return }
         self.isOwnerTold = true
         self.loop.dependencies.responses.remember(
             StoredResponse(
@@ -64,11 +64,11 @@ extension Exchange {
     /// - Parameter usage: as it was reported and charged; nil: not known. What hosted tools found need not be in it, nor
     ///   what was left out for want of room.
     func storedReply(usage: Usage?) -> StoredReply? {
-        guard let request = self.inspected, request.endpoint == .responses, request.stored,
+        guard let plan = self.plan, plan.request.endpoint == .responses, plan.request.stored,
             let id = self.relay?.responseID
         else { return nil }
         // A response that read nothing is one that was misreported.
-        guard let usage, usage.inputTotal > 0, !request.loops, !request.truncates else {
+        guard let usage, usage.inputTotal > 0, !plan.request.loops, !plan.request.truncates else {
             return StoredReply(id: id, isCharged: usage != nil)
         }
         return StoredReply(

@@ -36,8 +36,8 @@ extension Exchange {
     }
 
     private var isExhausted: Bool {
-        guard case .stream(let tap) = self.relay?.mode else { return false }
-        return tap.isExhausted
+        guard case .stream(let reading) = self.relay?.mode else { return false }
+        return reading.tap.isExhausted
     }
 
     /// Asks for more when it is time to; ends a stream that waits in vain.

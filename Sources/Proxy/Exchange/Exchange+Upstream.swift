@@ -11,7 +11,7 @@ extension Exchange: UpstreamBorrower {
             self.send(retrieval, on: connection, reused: reused)
             return
         }
-        guard let request = self.inspected, let plan = self.plan, case .held = self.machine.state else {
+        guard let plan = self.plan, case .held = self.machine.state else {
             connection.release()
             return
         }
@@ -24,7 +24,7 @@ extension Exchange: UpstreamBorrower {
         }
         self.upstream = connection
         self.upstreamReused = reused
-        let edits = request.edits(
+        let edits = plan.request.edits(
             injectUsage: plan.injectsUsage, outputCap: self.sentCap, pinTier: plan.pinsTier)
         let bytes = UpstreamRequest.bytes(
             self.request, to: plan.endpoint, edits: edits, origin: self.loop.configuration.upstream,
@@ -231,8 +231,8 @@ extension Exchange: UpstreamBorrower {
 
     /// The reply is too large to hold back: its head and what was gathered go out now.
     private func startPassing(length: Int?) {
-        guard case .gathering(let scanner) = self.relay?.mode, let gathered = self.relay?.body else { return }
-        self.relay?.mode = .passing(scanner)
+        guard case .gathering(let reading) = self.relay?.mode, let gathered = self.relay?.body else { return }
+        self.relay?.mode = .passing(reading)
         self.relay?.body = ByteBuffer()
         self.giveBackBudget()
         self.startReply(length: length)

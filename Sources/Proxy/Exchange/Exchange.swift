@@ -25,7 +25,6 @@ final class Exchange {
     // Admission, in the order in which it becomes known.
     var key: KeyRecord?
     var account: AccountRecord?
-    var inspected: InspectedRequest?
     var plan: AdmissionPlan?
     /// It is served and not charged: decided at admission, whatever is switched meanwhile.
     var waiver: Waiver?

@@ -6,11 +6,11 @@ import NIOCore
 final class Relay {
     enum Mode {
         /// SSE: every frame goes on at once; the tap reads the usage out of it.
-        case stream(SSEUsageTap)
+        case stream(StreamReading)
         /// A whole reply, held until its end, so that its charge can be told in a header.
-        case gathering(JSONUsageScanner)
+        case gathering(WholeReading)
         /// A whole reply too large to hold: passed on as it comes.
-        case passing(JSONUsageScanner)
+        case passing(WholeReading)
         /// An upstream error, or a redirect that nobody follows: read to its end, then answered in our words or
         /// passed on.
         case error
@@ -47,9 +47,9 @@ final class Relay {
         } else if head.status == 204 || !Self.isIdentity(head, headBytes) {
             self.mode = .unreadable
         } else if wantsStream && Self.isEventStream(head, headBytes) {
-            self.mode = .stream(SSEUsageTap(shape: shape, stripUsage: stripUsage, echo: echo))
+            self.mode = .stream(StreamReading(SSEUsageTap(shape: shape, stripUsage: stripUsage, echo: echo)))
         } else {
-            self.mode = .gathering(JSONUsageScanner(shape: shape, echo: echo))
+            self.mode = .gathering(WholeReading(JSONUsageScanner(shape: shape, echo: echo)))
         }
     }
 
@@ -58,26 +58,16 @@ final class Relay {
     /// - Parameter tokensMax: visible output that may go on; nil: all of it.
     /// - Returns: what goes on; nil when this is no stream.
     func feedStream(_ bytes: ByteBuffer, tokensMax: Int64?) -> SSEUsageTap.Released? {
-        guard case .stream(var tap) = self.mode else { return nil }
-        // The tap leaves the enum while it changes, so that its bytes are not copied.
-        self.mode = .error
-        tap.visibleTokensMax = tokensMax
-        let released = bytes.withUnsafeReadableBytes { tap.feed($0, self.tokenizer) }
-        self.mode = .stream(tap)
-        return released
+        guard case .stream(let reading) = self.mode else { return nil }
+        reading.tap.visibleTokensMax = tokensMax
+        return bytes.withUnsafeReadableBytes { reading.tap.feed($0, self.tokenizer) }
     }
 
     /// The next bytes of a whole reply.
     func feedWhole(_ bytes: ByteBuffer) {
         switch self.mode {
-        case .gathering(var scanner):
-            self.mode = .error
-            bytes.withUnsafeReadableBytes { scanner.feed($0, self.tokenizer) }
-            self.mode = .gathering(scanner)
-        case .passing(var scanner):
-            self.mode = .error
-            bytes.withUnsafeReadableBytes { scanner.feed($0, self.tokenizer) }
-            self.mode = .passing(scanner)
+        case .gathering(let reading), .passing(let reading):
+            bytes.withUnsafeReadableBytes { reading.scanner.feed($0, self.tokenizer) }
         case .stream, .error, .unreadable:
             break
         }
@@ -86,18 +76,9 @@ final class Relay {
     /// Upstream's message ended. Returns what a stream had held back.
     func finish() -> SSEUsageTap.Released {
         switch self.mode {
-        case .stream(var tap):
-            let tail = tap.finish(self.tokenizer)
-            self.mode = .stream(tap)
-            return tail
-        case .gathering(var scanner):
-            scanner.finish()
-            self.mode = .gathering(scanner)
-        case .passing(var scanner):
-            scanner.finish()
-            self.mode = .passing(scanner)
-        case .error, .unreadable:
-            break
+        case .stream(let reading): return reading.tap.finish(self.tokenizer)
+        case .gathering(let reading), .passing(let reading): reading.scanner.finish()
+        case .error, .unreadable: break
         }
         return SSEUsageTap.Released()
     }
@@ -110,34 +91,34 @@ final class Relay {
 
     /// Bytes of a line went out whose end did not come.
     var isInsideReleasedLine: Bool {
-        if case .stream(let tap) = self.mode { return tap.isInsideReleasedLine }
+        if case .stream(let reading) = self.mode { return reading.tap.isInsideReleasedLine }
         return false
     }
 
     /// The stream said `[DONE]`.
     var sawDone: Bool {
-        if case .stream(let tap) = self.mode { return tap.sawDone }
+        if case .stream(let reading) = self.mode { return reading.tap.sawDone }
         return false
     }
 
     /// Visible output so far, in tokens.
     var visibleOutput: Int64 {
         switch self.mode {
-        case .stream(let tap): tap.visibleTokens
-        case .gathering(let scanner), .passing(let scanner): scanner.output.tokens
+        case .stream(let reading): reading.tap.visibleTokens
+        case .gathering(let reading), .passing(let reading): reading.scanner.output.tokens
         case .error, .unreadable: 0
         }
     }
 
     /// Tokens that must be paid for before a stream that stands still can go on; 0: it does not stand still.
     var neededOutput: Int64 {
-        if case .stream(let tap) = self.mode, tap.isExhausted { return tap.neededTokens }
+        if case .stream(let reading) = self.mode, reading.tap.isExhausted { return reading.tap.neededTokens }
         return 0
     }
 
     /// The number that the next event of a response must have.
     var nextSequenceNumber: Int64 {
-        guard case .stream(let tap) = self.mode, let last = tap.sequenceNumber else { return 0 }
+        guard case .stream(let reading) = self.mode, let last = reading.tap.sequenceNumber else { return 0 }
         return last < .max ? last + 1 : last
     }
 
@@ -148,8 +129,8 @@ final class Relay {
 
     var servedModel: String? {
         switch self.mode {
-        case .stream(let tap): tap.model
-        case .gathering(let scanner), .passing(let scanner): scanner.model
+        case .stream(let reading): reading.tap.model
+        case .gathering(let reading), .passing(let reading): reading.scanner.model
         case .error, .unreadable: nil
         }
     }
@@ -157,8 +138,8 @@ final class Relay {
     /// The id under which upstream may keep the response; nil as long as it was not read.
     var responseID: ResponseID? {
         switch self.mode {
-        case .stream(let tap): tap.identifier.flatMap { ResponseID($0) }
-        case .gathering(let scanner), .passing(let scanner): scanner.identifier.flatMap { ResponseID($0) }
+        case .stream(let reading): reading.tap.identifier.flatMap { ResponseID($0) }
+        case .gathering(let reading), .passing(let reading): reading.scanner.identifier.flatMap { ResponseID($0) }
         case .error, .unreadable: nil
         }
     }
@@ -166,8 +147,8 @@ final class Relay {
     /// The tier as the response names it.
     var servedTierLiteral: String? {
         switch self.mode {
-        case .stream(let tap): tap.serviceTier
-        case .gathering(let scanner), .passing(let scanner): scanner.serviceTier
+        case .stream(let reading): reading.tap.serviceTier
+        case .gathering(let reading), .passing(let reading): reading.scanner.serviceTier
         case .error, .unreadable: nil
         }
     }
@@ -189,30 +170,36 @@ final class Relay {
         into evidence: inout ExchangeEvidence
     ) {
         switch self.mode {
-        case .stream(let tap):
+        case .stream(let reading):
             evidence.response = .success(complete: complete)
-            evidence.sawToolCalls = !tap.tools.isZero
-            evidence.tools = plan.calls(of: tap.tools)
-            var ahead = tap
-            if tap.isExhausted {
+            evidence.sawToolCalls = !reading.tap.tools.isZero
+            evidence.tools = plan.calls(of: reading.tap.tools)
+            if reading.tap.isExhausted {
+                var ahead = reading.tap
                 ahead.visibleTokensMax = nil
                 _ = unseen.withUnsafeReadableBytes { ahead.feed($0, self.tokenizer) }
                 evidence.stoodStill = true
+                evidence.usage = Self.usage(
+                    ahead.report, malformed: ahead.malformedUsage, plan, evidence.tools)
+            } else {
+                evidence.usage = Self.usage(
+                    reading.tap.report, malformed: reading.tap.malformedUsage, plan, evidence.tools)
             }
-            evidence.usage = Self.usage(ahead.report, malformed: ahead.malformedUsage, plan, evidence.tools)
-            if complete, evidence.usage == .absent, !tap.sawErrorFrame, let silent = plan.silentUsage {
+            if complete, evidence.usage == .absent, !reading.tap.sawErrorFrame, let silent = plan.silentUsage
+            {
                 evidence.usage = .reported(silent)
             }
             evidence.visibleOutput = self.visibleOutput
-            evidence.streamError = tap.sawErrorFrame
-        case .gathering(let scanner), .passing(let scanner):
+            evidence.streamError = reading.tap.sawErrorFrame
+        case .gathering(let reading), .passing(let reading):
             evidence.response = .success(complete: complete)
-            evidence.tools = plan.calls(of: scanner.tools)
+            evidence.tools = plan.calls(of: reading.scanner.tools)
             // Bytes that are no JSON document can neither tell a usage nor garble one.
             evidence.usage =
                 plan.replyIsOpaque
                 ? .absent
-                : Self.usage(scanner.report, malformed: scanner.malformedUsage, plan, evidence.tools)
+                : Self.usage(
+                    reading.scanner.report, malformed: reading.scanner.malformedUsage, plan, evidence.tools)
             if complete, evidence.usage == .absent, let silent = plan.silentUsage {
                 evidence.usage = .reported(silent)
             }
@@ -256,4 +243,18 @@ final class Relay {
         guard let range, range.count <= 256 else { return nil }
         return bytes.withUnsafeReadableBytes { String(decoding: $0[range], as: UTF8.self) }
     }
+}
+
+/// What has been read of a stream. A class, so that it stays where it is: a tap is a kilobyte.
+final class StreamReading {
+    var tap: SSEUsageTap
+
+    init(_ tap: SSEUsageTap) { self.tap = tap }
+}
+
+/// What has been read of a whole reply.
+final class WholeReading {
+    var scanner: JSONUsageScanner
+
+    init(_ scanner: JSONUsageScanner) { self.scanner = scanner }
 }

@@ -122,8 +122,9 @@ extension Exchange {
         switch self.relay?.mode {
         // To its client a stream is whole with its `[DONE]`, and many leave there.
         // One that only stops may be half of a reply.
-        case .stream(let tap): tap.sawDone && !tap.sawErrorFrame
-        case .gathering(let scanner), .passing(let scanner): keyed.hasEnded && !scanner.isErrorObject
+        case .stream(let reading): reading.tap.sawDone && !reading.tap.sawErrorFrame
+        case .gathering(let reading), .passing(let reading):
+            keyed.hasEnded && !reading.scanner.isErrorObject
         case .error, .unreadable, nil: false
         }
     }

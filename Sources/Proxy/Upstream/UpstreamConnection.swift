@@ -20,6 +20,8 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     private unowned let pool: UpstreamPool
     private var context: ChannelHandlerContext?
+    /// Of the channel's socket; nil: it has none of its own (a stream of HTTP/2).
+    private var descriptor: NIOBSDSocket.Handle?
     private weak var borrower: (any UpstreamBorrower)?
     private var state: ReadState = .idle
     private var inbox = ByteBuffer()
@@ -74,7 +76,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// upstreams close idle connections, and a request that meets such a close is lost.
     func isAlive() -> Bool {
         guard let channel = self.context?.channel else { return false }
-        guard let state = TCPState.of(channel) else { return channel.isActive }
+        guard let state = self.kernelState else { return channel.isActive }
         self.acknowledgedBefore = state.bytesAcknowledged
         // Bytes that nobody asked for would be taken for the answer to the next request.
         return state.isEstablished && state.bytesReceived == self.receivedBefore ?? state.bytesReceived
@@ -142,7 +144,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.isReleased = false
         self.idleSince = .now()
         guard let channel = self.context?.channel else { return self.pool.takeBack(self, isAlive: false) }
-        let state = TCPState.of(channel)
+        let state = self.kernelState
         self.receivedBefore = state?.bytesReceived
         self.acknowledgedBefore = state?.bytesAcknowledged
         self.pool.takeBack(self, isAlive: state?.isEstablished ?? channel.isActive)
@@ -160,8 +162,18 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     // MARK: Channel events
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.descriptor = TCPState.descriptor(of: context.channel)
+    }
+
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    /// nil: closed, or without a socket of its own.
+    private var kernelState: TCPState? {
+        guard let descriptor = self.descriptor, self.context?.channel.isActive == true else { return nil }
+        return TCPState.of(descriptor)
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !self.isAborted else { return }
@@ -212,7 +224,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// nobody has read it. A peer that closed only its sending side sends no reset; it gets a moment, and no proof.
     private func inputClosed(_ context: ChannelHandlerContext) {
         guard case .head = self.state, self.inbox.readableBytes == 0,
-            let before = self.acknowledgedBefore, let now = TCPState.of(context.channel),
+            let before = self.acknowledgedBefore, let now = self.kernelState,
             now.bytesAcknowledged == before
         else {
             context.channel.close(promise: nil)

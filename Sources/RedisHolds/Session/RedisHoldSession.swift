@@ -8,7 +8,7 @@ import NIOCore
 // hold it.
 public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sendable {
     typealias Slot = HoldSlot
-    typealias Machine = HoldSessionMachine<(PlaceAnswer) -> Void>
+    typealias Machine = HoldSessionMachine
 
     let loop: any EventLoop
     let number: Int
@@ -19,6 +19,8 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     /// Only tests change anything but through events, on the loop.
     var machine: Machine
     private let settings: RedisHoldSettings
+    /// Who waits for a PLACE.
+    private var placing: [HoldID: (PlaceAnswer) -> Void] = [:]
     /// Who waits for an EXTEND.
     private var extending: [HoldID: (ExtendAnswer) -> Void] = [:]
     private var published = Machine.Counts()
@@ -61,13 +63,19 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     /// `completion` may be called before this returns (nothing is connected, the breaker is open).
     public func place(_ request: PlaceRequest, completion: @escaping (PlaceAnswer) -> Void) {
         self.loop.assertInEventLoop()
-        guard !self.isShuttingDown else {
-            self.shared.counters.count(.unavailable(.disconnected))
-            return completion(.unavailable(.disconnected))
-        }
+        guard !self.isShuttingDown else { return self.answer(.unavailable(.disconnected), completion) }
         self.machine.saw(ledgerGeneration: self.shared.epochs.ledgerGeneration)
-        self.machine.place(request, ticket: completion, now: .now)
+        if let why = self.machine.place(request, now: .now) {
+            self.answer(.unavailable(why), completion)
+        } else {
+            self.placing[request.hold] = completion
+        }
         self.perform()
+    }
+
+    private func answer(_ answer: PlaceAnswer, _ completion: (PlaceAnswer) -> Void) {
+        self.shared.counters.count(answer)
+        completion(answer)
     }
 
     /// `completion` may be called before this returns (the hold is as large already, or nothing can be extended).
@@ -91,6 +99,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     public func release(_ hold: HoldID, of account: AccountID, isRecorded: Bool) {
         self.loop.assertInEventLoop()
         self.extending[hold] = nil
+        self.placing[hold] = nil
         self.machine.release(hold, isRecorded: isRecorded)
         self.perform()
     }
@@ -117,9 +126,8 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
     private func perform(_ action: consuming Machine.Action) {
         switch consume action {
         case .send(let command, let slot, let raise): self.send(command, slot, raise: raise)
-        case .answer(let completion, let answer):
-            self.shared.counters.count(answer)
-            completion(answer)
+        case .answer(let hold, let answer):
+            if let completion = self.placing.removeValue(forKey: hold) { self.answer(answer, completion) }
         case .extended(let hold, let answer): self.extending.removeValue(forKey: hold)?(answer)
         case .record(let settlement): self.shared.sink.recordUnreserved(settlement)
         case .readAccount(let account, let holds, let purpose): self.read(account, among: holds, purpose)

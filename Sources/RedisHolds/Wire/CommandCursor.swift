@@ -9,7 +9,7 @@ struct CommandCursor {
     /// What one argument costs beside its own bytes: `$`, up to 10 digits, two line ends.
     static let argumentOverhead = 16
     /// Decimal digits of an Int64 with its sign.
-    static let integerBytesMax = 20
+    static let integerBytesMax = DecimalDigits.bytesMax
     /// `*`, a count, EVALSHA with its digest and the key of an account.
     static let headBytesMax = 144
 
@@ -23,7 +23,7 @@ struct CommandCursor {
         self.lineEnd()
         self.put(script)
         self.put(UInt8(ascii: "$"))
-        self.digits(Int64(Self.digitCount(account) + 4))
+        self.digits(Int64(DecimalDigits.count(of: account) + 4))
         self.lineEnd()
         self.put(UInt8(ascii: "a"))
         self.put(UInt8(ascii: ":"))
@@ -35,15 +35,16 @@ struct CommandCursor {
 
     @inline(__always)
     mutating func argument(_ number: Int64) {
-        self.length(Self.digitCount(number))
+        self.length(DecimalDigits.count(of: number))
         self.digits(number)
         self.lineEnd()
     }
 
     @inline(__always)
     mutating func argument(_ id: HoldID) {
-        self.length(36)
-        id.withTextBytes { self.put($0) }
+        self.length(HoldID.textBytes)
+        id.writeText(to: self.memory, at: self.written)
+        self.written += HoldID.textBytes
         self.lineEnd()
     }
 
@@ -88,12 +89,13 @@ struct CommandCursor {
         let key = request.limits.areNone ? 0 : request.limits.keyID
         let tokens = request.limits.countedTokens
         let keyBytes =
-            key == 0 ? 0 : Self.digitCount(key) + 2 + (tokens.map { Self.digitCount($0) } ?? 0)
+            key == 0
+            ? 0 : DecimalDigits.count(of: key) + 2 + (tokens.map { DecimalDigits.count(of: $0) } ?? 0)
         let markBytes = request.isWaived ? (key == 0 ? 4 : 2) : 0
         self.length(
-            Self.digitCount(estimate) + keyBytes + markBytes + request.priceID.utf8.count
+            DecimalDigits.count(of: estimate) + keyBytes + markBytes + request.priceID.utf8.count
                 + endpoint.utf8.count + 3
-                + (progress.map { Self.digitCount($0.value) } ?? 0))
+                + (progress.map { DecimalDigits.count(of: $0.value) } ?? 0))
         self.digits(estimate)
         if key != 0 {
             self.put(UInt8(ascii: ","))
@@ -157,28 +159,7 @@ struct CommandCursor {
 
     @inline(__always)
     private mutating func digits(_ number: Int64) {
-        let count = Self.digitCount(number)
-        precondition(count <= self.memory.count - self.written, "the caller reserves enough for its command")
-        var rest = number.magnitude
-        var at = self.written + count
-        repeat {
-            at -= 1
-            self.memory[at] = UInt8(truncatingIfNeeded: 48 + rest % 10)
-            rest /= 10
-        } while rest != 0
-        if number < 0 { self.memory[self.written] = UInt8(ascii: "-") }
-        self.written += count
-    }
-
-    @inline(__always)
-    static func digitCount(_ number: Int64) -> Int {
-        var count = number < 0 ? 2 : 1
-        var rest = number.magnitude
-        while rest >= 10 {
-            rest /= 10
-            count += 1
-        }
-        return count
+        self.written += DecimalDigits.write(number, to: self.memory, at: self.written)
     }
 }
 
