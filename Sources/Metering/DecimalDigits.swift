@@ -6,9 +6,10 @@ public enum DecimalDigits {
     @inlinable
     public static func count(of number: Int64) -> Int {
         var count = number < 0 ? 2 : 1
-        var rest = number.magnitude
-        while rest >= 10 {
-            rest /= 10
+        var bound: UInt64 = 10
+        // 10^19 is the last power of ten that is below 2^64, and above every magnitude.
+        while number.magnitude >= bound, count < Self.bytesMax {
+            bound &*= 10
             count += 1
         }
         return count
@@ -20,15 +21,21 @@ public enum DecimalDigits {
     public static func write(
         _ number: Int64, to memory: UnsafeMutableRawBufferPointer, at offset: Int
     ) -> Int {
+        if number >= 0, number < 10, offset < memory.count {
+            memory[offset] = UInt8(truncatingIfNeeded: 48 + number)
+            return 1
+        }
         let count = Self.count(of: number)
         precondition(count <= memory.count - offset, "the caller makes room for its numbers")
         var rest = number.magnitude
         var at = offset + count
-        repeat {
+        while rest >= 10 {
+            let next = rest / 10
             at -= 1
-            memory[at] = UInt8(truncatingIfNeeded: 48 + rest % 10)
-            rest /= 10
-        } while rest != 0
+            memory[at] = UInt8(truncatingIfNeeded: 48 + (rest - next * 10))
+            rest = next
+        }
+        memory[at - 1] = UInt8(truncatingIfNeeded: 48 + rest)
         if number < 0 { memory[offset] = UInt8(ascii: "-") }
         return count
     }

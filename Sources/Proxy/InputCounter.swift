@@ -14,6 +14,8 @@ final class InputCounter {
     private let eventLoop: any EventLoop
     private let encodings: EncodingTables
     private var tokenizers: [TokenEncoding: Tokenizer] = [:]
+    /// The model that was asked for last: most requests are of the same.
+    private var last: (model: String, encoding: TokenEncoding?) = ("", nil)
     private var jobs = CircularBuffer<Job>()
 
     /// A slice ends behind the step in which this much has passed. Half of the 100 µs that a slice may take, since a
@@ -29,7 +31,9 @@ final class InputCounter {
 
     /// `exchange.admit` follows, at once or in a later turn of the loop, unless the exchange is over by then.
     func count(_ request: InspectedRequest, of exchange: Exchange) {
-        guard let counting = InputCounting(request), let tokenizer = self.tokenizer(counting.encoding) else {
+        guard let encoding = self.encoding(of: request.model),
+            let counting = InputCounting(request, encoding), let tokenizer = self.tokenizer(encoding)
+        else {
             exchange.admit(request, CountedInput())
             return
         }
@@ -43,7 +47,12 @@ final class InputCounter {
     }
 
     /// For the text of replies; nil: the model has no encoding that is known here.
-    func tokenizer(model: String) -> Tokenizer? { TokenEncoding(model: model).flatMap { self.tokenizer($0) } }
+    func tokenizer(model: String) -> Tokenizer? { self.encoding(of: model).flatMap { self.tokenizer($0) } }
+
+    private func encoding(of model: String) -> TokenEncoding? {
+        if model != self.last.model { self.last = (model, TokenEncoding(model: model)) }
+        return self.last.encoding
+    }
 
     /// Made by the first request of its kind, since each takes 170 KB.
     private func tokenizer(_ encoding: TokenEncoding) -> Tokenizer? {

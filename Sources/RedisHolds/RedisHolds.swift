@@ -71,7 +71,7 @@ public final class RedisHolds: MetricSource, Sendable {
     }
 
     func makeSession(on loop: any EventLoop) async throws -> RedisHoldSession {
-        let link = RedisLink<RedisHoldSession>(
+        let link = RedisLink(
             loop: loop, configuration: Self.link(self.address, self.settings), logger: self.logger)
         let session = self.sessions.add { number in
             self.shared.epochs.add(session: number)
@@ -122,10 +122,10 @@ public final class RedisHolds: MetricSource, Sendable {
     var counters: RedisHoldCounters { self.shared.counters }
     var admittedEpoch: String? { self.shared.epochs.admittedEpoch }
 
-    private static func link<Owner>(
+    private static func link(
         _ address: RedisAddress, _ settings: RedisHoldSettings
-    ) -> RedisLink<Owner>.Configuration {
-        RedisLink<Owner>.Configuration(
+    ) -> RedisLink.Configuration {
+        RedisLink.Configuration(
             address: address, tls: settings.tls, stallTimeout: settings.stallTimeout)
     }
 }

@@ -89,6 +89,20 @@ enum ByteSearch {
         return nil
     }
 
+    /// The first byte at or behind `start` that is no blank of JSON's; the end when there is none.
+    @inline(__always)
+    static func blanksEnd(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var at = start
+        while at < bytes.count {
+            let byte = bytes[at]
+            guard byte <= 0x20, byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 else {
+                return at
+            }
+            at &+= 1
+        }
+        return at
+    }
+
     /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.
     @inline(__always)
     static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ wanted: StaticString) -> Bool {

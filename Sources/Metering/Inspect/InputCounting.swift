@@ -16,9 +16,15 @@ public struct InputCounting: Sendable {
 
     /// nil: there is nothing to count, or the model has no encoding that is built in.
     public init?(_ request: InspectedRequest) {
-        guard let first = request.texts.all.first, let encoding = TokenEncoding(model: request.model) else {
-            return nil
-        }
+        guard let encoding = TokenEncoding(model: request.model) else { return nil }
+        self.init(request, encoding)
+    }
+
+    /// - Parameter encoding: of the request's model.
+    ///
+    /// nil: there is nothing to count.
+    public init?(_ request: InspectedRequest, _ encoding: TokenEncoding) {
+        guard let first = request.texts.all.first else { return nil }
         self.encoding = encoding
         self.texts = request.texts.all
         self.position = first.range.lowerBound

@@ -169,26 +169,43 @@ private struct PayloadWriter {
     /// Names and numbers, which need no escapes.
     mutating func put(plain text: String) {
         self.separate()
-        for byte in text.utf8 { self.put(byte: byte) }
+        var text = text
+        text.withUTF8 { self.put(UnsafeRawBufferPointer($0)) }
     }
 
     mutating func put(text: String?) {
         self.separate()
         guard var text else { return self.put(byte: UInt8(ascii: "~")) }
         text.withUTF8 { bytes in
-            for byte in bytes[..<Self.bounded(bytes)] { self.put(escaped: byte) }
+            let bytes = UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(bytes)[..<Self.bounded(bytes)])
+            // Names seldom need an escape.
+            if bytes.contains(where: Self.needsEscape) {
+                for byte in bytes { self.put(escaped: byte) }
+            } else {
+                self.put(bytes)
+            }
         }
     }
 
+    private mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        precondition(
+            bytes.count <= self.memory.count - self.written, "encodedBytesBound() counts every field")
+        guard !bytes.isEmpty else { return }
+        UnsafeMutableRawBufferPointer(rebasing: self.memory[self.written...]).copyMemory(from: bytes)
+        self.written += bytes.count
+    }
+
+    @inline(__always)
+    private static func needsEscape(_ byte: UInt8) -> Bool {
+        byte < 32 || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "%") || byte >= 126 && byte <= 127
+    }
+
     private mutating func put(escaped byte: UInt8) {
-        switch byte {
-        case 0..<32, 127, UInt8(ascii: ";"), UInt8(ascii: "%"), UInt8(ascii: "~"):
-            self.put(byte: UInt8(ascii: "%"))
-            self.put(byte: Self.digit(byte >> 4))
-            self.put(byte: Self.digit(byte & 15))
-        default:
-            self.put(byte: byte)
-        }
+        guard Self.needsEscape(byte) else { return self.put(byte: byte) }
+        self.put(byte: UInt8(ascii: "%"))
+        self.put(byte: Self.digit(byte >> 4))
+        self.put(byte: Self.digit(byte & 15))
     }
 
     private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 48 + nibble : 55 + nibble }

@@ -128,6 +128,9 @@ struct ReplyScanner: Sendable {
             case .broken:
                 return
             case .value, .valueOrEnd, .key, .keyOrEnd, .colon, .afterValue, .complete:
+                // Replies are indented: a third of their bytes.
+                at = ByteSearch.blanksEnd(bytes, at)
+                guard at < bytes.count else { return }
                 self.takeStructure(bytes[at])
                 at &+= 1
             }

@@ -5,9 +5,13 @@ extension ClientConnection {
     /// Room for the bytes of a reply; `flush` sends them.
     func write(_ fill: (inout ByteBuffer) -> Void) { fill(&self.outbox) }
 
-    /// Hands a large buffer over without copying it.
+    /// Hands a large buffer over without copying it; a small one goes out with what is in front of it.
     func write(buffer: ByteBuffer) {
         guard let context = self.context else { return }
+        guard self.outbox.readableBytes + buffer.readableBytes > Self.outboxBytes else {
+            self.outbox.writeImmutableBuffer(buffer)
+            return
+        }
         self.writeOutbox(context)
         self.bytesSent += buffer.readableBytes
         context.write(self.wrapOutboundOut(buffer), promise: nil)

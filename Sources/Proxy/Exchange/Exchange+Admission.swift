@@ -311,8 +311,8 @@ struct AuthorizationMemo {
         guard let range = request.head.authorization else { return nil }
         return request.headBytes.withUnsafeReadableBytes { bytes -> [KeyDigest]? in
             let field = UnsafeRawBufferPointer(rebasing: bytes[range])
-            if !self.known.isEmpty, generation == self.generation, field.count == self.value.count,
-                field.elementsEqual(self.value)
+            if !self.known.isEmpty, generation == self.generation,
+                self.value.withUnsafeBytes({ Characters.same($0, field) })
             {
                 return self.known
             }

@@ -37,7 +37,7 @@ extension Exchange {
 
     private var isExhausted: Bool {
         guard case .stream(let reading) = self.relay?.mode else { return false }
-        return reading.tap.isExhausted
+        return reading.look { $0.isExhausted }
     }
 
     /// Asks for more when it is time to; ends a stream that waits in vain.

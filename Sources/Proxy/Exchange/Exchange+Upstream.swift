@@ -231,9 +231,7 @@ extension Exchange: UpstreamBorrower {
 
     /// The reply is too large to hold back: its head and what was gathered go out now.
     private func startPassing(length: Int?) {
-        guard case .gathering(let reading) = self.relay?.mode, let gathered = self.relay?.body else { return }
-        self.relay?.mode = .passing(reading)
-        self.relay?.body = ByteBuffer()
+        guard let gathered = self.relay?.beginPassing() else { return }
         self.giveBackBudget()
         self.startReply(length: length)
         self.passOn(gathered)

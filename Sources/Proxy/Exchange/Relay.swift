@@ -33,6 +33,8 @@ final class Relay {
 
     /// Counts visible text; nil: the encoding of the model is not known.
     private let tokenizer: Tokenizer?
+    private let shape: ReplyShape
+    private let echo: EchoedPrompt
 
     init(
         head: ResponseHead, headBytes: ByteBuffer, wantsStream: Bool, shape: ReplyShape, stripUsage: Bool,
@@ -40,6 +42,8 @@ final class Relay {
     ) {
         self.head = head
         self.tokenizer = tokenizer
+        self.shape = shape
+        self.echo = echo
         self.headBytes = headBytes
         self.upstreamRequestID = Self.text(head.requestID, headBytes)
         if head.status >= 300 {
@@ -52,6 +56,8 @@ final class Relay {
             self.mode = .gathering(WholeReading(JSONUsageScanner(shape: shape, echo: echo)))
         }
     }
+
+    private func newScanner() -> JSONUsageScanner { JSONUsageScanner(shape: self.shape, echo: self.echo) }
 
     /// The next bytes of a stream.
     ///
@@ -66,12 +72,42 @@ final class Relay {
     /// The next bytes of a whole reply.
     func feedWhole(_ bytes: ByteBuffer) {
         switch self.mode {
-        case .gathering(let reading), .passing(let reading):
+        case .gathering(let reading):
+            // Its texts are counted only if it turns out that they have to be: they stay in `body`.
+            bytes.withUnsafeReadableBytes { reading.scanner.feed($0) }
+        case .passing(let reading):
             bytes.withUnsafeReadableBytes { reading.scanner.feed($0, self.tokenizer) }
         case .stream, .error, .unreadable:
             break
         }
     }
+
+    /// What was gathered, and what follows, goes on as it comes; its texts are counted from here on.
+    /// Returns what was gathered; nil when nothing is.
+    func beginPassing() -> ByteBuffer? {
+        guard case .gathering = self.mode else { return nil }
+        let gathered = self.body
+        self.mode = .passing(WholeReading(self.counted(gathered)))
+        self.body = ByteBuffer()
+        return gathered
+    }
+
+    /// Reads a reply from its beginning with its texts counted, in pieces like those in which it came.
+    private func counted(_ body: ByteBuffer) -> JSONUsageScanner {
+        var scanner = self.newScanner()
+        body.withUnsafeReadableBytes { bytes in
+            // Each call counts for less than 100 µs and estimates the rest, so few of them are made of a long reply.
+            let piece = max(Self.countedAtOnce, bytes.count / Self.countedTimesMax)
+            for start in stride(from: 0, to: bytes.count, by: piece) {
+                let end = min(start + piece, bytes.count)
+                scanner.feed(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), self.tokenizer)
+            }
+        }
+        return scanner
+    }
+
+    private static let countedAtOnce = 8 << 10
+    private static let countedTimesMax = 16
 
     /// Upstream's message ended. Returns what a stream had held back.
     func finish() -> SSEUsageTap.Released {
@@ -91,34 +127,36 @@ final class Relay {
 
     /// Bytes of a line went out whose end did not come.
     var isInsideReleasedLine: Bool {
-        if case .stream(let reading) = self.mode { return reading.tap.isInsideReleasedLine }
+        if case .stream(let reading) = self.mode { return reading.look { $0.isInsideReleasedLine } }
         return false
     }
 
     /// The stream said `[DONE]`.
     var sawDone: Bool {
-        if case .stream(let reading) = self.mode { return reading.tap.sawDone }
+        if case .stream(let reading) = self.mode { return reading.look { $0.sawDone } }
         return false
     }
 
-    /// Visible output so far, in tokens.
+    /// Visible output so far, in tokens; while a whole reply is gathered, an estimate from its bytes.
     var visibleOutput: Int64 {
         switch self.mode {
-        case .stream(let reading): reading.tap.visibleTokens
-        case .gathering(let reading), .passing(let reading): reading.scanner.output.tokens
+        case .stream(let reading): reading.look { $0.visibleTokens }
+        case .gathering(let reading), .passing(let reading): reading.look { $0.output.tokens }
         case .error, .unreadable: 0
         }
     }
 
     /// Tokens that must be paid for before a stream that stands still can go on; 0: it does not stand still.
     var neededOutput: Int64 {
-        if case .stream(let reading) = self.mode, reading.tap.isExhausted { return reading.tap.neededTokens }
-        return 0
+        guard case .stream(let reading) = self.mode else { return 0 }
+        return reading.look { $0.isExhausted ? $0.neededTokens : 0 }
     }
 
     /// The number that the next event of a response must have.
     var nextSequenceNumber: Int64 {
-        guard case .stream(let reading) = self.mode, let last = reading.tap.sequenceNumber else { return 0 }
+        guard case .stream(let reading) = self.mode, let last = reading.look({ $0.sequenceNumber }) else {
+            return 0
+        }
         return last < .max ? last + 1 : last
     }
 
@@ -129,8 +167,8 @@ final class Relay {
 
     var servedModel: String? {
         switch self.mode {
-        case .stream(let reading): reading.tap.model
-        case .gathering(let reading), .passing(let reading): reading.scanner.model
+        case .stream(let reading): reading.look { $0.model }
+        case .gathering(let reading), .passing(let reading): reading.look { $0.model }
         case .error, .unreadable: nil
         }
     }
@@ -138,8 +176,9 @@ final class Relay {
     /// The id under which upstream may keep the response; nil as long as it was not read.
     var responseID: ResponseID? {
         switch self.mode {
-        case .stream(let reading): reading.tap.identifier.flatMap { ResponseID($0) }
-        case .gathering(let reading), .passing(let reading): reading.scanner.identifier.flatMap { ResponseID($0) }
+        case .stream(let reading): reading.look { $0.identifier }.flatMap { ResponseID($0) }
+        case .gathering(let reading), .passing(let reading):
+            reading.look { $0.identifier }.flatMap { ResponseID($0) }
         case .error, .unreadable: nil
         }
     }
@@ -147,8 +186,8 @@ final class Relay {
     /// The tier as the response names it.
     var servedTierLiteral: String? {
         switch self.mode {
-        case .stream(let reading): reading.tap.serviceTier
-        case .gathering(let reading), .passing(let reading): reading.scanner.serviceTier
+        case .stream(let reading): reading.look { $0.serviceTier }
+        case .gathering(let reading), .passing(let reading): reading.look { $0.serviceTier }
         case .error, .unreadable: nil
         }
     }
@@ -172,43 +211,61 @@ final class Relay {
         switch self.mode {
         case .stream(let reading):
             evidence.response = .success(complete: complete)
-            evidence.sawToolCalls = !reading.tap.tools.isZero
-            evidence.tools = plan.calls(of: reading.tap.tools)
-            if reading.tap.isExhausted {
-                var ahead = reading.tap
-                ahead.visibleTokensMax = nil
-                _ = unseen.withUnsafeReadableBytes { ahead.feed($0, self.tokenizer) }
-                evidence.stoodStill = true
-                evidence.usage = Self.usage(
-                    ahead.report, malformed: ahead.malformedUsage, plan, evidence.tools)
-            } else {
-                evidence.usage = Self.usage(
-                    reading.tap.report, malformed: reading.tap.malformedUsage, plan, evidence.tools)
-            }
-            if complete, evidence.usage == .absent, !reading.tap.sawErrorFrame, let silent = plan.silentUsage
-            {
-                evidence.usage = .reported(silent)
-            }
-            evidence.visibleOutput = self.visibleOutput
-            evidence.streamError = reading.tap.sawErrorFrame
+            reading.look { self.evidence(of: &$0, complete: complete, plan, unseen, into: &evidence) }
         case .gathering(let reading), .passing(let reading):
             evidence.response = .success(complete: complete)
-            evidence.tools = plan.calls(of: reading.scanner.tools)
-            // Bytes that are no JSON document can neither tell a usage nor garble one.
-            evidence.usage =
-                plan.replyIsOpaque
-                ? .absent
-                : Self.usage(
-                    reading.scanner.report, malformed: reading.scanner.malformedUsage, plan, evidence.tools)
-            if complete, evidence.usage == .absent, let silent = plan.silentUsage {
-                evidence.usage = .reported(silent)
-            }
-            evidence.visibleOutput = self.visibleOutput
+            reading.look { self.evidence(of: &$0, complete: complete, plan, into: &evidence) }
+            if case .reported = evidence.usage { break }
+            evidence.visibleOutput = self.countedOutput
         case .error:
             evidence.response = .error(complete: complete)
         case .unreadable:
             evidence.response = .success(complete: complete)
         }
+    }
+
+    private func evidence(
+        of tap: inout SSEUsageTap, complete: Bool, _ plan: AdmissionPlan, _ unseen: ByteBuffer,
+        into evidence: inout ExchangeEvidence
+    ) {
+        let tools = tap.tools
+        evidence.sawToolCalls = !tools.isZero
+        evidence.tools = plan.calls(of: tools)
+        evidence.stoodStill = tap.isExhausted
+        if evidence.stoodStill {
+            var ahead = tap
+            ahead.visibleTokensMax = nil
+            _ = unseen.withUnsafeReadableBytes { ahead.feed($0, self.tokenizer) }
+            evidence.usage = Self.usage(ahead.report, malformed: ahead.malformedUsage, plan, evidence.tools)
+        } else {
+            evidence.usage = Self.usage(tap.report, malformed: tap.malformedUsage, plan, evidence.tools)
+        }
+        if complete, evidence.usage == .absent, !tap.sawErrorFrame, let silent = plan.silentUsage {
+            evidence.usage = .reported(silent)
+        }
+        evidence.visibleOutput = tap.visibleTokens
+        evidence.streamError = tap.sawErrorFrame
+    }
+
+    private func evidence(
+        of scanner: inout JSONUsageScanner, complete: Bool, _ plan: AdmissionPlan,
+        into evidence: inout ExchangeEvidence
+    ) {
+        evidence.tools = plan.calls(of: scanner.tools)
+        // Bytes that are no JSON document can neither tell a usage nor garble one.
+        evidence.usage =
+            plan.replyIsOpaque
+            ? .absent
+            : Self.usage(scanner.report, malformed: scanner.malformedUsage, plan, evidence.tools)
+        if complete, evidence.usage == .absent, let silent = plan.silentUsage {
+            evidence.usage = .reported(silent)
+        }
+    }
+
+    /// Visible output of a whole reply, in tokens of its model.
+    private var countedOutput: Int64 {
+        if case .gathering = self.mode { return self.counted(self.body).output.tokens }
+        return self.visibleOutput
     }
 
     private static func usage(
@@ -250,6 +307,9 @@ final class StreamReading {
     var tap: SSEUsageTap
 
     init(_ tap: SSEUsageTap) { self.tap = tap }
+
+    /// Looks at it where it is: whoever asks the property takes a copy first.
+    func look<Value>(_ body: (inout SSEUsageTap) -> Value) -> Value { body(&self.tap) }
 }
 
 /// What has been read of a whole reply.
@@ -257,4 +317,7 @@ final class WholeReading {
     var scanner: JSONUsageScanner
 
     init(_ scanner: JSONUsageScanner) { self.scanner = scanner }
+
+    /// As `StreamReading.look`.
+    func look<Value>(_ body: (inout JSONUsageScanner) -> Value) -> Value { body(&self.scanner) }
 }

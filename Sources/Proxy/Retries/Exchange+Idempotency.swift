@@ -122,9 +122,9 @@ extension Exchange {
         switch self.relay?.mode {
         // To its client a stream is whole with its `[DONE]`, and many leave there.
         // One that only stops may be half of a reply.
-        case .stream(let reading): reading.tap.sawDone && !reading.tap.sawErrorFrame
+        case .stream(let reading): reading.look { $0.sawDone && !$0.sawErrorFrame }
         case .gathering(let reading), .passing(let reading):
-            keyed.hasEnded && !reading.scanner.isErrorObject
+            keyed.hasEnded && !reading.look { $0.isErrorObject }
         case .error, .unreadable, nil: false
         }
     }

@@ -22,7 +22,8 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     /// Of the channel's socket; nil: it has none of its own (a stream of HTTP/2).
     private var descriptor: NIOBSDSocket.Handle?
-    private weak var borrower: (any UpstreamBorrower)?
+    /// Until it releases or drops this connection, or has heard that it is lost.
+    private var borrower: (any UpstreamBorrower)?
     private var state: ReadState = .idle
     private var inbox = ByteBuffer()
     private var headSearch = ResponseHeadSearch()
@@ -94,8 +95,8 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.requestWritten = .partly
         let written = context.eventLoop.makePromise(of: Void.self)
         let use = self.uses
-        written.futureResult.assumeIsolated().whenSuccess { [weak self] in
-            guard let self, self.uses == use else { return }
+        written.futureResult.assumeIsolated().whenSuccess {
+            guard self.uses == use else { return }
             self.requestWritten = .fully
         }
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: written)

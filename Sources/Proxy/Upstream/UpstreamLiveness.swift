@@ -19,7 +19,9 @@ struct TCPState: Sendable, Equatable {
 
     /// nil: not a TCP connection of this process' own (a stream of HTTP/2), closed, or a kernel before 4.1. On the
     /// channel's loop.
-    static func of(_ channel: any Channel) -> TCPState? { self.descriptor(of: channel).flatMap { self.of($0) } }
+    static func of(_ channel: any Channel) -> TCPState? {
+        self.descriptor(of: channel).flatMap { self.of($0) }
+    }
 
     /// For those who ask often. Good for as long as the channel is active. On the channel's loop.
     static func descriptor(of channel: any Channel) -> NIOBSDSocket.Handle? {

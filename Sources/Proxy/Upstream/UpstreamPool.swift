@@ -213,8 +213,12 @@ final class UpstreamPool {
         return nil
     }
 
+    private static let freshFor: TimeAmount = .milliseconds(1)
+
     private func isUsable(_ connection: UpstreamConnection) -> Bool {
         guard self.isYoung(connection) else { return false }
+        // The kernel has just been asked. Who closes within that moment is found out as one who closes in the next.
+        if connection.idleSince + Self.freshFor > .now() { return true }
         // Asked in any case: what upstream had acknowledged by now is remembered.
         let isAlive = connection.isAlive()
         return isAlive || !self.limits.checksLiveness

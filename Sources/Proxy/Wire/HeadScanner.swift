@@ -80,9 +80,8 @@ struct FieldScan {
         var high = end
         while low < high, bytes[low] == 0x20 || bytes[low] == 0x09 { low += 1 }
         while high > low, bytes[high - 1] == 0x20 || bytes[high - 1] == 0x09 { high -= 1 }
-        for index in low..<high where !Characters.isFieldValue(bytes[index]) {
-            return bytes[index] == 0x0d ? .bareCR : .nulByte
-        }
+        let fault = Characters.firstOutsideFieldValue(bytes, low, high)
+        guard fault == high else { return bytes[fault] == 0x0d ? .bareCR : .nulByte }
         self.fields.append(FieldLine(line: start..<end + 2, name: start..<colon, value: low..<high))
         return self.frame(bytes, start..<colon, low..<high)
     }
@@ -165,6 +164,28 @@ enum Characters {
     @inline(__always)
     static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7f || byte == 0x09 }
 
+    /// The first byte of `bytes[low..<high]` that no value may have; `high` when there is none.
+    static func firstOutsideFieldValue(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
+        let (ones, highBits): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+        var at = low
+        while at < high {
+            if at + 8 <= high {
+                // Eight at once: none below 0x20, none 0x7f. What that finds too much of is looked at one by one.
+                let word = bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                let isControl = (word &- ones &* 0x20) & ~word
+                let deleted = word ^ ones &* 0x7f
+                let isDelete = (deleted &- ones) & ~deleted
+                if (isControl | isDelete) & highBits == 0 {
+                    at += 8
+                    continue
+                }
+            }
+            guard Self.isFieldValue(bytes[at]) else { return at }
+            at += 1
+        }
+        return high
+    }
+
     /// Compares without regard to case; `wanted` is lower case.
     @inline(__always)
     static func equal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ wanted: StaticString) -> Bool {
@@ -175,6 +196,12 @@ enum Characters {
             guard lower == wanted.utf8Start[index] else { return false }
         }
         return true
+    }
+
+    static func same(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+        guard one.count == other.count else { return false }
+        guard let start = one.baseAddress, let otherStart = other.baseAddress else { return true }
+        return memcmp(start, otherStart, one.count) == 0
     }
 
     /// A name or address with an optional port, by the bytes that occur in one; no list, path or userinfo.

@@ -16,15 +16,17 @@ final class RedisConversation: RedisLinkOwner, @unchecked Sendable {
         let lost: () -> Void
     }
 
-    private let link: RedisLink<RedisConversation>
+    private let link: RedisLink
     private var waiting: [EventLoopPromise<Void>] = []
+    /// Who asked what has no reply yet.
+    private var unanswered = CircularBuffer<Slot>()
 
-    init(link: RedisLink<RedisConversation>) { self.link = link }
+    init(link: RedisLink) { self.link = link }
 
     convenience init(
         to address: RedisAddress, settings: RedisHoldSettings, loop: any EventLoop, logger: Logger
     ) {
-        let configuration = RedisLink<RedisConversation>.Configuration(
+        let configuration = RedisLink.Configuration(
             address: address, tls: settings.tls, stallTimeout: settings.stallTimeout)
         self.init(link: RedisLink(loop: loop, configuration: configuration, logger: logger))
     }
@@ -77,12 +79,13 @@ final class RedisConversation: RedisLinkOwner, @unchecked Sendable {
     }
 
     private func send(_ question: Question, _ slot: Slot) {
+        self.unanswered.append(slot)
         switch question {
-        case .command(let words): self.link.send(slot, command: words)
+        case .command(let words): self.link.send(command: words)
         case .script(let script, let account, let arguments):
             let bytes = arguments.reduce(0) { $0 + $1.utf8.count }
             self.link.send(
-                slot, script, of: account, arguments: arguments.count, argumentBytes: bytes
+                script, of: account, arguments: arguments.count, argumentBytes: bytes
             ) { cursor in
                 for argument in arguments { cursor.argument(argument) }
             }
@@ -93,8 +96,14 @@ final class RedisConversation: RedisLinkOwner, @unchecked Sendable {
         for promise in self.waiting { promise.succeed() }
         self.waiting = []
     }
-    func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) { slot.answered(reply) }
-    func linkLost(_ unanswered: [Slot]) { for slot in unanswered { slot.lost() } }
+
+    func linkReceived(_ reply: borrowing RedisReply) { self.unanswered.removeFirst().answered(reply) }
+
+    func linkLost() {
+        let lost = self.unanswered
+        self.unanswered.removeAll()
+        for slot in lost { slot.lost() }
+    }
 }
 
 // What the sweep, `tollgate verify` and the billing pages ask.

@@ -4,28 +4,30 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// Whoever uses a connection: gets replies in the order of its commands, each with the slot it was sent with.
+/// Whoever uses a connection. Replies come in the order of its commands, so it keeps a row of what each of them was, and
+/// takes the first with each reply.
 protocol RedisLinkOwner: AnyObject, Sendable {
-    associatedtype Slot
     /// Connected, authenticated, scripts loaded. Commands may be sent.
     func linkIsReady(_ node: NodeIdentity)
-    func linkReceived(_ reply: borrowing RedisReply, for slot: Slot)
-    /// The answer to `readNode`: `.node`, `.refused` or `.unreadable`.
-    func linkRead(_ node: HoldReply, for slot: Slot)
-    /// The connection died with these commands unanswered: executed, or not, or still to be executed.
-    func linkLost(_ unanswered: [Slot])
+    /// The reply to the first command without one.
+    func linkReceived(_ reply: borrowing RedisReply)
+    /// The answer to `readNode`, which was the first without one: `.node`, `.refused` or `.unreadable`.
+    func linkRead(_ node: HoldReply)
+    /// The connection died, and what was unanswered was executed, or not, or is still to be executed. No reply to it
+    /// follows.
+    func linkLost()
 }
 
 extension RedisLinkOwner {
     /// Of an owner that never reads its node.
-    func linkRead(_ node: HoldReply, for slot: Slot) {}
+    func linkRead(_ node: HoldReply) {}
 }
 
 /// One connection to Redis that is kept up: connects, greets, loads the scripts, connects again with a
 /// back-off. Commands of one loop tick go out in one write.
 // SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may
 // hold it.
-final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
+final class RedisLink: @unchecked Sendable {
     struct Configuration: Sendable {
         var address: RedisAddress
         var tls: TLSConfiguration?
@@ -48,14 +50,15 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
         case reload(Int)
         case question(GreetingStep)
         /// The last question about the node.
-        case lastQuestion(GreetingStep, Owner.Slot)
-        case slot(Owner.Slot)
+        case lastQuestion(GreetingStep)
+        case command
     }
 
     let loop: any EventLoop
     private let configuration: Configuration
     private let logger: Logger
-    private weak var owner: Owner?
+    /// Until `stop`.
+    private var owner: (any RedisLinkOwner)?
     private var state: State = .waiting
     private var expected = CircularBuffer<Expected>(initialCapacity: 256)
     private var outgoing = ByteBuffer()
@@ -84,7 +87,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
 
     // MARK: Life
 
-    func start(owner: Owner) {
+    func start(owner: any RedisLinkOwner) {
         self.loop.assertInEventLoop()
         self.owner = owner
         self.connect()
@@ -99,6 +102,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
         self.state = .stopped
         channel?.close(promise: nil)
         self.dropExpected(tellOwner: wasReady)
+        self.owner = nil
     }
 
     private var channel: (any Channel)? {
@@ -229,8 +233,8 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     ///   - write: writes exactly `arguments` arguments.
     @inline(__always)
     func send(
-        _ slot: consuming Owner.Slot, _ script: HoldScript, of account: Int64, arguments: Int,
-        argumentBytes: Int, _ write: (inout CommandCursor) -> Void
+        _ script: HoldScript, of account: Int64, arguments: Int, argumentBytes: Int,
+        _ write: (inout CommandCursor) -> Void
     ) {
         self.loop.assertInEventLoop()
         precondition(self.isReady, "the owner sends only between linkIsReady and linkLost")
@@ -241,20 +245,20 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
             write(&cursor)
             return cursor.written
         }
-        self.expect(.slot(slot))
+        self.expect(.command)
     }
 
     /// Sends a plain command.
-    func send(_ slot: consuming Owner.Slot, command: [String]) {
+    func send(command: [String]) {
         precondition(self.isReady, "the owner sends only between linkIsReady and linkLost")
-        self.put(.slot(slot), command)
+        self.put(.command, command)
     }
 
     /// Asks for everything that makes an epoch (rule E1); a key is made if there is none.
-    func readNode(_ slot: consuming Owner.Slot) {
+    func readNode() {
         precondition(self.isReady, "the owner sends only between linkIsReady and linkLost")
         for step in NodeReading.steps.dropLast() { self.put(.question(step), NodeReading.command(of: step)) }
-        self.put(.lastQuestion(.readEpochKey, slot), NodeReading.command(of: .readEpochKey))
+        self.put(.lastQuestion(.readEpochKey), NodeReading.command(of: .readEpochKey))
     }
 
     private func put(_ expected: Expected, _ words: [String]) {
@@ -268,7 +272,7 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     }
 
     @inline(__always)
-    private func expect(_ expected: consuming Expected) {
+    private func expect(_ expected: Expected) {
         if self.expected.isEmpty { self.lastProgress = .now() }
         self.expected.append(expected)
         self.scheduleFlush()
@@ -320,13 +324,13 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     private func dispatch(_ reply: borrowing RedisReply) throws {
         guard let expected = self.expected.popFirst() else { throw RedisReplyReader.ProtocolBroken() }
         switch expected {
-        case .slot(let slot): self.owner?.linkReceived(reply, for: slot)
+        case .command: self.owner?.linkReceived(reply)
         case .question(let step): self.inquiry.take(reply, of: step)
-        case .lastQuestion(let step, let slot):
+        case .lastQuestion(let step):
             var inquiry = self.inquiry
             self.inquiry = NodeInquiry()
             inquiry.take(reply, of: step)
-            self.owner?.linkRead(inquiry.reply, for: slot)
+            self.owner?.linkRead(inquiry.reply)
         case .greeting(let step): try self.greeted(reply, step)
         case .reload(let index):
             self.reloadsExpected -= 1
@@ -350,17 +354,10 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
     }
 
     private func dropExpected(tellOwner: Bool) {
-        var lost: [Owner.Slot] = []
-        for expected in self.expected {
-            switch expected {
-            case .slot(let slot), .lastQuestion(_, let slot): lost.append(slot)
-            case .greeting, .reload, .question: break
-            }
-        }
         self.expected.removeAll(keepingCapacity: true)
         self.outgoing.clear()
         self.reloadsExpected = 0
-        if tellOwner { self.owner?.linkLost(lost) }
+        if tellOwner { self.owner?.linkLost() }
     }
 
     /// Gives the connection up; it is made again. For nodes that are the wrong ones to talk to.
@@ -380,14 +377,14 @@ final class RedisLink<Owner: RedisLinkOwner>: @unchecked Sendable {
 }
 
 /// Hands the bytes of one channel to its link.
-private final class RedisLinkHandler<Owner: RedisLinkOwner>: ChannelInboundHandler {
+private final class RedisLinkHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    private let link: RedisLink<Owner>
+    private let link: RedisLink
     /// Which connection this is: events of one that was given up mean nothing.
     private let attempt: Int
 
-    init(link: RedisLink<Owner>, attempt: Int) {
+    init(link: RedisLink, attempt: Int) {
         self.link = link
         self.attempt = attempt
     }

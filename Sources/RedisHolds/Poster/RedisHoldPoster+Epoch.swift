@@ -17,8 +17,8 @@ extension RedisHoldPoster {
                 self.perform(self.recapture.begin(epoch, self.unposted(), now: .now))
             case .announce(let epoch):
                 let key = Self.joinedKey(epoch)
-                self.link.send(.ignored, command: ["SADD", key, "\(self.boot)"])
-                self.link.send(.ignored, command: ["EXPIRE", key, "\(Self.joinedSeconds)"])
+                self.send(.ignored, ["SADD", key, "\(self.boot)"])
+                self.send(.ignored, ["EXPIRE", key, "\(Self.joinedSeconds)"])
                 self.ask(epoch)
             case .ask(let epoch): self.ask(epoch)
             case .checkSessions, .open: preconditionFailure("EpochWatch hands these to the sessions")
@@ -27,7 +27,12 @@ extension RedisHoldPoster {
     }
 
     private func ask(_ epoch: String) {
-        self.link.send(.members(epoch: epoch), command: ["SMEMBERS", Self.joinedKey(epoch)])
+        self.send(.members(epoch: epoch), ["SMEMBERS", Self.joinedKey(epoch)])
+    }
+
+    private func send(_ slot: Slot, _ command: [String]) {
+        self.expect(slot)
+        self.link.send(command: command)
     }
 
     func membersRead(_ epoch: String, _ reply: borrowing RedisReply) {
@@ -41,9 +46,11 @@ extension RedisHoldPoster {
         for action in actions {
             switch action {
             case .send(.capture(let outcome), let slot):
-                self.link.send(outcome, force: true, .recapture(slot), self.fencePrefix)
+                self.expect(.recapture(slot))
+                self.link.send(outcome, force: true, self.fencePrefix)
             case .send(.post(let posting), let slot):
-                self.link.send(posting.balance, posting.settled[...], .recapture(slot))
+                self.expect(.recapture(slot))
+                self.link.send(posting.balance, posting.settled[...])
             case .reloadScripts: self.link.reloadScripts()
             case .finished(let epoch): self.epochs.recaptured(epoch)
             }
@@ -62,9 +69,12 @@ extension RedisHoldPoster {
         guard self.link.isReady, !self.pollIsOut else { return }
         self.pollIsOut = true
         self.polls += 1
-        guard self.polls % Self.pollsPerInquiry != 0 else { return self.link.readNode(.node) }
-        self.link.send(.ignored, command: NodeReading.command(of: .makeEpochKey))
-        self.link.send(.epochKey, command: NodeReading.command(of: .readEpochKey))
+        guard self.polls % Self.pollsPerInquiry != 0 else {
+            self.expect(.node)
+            return self.link.readNode()
+        }
+        self.send(.ignored, NodeReading.command(of: .makeEpochKey))
+        self.send(.epochKey, NodeReading.command(of: .readEpochKey))
     }
 
     func epochKeyRead(_ key: String?) {
@@ -76,7 +86,8 @@ extension RedisHoldPoster {
     }
 
     /// The answer to `readNode`.
-    func linkRead(_ node: HoldReply, for slot: Slot) {
+    func linkRead(_ node: HoldReply) {
+        _ = self.nextAnswered()
         self.pollIsOut = false
         if case .node(let node) = node { self.sawNode(node) }
     }

@@ -29,7 +29,9 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     }
 
     let loop: any EventLoop
-    let link: RedisLink<RedisHoldPoster>
+    let link: RedisLink
+    /// What the commands without a reply were.
+    private var unanswered = CircularBuffer<Slot>()
     let epochs: EpochWatch
     let boot: BootID
     private let settings: RedisHoldSettings
@@ -53,7 +55,7 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     private static let holdsPerCommand = 500
 
     init(
-        loop: any EventLoop, link: RedisLink<RedisHoldPoster>, boot: BootID, epochs: EpochWatch,
+        loop: any EventLoop, link: RedisLink, boot: BootID, epochs: EpochWatch,
         settings: RedisHoldSettings, logger: Logger
     ) {
         self.loop = loop
@@ -159,12 +161,12 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
     }
 
     private func send(_ news: News, _ pending: PendingPost, again: Bool) {
-        let slot = Slot.news(news, pending, wasSentAgain: again)
+        self.expect(.news(news, pending, wasSentAgain: again))
         switch news {
         case .balance(let balance, let settled):
             self.recapture.told(PostedAccount(balance: balance, settled: Array(settled)))
-            self.link.send(balance, settled, slot)
-        case .gate(let gate): self.link.send(gate, slot)
+            self.link.send(balance, settled)
+        case .gate(let gate): self.link.send(gate)
         }
     }
 
@@ -179,8 +181,13 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         self.performGate()
     }
 
-    func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) {
-        switch slot {
+    /// The command that is sent next.
+    func expect(_ slot: Slot) { self.unanswered.append(slot) }
+
+    func nextAnswered() -> Slot { self.unanswered.removeFirst() }
+
+    func linkReceived(_ reply: borrowing RedisReply) {
+        switch self.nextAnswered() {
         case .news(let news, let pending, let wasSentAgain):
             self.answered(reply.refusal, news, pending, wasSentAgain)
         case .recapture(let slot):
@@ -209,7 +216,9 @@ public final class RedisHoldPoster: HoldPosting, RedisLinkOwner, @unchecked Send
         self.send(news, pending, again: true)
     }
 
-    func linkLost(_ unanswered: [Slot]) {
+    func linkLost() {
+        let unanswered = self.unanswered
+        self.unanswered.removeAll()
         self.generation += 1
         self.pollIsOut = false
         for case .news(_, let pending, _) in unanswered { pending.fail(.disconnected) }

@@ -18,7 +18,7 @@ public final class RedisStoredResponses: Sendable {
         settings: RedisHoldSettings = RedisHoldSettings()
     ) throws(RedisAddressProblem) {
         let loop = group.next()
-        let configuration = RedisLink<StoredResponseSession>.Configuration(
+        let configuration = RedisLink.Configuration(
             address: try RedisAddress(url: url), tls: settings.tls, stallTimeout: settings.stallTimeout)
         let session = StoredResponseSession(
             RedisLink(loop: loop, configuration: configuration, logger: logger))
@@ -84,10 +84,12 @@ final class StoredResponseSession: RedisLinkOwner, @unchecked Sendable {
     private static let answerWithin: TimeAmount = .milliseconds(500)
     /// Commands without an answer; what comes on top of so many is not said.
     private static let unansweredMax = 20_000
-    private let link: RedisLink<StoredResponseSession>
+    private let link: RedisLink
     private var upkeep: RepeatedTask?
+    /// What the commands without a reply were.
+    private var unanswered = CircularBuffer<Slot>()
 
-    init(_ link: RedisLink<StoredResponseSession>) { self.link = link }
+    init(_ link: RedisLink) { self.link = link }
 
     var loop: any EventLoop { self.link.loop }
 
@@ -105,7 +107,7 @@ final class StoredResponseSession: RedisLinkOwner, @unchecked Sendable {
 
     func remember(_ response: StoredResponse) {
         guard self.link.isReady, self.link.unanswered < Self.unansweredMax else { return }
-        self.link.send(.remember, command: StoredResponseKey.remember(response))
+        self.send(.remember, StoredResponseKey.remember(response))
     }
 
     func find(_ id: ResponseID, of account: AccountID, _ reply: @escaping Reply) {
@@ -116,16 +118,23 @@ final class StoredResponseSession: RedisLinkOwner, @unchecked Sendable {
         question.timer = self.loop.assumeIsolated().scheduleTask(in: Self.answerWithin) {
             question.answer(.failure(.unreachable))
         }
-        self.link.send(.find(question), command: ["GET", StoredResponseKey.key(id, of: account)])
+        self.send(.find(question), ["GET", StoredResponseKey.key(id, of: account)])
+    }
+
+    private func send(_ slot: Slot, _ command: [String]) {
+        self.unanswered.append(slot)
+        self.link.send(command: command)
     }
 
     // MARK: RedisLinkOwner
 
     func linkIsReady(_ node: NodeIdentity) {}
 
-    func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) {
+    func linkReceived(_ reply: borrowing RedisReply) {
         let refusal = reply.refusal
-        if case .find(let question) = slot { question.answer(Self.answer(reply, to: question)) }
+        if case .find(let question) = self.unanswered.removeFirst() {
+            question.answer(Self.answer(reply, to: question))
+        }
         // A node that is the wrong one to talk to stays so.
         if let refusal, refusal.mustReconnect { self.link.reconnect() }
     }
@@ -141,7 +150,9 @@ final class StoredResponseSession: RedisLinkOwner, @unchecked Sendable {
         return .success(response)
     }
 
-    func linkLost(_ unanswered: [Slot]) {
+    func linkLost() {
+        let unanswered = self.unanswered
+        self.unanswered.removeAll()
         for case .find(let question) in unanswered { question.answer(.failure(.unreachable)) }
     }
 }

@@ -6,36 +6,37 @@ import NIOCore
 extension RedisHoldSession {
     func send(_ command: HoldCommand, _ slot: HoldSlot, raise: Bool) {
         self.prepareFence()
+        self.expect(slot)
         switch command {
-        case .place(let request): self.send(request, slot)
+        case .place(let request): self.send(request)
         case .capture(let settlement, let force):
-            self.link.send(settlement, force: force, slot, raise ? self.raisingPrefix : self.fencePrefix)
-        case .release(let hold, let account): self.sendRelease(hold, of: account, slot, raise: raise)
+            self.link.send(settlement, force: force, raise ? self.raisingPrefix : self.fencePrefix)
+        case .release(let hold, let account): self.sendRelease(hold, of: account, raise: raise)
         case .touch(let hold, let account, let held, let progress):
-            self.sendExtend(hold, of: account, held, progress, .none, slot)
+            self.sendExtend(hold, of: account, held, progress, .none)
         case .extend(let hold, let account, let total, let progress, let caps):
-            self.sendExtend(hold, of: account, total, progress, caps, slot)
+            self.sendExtend(hold, of: account, total, progress, caps)
         case .reassert(let request, let amount, let progress):
-            self.sendReassert(request, amount, progress, slot, raise: raise)
-        case .readNode: self.link.readNode(slot)
+            self.sendReassert(request, amount, progress, raise: raise)
+        case .readNode: self.link.readNode()
         case .load(let account, let nonce):
-            self.link.send(slot, .load, of: account, arguments: 1, argumentBytes: nonce.utf8.count) {
+            self.link.send(.load, of: account, arguments: 1, argumentBytes: nonce.utf8.count) {
                 $0.argument(nonce)
             }
         case .initialize(let account, let incarnation, let epoch, let snapshot):
-            self.sendInitialize(account, incarnation, epoch, snapshot, slot)
-        case .posted(let posting): self.link.send(posting.balance, posting.settled[...], slot)
-        case .gate(let gate): self.link.send(gate, slot)
+            self.sendInitialize(account, incarnation, epoch, snapshot)
+        case .posted(let posting): self.link.send(posting.balance, posting.settled[...])
+        case .gate(let gate): self.link.send(gate)
         }
     }
 
-    private func send(_ request: PlaceRequest, _ slot: HoldSlot) {
+    private func send(_ request: PlaceRequest) {
         let bytes =
             self.placePrefix.count + self.leaseArguments.count + request.priceID.utf8.count
             + request.endpoint.rawValue.utf8.count + 36 + 17 * CommandCursor.integerBytesMax
         let limits = request.limits.areNone ? nil : request.limits
         let arguments = limits == nil ? 12 : 20
-        self.link.send(slot, .place, of: request.account, arguments: arguments, argumentBytes: bytes) {
+        self.link.send(.place, of: request.account, arguments: arguments, argumentBytes: bytes) {
             cursor in
             cursor.prepared(self.placePrefix)
             cursor.argument(request.hold)
@@ -54,10 +55,10 @@ extension RedisHoldSession {
         }
     }
 
-    private func sendRelease(_ hold: HoldID, of account: AccountID, _ slot: HoldSlot, raise: Bool) {
+    private func sendRelease(_ hold: HoldID, of account: AccountID, raise: Bool) {
         let prefix = raise ? self.raisingPrefix : self.fencePrefix
         let bytes = prefix.count + self.ownerArgument.count + 36
-        self.link.send(slot, .release, of: account, arguments: 5, argumentBytes: bytes) { cursor in
+        self.link.send(.release, of: account, arguments: 5, argumentBytes: bytes) { cursor in
             cursor.prepared(prefix)
             cursor.argument(hold)
             cursor.prepared(self.ownerArgument)
@@ -66,11 +67,11 @@ extension RedisHoldSession {
 
     private func sendExtend(
         _ hold: HoldID, of account: AccountID, _ total: Millicredits, _ progress: Millicredits?,
-        _ caps: SpendCaps, _ slot: HoldSlot
+        _ caps: SpendCaps
     ) {
         let bytes =
             self.fencePrefix.count + self.leaseArguments.count + 36 + 5 * CommandCursor.integerBytesMax
-        self.link.send(slot, .extend, of: account, arguments: 11, argumentBytes: bytes) { cursor in
+        self.link.send(.extend, of: account, arguments: 11, argumentBytes: bytes) { cursor in
             cursor.prepared(self.fencePrefix)
             cursor.argument(hold)
             cursor.argument(total.value)
@@ -83,14 +84,14 @@ extension RedisHoldSession {
     }
 
     private func sendReassert(
-        _ request: PlaceRequest, _ amount: Millicredits, _ progress: Millicredits?, _ slot: HoldSlot,
+        _ request: PlaceRequest, _ amount: Millicredits, _ progress: Millicredits?,
         raise: Bool
     ) {
         let prefix = raise ? self.raisingPrefix : self.fencePrefix
         let bytes =
             prefix.count + self.leaseArguments.count + request.priceID.utf8.count
             + request.endpoint.rawValue.utf8.count + 36 + 5 * CommandCursor.integerBytesMax
-        self.link.send(slot, .reassert, of: request.account, arguments: 8, argumentBytes: bytes) { cursor in
+        self.link.send(.reassert, of: request.account, arguments: 8, argumentBytes: bytes) { cursor in
             cursor.prepared(prefix)
             cursor.argument(request.hold)
             cursor.argument(amount.value)
@@ -100,12 +101,11 @@ extension RedisHoldSession {
     }
 
     private func sendInitialize(
-        _ account: AccountID, _ incarnation: String, _ epoch: String, _ snapshot: AccountSnapshot,
-        _ slot: HoldSlot
+        _ account: AccountID, _ incarnation: String, _ epoch: String, _ snapshot: AccountSnapshot
     ) {
         let (balance, gate, settled) = (snapshot.balance, snapshot.gate, snapshot.settled)
         self.link.send(
-            slot, .initialize, of: account, arguments: 10 + 3 * settled.count,
+            .initialize, of: account, arguments: 10 + 3 * settled.count,
             argumentBytes: incarnation.utf8.count + epoch.utf8.count + 200 + settled.count * 57
         ) { cursor in
             cursor.argument(incarnation)
@@ -130,10 +130,10 @@ extension RedisHoldSession {
 /// Commands that sessions, poster and sweep have in common.
 extension RedisLink {
     /// - Parameter fence: loop, generation, raise as prepared arguments.
-    func send(_ settlement: Settlement, force: Bool, _ slot: Owner.Slot, _ fence: [UInt8]) {
+    func send(_ settlement: Settlement, force: Bool, _ fence: [UInt8]) {
         let payload = settlement.encode()
         let bytes = fence.count + payload.count + 100 + CommandCursor.integerBytesMax
-        self.send(slot, .capture, of: settlement.account, arguments: 9, argumentBytes: bytes) { cursor in
+        self.send(.capture, of: settlement.account, arguments: 9, argumentBytes: bytes) { cursor in
             cursor.prepared(fence)
             cursor.argument(force ? 1 : 0)
             cursor.argument(settlement.hold)
@@ -144,9 +144,9 @@ extension RedisLink {
         }
     }
 
-    func send(_ balance: LedgerBalance, _ settled: ArraySlice<SettledHold>, _ slot: Owner.Slot) {
+    func send(_ balance: LedgerBalance, _ settled: ArraySlice<SettledHold>) {
         self.send(
-            slot, .posted, of: balance.account, arguments: 3 + 4 * settled.count,
+            .posted, of: balance.account, arguments: 3 + 4 * settled.count,
             argumentBytes: 60 + settled.count * (57 + CommandCursor.integerBytesMax)
         ) { cursor in
             cursor.argument(balance.generation)
@@ -161,8 +161,8 @@ extension RedisLink {
         }
     }
 
-    func send(_ gate: AccountGate, _ slot: Owner.Slot) {
-        self.send(slot, .gate, of: gate.account, arguments: 3, argumentBytes: 60) { cursor in
+    func send(_ gate: AccountGate) {
+        self.send(.gate, of: gate.account, arguments: 3, argumentBytes: 60) { cursor in
             cursor.argument(gate.version)
             cursor.argument(gate.floor.value)
             cursor.argument(gate.blocked ? 1 : 0)

@@ -7,18 +7,19 @@ import NIOCore
 // SAFETY: confined to `loop`; every entry point asserts it. Sendable only so that callbacks of that loop may
 // hold it.
 public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sendable {
-    typealias Slot = HoldSlot
     typealias Machine = HoldSessionMachine
 
     let loop: any EventLoop
     let number: Int
     let boot: BootID
     let shared: SharedHoldState
-    let link: RedisLink<RedisHoldSession>
+    let link: RedisLink
     let logger: Logger
     /// Only tests change anything but through events, on the loop.
     var machine: Machine
     private let settings: RedisHoldSettings
+    /// What the commands without a reply were.
+    private var unanswered = CircularBuffer<HoldSlot>(initialCapacity: 256)
     /// Who waits for a PLACE.
     private var placing: [HoldID: (PlaceAnswer) -> Void] = [:]
     /// Who waits for an EXTEND.
@@ -43,7 +44,7 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
 
     init(
         loop: any EventLoop, number: Int, boot: BootID, settings: RedisHoldSettings, shared: SharedHoldState,
-        link: RedisLink<RedisHoldSession>, logger: Logger
+        link: RedisLink, logger: Logger
     ) {
         self.loop = loop
         self.number = number
@@ -289,26 +290,31 @@ public final class RedisHoldSession: HoldSession, RedisLinkOwner, @unchecked Sen
         self.perform()
     }
 
-    func linkLost(_ unanswered: [HoldSlot]) {
+    func linkLost() {
+        // What they stood for is in the machine's table.
+        self.unanswered.removeAll(keepingCapacity: true)
         self.shared.counters.sessionsReady.add(-1)
         self.shared.counters.connectionsLost.add(1)
-        // What a slot stood for is in the machine's table.
         self.machine.lost()
         self.perform()
     }
 
-    func linkReceived(_ reply: borrowing RedisReply, for slot: HoldSlot) {
+    func linkReceived(_ reply: borrowing RedisReply) {
+        let slot = self.unanswered.removeFirst()
         self.shared.counters.commands.add(1)
         self.machine.replied(slot, HoldReply(reply, of: slot), now: .now)
         self.perform()
     }
 
-    func linkRead(_ node: HoldReply, for slot: HoldSlot) {
-        self.machine.replied(slot, node, now: .now)
+    func linkRead(_ node: HoldReply) {
+        self.machine.replied(self.unanswered.removeFirst(), node, now: .now)
         self.perform()
     }
 
     // MARK: For RedisHoldSession+Commands
+
+    /// The command that is sent next.
+    func expect(_ slot: HoldSlot) { self.unanswered.append(slot) }
 
     func prepareFence() {
         let present = (epoch: self.machine.epoch, generation: self.machine.generation)

@@ -37,12 +37,11 @@ enum Answer: Equatable, Sendable {
 
 /// Runs scripts and commands one after the other, or many in one write, on a connection of its own.
 final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
-    typealias Slot = EventLoopPromise<Answer>
-
     static let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
     let loop: any EventLoop
-    private let link: RedisLink<ScriptClient>
+    private let link: RedisLink
     private let ready: EventLoopPromise<Void>
+    private var unanswered = CircularBuffer<EventLoopPromise<Answer>>()
 
     init(_ url: String = TestRedis.shared.url, tls: TLSConfiguration? = nil) async throws {
         self.loop = Self.group.next()
@@ -55,8 +54,13 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
     }
 
     func linkIsReady(_ node: NodeIdentity) { self.ready.succeed() }
-    func linkReceived(_ reply: borrowing RedisReply, for slot: Slot) { slot.succeed(Answer(reply)) }
-    func linkLost(_ unanswered: [Slot]) { for slot in unanswered { slot.succeed(.error("LOST")) } }
+    func linkReceived(_ reply: borrowing RedisReply) { self.unanswered.removeFirst().succeed(Answer(reply)) }
+
+    func linkLost() {
+        let lost = self.unanswered
+        self.unanswered.removeAll()
+        for promise in lost { promise.succeed(.error("LOST")) }
+    }
 
     func close() async { try? await self.loop.submit { self.link.stop() }.get() }
 
@@ -67,8 +71,9 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
                 commands.map { script, account, arguments in
                     let promise = self.loop.makePromise(of: Answer.self)
                     let bytes = arguments.reduce(0) { $0 + $1.utf8.count }
+                    self.unanswered.append(promise)
                     self.link.send(
-                        promise, script, of: account, arguments: arguments.count, argumentBytes: bytes
+                        script, of: account, arguments: arguments.count, argumentBytes: bytes
                     ) { cursor in
                         for argument in arguments { cursor.argument(argument) }
                     }
@@ -89,7 +94,8 @@ final class ScriptClient: RedisLinkOwner, @unchecked Sendable {
             EventLoopFuture.whenAllSucceed(
                 commands.map { words in
                     let promise = self.loop.makePromise(of: Answer.self)
-                    self.link.send(promise, command: words)
+                    self.unanswered.append(promise)
+                    self.link.send(command: words)
                     return promise.futureResult
                 }, on: self.loop)
         }.get()
