@@ -3,7 +3,8 @@
 ARGS ?=
 MINUTES ?= 10
 comma := ,
-SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib
+# As Package.swift does for the data plane: the libraries below it are without exclusivity checks, too.
+SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 
 .PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench tokenizer-check soak chaos fuzz clean
 

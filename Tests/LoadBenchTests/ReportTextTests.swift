@@ -92,6 +92,36 @@ import Testing
         #expect(verdicts == [Verdict(lane: "governed", standing: standing, text: text)])
     }
 
+    /// Grown since before the warm-up: what each round takes once more is a leak, and what the first one took is not given
+    /// back.
+    @Test(arguments: [
+        (
+            9_000_000, 10_000_000, Verdict.Standing.pass,
+            "memory: 9.0 MB more than before the first exchange (at most 10.0)"
+        ),
+        (11_000_000, 10_000_000, .fail, "memory: GREW BY 11.0 MB (at most 10.0)"),
+    ])
+    func memoryMustComeBack(_ grown: Int, _ most: Int, _ standing: Verdict.Standing, _ text: String) {
+        var runs = [0, 1].map { Fixtures.run("governed", $0) }
+        let start = 50_000_000
+        runs[0].processes = [
+            ProcessUse(
+                name: "proxy", cpuSeconds: 1, residentBefore: start, residentAfter: start * 2,
+                residentPeak: start * 2)
+        ]
+        runs[1].processes = [
+            ProcessUse(
+                name: "proxy", cpuSeconds: 1, residentBefore: start * 2, residentAfter: start + grown,
+                residentPeak: start * 2)
+        ]
+        var scenario = Fixtures.scenario(runs)
+        #expect(scenario.memoryGrowth(lane: "governed") == nil)
+        scenario.memoryGrowthMax = most
+        #expect(scenario.memoryGrowth(lane: "nginx") == nil)
+        let verdicts = ScenarioSummary(scenario, baseline: nil, direct: "direct").verdicts
+        #expect(verdicts == [Verdict(lane: "governed", standing: standing, text: text)])
+    }
+
     @Test(arguments: [
         (0, "0"), (0.0042, "0.004"), (0.99949, "0.999"), (0.9996, "1.00"), (9.994, "9.99"), (9.996, "10.0"),
         (99.96, "100"), (1234.5678, "1,235"), (-12.34, "−12.3"), (-0.0001, "0.000"), (.nan, "–"),

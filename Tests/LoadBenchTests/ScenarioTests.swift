@@ -51,6 +51,7 @@ import Testing
                 warm_up_seconds: 0.5
                 duration_seconds: 2
                 timeout_seconds: 3
+                memory_growth_mb: 1.5
                 """)
         #expect(scenario.endpoint == .responses && scenario.model == "gpt-4.1" && scenario.isStreamed)
         #expect(!scenario.asksForUsage && scenario.promptBytes == .uniform(10, 20))
@@ -62,6 +63,7 @@ import Testing
         #expect(shares.disconnecting == 0.1 && shares.slow == 0.2 && shares.shortOfMoney == 0.3)
         #expect(scenario.onDisconnect == .drain && scenario.warmUpSeconds == 0.5)
         #expect(scenario.durationSeconds == 2 && scenario.timeoutSeconds == 3)
+        #expect(scenario.memoryGrowthMax == 1_500_000)
     }
 
     @Test(arguments: [

@@ -52,7 +52,7 @@ import Testing
             var watch = try ProcessWatch([.bench])
             try watch.begin()
             let bytes = [UInt8](repeating: 1, count: 64 << 20)
-            watch.sample()
+            try watch.sample()
             let sum = bytes.reduce(0) { $0 &+ Int($1) }
             try watch.finish()
             let use = try #require(try watch.settle().first)
@@ -72,7 +72,9 @@ import Testing
                 var watch = try ProcessWatch([WatchedProcess(name: "proxy", pid: child.pid)])
                 try watch.begin()
                 try child.stop()
-                #expect(throws: StackError.gone(process: "proxy", pid: child.pid)) { try watch.finish() }
+                let gone = StackError.gone(process: "proxy", pid: child.pid)
+                #expect(throws: gone) { try watch.sample() }
+                #expect(throws: gone) { try watch.finish() }
             }
         }
     }

@@ -128,7 +128,8 @@ public struct SSEUsageTap: Sendable {
                 released.consumed = next
                 return released
             }
-            self.passedBefore = nil
+            // Storing nil costs as much as storing a kilobyte.
+            if case .some = self.passedBefore { self.passedBefore = nil }
             if !drops {
                 // A carried line can only be the first of a call.
                 if !self.carry.isEmpty { released.carried = self.carry }

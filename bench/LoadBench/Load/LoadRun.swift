@@ -45,9 +45,9 @@ public struct LoadRun: Sendable {
 
     private static let step = Duration.milliseconds(200)
 
-    /// - Parameter tell: called from time to time, on the task of the caller.
+    /// - Parameter tell: called from time to time, on the task of the caller; an error of its ends the run, and is thrown.
     public func run(
-        on group: any EventLoopGroup, lane: String, round: Int, tell: (Moment) -> Void
+        on group: any EventLoopGroup, lane: String, round: Int, tell: (Moment) throws -> Void
     ) async throws -> Outcome {
         let loops = Array(group.makeIterator())
         let begin = NIODeadline.now()
@@ -78,17 +78,17 @@ public struct LoadRun: Sendable {
         }
     }
 
-    private func watch(_ gate: LoadLoop.Gate, _ tell: (Moment) -> Void) async throws {
+    private func watch(_ gate: LoadLoop.Gate, _ tell: (Moment) throws -> Void) async throws {
         while .now() < gate.opens {
-            tell(.warmingUp)
+            try tell(.warmingUp)
             try await Self.sleep(until: gate.opens)
         }
-        tell(.measuring)
+        try tell(.measuring)
         while case let now = NIODeadline.now(), now < gate.closes {
-            tell(.running(share: now.share(from: gate.opens, to: gate.closes)))
+            try tell(.running(share: now.share(from: gate.opens, to: gate.closes)))
             try await Self.sleep(until: gate.closes)
         }
-        tell(.ending)
+        try tell(.ending)
     }
 
     private static func sleep(until end: NIODeadline) async throws {

@@ -9,9 +9,21 @@ extension ScenarioResult {
         let baselineRuns = baseline.map { self.runsByRound(lane: $0) } ?? [:]
         let directRuns = self.runsByRound(lane: direct)
         return self.measuredLanes.map { lane in
-            LaneComparison(
+            var comparison = LaneComparison(
                 lane: lane, runs: self.measuredRuns(lane: lane), baseline: baselineRuns, direct: directRuns)
+            comparison.memory = self.memoryGrowth(lane: lane)
+            return comparison
         }
+    }
+
+    /// nil: not bounded, or not of Tollgate.
+    func memoryGrowth(lane: String) -> MemoryGrowth? {
+        let uses = self.runs.filter { $0.lane == lane }.sorted { $0.round < $1.round }
+            .compactMap { $0.process(.proxy) }
+        guard let most = self.memoryGrowthMax, StackLane(rawValue: lane)?.isOurs == true,
+            let first = uses.first, let last = uses.last
+        else { return nil }
+        return MemoryGrowth(bytes: last.residentAfter - first.residentBefore, max: most)
     }
 
     var measuredLanes: [String] {
@@ -51,6 +63,7 @@ extension LaneComparison {
         self.unpriced = runs.reduce(0) { $0 + $1.unpriced }
         self.billing = BillingScore(sumOf: runs.compactMap(\.billing))
         self.fidelity = FidelityScore(sumOf: runs.compactMap(\.fidelity))
+        self.memory = nil
     }
 
     private static func median(

@@ -1,4 +1,4 @@
-/// A line of a lane that passes or fails: billing or fidelity.
+/// A line of a lane that passes or fails: billing, fidelity, or memory.
 struct Verdict: Sendable, Equatable {
     enum Standing: Sendable, Equatable {
         case pass
@@ -18,6 +18,7 @@ struct Verdict: Sendable, Equatable {
             comparison.unpriced > 0 && comparison.billing != nil
                 ? Self.unjudged(comparison.unpriced, lane: comparison.lane) : nil,
             comparison.fidelity.map { Self.fidelity($0, lane: comparison.lane) },
+            comparison.memory.map { Self.memory($0, lane: comparison.lane) },
         ].compactMap(\.self)
     }
 
@@ -47,6 +48,15 @@ struct Verdict: Sendable, Equatable {
         }
         return Verdict(
             lane: lane, standing: !score.isExact ? .fail : score.exchanges == 0 ? .open : .pass, text: text)
+    }
+
+    static func memory(_ growth: MemoryGrowth, lane: String) -> Verdict {
+        let (grown, most) = (Figures.megabytes(growth.bytes), Figures.megabytes(growth.max))
+        return Verdict(
+            lane: lane, standing: growth.isWithin ? .pass : .fail,
+            text: growth.isWithin
+                ? "memory: \(grown) MB more than before the first exchange (at most \(most))"
+                : "memory: GREW BY \(grown) MB (at most \(most))")
     }
 
     private static func fidelity(_ score: FidelityScore, lane: String) -> Verdict {

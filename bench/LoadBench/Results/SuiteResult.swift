@@ -49,6 +49,8 @@ public struct ScenarioResult: Codable, Sendable, Equatable {
     public var findings: [String] = []
     /// In the order in which they took turns: round by round, every lane once.
     public var runs: [RunResult]
+    /// As `Scenario.memoryGrowthMax`.
+    public var memoryGrowthMax: Int?
 
     public init(name: String, summary: String, yaml: String, runs: [RunResult] = []) {
         self.name = name
@@ -86,6 +88,8 @@ public struct LaneComparison: Sendable, Equatable {
     /// Exchanges of all rounds whose cost nobody but the proxy knows; their rounds are not judged.
     public var unpriced: Int
     public var fidelity: FidelityScore?
+    /// Of lanes of Tollgate, where the scenario bounds it.
+    public var memory: MemoryGrowth?
 
     public struct Spread: Sendable, Equatable {
         public var median: Double
@@ -98,4 +102,12 @@ public struct LaneComparison: Sendable, Equatable {
             self.high = high
         }
     }
+}
+
+/// Bytes of a proxy behind its last exchange over those before its first one, the warm-up's included.
+public struct MemoryGrowth: Sendable, Equatable {
+    public var bytes: Int
+    public var max: Int
+
+    public var isWithin: Bool { self.bytes <= self.max }
 }

@@ -37,6 +37,9 @@ extension Scenario {
         self.misbehaviour = try Self.misbehaviour(&fields)
         self.onDisconnect = try fields.choice("on_disconnect", default: .cancel)
         self.timeoutSeconds = try fields.number("timeout_seconds", in: 0.1...86_400) ?? 60
+        self.memoryGrowthMax = try fields.number("memory_growth_mb", in: 0...1_000_000).map {
+            Int($0 * 1_000_000)
+        }
         try self.check()
     }
 

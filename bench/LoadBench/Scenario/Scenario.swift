@@ -25,6 +25,8 @@ public struct Scenario: Equatable, Sendable {
     public var onDisconnect: DisconnectPolicy
     /// An exchange that is not over by then is a failure.
     public var timeoutSeconds: Double
+    /// Bytes that Tollgate may have more behind the last exchange than before the first one; nil: not judged.
+    public var memoryGrowthMax: Int?
 
     public enum Endpoint: String, CaseIterable, Sendable {
         case chat, responses, completions, embeddings

@@ -62,10 +62,12 @@ public struct ProcessWatch: Sendable {
         }
     }
 
-    /// Looks at memory. A process that has gone is noticed by `finish`.
-    public mutating func sample() {
+    /// Looks at memory.
+    ///
+    /// - Throws: `gone`, so that nobody waits for hours to hear that a proxy has died.
+    public mutating func sample() throws(StackError) {
         for index in self.uses.indices {
-            guard let resident = try? self.uses[index].process.residentBytes() else { continue }
+            let resident = try self.uses[index].process.residentBytes()
             self.uses[index].use.residentPeak = max(self.uses[index].use.residentPeak, resident)
         }
     }
@@ -78,14 +80,14 @@ public struct ProcessWatch: Sendable {
             self.uses[index].use.cpuSeconds = max(0, now - use.cpuSeconds)
             self.uses[index].use.cpuSecondsAfter = now
         }
-        self.sample()
+        try self.sample()
     }
 
     /// Nothing is under way any more.
     ///
     /// - Returns: what was used, in the order given to `init`.
     public mutating func settle() throws(StackError) -> [ProcessUse] {
-        self.sample()
+        try self.sample()
         for index in self.uses.indices {
             let (process, use) = self.uses[index]
             self.uses[index].use.cpuSecondsAfter = max(0, try process.cpuSeconds() - use.cpuSecondsAfter)

@@ -46,6 +46,7 @@ public struct LocalSuite: Sendable {
         defer { stack.stop() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.threads)
         var result = ScenarioResult(name: scenario.name, summary: scenario.summary, yaml: yaml)
+        result.memoryGrowthMax = scenario.memoryGrowthMax
         do {
             try await self.play(scenario, into: &result, on: stack, group, tell)
         } catch {
@@ -57,6 +58,10 @@ public struct LocalSuite: Sendable {
         }
         try await group.shutdownGracefully()
         result.findings += stack.stop().map(\.description)
+        for lane in result.measuredLanes {
+            guard let growth = result.memoryGrowth(lane: lane), !growth.isWithin else { continue }
+            result.findings.append("\(lane): \(Verdict.memory(growth, lane: lane).text)")
+        }
         return result
     }
 
