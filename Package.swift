@@ -119,11 +119,12 @@ let package = Package(
 
         // The data plane.
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .target(
             name: "Proxy",
             dependencies: [
-                "COpenSSL", "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2, nioPosix,
-                nioSSL, nioTLS,
+                "CMalloc", "COpenSSL", "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2,
+                nioPosix, nioSSL, nioTLS,
             ],
             swiftSettings: dataPlane),
         .testTarget(

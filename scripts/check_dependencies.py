@@ -30,7 +30,7 @@ BILLS = {"StripeAPI", "Payments", "PostgresLedger", "ControlPlane", "StatementPD
 # Stripe's API is what payments are made of, not a peer of them.
 MORE_ARROWS = {("Payments", "StripeAPI")}
 EXECUTABLE = "Tollgate"
-OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "COpenSSL": {"ControlPlane", "Proxy"},
+OWN_C_LIBRARY = {"CHiredis": {"RedisHolds"}, "CLibpq": {"PostgresLedger"}, "CMalloc": {"Proxy"}, "COpenSSL": {"ControlPlane", "Proxy"},
     "CCurl": {"StripeAPI"}, "CPango": {"StatementPDF"}}
 ONLY_IN = [
     (re.compile(r"Hummingbird\w*"), {"ControlPlane", "MockStripe", EXECUTABLE}),

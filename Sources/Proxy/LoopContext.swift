@@ -1,3 +1,4 @@
+import CMalloc
 import Glibc
 import Metering
 import NIOCore
@@ -39,6 +40,7 @@ final class LoopContext {
     private static let refusalsMax = 64
     private var sweep: RepeatedTask?
     private var sweeps = 0
+    private var ebb = MemoryEbb()
     private static let sweepsPerSecond = 4
 
     init(
@@ -115,9 +117,18 @@ final class LoopContext {
             if isFullSecond { exchange.tellProgress() }
             exchange.checkDeadline(now)
         }
-        if isFullSecond { self.runEnds.tellAgain() }
+        if isFullSecond {
+            self.runEnds.tellAgain()
+            self.giveBackMemory()
+        }
         for connection in Array(self.connections.values) { connection.checkDeadline(now) }
         self.accessLog.flush()
+    }
+
+    /// What closed connections had stays with the allocator, in pieces; when most of them are gone it goes back to the
+    /// system.
+    private func giveBackMemory() {
+        if self.ebb.isNow(connections: self.connectionCount + self.pool.count) { malloc_trim(0) }
     }
 
     var logsAccess: Bool { !self.accessLog.isOff }

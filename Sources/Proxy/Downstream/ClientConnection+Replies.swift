@@ -3,12 +3,22 @@ import NIOCore
 /// Writing replies, and what comes after them.
 extension ClientConnection {
     /// Room for the bytes of a reply; `flush` sends them.
-    func write(_ fill: (inout ByteBuffer) -> Void) { fill(&self.outbox) }
+    func write(_ fill: (inout ByteBuffer) -> Void) {
+        self.makeRoom()
+        fill(&self.outbox)
+    }
+
+    private func makeRoom() {
+        if self.outbox.capacity == 0 {
+            self.outbox = self.loop.allocator.buffer(capacity: Self.outboxBytes)
+        }
+    }
 
     /// Hands a large buffer over without copying it; a small one goes out with what is in front of it.
     func write(buffer: ByteBuffer) {
         guard let context = self.context else { return }
         guard self.outbox.readableBytes + buffer.readableBytes > Self.outboxBytes else {
+            self.makeRoom()
             self.outbox.writeImmutableBuffer(buffer)
             return
         }
@@ -30,12 +40,10 @@ extension ClientConnection {
         guard self.outbox.readableBytes > 0 else { return }
         self.bytesSent += self.outbox.readableBytes
         context.write(self.wrapOutboundOut(self.outbox), promise: nil)
-        // The channel is done with the bytes after a synchronous flush; otherwise this makes a new
-        // allocation.
-        self.outbox.clear(minimumCapacity: Self.outboxBytes)
+        // Between two chunks a connection keeps no memory for them.
+        self.outbox = ByteBuffer()
     }
 
-    /// One burst's size must not stay for a connection's life.
     private static let outboxBytes = 4 << 10
 
     var isWritable: Bool { self.context?.channel.isWritable ?? false }

@@ -7,7 +7,7 @@ final class PendingRequest {
         case invalid(HeadFault)
     }
 
-    let head: RequestHead
+    private(set) var head: RequestHead
     /// Holds the bytes that the ranges of `head` refer to, until `slim`.
     private(set) var headBytes: ByteBuffer
     let plane: Plane
@@ -94,6 +94,7 @@ final class PendingRequest {
         self.bytesOfBody = max(self.bytesOfBody, self.body.readableBytes)
         self.body = ByteBuffer()
         self.headBytes = ByteBuffer()
+        self.head.dropFields()
     }
 
     /// Head and body, the framing of chunks taken off.

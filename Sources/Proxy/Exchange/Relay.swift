@@ -20,7 +20,7 @@ final class Relay {
     }
 
     var mode: Mode
-    let head: ResponseHead
+    private(set) var head: ResponseHead
     /// Holds the bytes that the ranges of `head` refer to, until `slim`.
     private(set) var headBytes: ByteBuffer
     /// The body of `gathering` and `error`; the last piece of `passing`.
@@ -120,7 +120,10 @@ final class Relay {
     }
 
     /// The head went to the client and is not looked at again.
-    func slim() { self.headBytes = ByteBuffer() }
+    func slim() {
+        self.headBytes = ByteBuffer()
+        self.head.dropFields()
+    }
 
     /// `x-request-id` of the response, if it is short enough to keep.
     let upstreamRequestID: String?

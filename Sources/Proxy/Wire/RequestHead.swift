@@ -13,7 +13,7 @@ struct RequestHead: Sendable {
     let expectContinue: Bool
     /// The blank line included.
     let byteCount: Int
-    let fields: ContiguousArray<FieldLine>
+    private(set) var fields: ContiguousArray<FieldLine>
     /// Named in `Connection`: fields that end at this hop; a bounded number of them.
     let connectionOptions: ContiguousArray<Range<Int>>
     let authorization: Range<Int>?
@@ -23,6 +23,9 @@ struct RequestHead: Sendable {
     let idempotencyKey: Range<Int>?
     /// nil as well when there are several: none of them can be believed.
     let traceparent: Range<Int>?
+
+    /// The bytes that they stand in are not kept any longer.
+    mutating func dropFields() { self.fields = [] }
 }
 
 /// Finds and checks a request head at the start of a connection's bytes.

@@ -7,7 +7,7 @@ struct ResponseHead: Sendable {
     let isChunked: Bool
     let keepAlive: Bool
     let byteCount: Int
-    let fields: ContiguousArray<FieldLine>
+    private(set) var fields: ContiguousArray<FieldLine>
     let contentType: Range<Int>?
     /// At most `contentEncodingBytesMax` long, so that whoever asks for the coding can read all of it.
     let contentEncoding: Range<Int>?
@@ -15,6 +15,9 @@ struct ResponseHead: Sendable {
     let retryAfter: Range<Int>?
 
     static let contentEncodingBytesMax = 128
+
+    /// The bytes that they stand in are not kept any longer.
+    mutating func dropFields() { self.fields = [] }
 
     /// 1xx: another head follows.
     var isInterim: Bool { self.status < 200 }

@@ -61,7 +61,11 @@ public struct LiteLLMBaseline: Sendable, Equatable {
         let file = directory + "/litellm.yaml"
         try StackFiles.write(Self.configuration(settings, models: models), to: file)
         // The price list that comes with it, and not the one on the network.
-        var environment = ["LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "HOME": directory]
+        var environment = [
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "HOME": directory,
+            // Newer ones do not start without a key of their own unless they are told that it is for this machine only.
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        ]
         if let certificates = settings.upstreamCertificates {
             environment["SSL_CERT_FILE"] = certificates.authorityFile
         }
