@@ -90,7 +90,9 @@ public struct HoldSessionMachine {
     /// The next action to perform; nil when nothing is left.
     public mutating func nextAction() -> Action? {
         guard self.actionsDone < self.actions.count else {
-            if !self.actions.isEmpty { self.actions.removeAll(keepingCapacity: true) }
+            if !self.actions.isEmpty {
+                self.actions.removeAll(keepingCapacity: self.actions.count <= Self.keptMax)
+            }
             self.actionsDone = 0
             return nil
         }
@@ -219,8 +221,13 @@ public struct HoldSessionMachine {
 
     mutating func forget(_ hold: HoldID) {
         self.live[hold] = nil
+        // A place in the table is half a kilobyte: those of a crowd are not kept for ever.
+        if self.live.isEmpty, self.live.capacity > Self.keptMax { self.live = [:] }
         self.rejoined(hold)
     }
+
+    /// What a table keeps room for when nothing is in it.
+    private static let keptMax = 1024
 
     // MARK: Deadlines
 

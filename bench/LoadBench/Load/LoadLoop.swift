@@ -36,7 +36,7 @@ final class LoadLoop {
         func holds(_ time: NIODeadline) -> Bool { self.opens <= time && time < self.closes }
     }
 
-    /// New connections of a closed loop, and the pause after so many: a backlog has its bounds.
+    /// New connections of a closed loop, and the least pause after so many: a backlog has its bounds.
     private static let dialsAtOnce = 64
     private static let dialPause = TimeAmount.milliseconds(2)
     /// After a failure: whoever refuses is not asked a hundred thousand times a second.
@@ -57,7 +57,7 @@ final class LoadLoop {
     /// - Returns: done when the measured part is over and what ran has ended.
     func run() -> EventLoopFuture<Void> {
         switch self.plan.arrivals {
-        case .connections(let count): self.dial(count)
+        case .connections(let count): self.dial(count, pause: self.pause(among: count))
         case .rate(let perSecond, let pattern, _):
             self.nextDue = self.start + self.plan.firstPause(perSecond, pattern, &self.random)
             self.arrive()
@@ -129,15 +129,22 @@ final class LoadLoop {
     private func due(_ time: NIODeadline) {
         if let connection = self.idle.popLast() { return self.begin(on: connection, due: time) }
         self.waiting.append(time)
-        if self.connectionCount < self.plan.connectionsMax { self.dial(1) }
+        if self.connectionCount < self.plan.connectionsMax { self.dial() }
     }
 
     // MARK: Connections
 
-    private func dial(_ count: Int) {
+    private func dial(_ count: Int, pause: TimeAmount) {
         let now = min(count, Self.dialsAtOnce)
         for _ in 0..<now { self.dial() }
-        if count > now { self.schedule(in: Self.dialPause) { self.dial(count - now) } }
+        if count > now { self.schedule(in: pause) { self.dial(count - now, pause: pause) } }
+    }
+
+    /// A crowd comes over the first half of the warm-up, not all at once.
+    private func pause(among count: Int) -> TimeAmount {
+        let pauses = Int64((count - 1) / Self.dialsAtOnce)
+        let warmUp = (self.gate.opens - self.start).nanoseconds
+        return max(Self.dialPause, .nanoseconds(warmUp / 2 / max(1, pauses)))
     }
 
     private func dial() {
