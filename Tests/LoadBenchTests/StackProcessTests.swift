@@ -14,12 +14,13 @@ import Testing
         #expect(ProcessStat(parsing: "") == nil)
     }
 
-    @Test func memoryIsWhatBelongsToTheProcess() {
+    @Test func memoryIsWhatBelongsToTheProcess() throws {
         let text =
             "VmRSS:\t    9000 kB\nRssAnon:\t    1000 kB\nRssFile:\t    7976 kB\nRssShmem:\t      24 kB\n"
-        let memory = ProcessMemory(parsing: text)
+        let memory = try #require(ProcessMemory(parsing: text))
         #expect(memory.anonymous == 1000 * 1024)
         #expect(memory.shared == 24 * 1024)
+        #expect(ProcessMemory(parsing: "Name:\tsleep\nState:\tZ (zombie)\nThreads:\t1\n") == nil)
     }
 
     /// nginx and Postgres work in children, and those of Postgres come and go.
@@ -61,6 +62,20 @@ import Testing
             #expect(use.cpuSeconds > 0)
             #expect(use.residentBefore > 0 && use.residentAfter > 0)
             #expect(use.residentPeak >= max(use.residentBefore, use.residentAfter))
+        }
+    }
+
+    /// As long as nobody has waited for it, its clocks and its status can still be read.
+    @Test func aProcessThatCrashedAndIsNotWaitedForHasGone() async throws {
+        try await StackFixtures.offThePool {
+            try StackFixtures.withDirectory { directory in
+                let child = try ChildProgram(name: "sleep", ["sleep", "300"], logPath: directory + "/log")
+                var watch = try ProcessWatch([WatchedProcess(name: "proxy", pid: child.pid)])
+                child.signal(SIGKILL)
+                let end = Date().addingTimeInterval(10)
+                while ProcFiles.memory(child.pid) != nil, Date() < end { usleep(10_000) }
+                #expect(throws: StackError.gone(process: "proxy", pid: child.pid)) { try watch.sample() }
+            }
         }
     }
 

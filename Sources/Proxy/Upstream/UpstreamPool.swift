@@ -217,7 +217,8 @@ final class UpstreamPool {
 
     private func isUsable(_ connection: UpstreamConnection) -> Bool {
         guard self.isYoung(connection) else { return false }
-        // The kernel has just been asked. Who closes within that moment is found out as one who closes in the next.
+        // The kernel has just been asked. Who closes within that moment is found out as one who closes in the next, and
+        // what comes within it unasked for is taken for an answer, as it would be behind the lease.
         if connection.idleSince + Self.freshFor > .now() { return true }
         // Asked in any case: what upstream had acknowledged by now is remembered.
         let isAlive = connection.isAlive()

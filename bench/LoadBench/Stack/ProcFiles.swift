@@ -20,8 +20,9 @@ enum ProcFiles {
         self.read("/proc/\(pid)/stat").flatMap(ProcessStat.init(parsing:))
     }
 
+    /// nil: it has ended, whether or not somebody has waited for it.
     static func memory(_ pid: Int32) -> ProcessMemory? {
-        self.read("/proc/\(pid)/status").map(ProcessMemory.init(parsing:))
+        self.read("/proc/\(pid)/status").flatMap(ProcessMemory.init(parsing:))
     }
 
     /// Name of the program, at most 15 bytes.
@@ -86,7 +87,9 @@ struct ProcessMemory: Equatable {
     /// Shared memory that it has touched: for Postgres, its buffers.
     var shared = 0
 
-    init(parsing text: String) {
+    /// nil: there is no memory any more.
+    init?(parsing text: String) {
+        guard text.contains("\nRssAnon:") else { return nil }
         for line in text.split(separator: "\n") {
             let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard words.count >= 2, let kibibytes = Int(words[1]) else { continue }

@@ -19,8 +19,9 @@ public enum ProcessClock {
     /// Resident bytes: anonymous memory of each process, and shared memory once (the largest that one of them has
     /// touched). Pages of files do not count. Memory that forked processes still share counts for each.
     public static func residentBytes(_ pid: Int32, withChildren: Bool = true) throws(StackError) -> Int {
-        let parts = (withChildren ? ProcFiles.tree(pid) : [pid]).compactMap(ProcFiles.memory)
-        guard !parts.isEmpty else { throw .gone(process: "process", pid: pid) }
+        guard let own = ProcFiles.memory(pid) else { throw .gone(process: "process", pid: pid) }
+        let others = withChildren ? ProcFiles.tree(pid).filter { $0 != pid } : []
+        let parts = [own] + others.compactMap(ProcFiles.memory)
         return parts.reduce(0) { $0 + $1.anonymous } + (parts.map(\.shared).max() ?? 0)
     }
 
