@@ -124,6 +124,26 @@ import Testing
         #expect(outcome.chargeable >= outcome.result.succeeded && outcome.dueMillicredits > 0)
     }
 
+    /// A proxy died: the loops are not waited for, and their end is nobody's loss.
+    @Test func anErrorOfTheWatcherEndsTheRun() async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let mock = try await MockOpenAIServer.start(MockOpenAIServer.Configuration(), on: Self.group)
+        let scenario = try Scenario(
+            yaml: "name: x\nwarm_up_seconds: 0.1\nduration_seconds: 600\nconnections: 4")
+        let run = LoadRun(
+            scenario: scenario, requests: RequestPlan(scenario, seed: 1, toldToMock: true), expected: [],
+            target: LoadTarget(host: "127.0.0.1", port: mock.port), credentials: Credentials(keys: ["sk"]),
+            seed: 7)
+        let gone = StackError.gone(process: "proxy", pid: 1)
+        await #expect(throws: gone) {
+            _ = try await run.run(on: group, lane: "direct", round: 1) { moment in
+                if case .running = moment { throw gone }
+            }
+        }
+        try await group.shutdownGracefully()
+        try await mock.shutdown()
+    }
+
     @Test func nobodyThereIsAnErrorAndNoHang() async throws {
         let scenario = try Scenario(
             yaml: "name: x\nconnections: 4\nwarm_up_seconds: 0\nduration_seconds: 0.5")

@@ -77,6 +77,12 @@ final class LoadLoop {
         self.finishIfQuiet()
     }
 
+    /// Nobody asks any more what comes of it; what runs ends with its loop.
+    func abandon() {
+        self.isOver = true
+        self.finished.fail(CancellationError())
+    }
+
     private func giveUpWaiting() {
         while let due = self.waiting.popFirst() { self.fail(due, "not begun") }
         self.finishIfQuiet()

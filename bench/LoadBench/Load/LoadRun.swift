@@ -54,27 +54,33 @@ public struct LoadRun: Sendable {
         let opens = begin + .nanoseconds(Int64(self.scenario.warmUpSeconds * 1e9))
         let gate = LoadLoop.Gate(
             opens: opens, closes: opens + .nanoseconds(Int64(self.scenario.durationSeconds * 1e9)))
-        let running = loops.enumerated().map { index, loop in
-            self.start(on: loop, index, of: loops.count, begin, gate)
+        let loads = loops.enumerated().map { index, loop in
+            self.load(on: loop, index, of: loops.count, begin, gate)
         }
-        try await self.watch(gate, tell)
+        let running = loads.map { load in
+            load.flatMap { bound in bound.value.run().map { bound.value.tally } }
+        }
+        do {
+            try await self.watch(gate, tell)
+        } catch {
+            for load in loads { load.whenSuccess { $0.value.abandon() } }
+            throw error
+        }
         var tally = Tally()
         for part in running { tally.add(try await part.get()) }
         return Outcome(
             result: self.result(tally, lane, round), dueMillicredits: tally.due, chargeable: tally.chargeable)
     }
 
-    private func start(
+    private func load(
         on loop: any EventLoop, _ index: Int, of count: Int, _ begin: NIODeadline, _ gate: LoadLoop.Gate
-    ) -> EventLoopFuture<Tally> {
+    ) -> EventLoopFuture<NIOLoopBound<LoadLoop>> {
         let plan = LoadPlan(
             self.scenario, requests: self.requests, expected: self.expected, target: self.target,
             credentials: self.credentials, pricer: self.pricer, part: index, of: count)
         let seed = self.seed &+ UInt64(index)
-        return loop.flatSubmit {
-            let load = LoadLoop(loop, plan: plan, start: begin, gate: gate, seed: seed)
-            let bound = NIOLoopBound(load, eventLoop: loop)
-            return load.run().map { bound.value.tally }
+        return loop.submit {
+            NIOLoopBound(LoadLoop(loop, plan: plan, start: begin, gate: gate, seed: seed), eventLoop: loop)
         }
     }
 
