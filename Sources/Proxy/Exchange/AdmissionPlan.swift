@@ -6,7 +6,7 @@ import Metering
 final class AdmissionPlan: Sendable {
     /// What is asked.
     let request: InspectedRequest
-    let endpoint: InspectedEndpoint
+    var endpoint: InspectedEndpoint { self.request.endpoint }
     let price: ModelPrice
     let mode: RoundingMode
     let bounds: RequestBounds
@@ -22,7 +22,7 @@ final class AdmissionPlan: Sendable {
     let inputUsage: Usage
     /// The charge of it alone: what is settled when nothing else is known.
     let inputCharge: Charge
-    let stream: Bool
+    var stream: Bool { self.request.stream }
     /// The usage chunk is asked for although the client did not, and taken out again.
     let injectsUsage: Bool
     /// `service_tier` is absent or `auto`: it is sent as `default`, so that it is served at a price that was
@@ -33,11 +33,10 @@ final class AdmissionPlan: Sendable {
     /// `max_tool_calls` that is sent because the request declares hosted tools without one.
     let imposedToolCalls: Int64?
     /// The reply tells nothing of its usage, whatever comes.
-    let replyIsOpaque: Bool
+    var replyIsOpaque: Bool { self.request.replyIsOpaque }
     /// The part of the reply that is the client's own prompt.
     let echo: EchoedPrompt
-    private let hidesUncountedInput: Bool
-    let writesForTwelveHours: Bool
+    var writesForTwelveHours: Bool { self.request.media.contains(.longWrites) }
 
     init(
         _ request: InspectedRequest, bodyBytes: Int, counted: CountedInput = CountedInput(),
@@ -54,7 +53,6 @@ final class AdmissionPlan: Sendable {
         precondition(
             !request.awaitsOwner, "admit() asks whose the earlier response is before anything is planned")
         self.request = request
-        self.endpoint = request.endpoint
         self.price = price
         self.mode = prices.mode
         let tiers = try Self.tiers(request, price)
@@ -93,14 +91,10 @@ final class AdmissionPlan: Sendable {
                 .invalidRequest, "The request is too large to be priced.",
                 param: request.outputCap == nil ? "messages" : "max_completion_tokens")
         }
-        self.stream = request.stream
         self.injectsUsage = request.stream && !request.includeUsage && request.endpoint.hasUsageOption
         self.pinsTier = request.endpoint.hasServiceTier && request.serviceTier.isUndecided
         self.imposedToolCalls = request.needsToolCallLimit ? InspectedRequest.toolCallsDefault : nil
-        self.replyIsOpaque = request.replyIsOpaque
         self.echo = Self.echo(request, self.inputEstimateTokens)
-        self.hidesUncountedInput = request.hidesUncountedInput
-        self.writesForTwelveHours = request.media.contains(.longWrites)
     }
 
     /// Everything that it bills passes as visible text.
@@ -206,7 +200,7 @@ final class AdmissionPlan: Sendable {
     func onDisconnect(_ processWide: DisconnectPolicy) -> DisconnectPolicy {
         // A whole reply tells its cost only at its end.
         // What it costs to go on from a response whose tokens are not known, only the report says.
-        self.stream && !self.hidesUncountedInput ? (self.price.onDisconnect ?? processWide) : .drain
+        self.stream && !self.request.hidesUncountedInput ? (self.price.onDisconnect ?? processWide) : .drain
     }
 }
 
