@@ -124,7 +124,7 @@ let package = Package(
             name: "Proxy",
             dependencies: [
                 "CMalloc", "COpenSSL", "Metering", logging, nioConcurrency, nioCore, nioHPACK, nioHTTP2,
-                nioPosix, nioSSL, nioTLS,
+                nioPosix, nioTLS,
             ],
             swiftSettings: dataPlane),
         .testTarget(

@@ -62,6 +62,8 @@ public final class ProxyServer: Sendable {
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.recvAllocator, value: ReadBuffers())
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             // A FIN says that the client sends no more, not that it does not read. Under TLS it says that the
             // connection was cut.
             .childChannelOption(.allowRemoteHalfClosure, value: pipeline.tls == nil)

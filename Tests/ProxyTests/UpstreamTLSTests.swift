@@ -49,6 +49,14 @@ import Testing
             ])
         }
 
+        /// `name`.pem and `name`.key, signed by itself.
+        func issueRSA(bits: Int, name: String) throws {
+            try self.openssl([
+                "req", "-x509", "-newkey", "rsa:\(bits)", "-nodes", "-days", "2", "-subj", "/CN=\(name)",
+                "-keyout", "\(name).key", "-out", "\(name).pem",
+            ])
+        }
+
         deinit { try? FileManager.default.removeItem(atPath: self.directory) }
 
         struct OpenSSLFailure: Error { let status: Int32 }

@@ -18,7 +18,7 @@ public struct PendingOutcome: Sendable, Hashable {
 /// One batch is in flight at a time, so outcomes of one hold reach the ledger in order.
 public struct SettlementQueue {
     public struct Limits: Sendable {
-        public var batchRowsMax = 500
+        public var batchRowsMax = 2000
         /// A batch is sent when it is full or its oldest outcome is this old.
         public var batchDelay: Span = .milliseconds(20)
         /// Outcomes in memory; beyond it they are read from the journal when their turn comes.
@@ -28,7 +28,7 @@ public struct SettlementQueue {
         /// Outcomes without a place in the journal beyond which it takes none that will be found again.
         public var unjournaledMax = 10_000
 
-        public init(batchRowsMax: Int = 500, memoryMax: Int = 20_000) {
+        public init(batchRowsMax: Int = 2000, memoryMax: Int = 20_000) {
             self.batchRowsMax = batchRowsMax
             self.memoryMax = memoryMax
         }

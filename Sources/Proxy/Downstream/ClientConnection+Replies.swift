@@ -111,7 +111,7 @@ extension ClientConnection {
     private func outputFlushed() {
         guard let context = self.context, case .closing(let lingers) = self.phase else { return }
         // A stream of HTTP/2 has no half of its own to close, and loses nothing by a close.
-        guard lingers, !self.inputEnded, self.transport == .plain else {
+        guard lingers, !self.inputEnded, self.transport != .http2 else {
             self.phase = .closed
             context.close(promise: nil)
             return

@@ -333,8 +333,9 @@ extension ClientConnection: ClientSession {
         self.context?.close(mode: .all, promise: nil)
     }
 
-    /// A FIN would say that the reply is complete.
+    /// A FIN would say that the reply is complete, and so would TLS' farewell.
     private func resetOnClose() {
+        if self.transport == .tls { self.context?.triggerUserOutboundEvent(TLSHandler.Cut(), promise: nil) }
         guard let channel = self.context?.channel as? any SocketOptionProvider else { return }
         // On the channel's own loop this is done when the call returns.
         _ = channel.setSoLinger(linger(l_onoff: 1, l_linger: 0))

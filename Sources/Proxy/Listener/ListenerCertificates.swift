@@ -1,4 +1,3 @@
-import NIOSSL
 import Synchronization
 
 /// The certificates of the listener, chosen by the name that a client asks for (SNI), replaced as a whole by
@@ -18,14 +17,8 @@ public final class ListenerCertificates: Sendable {
         public var description: String { "\(self.file): \(self.reason)" }
     }
 
-    private struct Served: Sendable {
-        let names: [String]
-        let chain: [NIOSSLCertificate]
-        let key: NIOSSLPrivateKey
-    }
-
     private let pairs: [DataPlaneConfiguration.CertificatePair]
-    private let served: Mutex<[Served]>
+    private let served: Mutex<[TLSCertificate]>
 
     /// - Parameter pairs: not empty; the first serves names that no other one has.
     public init(_ pairs: [DataPlaneConfiguration.CertificatePair]) throws(Problem) {
@@ -40,87 +33,30 @@ public final class ListenerCertificates: Sendable {
         self.served.withLock { $0 = fresh }
     }
 
-    /// One context for the life of the process, so that its session tickets outlive a reload.
-    func makeContext() throws -> NIOSSLContext {
-        let first = self.choose(nil)
-        var tls = TLSConfiguration.makeServerConfiguration(
-            certificateChain: first.chain.map { .certificate($0) }, privateKey: .privateKey(first.key))
-        tls.minimumTLSVersion = .tlsv12
-        // TLS 1.3 brings its own; of 1.2 only forward-secret suites with authenticated encryption.
-        tls.cipherSuiteValues = [
-            .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-            .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-            .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        ]
-        tls.applicationProtocols = ["h2", "http/1.1"]
-        tls.sslContextCallback = { [self] client, promise in
-            let chosen = self.choose(client.serverHostname)
-            var override = NIOSSLContextConfigurationOverride()
-            override.certificateChain = chosen.chain.map { .certificate($0) }
-            override.privateKey = .privateKey(chosen.key)
-            promise.succeed(override)
-        }
-        return try NIOSSLContext(configuration: tls)
+    /// For the life of the process: its session tickets outlive a reload.
+    func makeContext() throws -> TLSServerContext {
+        try TLSServerContext(protocols: ["h2", "http/1.1"]) { [self] name in self.choose(name) }
     }
 
-    private func choose(_ host: String?) -> Served {
+    private func choose(_ host: String?) -> TLSCertificate {
         self.served.withLock { served in
             served[CertificateName.best(for: host, among: served.map(\.names)) ?? 0]
         }
     }
 
-    // MARK: Loading
-
     private static func load(
         _ pairs: [DataPlaneConfiguration.CertificatePair]
-    ) throws(Problem) -> [Served] {
-        var served: [Served] = []
-        for pair in pairs { served.append(try self.load(pair)) }
+    ) throws(Problem) -> [TLSCertificate] {
+        var served: [TLSCertificate] = []
+        for pair in pairs {
+            served.append(try TLSCertificate(certificateFile: pair.certificateFile, keyFile: pair.keyFile))
+        }
         return served
-    }
-
-    private static func load(_ pair: DataPlaneConfiguration.CertificatePair) throws(Problem) -> Served {
-        let chain: [NIOSSLCertificate]
-        do {
-            chain = try NIOSSLCertificate.fromPEMFile(pair.certificateFile)
-        } catch {
-            throw Problem(
-                part: .certificate, file: pair.certificateFile,
-                reason: "is not a readable PEM certificate chain")
-        }
-        guard let leaf = chain.first else {
-            throw Problem(part: .certificate, file: pair.certificateFile, reason: "holds no certificate")
-        }
-        let key: NIOSSLPrivateKey
-        do {
-            key = try NIOSSLPrivateKey(file: pair.keyFile, format: .pem)
-        } catch {
-            throw Problem(
-                part: .key, file: pair.keyFile,
-                reason: "is not a readable PEM private key without a passphrase")
-        }
-        do {
-            _ = try NIOSSLContext(
-                configuration: .makeServerConfiguration(
-                    certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key)))
-        } catch {
-            throw Problem(
-                part: .key, file: pair.keyFile, reason: "does not belong to \(pair.certificateFile)")
-        }
-        return Served(names: CertificateName.names(of: leaf), chain: chain, key: key)
     }
 }
 
 /// The names a certificate is for.
 enum CertificateName {
-    /// DNS names of the subject alternative names, in lower case.
-    static func names(of certificate: NIOSSLCertificate) -> [String] {
-        certificate._subjectAlternativeNames().compactMap { name in
-            guard name.nameType == .dnsName else { return nil }
-            return name.contents.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self).lowercased() }
-        }
-    }
-
     /// Which of the certificates with these names is for a host: the first that names it, else the first with a
     /// wildcard for it.
     ///

@@ -1,6 +1,5 @@
 import NIOCore
 import NIOHTTP2
-import NIOSSL
 import NIOTLS
 
 /// Puts together what is below a `ClientConnection`: nothing, TLS, or TLS and one stream of HTTP/2.
@@ -9,7 +8,7 @@ struct ListenerPipeline: Sendable {
     typealias MakeConnection = (any Channel, ListenerTransport) throws -> any ChannelHandler
 
     /// nil: plain TCP.
-    let tls: NIOSSLContext?
+    let tls: TLSServerContext?
     let timeouts: DataPlaneConfiguration.Timeouts
     let headBytesMax: Int
     /// Streams of one HTTP/2 connection at a time.
@@ -27,7 +26,7 @@ struct ListenerPipeline: Sendable {
             try pipeline.addHandler(try makeConnection(channel, .plain))
             return
         }
-        try pipeline.addHandler(NIOSSLServerHandler(context: tls))
+        try pipeline.addHandler(try TLSHandler(tls))
         try pipeline.addHandler(
             NegotiationHandler(timeout: self.timeouts.tlsHandshake) { channel, negotiated in
                 guard negotiated == "h2" else {

@@ -249,7 +249,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         // A truncated TLS stream must not pass for the end of a close-delimited body.
         if case .untilClose = self.state { self.state = .length(.max) }
         // To a connection that was used before, a FIN without TLS's farewell means no more than any FIN.
-        if case .some(.truncated) = error as? TLSClientFault {
+        if case .some(.truncated) = error as? TLSFault {
             self.inputClosed(context)
         } else {
             context.channel.close(promise: nil)

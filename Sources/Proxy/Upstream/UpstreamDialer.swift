@@ -103,6 +103,8 @@ final class UpstreamDialer {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(max(.milliseconds(1), deadline - .now()))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.recvAllocator, value: ReadBuffers())
+            .channelOption(.maxMessagesPerRead, value: 1)
             // A peer that vanished without a word: what we send, or our probes of its closed window, go unanswered.
             .channelOption(
                 .tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: Self.unansweredMillisecondsMax

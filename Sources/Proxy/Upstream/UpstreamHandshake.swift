@@ -51,7 +51,7 @@ final class UpstreamHandshake {
         }
         let watch = HandshakeWatch()
         guard
-            let security = try? TLSClientHandler(tls.context, host: self.origin.host, sessions: tls.sessions),
+            let security = try? TLSHandler(tls.context, host: self.origin.host, sessions: tls.sessions),
             (try? self.channel.pipeline.syncOperations.addHandler(security)) != nil
         else {
             self.fail(.tlsFailed, completion)

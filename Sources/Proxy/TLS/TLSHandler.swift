@@ -1,46 +1,69 @@
 import NIOCore
 import NIOTLS
 
-/// TLS between a socket and what speaks through it, on the client's side.
+/// TLS between a socket and what speaks through it, at either end.
 ///
-/// - `TLSUserEvent.handshakeCompleted` tells that the peer has proved its name; writes wait for it.
+/// - `TLSUserEvent.handshakeCompleted` tells that the handshake is through; writes wait for it.
 /// - The peer's farewell (close_notify) is passed on as `ChannelEvent.inputClosed`, behind its last byte.
-/// - A FIN without farewell is an `errorCaught(TLSClientFault.truncated)`: whoever cuts a connection must not pass for
+/// - A FIN without farewell is an `errorCaught(TLSFault.truncated)`: whoever cuts a connection must not pass for
 ///   the end of a message.
-/// - `close` says our farewell and closes at once; nobody waits for the peer's.
-final class TLSClientHandler: ChannelDuplexHandler {
+/// - A client's `close` says our farewell and closes at once; nobody waits for the peer's. A server's gives what was
+///   written its time, and reads on until the peer closes: bytes that nobody read would make the close a reset, which can
+///   overtake a reply. A second `close` waits for nothing.
+final class TLSHandler: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
+
+    /// An outbound user event: the connection will be cut, and its peer must see that it was. No farewell is said from
+    /// here on, and `close` waits for nothing.
+    struct Cut: Sendable {}
 
     private enum State {
         case handshaking
         case open
         /// Nothing more comes in.
         case inputClosed
+        /// Our farewell is said; nothing more goes out.
+        case closing
         case closed
     }
 
-    private let connection: TLSClientConnection
+    private let connection: TLSConnection
     private var state: State = .handshaking
     /// Written before the handshake was through.
     private var waiting: [(ByteBuffer, EventLoopPromise<Void>?)] = []
     /// Bytes came of which nothing could be passed on, so somebody's `read` is still unanswered.
     private var owesRead = false
+    /// How long a close waits for the peer's; nil: not at all.
+    private let farewellTime: TimeAmount?
+    private var farewellTimer: Scheduled<Void>?
+    private var saidFarewell = false
+    /// So many bytes may still come behind our farewell.
+    private var nobodysBytesLeft = 1 << 20
+    private var isCut = false
 
-    /// OpenSSL's memory grows to what it is given at once, and does not shrink.
+    /// OpenSSL's memory grows to what it is given at once.
     private static let writeBytesMax = 64 << 10
 
+    /// The client's end.
+    ///
     /// - Parameter sessions: where the peer's sessions are kept; the newest is resumed.
-    init(
-        _ context: TLSClientContext, host: String, sessions: TLSSessionCache
-    ) throws(TLSClientFault) {
-        guard let connection = TLSClientConnection(context, host: host, resuming: sessions.take()) else {
+    init(_ context: TLSClientContext, host: String, sessions: TLSSessionCache) throws(TLSFault) {
+        guard let connection = TLSConnection(context, host: host, resuming: sessions.take()) else {
             throw .refused
         }
         connection.onSession = { sessions.store($0) }
         self.connection = connection
+        self.farewellTime = nil
+    }
+
+    /// The server's end.
+    init(_ context: TLSServerContext, farewellTime: TimeAmount = .seconds(5)) throws(TLSFault) {
+        guard let connection = TLSConnection(context) else { throw .refused }
+        self.connection = connection
+        self.farewellTime = farewellTime
     }
 
     /// Whether the handshake was a short one.
@@ -52,7 +75,7 @@ final class TLSClientHandler: ChannelDuplexHandler {
         if context.channel.isActive { self.handshake(context) }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.failWaiting() }
+    func handlerRemoved(context: ChannelHandlerContext) { self.end() }
 
     func channelActive(context: ChannelHandlerContext) {
         self.handshake(context)
@@ -61,9 +84,15 @@ final class TLSClientHandler: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         self.inputEnded(context)
-        self.state = .closed
-        self.failWaiting()
+        self.end()
         context.fireChannelInactive()
+    }
+
+    private func end() {
+        self.state = .closed
+        self.farewellTimer?.cancel()
+        self.farewellTimer = nil
+        self.failWaiting()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -81,12 +110,12 @@ final class TLSClientHandler: ChannelDuplexHandler {
     }
 
     /// What hears of the fault decides when the channel closes; a handshake cannot go on.
-    private func fail(_ fault: TLSClientFault, _ context: ChannelHandlerContext) {
+    private func fail(_ fault: TLSFault, _ context: ChannelHandlerContext) {
         let wasHandshaking = self.state == .handshaking
         self.state = .inputClosed
         self.sendOutgoing(context)
         context.fireErrorCaught(fault)
-        if wasHandshaking || fault != .truncated { self.close(context: context, mode: .all, promise: nil) }
+        if wasHandshaking || fault != .truncated { self.closeAtOnce(context, promise: nil) }
     }
 
     private func failWaiting() {
@@ -98,11 +127,15 @@ final class TLSClientHandler: ChannelDuplexHandler {
     // MARK: Inbound
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard self.state == .open || self.state == .handshaking else { return }
-        self.connection.receive(self.unwrapInboundIn(data))
+        switch self.state {
+        case .handshaking, .open, .closing: self.connection.receive(self.unwrapInboundIn(data))
+        case .inputClosed, .closed: return
+        }
         self.owesRead = true
         if self.state == .handshaking { self.handshake(context) }
         if self.state == .open { self.decrypt(context) }
+        if self.state == .closing { self.awaitFarewell(context) }
+        self.connection.releaseEmptyBuffer()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -134,8 +167,9 @@ final class TLSClientHandler: ChannelDuplexHandler {
 
     private func decrypt(_ context: ChannelHandlerContext) {
         while self.state == .open {
-            let bytes = min(max(self.connection.readableBytesBound, 1), Self.readBytesMax)
-            var plain = context.channel.allocator.buffer(capacity: bytes)
+            let waiting = self.connection.readableBytesBound
+            guard waiting > 0 else { return }
+            var plain = context.channel.allocator.buffer(capacity: min(waiting, Self.readBytesMax))
             let step = self.readUntilFull(&plain)
             if plain.readableBytes > 0 {
                 self.owesRead = false
@@ -158,8 +192,8 @@ final class TLSClientHandler: ChannelDuplexHandler {
     private static let readBytesMax = 64 << 10
 
     /// Records are joined as far as they fit: one pass through the pipeline for each read of the socket.
-    private func readUntilFull(_ plain: inout ByteBuffer) -> TLSClientConnection.Step {
-        while plain.writableBytes > 0 {
+    private func readUntilFull(_ plain: inout ByteBuffer) -> TLSConnection.Step {
+        while plain.writableBytes > 0, self.connection.readableBytesBound > 0 {
             let step = self.connection.read(into: &plain)
             if step != .done { return step }
         }
@@ -172,27 +206,18 @@ final class TLSClientHandler: ChannelDuplexHandler {
         let bytes = self.unwrapOutboundIn(data)
         switch self.state {
         case .handshaking: self.waiting.append((bytes, promise))
-        case .open, .inputClosed: self.encrypt(bytes, promise, context)
-        case .closed: promise?.fail(ChannelError.ioOnClosedChannel)
+        case .open, .inputClosed:
+            guard !self.saidFarewell else {
+                promise?.fail(ChannelError.outputClosed)
+                return
+            }
+            self.encrypt(bytes, promise, context)
+        case .closing, .closed: promise?.fail(ChannelError.ioOnClosedChannel)
         }
     }
 
     func flush(context: ChannelHandlerContext) {
         if self.state != .handshaking { context.flush() }
-    }
-
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard mode == .all else {
-            promise?.fail(ChannelError.operationUnsupported)
-            return
-        }
-        if self.state != .closed {
-            if self.state != .handshaking { self.connection.sayFarewell() }
-            self.state = .closed
-            self.sendOutgoing(context)
-            self.failWaiting()
-        }
-        context.close(mode: mode, promise: promise)
     }
 
     private func encrypt(
@@ -202,7 +227,7 @@ final class TLSClientHandler: ChannelDuplexHandler {
         repeat {
             let part = bytes.readSlice(length: min(bytes.readableBytes, Self.writeBytesMax)) ?? ByteBuffer()
             guard self.connection.write(part) else {
-                promise?.fail(TLSClientFault.refused)
+                promise?.fail(TLSFault.refused)
                 return
             }
             let sealed = self.connection.takeOutgoing(context.channel.allocator) ?? ByteBuffer()
@@ -221,13 +246,92 @@ final class TLSClientHandler: ChannelDuplexHandler {
     }
 
     private func sendOutgoing(_ context: ChannelHandlerContext) {
-        guard let sealed = self.connection.takeOutgoing(context.channel.allocator) else { return }
+        guard !self.isCut, let sealed = self.connection.takeOutgoing(context.channel.allocator) else {
+            return
+        }
         context.writeAndFlush(self.wrapOutboundOut(sealed), promise: nil)
+    }
+
+    // MARK: Closing
+
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard event is Cut else {
+            context.triggerUserOutboundEvent(event, promise: promise)
+            return
+        }
+        self.isCut = true
+        promise?.succeed()
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        switch mode {
+        case .all:
+            guard let time = self.farewellTime, self.mayStillWrite, !self.isCut else {
+                self.closeAtOnce(context, promise: promise)
+                return
+            }
+            if let promise { context.channel.closeFuture.cascade(to: promise) }
+            self.closeBehindOutput(context, time)
+        case .output:
+            guard self.mayStillWrite else {
+                promise?.fail(ChannelError.outputClosed)
+                return
+            }
+            self.sayFarewell()
+            self.sendOutgoing(context)
+            context.close(mode: .output, promise: promise)
+        case .input:
+            promise?.fail(ChannelError.operationUnsupported)
+        }
+    }
+
+    private var mayStillWrite: Bool {
+        (self.state == .open || self.state == .inputClosed) && !self.saidFarewell
+    }
+
+    private func sayFarewell() {
+        self.saidFarewell = true
+        self.connection.sayFarewell()
+    }
+
+    private func closeAtOnce(_ context: ChannelHandlerContext, promise: EventLoopPromise<Void>?) {
+        if self.mayStillWrite, !self.isCut { self.sayFarewell() }
+        self.sendOutgoing(context)
+        self.end()
+        context.close(mode: .all, promise: promise)
+    }
+
+    /// The farewell goes behind what was written, the FIN behind the farewell, and the rest of the socket when the peer has
+    /// closed its side, or did not in time.
+    private func closeBehindOutput(_ context: ChannelHandlerContext, _ time: TimeAmount) {
+        self.sayFarewell()
+        self.state = .closing
+        self.sendOutgoing(context)
+        let channel = context.channel
+        self.farewellTimer = context.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
+        context.close(mode: .output, promise: nil)
+    }
+
+    /// What the peer still says is nobody's any more.
+    private func awaitFarewell(_ context: ChannelHandlerContext) {
+        var nobodys = context.channel.allocator.buffer(capacity: 4 << 10)
+        while self.connection.readableBytesBound > 0 {
+            nobodys.clear()
+            let step = self.connection.read(into: &nobodys)
+            self.nobodysBytesLeft -= nobodys.readableBytes
+            if step == .needsBytes { return }
+            guard step == .done, self.nobodysBytesLeft > 0 else {
+                self.closeAtOnce(context, promise: nil)
+                return
+            }
+        }
     }
 }
 
 /// What ends a TLS connection early.
-enum TLSClientFault: Error, Sendable, Equatable {
+enum TLSFault: Error, Sendable, Equatable {
     /// The peer did not prove its name, or broke the protocol.
     case refused
     /// The connection was cut without a farewell.

@@ -7,7 +7,7 @@ import Testing
 @testable import Proxy
 
 /// Our side of TLS against somebody else's, without sockets: every cut of the stream, every way to end it.
-struct TLSClientHandlerTests {
+struct TLSHandlerTests {
     /// Two ends in memory.
     final class Wire {
         let client = EmbeddedChannel()
@@ -25,7 +25,7 @@ struct TLSClientHandlerTests {
         {
             self.sessions = sessions
             self.piece = piece
-            let handler = try TLSClientHandler(try authority.client(), host: "localhost", sessions: sessions)
+            let handler = try TLSHandler(try authority.client(), host: "localhost", sessions: sessions)
             try self.client.pipeline.syncOperations.addHandlers(handler, self.heard)
             let answering = NIOSSLServerHandler(context: try authority.server())
             try self.server.pipeline.syncOperations.addHandler(answering)
@@ -67,7 +67,8 @@ struct TLSClientHandlerTests {
         typealias InboundIn = ByteBuffer
         private(set) var events: [String] = []
         private(set) var bytes: [UInt8] = []
-        private(set) var fault: TLSClientFault?
+        private(set) var fault: TLSFault?
+        private(set) var negotiated: String?
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             self.bytes += Array(buffer: self.unwrapInboundIn(data))
@@ -75,12 +76,15 @@ struct TLSClientHandlerTests {
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if event is TLSUserEvent { self.events.append("open") }
+            if case .some(.handshakeCompleted(let negotiated)) = event as? TLSUserEvent {
+                self.events.append("open")
+                self.negotiated = negotiated
+            }
             if case .some(.inputClosed) = event as? ChannelEvent { self.events.append("end") }
         }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) {
-            self.fault = error as? TLSClientFault
+            self.fault = error as? TLSFault
             self.events.append("fault")
         }
     }

@@ -40,7 +40,7 @@ public final class TLSClientContext: Sendable {
         else { throw .library }
         SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
         copenssl_give_sessions(pointer) { connection, session in
-            TLSClientConnection.received(session: session, on: connection)
+            TLSConnection.received(session: session, on: connection)
         }
         if let caFile, SSL_CTX_load_verify_file(pointer, caFile) != 1 {
             ERR_clear_error()

@@ -1,0 +1,37 @@
+import NIOCore
+
+/// Buffers that live for one read of a socket. NIO keeps the buffer of the last read with each channel, which costs the
+/// thousands of streams that wait for their next token two to four kilobytes at either end.
+///
+/// A channel's pool takes its first buffer for good, whatever the allocator says; so that one is small, and a connection's
+/// first bytes may take a second read.
+struct ReadBuffers: RecvByteBufferAllocator {
+    static let firstBytes = 256
+    /// What the C library has at hand without a search (its per-thread cache ends a little above).
+    static let bytesMin = 1 << 10
+    static let bytesMax = 64 << 10
+
+    private var bytes = Self.firstBytes
+    private var wasRoomy = false
+
+    func buffer(allocator: ByteBufferAllocator) -> ByteBuffer { allocator.buffer(capacity: self.bytes) }
+
+    /// nil: no buffer is used twice.
+    func nextBufferSize() -> Int? { nil }
+
+    /// Always true: NIO then asks for a new one. A size that was filled is too small at once, one of which a quarter was
+    /// enough twice is too large.
+    mutating func record(actualReadBytes count: Int) -> Bool {
+        if count >= self.bytes {
+            self.bytes = min(max(4 * self.bytes, Self.bytesMin), Self.bytesMax)
+            self.wasRoomy = false
+        } else if count <= self.bytes / 4, self.bytes > Self.bytesMin {
+            if self.wasRoomy { self.bytes /= 4 }
+            self.wasRoomy.toggle()
+        } else {
+            self.bytes = max(self.bytes, Self.bytesMin)
+            self.wasRoomy = false
+        }
+        return true
+    }
+}
