@@ -1,4 +1,3 @@
-import COpenSSL
 import NIOCore
 import NIOEmbedded
 import NIOSSL

@@ -5,7 +5,7 @@ extension SSEUsageTap {
 
     /// Tokens that have to be allowed for what came so far to go on.
     public var neededTokens: Int64 {
-        let output = (self.passedWithheld ?? self.passed).output
+        let output = (self.passedWithheld.value ?? self.passed).output
         // Of a document that has not ended only the bytes are known.
         return self.documentIsOpen ? output.tokens + output.guess(self.documentText) : output.tokens
     }
@@ -22,7 +22,7 @@ extension SSEUsageTap {
         self.withheldEndsLine = endsLine
         self.carry = []
         guard let before = self.passedBefore.take() else { return }
-        self.passedWithheld = self.passed
+        self.passedWithheld = .some(self.passed)
         self.passed = before
     }
 

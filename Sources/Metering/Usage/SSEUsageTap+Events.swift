@@ -84,7 +84,7 @@ extension SSEUsageTap {
         if let most = self.visibleTokensMax,
             self.passed.output.couldExceed(most, deltas: deltas, bytes: bytes)
         {
-            self.passedBefore = self.passed
+            self.passedBefore = .some(self.passed)
         }
         self.passed.output.add(
             deltas: deltas, text: bytes > 0 ? self.document.keptOutput : [], bytes: bytes, tokenizer,

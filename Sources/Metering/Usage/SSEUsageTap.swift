@@ -27,11 +27,25 @@ public struct SSEUsageTap: Sendable {
         var sequenceNumber: Int64?
     }
 
+    /// Another `Passed`, which few streams need: behind a reference, so that thousands that wait do not carry its room.
+    indirect enum Spare: Sendable {
+        case none
+        case some(Passed)
+
+        var value: Passed? { if case .some(let passed) = self { passed } else { nil } }
+
+        mutating func take() -> Passed? {
+            guard case .some(let passed) = self else { return nil }
+            self = .none
+            return passed
+        }
+    }
+
     var passed: Passed
     /// What it was in front of the last document, if that may be more than can go on.
-    var passedBefore: Passed?
+    var passedBefore = Spare.none
     /// What it will be when the withheld line goes on.
-    var passedWithheld: Passed?
+    var passedWithheld = Spare.none
     /// What is beyond `visibleTokensMax`: a line with its end, or the part of a long one that came so far.
     var withheld: [UInt8] = []
     var withheldEndsLine = true
@@ -128,8 +142,7 @@ public struct SSEUsageTap: Sendable {
                 released.consumed = next
                 return released
             }
-            // Storing nil costs as much as storing a kilobyte.
-            if case .some = self.passedBefore { self.passedBefore = nil }
+            self.passedBefore = .none
             if !drops {
                 // A carried line can only be the first of a call.
                 if !self.carry.isEmpty { released.carried = self.carry }
@@ -150,7 +163,7 @@ public struct SSEUsageTap: Sendable {
         if self.lineBytes > 0 {
             let drops = self.endLine(tokenizer)
             if self.isBeyondMax {
-                if let before = self.passedBefore { self.passed = before }
+                if let before = self.passedBefore.value { self.passed = before }
             } else if !drops {
                 released.carried = self.carry
             }

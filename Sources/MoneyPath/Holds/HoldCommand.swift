@@ -18,22 +18,22 @@ public struct HoldFence: Sendable, Hashable {
 
 /// What a session of the hold store says to it (MONEY_PATH R3–R8).
 public enum HoldCommand: Sendable, Hashable {
-    case place(PlaceRequest)
+    indirect case place(PlaceRequest)
     /// - Parameter force: write the capture even without its hold; only the epoch protocol does (R4).
-    case capture(Settlement, force: Bool)
+    indirect case capture(Settlement, force: Bool)
     case release(HoldID, of: AccountID)
     /// Renews the lease and carries the charge so far (`nil`: as it was).
     case touch(HoldID, of: AccountID, held: Millicredits, progress: Millicredits?)
     /// Raises a hold to `total`, if balance, gate and caps allow; renews the lease as TOUCH does. May be repeated.
     case extend(HoldID, of: AccountID, total: Millicredits, progress: Millicredits?, caps: SpendCaps)
     /// Puts back a hold that the store lost.
-    case reassert(PlaceRequest, amount: Millicredits, progress: Millicredits?)
+    indirect case reassert(PlaceRequest, amount: Millicredits, progress: Millicredits?)
     /// Reads everything that makes an epoch, making an epoch key if there is none.
     case readNode
     case load(AccountID, nonce: String)
-    case initialize(AccountID, incarnation: String, epoch: String, AccountSnapshot)
-    case posted(PostedAccount)
-    case gate(AccountGate)
+    indirect case initialize(AccountID, incarnation: String, epoch: String, AccountSnapshot)
+    indirect case posted(PostedAccount)
+    indirect case gate(AccountGate)
 }
 
 /// What a reply belongs to.

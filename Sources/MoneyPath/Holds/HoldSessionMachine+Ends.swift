@@ -13,7 +13,7 @@ extension HoldSessionMachine {
             guard isReady, !hold.endIsOut else { return nil }
             switch hold.track.phase {
             case .captured:
-                guard let settlement = hold.settlement else { return nil }
+                guard let settlement = hold.settlement.value else { return nil }
                 hold.endIsOut = true
                 return (.capture(settlement, force: hold.isForced), .capture(id), hold.mustRaise)
             case .givingBack:

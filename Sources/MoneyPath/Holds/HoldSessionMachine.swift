@@ -14,7 +14,7 @@ public struct HoldSessionMachine {
         /// Answers `extend`, once, unless the hold ended first.
         case extended(HoldID, ExtendAnswer)
         /// An outcome that no exchange records; hand it to the settler.
-        case record(Settlement)
+        indirect case record(Settlement)
         /// Answer through `accountRead`.
         case readAccount(AccountID, among: [HoldID], AccountReadPurpose)
         /// Answer through `verified`.
@@ -131,7 +131,7 @@ public struct HoldSessionMachine {
             guard captured else { return }
             self.counts.open -= 1
             self.update(settlement.hold) { hold in
-                hold.settlement = settlement
+                hold.settlement = .some(settlement)
                 hold.extending = nil
             }
         } else {
@@ -177,7 +177,7 @@ public struct HoldSessionMachine {
         var hold = LiveHold(
             request: request, track: .adopted(settlement.charge.amount), deadline: .distantPast,
             isAwaited: false)
-        hold.settlement = settlement
+        hold.settlement = .some(settlement)
         return hold
     }
 

@@ -35,7 +35,7 @@ public struct LiveHold {
     var wasMissed = false
     /// CAPTURE is sent with force: the store lost the hold.
     var isForced = false
-    var settlement: Settlement?
+    var settlement: KeptSettlement = .none
     /// Full epoch of the last PLACE: while it is this one, the store has the account's balance of now. nil: EXTEND was
     /// answered that there is none.
     var loadedUnder: String?

@@ -25,7 +25,7 @@ extension Exchange {
         record.priceID = plan.price.priceID
         record.waiver = self.waiver
         if self.grant > .zero, self.waiver == nil { record.held = self.grant }
-        if let posted = self.posted {
+        if let posted = self.posted.value {
             record.charged = posted.charge.amount
             record.inputTokens = posted.usage.inputTotal
             record.outputTokens = posted.usage.outputTotal

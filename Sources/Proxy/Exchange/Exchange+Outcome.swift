@@ -49,7 +49,7 @@ extension Exchange {
     private func record(_ settlement: Settlement) {
         precondition(
             self.hasReservation, "admit() reserves before it places, and only one outcome is decided")
-        self.posted = settlement
+        self.posted = .some(settlement)
         if let stored = settlement.stored { self.tellOwner(of: stored) }
         self.hasReservation = false
         let settlements = self.loop.dependencies.settlements

@@ -57,7 +57,7 @@ final class Exchange {
     /// When the head of the reply was written.
     var firstByteAt: NIODeadline?
     /// What was settled, for the access log.
-    var posted: Settlement?
+    var posted: KeptSettlement = .none
     /// The client, its proxies seen through.
     let client: ClientAddress
     let transport: ListenerTransport
