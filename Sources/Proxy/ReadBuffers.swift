@@ -6,7 +6,7 @@ import NIOCore
 /// A channel's pool takes its first buffer for good, whatever the allocator says; so that one is small, and a connection's
 /// first bytes may take a second read.
 struct ReadBuffers: RecvByteBufferAllocator {
-    static let firstBytes = 256
+    static let firstBytes = 64
     /// What the C library has at hand without a search (its per-thread cache ends a little above).
     static let bytesMin = 1 << 10
     static let bytesMax = 64 << 10

@@ -120,7 +120,8 @@ import Testing
             let free = try ControlCall(port: plain.port).post(
                 "/v1/chat/completions", bearer: keys[1], json: body)
             #expect(free.status == 200, "\(free.text)")
-            let balances = try stack.balances(of: keys)
+            #expect(try stack.postedBalances(of: accounts.reversed()).count == 3)
+            let balances = try stack.settledBalances(of: accounts)
             #expect(balances[0] < 1_000_000 && balances[1] == 1_000_000 && balances[2] == 1_000_000)
             #expect(try stack.verify().violations == [])
             try stack.stopLane(.plain)

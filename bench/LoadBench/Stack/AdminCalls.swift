@@ -44,6 +44,31 @@ struct AdminCalls {
         return BenchAccount(user: user, account: made.accountId, keys: secrets)
     }
 
+    /// A page of accounts in the order of their numbers.
+    struct AccountPage: Decodable {
+        private struct Entry: Decodable {
+            var accountId: Int64
+            var balanceMillicredits: String
+        }
+
+        private var entries: [Entry]
+        var nextCursor: String?
+
+        /// Account and balance in millicredits.
+        var balances: [(Int64, Int64)] {
+            self.entries.compactMap { entry in
+                Int64(entry.balanceMillicredits).map { (entry.accountId, $0) }
+            }
+        }
+    }
+
+    func accounts(behind cursor: String) throws(StackError) -> AccountPage {
+        // A cursor of 0 is none.
+        let query = cursor == "0" ? "" : "&cursor=\(cursor)"
+        return try self.call.get("/api/admin/accounts?limit=500\(query)", bearer: self.token).decoded(
+            "GET /api/admin/accounts")
+    }
+
     private func post<Answer: Decodable>(
         _ path: String, _ body: some Encodable
     ) throws(StackError) -> Answer {

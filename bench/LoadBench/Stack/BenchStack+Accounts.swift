@@ -30,41 +30,49 @@ extension BenchStack {
         }
     }
 
-    /// Posted balances in millicredits, in the order of `keys`, when nothing is held nor waits to be settled. The
-    /// instance reads the ledger and the hold store side by side, so a balance counts that was read after the hold
-    /// store was seen empty.
+    /// Posted balances in millicredits, in the order of `accounts`, when nothing is held nor waits to be settled: they are
+    /// read behind the hold store, which was seen empty for each. Nobody may spend meanwhile.
     ///
     /// - Throws: `notSettled` when something is left `seconds` after all were looked at once. Looking itself has no limit:
     ///   ten thousand accounts take their minute.
-    public func balances(
-        of keys: [String], seconds: Double = 60, progress: (Int) -> Void = { _ in }
+    public func settledBalances(
+        of accounts: [BenchAccount], seconds: Double = 60, progress: (Int) -> Void = { _ in }
     ) throws(StackError) -> [Int64] {
-        var calm: Set<String> = []
-        var balances: [String: Int64] = [:]
+        var open = accounts.compactMap(\.keys.first)
         var end: ContinuousClock.Instant?
-        while true {
-            let open = Array(Set(keys).subtracting(balances.keys))
-            let before = balances.count
-            let found = try self.summaries(open) { progress(before + (calm.isEmpty ? 0 : $0)) }
-            for (key, summary) in zip(open, found) {
-                if !summary.isSettled {
-                    calm.remove(key)
-                } else if !calm.insert(key).inserted {
-                    balances[key] = summary.balance
-                }
-            }
-            let waiting = open.count - (balances.count - before)
-            if waiting == 0 { return keys.compactMap { balances[$0] } }
-            // Nothing to wait for when all that is missing is the second look.
-            let unsettled = found.count { !$0.isSettled }
-            guard unsettled > 0 else { continue }
+        while !open.isEmpty {
+            let found = try self.summaries(open, progress)
+            open = zip(open, found).filter { !$0.1.isSettled }.map(\.0)
+            if open.isEmpty { break }
             let latest = end ?? ContinuousClock.now + .seconds(seconds)
             end = latest
             guard ContinuousClock.now < latest else {
-                throw .notSettled(accounts: unsettled, seconds: seconds)
+                throw .notSettled(accounts: open.count, seconds: seconds)
             }
             Thread.sleep(forTimeInterval: 0.1)
         }
+        return try self.postedBalances(of: accounts)
+    }
+
+    /// Balances as they are posted by now, page by page.
+    public func postedBalances(of accounts: [BenchAccount]) throws(StackError) -> [Int64] {
+        let wanted = Set(accounts.map(\.account))
+        var balances: [Int64: Int64] = [:]
+        let admin = AdminCalls(
+            call: ControlCall(port: self.stores.port), token: self.stores.facts.adminToken)
+        // The page begins behind its cursor.
+        var cursor = wanted.min().map { String($0 - 1) }
+        while let next = cursor, balances.count < wanted.count {
+            let page = try admin.accounts(behind: next)
+            for (account, balance) in page.balances where wanted.contains(account) {
+                balances[account] = balance
+            }
+            cursor = page.nextCursor
+        }
+        guard balances.count == wanted.count else {
+            throw .call(what: "GET /api/admin/accounts", reason: "it does not list accounts that were made")
+        }
+        return accounts.compactMap { balances[$0.account] }
     }
 
     private func summaries(

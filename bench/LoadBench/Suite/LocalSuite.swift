@@ -127,19 +127,20 @@ public struct LocalSuite: Sendable {
     /// What the accounts have. Read once behind each turn of ours, so that nothing falls between two turns.
     private struct Books {
         private let stack: BenchStack
-        private let payers: [String]
+        private let payers: [BenchAccount]
         private var balances: [Int64]
 
-        init(_ stack: BenchStack, payers: [String]) throws(StackError) {
+        /// - Parameter payers: new accounts, of whom nobody has spent yet.
+        init(_ stack: BenchStack, payers: [BenchAccount]) throws(StackError) {
             self.stack = stack
             self.payers = payers
-            self.balances = try stack.balances(of: payers)
+            self.balances = try stack.postedBalances(of: payers)
         }
 
         /// What was charged since the last call, when nothing is under way any more.
         mutating func charged() throws(StackError) -> Int64 {
             let before = self.balances
-            self.balances = try self.stack.balances(of: self.payers)
+            self.balances = try self.stack.settledBalances(of: self.payers)
             return zip(before, self.balances).reduce(0) { $0 + $1.0 - $1.1 }
         }
     }
@@ -152,8 +153,8 @@ public struct LocalSuite: Sendable {
         var requests: RequestPlan
         var expected: [ExpectedReply]
         var credentials: Credentials
-        /// A key of each account that is charged.
-        var payers: [String]
+        /// The accounts that are charged.
+        var payers: [BenchAccount]
     }
 
     private func prepare(
@@ -192,7 +193,7 @@ public struct LocalSuite: Sendable {
 
     private func credentials(
         _ scenario: Scenario, _ stack: BenchStack, _ tell: (Progress) -> Void
-    ) throws -> (Credentials, payers: [String]) {
+    ) throws -> (Credentials, payers: [BenchAccount]) {
         guard self.lanes.contains(where: \.isOurs) else { return (Credentials(keys: []), []) }
         let rich = try stack.makeAccounts(
             count: scenario.accounts, credits: Self.creditsPerAccount, keysEach: scenario.keysPerAccount
@@ -202,7 +203,7 @@ public struct LocalSuite: Sendable {
         return (
             Credentials(keys: rich.flatMap(\.keys), emptyKeys: poor.flatMap(\.keys)),
             // Who has nothing is not to be charged either.
-            (rich + poor).compactMap(\.keys.first)
+            rich + poor
         )
     }
 

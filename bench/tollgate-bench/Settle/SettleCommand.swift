@@ -38,7 +38,7 @@ struct SettleCommand: AsyncParsableCommand {
         let made = try stack.makeAccounts(count: self.accounts, credits: Self.creditsEach) {
             bar.show("accounts", Double($0) / Double(self.accounts))
         }
-        let (accounts, keys) = (made.map(\.account), made.compactMap(\.keys.first))
+        let accounts = made.map(\.account)
         for (name, payers) in [("\(self.accounts) accounts", accounts), ("one account", [accounts[0]])] {
             let run = BacklogRun(
                 databaseURL: stack.databaseURL, journalDirectory: stack.laneJournalDirectory,
@@ -55,7 +55,8 @@ struct SettleCommand: AsyncParsableCommand {
         bar.say("    tollgate verify")
         let report = try stack.verify()
         for text in report.violations + report.warnings { bar.say(text) }
-        let charged = try stack.balances(of: keys).reduce(Int64(keys.count) * Self.creditsEach * 1000) {
+        let charged = try stack.settledBalances(of: made).reduce(Int64(made.count) * Self.creditsEach * 1000)
+        {
             $0 - $1
         }
         let due = Int64(2 * self.exchanges) * BacklogRun.chargeMillicredits
