@@ -46,20 +46,24 @@ struct TLSHandlerTests {
                     isQuiet = false
                     try self.server.writeInbound(bytes)
                 }
-                while var bytes = try self.server.readOutbound(as: ByteBuffer.self) {
+                while let bytes = try self.server.readOutbound(as: ByteBuffer.self) {
                     isQuiet = false
-                    while let part = bytes.readSlice(length: min(self.piece, bytes.readableBytes)),
-                        part.readableBytes > 0
-                    {
-                        self.client.pipeline.fireChannelRead(part)
-                        self.client.pipeline.fireChannelReadComplete()
-                    }
+                    TLSHandlerTests.bring(bytes, to: self.client, piece: self.piece)
                 }
             }
         }
 
         /// The server's NIOSSL would wait for a farewell that nobody brings it.
         func end() { _ = try? self.client.finish(acceptAlreadyClosed: true) }
+    }
+
+    /// What one end wrote comes to the other, so many bytes at a time.
+    static func bring(_ bytes: ByteBuffer, to end: EmbeddedChannel, piece: Int) {
+        var bytes = bytes
+        while let part = bytes.readSlice(length: min(piece, bytes.readableBytes)), part.readableBytes > 0 {
+            end.pipeline.fireChannelRead(part)
+            end.pipeline.fireChannelReadComplete()
+        }
     }
 
     /// Above the TLS of the client: what came, in order.
@@ -171,16 +175,21 @@ struct TLSHandlerTests {
         wire.end()
     }
 
+    /// Changes a bit of a record, at one of 64 places: past the five bytes of the header, whose length would only make it
+    /// wait.
+    static func forge(_ sealed: inout ByteBuffer, place: Int) throws {
+        let index = 5 + place * (sealed.readableBytes - 6) / 63
+        let byte = try #require(sealed.getInteger(at: index, as: UInt8.self))
+        sealed.setInteger(byte ^ 0x10, at: index)
+    }
+
     /// Any bit of a record: nothing of it is passed on, and the connection is over.
     @Test(arguments: 0..<64) func aForgedRecordIsNotPassedOn(place: Int) throws {
         let wire = try Wire(try .of("DNS:localhost"))
         try wire.connect()
         try wire.server.writeOutbound(ByteBuffer(repeating: 1, count: 512))
         var sealed = try #require(try wire.server.readOutbound(as: ByteBuffer.self))
-        // Past the five bytes of the header, whose length would only make it wait.
-        let index = 5 + place * (sealed.readableBytes - 6) / 63
-        let byte = try #require(sealed.getInteger(at: index, as: UInt8.self))
-        sealed.setInteger(byte ^ 0x10, at: index)
+        try Self.forge(&sealed, place: place)
         wire.client.pipeline.fireChannelRead(sealed)
         #expect(wire.heard.bytes.isEmpty)
         #expect(wire.heard.fault == .refused)

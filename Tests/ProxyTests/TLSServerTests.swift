@@ -51,19 +51,13 @@ struct TLSServerTests {
             var isQuiet = false
             while !isQuiet {
                 isQuiet = true
-                while var bytes = try self.client.readOutbound(as: ByteBuffer.self) {
+                while let bytes = try self.client.readOutbound(as: ByteBuffer.self) {
                     isQuiet = false
-                    while let part = bytes.readSlice(length: min(self.piece, bytes.readableBytes)),
-                        part.readableBytes > 0
-                    {
-                        self.server.pipeline.fireChannelRead(part)
-                        self.server.pipeline.fireChannelReadComplete()
-                    }
+                    TLSHandlerTests.bring(bytes, to: self.server, piece: self.piece)
                 }
                 while let bytes = try self.server.readOutbound(as: ByteBuffer.self) {
                     isQuiet = false
-                    self.client.pipeline.fireChannelRead(bytes)
-                    self.client.pipeline.fireChannelReadComplete()
+                    TLSHandlerTests.bring(bytes, to: self.client, piece: .max)
                 }
             }
         }
@@ -133,9 +127,7 @@ struct TLSServerTests {
         let wire = try Wire(try .of("DNS:localhost"))
         try wire.client.writeOutbound(ByteBuffer(repeating: 1, count: 512))
         var sealed = try #require(try wire.client.readOutbound(as: ByteBuffer.self))
-        let index = 5 + place * (sealed.readableBytes - 6) / 63
-        let byte = try #require(sealed.getInteger(at: index, as: UInt8.self))
-        sealed.setInteger(byte ^ 0x10, at: index)
+        try TLSHandlerTests.forge(&sealed, place: place)
         wire.server.pipeline.fireChannelRead(sealed)
         #expect(wire.heard.bytes.isEmpty)
         #expect(wire.heard.fault == .refused)
