@@ -12,7 +12,7 @@ final class LoopContext {
     let holds: any HoldSession
     let pool: UpstreamPool
     let metrics: ProxyMetrics
-    let allocator = ByteBufferAllocator()
+    let buffers: SpareBuffers
     /// What all loops hold in memory together.
     let budget: ByteBudget
     let inputCounter: InputCounter
@@ -53,6 +53,7 @@ final class LoopContext {
         self.dependencies = dependencies
         self.holds = holds
         self.pool = pool
+        self.buffers = pool.buffers
         self.metrics = metrics
         self.keyHasher = dependencies.keyHasher
         self.budget = budget

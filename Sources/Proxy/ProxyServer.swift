@@ -62,7 +62,6 @@ public final class ProxyServer: Sendable {
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.recvAllocator, value: ReadBuffers())
             .childChannelOption(.maxMessagesPerRead, value: 1)
             // A FIN says that the client sends no more, not that it does not read. Under TLS it says that the
             // connection was cut.
@@ -81,6 +80,8 @@ public final class ProxyServer: Sendable {
 
     /// A new connection, on its loop.
     private func welcome(_ channel: any Channel, _ loop: LoopContext, _ pipeline: ListenerPipeline) throws {
+        try channel.syncOptions?.setOption(
+            .recvAllocator, value: ReadBuffers(loop.buffers, on: channel.eventLoop))
         let peer = ClientAddress(channel.remoteAddress)
         guard self.census.enter(peer, exempt: self.configuration.trustedPeers.contains(peer)) else {
             self.metrics.connectionsRefused.wrappingAdd(1, ordering: .relaxed)
@@ -97,7 +98,8 @@ public final class ProxyServer: Sendable {
         }
         let census = self.census
         channel.closeFuture.whenComplete { _ in census.leave(peer) }
-        try pipeline.install(on: channel, onOpen: loop.register, onClose: loop.unregister) { _, transport in
+        try pipeline.install(on: channel, loop.buffers, onOpen: loop.register, onClose: loop.unregister) {
+            _, transport in
             ClientConnection(loop: loop, transport: transport, peer: peer, isRefused: false)
         }
     }

@@ -25,7 +25,8 @@ struct TLSHandlerTests {
         {
             self.sessions = sessions
             self.piece = piece
-            let handler = try TLSHandler(try authority.client(), host: "localhost", sessions: sessions)
+            let handler = try TLSHandler(
+                try authority.client(), host: "localhost", sessions: sessions, buffers: SpareBuffers())
             try self.client.pipeline.syncOperations.addHandlers(handler, self.heard)
             let answering = NIOSSLServerHandler(context: try authority.server())
             try self.server.pipeline.syncOperations.addHandler(answering)

@@ -22,7 +22,7 @@ struct TLSServerTests {
 
         init(client handler: any ChannelHandler, _ context: TLSServerContext, piece: Int = .max) throws {
             self.piece = piece
-            let answering = try TLSHandler(context, farewellTime: .seconds(5))
+            let answering = try TLSHandler(context, buffers: SpareBuffers(), farewellTime: .seconds(5))
             try self.server.pipeline.syncOperations.addHandlers(self.closes, answering, self.heard)
             try self.client.pipeline.syncOperations.addHandlers(handler, self.clientHeard)
         }
@@ -138,7 +138,7 @@ struct TLSServerTests {
     @Test func whatIsNotTLSIsClosed() throws {
         let other = EmbeddedChannel()
         try other.pipeline.syncOperations.addHandler(
-            try TLSHandler(try Self.context(try .of("DNS:localhost"))))
+            try TLSHandler(try Self.context(try .of("DNS:localhost")), buffers: SpareBuffers()))
         try other.connect(to: try SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         other.pipeline.fireChannelRead(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
         #expect(!other.isActive)
@@ -293,13 +293,15 @@ struct TLSServerTests {
         func others() throws {
             let wire = try Wire(
                 client: try TLSHandler(
-                    try authority.client(), host: "localhost", sessions: TLSSessionCache()),
+                    try authority.client(), host: "localhost", sessions: TLSSessionCache(),
+                    buffers: SpareBuffers()),
                 context)
             try wire.connect()
             wire.end()
         }
         func connect() throws -> Bool {
-            let handler = try TLSHandler(try authority.client(), host: "localhost", sessions: sessions)
+            let handler = try TLSHandler(
+                try authority.client(), host: "localhost", sessions: sessions, buffers: SpareBuffers())
             let wire = try Wire(client: handler, context)
             try wire.connect()
             try wire.server.writeOutbound(ByteBuffer(string: "hello"))

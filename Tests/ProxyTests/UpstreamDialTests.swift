@@ -144,7 +144,8 @@ import Testing
             let dialled = loop.makePromise(of: (any Channel).self)
             let dialer = UpstreamDialer(
                 eventLoop: loop, origin: .init(plainPort: port), tls: nil, proxy: nil, resolver: .system,
-                connectTimeout: .seconds(10), addresses: .init(), counters: UpstreamCounters())
+                connectTimeout: .seconds(10), addresses: .init(), counters: UpstreamCounters(),
+                buffers: SpareBuffers())
             dialer.dial { result in
                 guard case .success(.http1(let channel)) = result else {
                     dialled.fail(NeverHappened("a connection"))

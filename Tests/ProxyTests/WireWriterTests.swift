@@ -23,7 +23,7 @@ import Testing
         let out = UpstreamRequest.bytes(
             request, to: .chat, edits: edits, origin: try UpstreamOrigin.parse(origin),
             authorization: Array("Authorization: Bearer sk-operator\r\n".utf8),
-            allocator: ByteBufferAllocator())
+            buffers: SpareBuffers())
         return String(buffer: out)
     }
 

@@ -9,9 +9,7 @@ extension ClientConnection {
     }
 
     private func makeRoom() {
-        if self.outbox.capacity == 0 {
-            self.outbox = self.loop.allocator.buffer(capacity: Self.outboxBytes)
-        }
+        if self.outbox.capacity == 0 { self.outbox = self.loop.buffers.take(Self.outboxBytes) }
     }
 
     /// Hands a large buffer over without copying it; a small one goes out with what is in front of it.
@@ -40,6 +38,7 @@ extension ClientConnection {
         guard self.outbox.readableBytes > 0 else { return }
         self.bytesSent += self.outbox.readableBytes
         context.write(self.wrapOutboundOut(self.outbox), promise: nil)
+        self.loop.buffers.offer(self.outbox)
         // Between two chunks a connection keeps no memory for them.
         self.outbox = ByteBuffer()
     }

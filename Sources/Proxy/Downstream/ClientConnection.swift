@@ -111,8 +111,11 @@ final class ClientConnection: ChannelInboundHandler {
         }
         self.noteInput()
         self.advance()
-        // An empty inbox would keep the read buffer from being used again.
-        if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
+        if self.inbox.readableBytes == 0 {
+            self.inbox = ByteBuffer()
+            // A stream's bytes are slices of what HTTP/2 still writes into.
+            if self.transport != .http2 { self.loop.buffers.offer(bytes) }
+        }
         self.updateReads()
     }
 

@@ -47,7 +47,7 @@ extension Exchange {
         let bytes = UpstreamRequest.bytes(
             of: retrieval, self.request, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, trace: self.traceLines(),
-            allocator: self.loop.allocator)
+            buffers: self.loop.buffers)
         let now = NIODeadline.now()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead
@@ -87,9 +87,9 @@ extension UpstreamRequest {
     /// A request without a body.
     static func bytes(
         of retrieval: Retrieval, _ request: PendingRequest, origin: UpstreamOrigin, authorization: [UInt8],
-        trace: String?, allocator: ByteBufferAllocator
+        trace: String?, buffers: SpareBuffers
     ) -> ByteBuffer {
-        var out = allocator.buffer(capacity: request.head.byteCount + 512)
+        var out = buffers.take(request.head.byteCount + 512)
         out.writeStaticString("GET ")
         out.writeBytes(origin.target(of: .responses))
         out.writeBytes(retrieval.target)

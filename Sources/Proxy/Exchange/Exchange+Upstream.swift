@@ -29,7 +29,7 @@ extension Exchange: UpstreamBorrower {
         let bytes = UpstreamRequest.bytes(
             self.request, to: plan.endpoint, edits: edits, origin: self.loop.configuration.upstream,
             authorization: self.loop.upstreamAuthorization, trace: self.traceLines(),
-            allocator: self.loop.allocator)
+            buffers: self.loop.buffers)
         let now = NIODeadline.now()
         self.enterUpstream(at: now)
         self.deadline = now + self.loop.configuration.timeouts.upstreamHead

@@ -18,7 +18,7 @@ struct ListenerPipeline: Sendable {
     ///   - onOpen: a session that carries streams began; it must be told of a shutdown.
     ///   - onClose: it ended.
     func install(
-        on channel: any Channel, onOpen: @escaping (any ClientSession) -> Void,
+        on channel: any Channel, _ buffers: SpareBuffers, onOpen: @escaping (any ClientSession) -> Void,
         onClose: @escaping (any ClientSession) -> Void, makeConnection: @escaping MakeConnection
     ) throws {
         let pipeline = channel.pipeline.syncOperations
@@ -26,7 +26,7 @@ struct ListenerPipeline: Sendable {
             try pipeline.addHandler(try makeConnection(channel, .plain))
             return
         }
-        try pipeline.addHandler(try TLSHandler(tls))
+        try pipeline.addHandler(try TLSHandler(tls, buffers: buffers))
         try pipeline.addHandler(
             NegotiationHandler(timeout: self.timeouts.tlsHandshake) { channel, negotiated in
                 guard negotiated == "h2" else {

@@ -156,16 +156,18 @@ final class TLSConnection {
     /// reads, so nothing waits behind none.
     var readableBytesBound: Int { self.incoming.readableBytes + Int(SSL_pending(self.pointer)) }
 
-    /// Lets go of the network's buffer, which can then be read into again.
-    func releaseEmptyBuffer() {
-        if self.incoming.readableBytes == 0 { self.incoming = ByteBuffer() }
+    /// Lets go of the network's buffer, which can then be read into again; false: there are bytes in it.
+    func releaseEmptyBuffer() -> Bool {
+        guard self.incoming.readableBytes == 0 else { return false }
+        self.incoming = ByteBuffer()
+        return true
     }
 
     /// What the peer must be sent, if anything.
-    func takeOutgoing(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
+    func takeOutgoing(_ buffers: SpareBuffers) -> ByteBuffer? {
         let waiting = self.wire.pointee.out_count
         guard waiting > 0 else { return nil }
-        var buffer = allocator.buffer(capacity: waiting)
+        var buffer = buffers.take(waiting)
         buffer.writeBytes(UnsafeRawBufferPointer(start: self.wire.pointee.out, count: waiting))
         copenssl_wire_clear(self.wire)
         return buffer

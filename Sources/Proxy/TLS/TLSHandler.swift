@@ -31,6 +31,7 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     private let connection: TLSConnection
+    private let buffers: SpareBuffers
     private var state: State = .handshaking
     /// Written before the handshake was through.
     private var waiting: [(ByteBuffer, EventLoopPromise<Void>?)] = []
@@ -50,19 +51,25 @@ final class TLSHandler: ChannelDuplexHandler {
     /// The client's end.
     ///
     /// - Parameter sessions: where the peer's sessions are kept; the newest is resumed.
-    init(_ context: TLSClientContext, host: String, sessions: TLSSessionCache) throws(TLSFault) {
+    init(
+        _ context: TLSClientContext, host: String, sessions: TLSSessionCache, buffers: SpareBuffers
+    ) throws(TLSFault) {
         guard let connection = TLSConnection(context, host: host, resuming: sessions.take()) else {
             throw .refused
         }
         connection.onSession = { sessions.store($0) }
         self.connection = connection
+        self.buffers = buffers
         self.farewellTime = nil
     }
 
     /// The server's end.
-    init(_ context: TLSServerContext, farewellTime: TimeAmount = .seconds(5)) throws(TLSFault) {
+    init(
+        _ context: TLSServerContext, buffers: SpareBuffers, farewellTime: TimeAmount = .seconds(5)
+    ) throws(TLSFault) {
         guard let connection = TLSConnection(context) else { throw .refused }
         self.connection = connection
+        self.buffers = buffers
         self.farewellTime = farewellTime
     }
 
@@ -127,15 +134,16 @@ final class TLSHandler: ChannelDuplexHandler {
     // MARK: Inbound
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let sealed = self.unwrapInboundIn(data)
         switch self.state {
-        case .handshaking, .open, .closing: self.connection.receive(self.unwrapInboundIn(data))
+        case .handshaking, .open, .closing: self.connection.receive(sealed)
         case .inputClosed, .closed: return
         }
         self.owesRead = true
         if self.state == .handshaking { self.handshake(context) }
         if self.state == .open { self.decrypt(context) }
         if self.state == .closing { self.awaitFarewell(context) }
-        self.connection.releaseEmptyBuffer()
+        if self.connection.releaseEmptyBuffer() { self.buffers.offer(sealed) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -169,7 +177,7 @@ final class TLSHandler: ChannelDuplexHandler {
         while self.state == .open {
             let waiting = self.connection.readableBytesBound
             guard waiting > 0 else { return }
-            var plain = context.channel.allocator.buffer(capacity: min(waiting, Self.readBytesMax))
+            var plain = self.buffers.take(min(waiting, Self.readBytesMax))
             let step = self.readUntilFull(&plain)
             if plain.readableBytes > 0 {
                 self.owesRead = false
@@ -230,8 +238,9 @@ final class TLSHandler: ChannelDuplexHandler {
                 promise?.fail(TLSFault.refused)
                 return
             }
-            let sealed = self.connection.takeOutgoing(context.channel.allocator) ?? ByteBuffer()
+            let sealed = self.connection.takeOutgoing(self.buffers) ?? ByteBuffer()
             context.write(self.wrapOutboundOut(sealed), promise: bytes.readableBytes == 0 ? promise : nil)
+            self.buffers.offer(sealed)
         } while bytes.readableBytes > 0
     }
 
@@ -246,9 +255,7 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func sendOutgoing(_ context: ChannelHandlerContext) {
-        guard !self.isCut, let sealed = self.connection.takeOutgoing(context.channel.allocator) else {
-            return
-        }
+        guard !self.isCut, let sealed = self.connection.takeOutgoing(self.buffers) else { return }
         context.writeAndFlush(self.wrapOutboundOut(sealed), promise: nil)
     }
 
@@ -316,7 +323,7 @@ final class TLSHandler: ChannelDuplexHandler {
 
     /// What the peer still says is nobody's any more.
     private func awaitFarewell(_ context: ChannelHandlerContext) {
-        var nobodys = context.channel.allocator.buffer(capacity: 4 << 10)
+        var nobodys = self.buffers.take(4 << 10)
         while self.connection.readableBytesBound > 0 {
             nobodys.clear()
             let step = self.connection.read(into: &nobodys)

@@ -100,6 +100,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             self.requestWritten = .fully
         }
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: written)
+        self.pool.buffers.offer(bytes)
     }
 
     func pauseReads() { self.setReads(paused: true) }
@@ -184,8 +185,10 @@ final class UpstreamConnection: ChannelInboundHandler {
         while self.inbox.readableBytes > 0, !self.isAborted {
             guard self.advance() else { break }
         }
-        // An empty inbox would keep the read buffer from being used again.
-        if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
+        guard self.inbox.readableBytes == 0 else { return }
+        self.inbox = ByteBuffer()
+        // A stream's bytes are slices of what HTTP/2 still writes into.
+        if !self.isStream { self.pool.buffers.offer(bytes) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -25,6 +25,7 @@ final class UpstreamDialer {
     }
     private var sessions = TLSSessionCache()
     private let counters: UpstreamCounters
+    private let buffers: SpareBuffers
     private var book: AddressBook
     private var isAsking = false
     /// Dials that wait for the first answer of the resolver.
@@ -38,7 +39,7 @@ final class UpstreamDialer {
     init(
         eventLoop: any EventLoop, origin: UpstreamOrigin, tls: TLSClientContext?, proxy: UpstreamProxy?,
         resolver: NameResolver, connectTimeout: TimeAmount, addresses: AddressBook.Settings,
-        counters: UpstreamCounters
+        counters: UpstreamCounters, buffers: SpareBuffers
     ) {
         self.eventLoop = eventLoop
         self.origin = origin
@@ -47,6 +48,7 @@ final class UpstreamDialer {
         self.resolver = resolver
         self.connectTimeout = connectTimeout
         self.counters = counters
+        self.buffers = buffers
         self.book = AddressBook(settings: addresses)
     }
 
@@ -103,7 +105,7 @@ final class UpstreamDialer {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(max(.milliseconds(1), deadline - .now()))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.recvAllocator, value: ReadBuffers())
+            .channelOption(.recvAllocator, value: ReadBuffers(self.buffers, on: self.eventLoop))
             .channelOption(.maxMessagesPerRead, value: 1)
             // A peer that vanished without a word: what we send, or our probes of its closed window, go unanswered.
             .channelOption(
@@ -128,7 +130,8 @@ final class UpstreamDialer {
     ) {
         let handshake = UpstreamHandshake(
             channel: channel, origin: self.origin, proxy: self.proxy,
-            tls: self.tls.map { .init(context: $0, sessions: self.sessions) }, deadline: deadline,
+            tls: self.tls.map { .init(context: $0, sessions: self.sessions, buffers: self.buffers) },
+            deadline: deadline,
             counters: self.counters)
         handshake.run { result in
             // Who accepts connections and cannot serve them is no better than who does not accept them.

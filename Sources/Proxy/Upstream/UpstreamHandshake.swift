@@ -10,10 +10,11 @@ final class UpstreamHandshake {
     private let deadline: NIODeadline
     private let counters: UpstreamCounters
 
-    /// TLS, and the sessions of its origin.
+    /// TLS, the sessions of its origin, and the loop's buffers.
     struct Security {
         let context: TLSClientContext
         let sessions: TLSSessionCache
+        let buffers: SpareBuffers
     }
 
     init(
@@ -51,7 +52,8 @@ final class UpstreamHandshake {
         }
         let watch = HandshakeWatch()
         guard
-            let security = try? TLSHandler(tls.context, host: self.origin.host, sessions: tls.sessions),
+            let security = try? TLSHandler(
+                tls.context, host: self.origin.host, sessions: tls.sessions, buffers: tls.buffers),
             (try? self.channel.pipeline.syncOperations.addHandler(security)) != nil
         else {
             self.fail(.tlsFailed, completion)

@@ -31,6 +31,8 @@ final class UpstreamPool {
     let limits: Limits
     private let dialer: UpstreamDialer
     let counters: UpstreamCounters
+    /// All that reads and writes on the loop shares them.
+    let buffers = SpareBuffers()
     /// Oldest first. One that died stays until it is met or the dead are half of the list, so that many
     /// deaths cost no search each; its `isIdle` is false.
     private var idle: [UpstreamConnection] = []
@@ -62,7 +64,8 @@ final class UpstreamPool {
         self.counters = counters
         self.dialer = UpstreamDialer(
             eventLoop: eventLoop, origin: origin, tls: tls, proxy: proxy, resolver: resolver,
-            connectTimeout: limits.connectTimeout, addresses: limits.addresses, counters: counters)
+            connectTimeout: limits.connectTimeout, addresses: limits.addresses, counters: counters,
+            buffers: self.buffers)
         let selfOnLoop = NIOLoopBound(self, eventLoop: eventLoop)
         self.sweep = eventLoop.scheduleRepeatedTask(
             initialDelay: limits.sweepInterval, delay: limits.sweepInterval

@@ -6,12 +6,11 @@ import NIOCore
 enum UpstreamRequest {
     static func bytes(
         _ request: PendingRequest, to endpoint: InspectedEndpoint, edits: [BodyEdit], origin: UpstreamOrigin,
-        authorization: [UInt8], trace: String? = nil,
-        allocator: ByteBufferAllocator
+        authorization: [UInt8], trace: String? = nil, buffers: SpareBuffers
     ) -> ByteBuffer {
         let grown = edits.reduce(0) { $0 + $1.replacement.count - $1.range.count }
         let bodyBytes = request.body.readableBytes + grown
-        var out = allocator.buffer(capacity: request.head.byteCount + bodyBytes + 512)
+        var out = buffers.take(request.head.byteCount + bodyBytes + 512)
         out.writeStaticString("POST ")
         out.writeBytes(origin.target(of: endpoint))
         out.writeStaticString(" HTTP/1.1\r\nHost: ")

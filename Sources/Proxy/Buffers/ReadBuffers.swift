@@ -1,20 +1,30 @@
 import NIOCore
 
-/// Buffers that live for one read of a socket. NIO keeps the buffer of the last read with each channel, which costs the
-/// thousands of streams that wait for their next token two to four kilobytes at either end.
+/// Buffers that live for one read of a socket, and are taken from the loop's. NIO keeps the buffer of the last read with each
+/// channel, which costs the thousands of streams that wait for their next token two to four kilobytes at either end.
 ///
 /// A channel's pool takes its first buffer for good, whatever the allocator says; so that one is small, and a connection's
 /// first bytes may take a second read.
 struct ReadBuffers: RecvByteBufferAllocator {
     static let firstBytes = 64
-    /// What the C library has at hand without a search (its per-thread cache ends a little above).
-    static let bytesMin = 1 << 10
+    static let bytesMin = SpareBuffers.bytesMin
     static let bytesMax = 64 << 10
 
+    private let spares: NIOLoopBound<SpareBuffers>
     private var bytes = Self.firstBytes
     private var wasRoomy = false
 
-    func buffer(allocator: ByteBufferAllocator) -> ByteBuffer { allocator.buffer(capacity: self.bytes) }
+    init(_ spares: SpareBuffers, on eventLoop: any EventLoop) {
+        self.spares = NIOLoopBound(spares, eventLoop: eventLoop)
+    }
+
+    func buffer(allocator: ByteBufferAllocator) -> ByteBuffer {
+        if self.bytes == Self.firstBytes {
+            allocator.buffer(capacity: self.bytes)
+        } else {
+            self.spares.value.take(self.bytes)
+        }
+    }
 
     /// nil: no buffer is used twice.
     func nextBufferSize() -> Int? { nil }
