@@ -23,11 +23,16 @@ import Testing
         let seen = try await withThrowingTaskGroup { group in
             for number in 0..<40 {
                 group.addTask {
-                    switch number % 3 {
+                    switch number % 4 {
                     case 0: return try await database.ledger.checkGeneration()
                     case 1:
                         return try await database.ledger
                             .heartbeat(PostgresLedger.freshID(), hostname: "h").position.generation
+                    case 2:
+                        return try await database.pool.run {
+                            try SnapshotStatement.run([(account, []), (account, [])], on: $0)[1]?
+                                .balance.generation ?? 0
+                        }
                     default:
                         return try await database.ledger.settle([Outcomes().void(account)])
                             .balances[0].generation

@@ -100,6 +100,49 @@ import Testing
         #expect(answers.map { $0?.balance.balance.value } == [-3, nil, 1, -3])
     }
 
+    /// What a cold load costs must not grow with the ledger: only the days are locked, and so planned, in which spend may
+    /// still count, or of which a hold is asked for.
+    @Test func itTouchesFewDaysOfAnOldLedger() async throws {
+        let database = try await TestDatabase.migrated()
+        let day: UInt64 = 86_400_000
+        for back in [10, 34] as [UInt64] {
+            _ = try await database.ledger.ensurePartitions(now: Int64(Outcomes.now - back * day))
+        }
+        let account = try await database.account("user", balance: 1000)
+        let old = [UInt64(9), 10, 11].map { Outcomes.hold(at: Outcomes.now - $0 * day) }
+        let now = Outcomes.hold()
+        _ = try await database.ledger.settle((old + [now]).map { outcomes.final(account, 5, hold: $0) })
+        let (days, spend, holds) = try await database.pool.run { connection in
+            let days = try connection.run("SELECT count(*) FROM (\(Self.days)) d").one().int(0)
+            func locked(_ holds: [HoldID]) throws -> (Int64, Int) {
+                try connection.transaction { connection in
+                    let found = try SnapshotStatement.run([(account, holds)], on: connection)
+                    let locks = try connection.run(
+                        """
+                        SELECT count(DISTINCT l.relation) FROM pg_locks l JOIN (\(Self.days)) d ON d.day = l.relation
+                        WHERE l.pid = pg_backend_pid()
+                        """
+                    ).one().int(0)
+                    return (locks, found[0]?.settled.count ?? -1)
+                }
+            }
+            return (days, try locked([]), try locked(old))
+        }
+        #expect(days > 40)
+        // Two days on either side.
+        #expect(spend == (5, 0))
+        // Three days more.
+        #expect(holds == (8, 3))
+        let all = try await self.snapshot(database, account, among: [now] + old.reversed()).get()
+        #expect(Set(all.settled.map(\.hold)) == Set(old + [now]))
+        // Spend counts when it was posted, of holds that are not older than two days.
+        #expect(all.spentToday == Millicredits(5))
+    }
+
+    private static let days = """
+        SELECT inhrelid AS day FROM pg_inherits WHERE inhparent = 'usage_events'::regclass
+        """
+
     @Test func anUnknownAccountIsNotAnOutage() async throws {
         let database = try await TestDatabase.migrated()
         #expect(await self.snapshot(database, 4711) == .failure(.noSuchAccount))

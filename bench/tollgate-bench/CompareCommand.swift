@@ -18,6 +18,7 @@ struct CompareCommand: AsyncParsableCommand {
     @Option(help: "Rounds that count, behind one of warm-up.") var rounds = 5
     @Option(help: "The lane that ratios are over.") var baseline = "nginx"
     @Option(help: "Seconds to measure instead of the scenario's.") var duration: Double?
+    @Option(help: "Accounts instead of the scenario's.") var accounts: Int?
     @Option(help: "TLS on these sides of the proxies: none, client, upstream, both.") var tls = TLSSides.none
     @Option(help: "Directory of tollgate and mock-openai; default: where this program is.") var programs:
         String?
@@ -39,6 +40,9 @@ struct CompareCommand: AsyncParsableCommand {
         if let duration, !(0.1...86_400).contains(duration) {
             throw ValidationError("--duration must be from 0.1 to 86400")
         }
+        if let accounts, !(1...1_000_000).contains(accounts) {
+            throw ValidationError("--accounts must be from 1 to 1000000")
+        }
         _ = try self.namedLanes()
     }
 
@@ -53,7 +57,7 @@ struct CompareCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try self.scenarios.map(ScenarioFile.read)
+        let files = try self.scenarios.map(ScenarioFile.read).map(self.withAccounts)
         let bar = ProgressBar()
         let setup = try self.setup()
         let lanes = try self.namedLanes().filter { lane in
@@ -75,6 +79,14 @@ struct CompareCommand: AsyncParsableCommand {
             try await suite.play(file.scenario, yaml: file.yaml) { bar.show($0) }
         }
         try played.writeAndJudge(self.outputs, baseline: self.baseline)
+    }
+
+    private func withAccounts(_ file: ScenarioFile) -> ScenarioFile {
+        guard let accounts = self.accounts else { return file }
+        var file = file
+        file.scenario.accounts = accounts
+        file.yaml = "# played with --accounts \(accounts)\n" + file.yaml
+        return file
     }
 
     private func setup() throws -> StackSetup {

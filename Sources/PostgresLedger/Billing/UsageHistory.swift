@@ -7,9 +7,27 @@ extension PostgresLedger {
     }
 
     private static let lastHold = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+    private static let recentMilliseconds: Int64 = 2 * 86_400_000
+
+    /// The newest days are asked first, and alone: the server plans every day between the bounds, and a whole ledger has
+    /// years of them.
+    static func usage(_ query: UsageQuery, on connection: PostgresConnection) throws -> [UsageLine] {
+        let now = try connection.run("SELECT (extract(epoch FROM now()) * 1000)::bigint").one().int(0)
+        var (recent, earlier) = (query, query)
+        // `settle` takes no hold of a day after tomorrow.
+        let end = min(query.to ?? .max, now + Self.recentMilliseconds, query.before.map(Self.behind) ?? .max)
+        let start = max(query.from ?? 0, min(end, now) - Self.recentMilliseconds)
+        (recent.from, recent.to, earlier.to) = (start, end, start)
+        let newest = try Self.page(recent, on: connection)
+        earlier.limit -= Int64(newest.count)
+        guard earlier.limit > 0, start > query.from ?? 0 else { return newest }
+        return newest + (try Self.page(earlier, on: connection))
+    }
+
+    private static func behind(_ hold: HoldID) -> Int64 { Int64(hold.millisecondsSinceEpoch) + 1 }
 
     /// A page is a range of the key; times are bounds of hold ids, which spares partitions.
-    static func usage(_ query: UsageQuery, on connection: PostgresConnection) throws -> [UsageLine] {
+    private static func page(_ query: UsageQuery, on connection: PostgresConnection) throws -> [UsageLine] {
         try connection.run(
             """
             SELECT hold_id, kind, model, model_served, endpoint, input_tokens, cached_input_tokens, output_tokens,

@@ -23,6 +23,6 @@ public struct Migration: Sendable {
         .settleInParts, .ledgerPosition, .usageParts, .requestLimits, .holdPolicy, .idempotentReplies,
         .storedResponses, .moneyIn, .books, .reconciliation, .recharges, .rechargeStops, .suspensions,
         .booksReading, .ledgerID, .auditLog, .featureFlags, .staff, .portal, .accountReviews, .secretAges,
-        .compatibility, .dashboards, .closedForGood, .dismissedEvents,
+        .compatibility, .dashboards, .closedForGood, .dismissedEvents, .accountSnapshots,
     ]
 }
