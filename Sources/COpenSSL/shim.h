@@ -86,9 +86,6 @@ static inline int copenssl_no_passphrase(char *buffer, int size, int seals, void
     (void)buffer, (void)size, (void)seals, (void)user;
     return -1;
 }
-static inline EVP_PKEY *copenssl_read_key(BIO *file) {
-    return PEM_read_bio_PrivateKey(file, NULL, copenssl_no_passphrase, NULL);
-}
 
 static inline int copenssl_use_certificate(SSL *ssl, X509 *leaf, EVP_PKEY *key, void *chain) {
     return SSL_use_cert_and_key(ssl, leaf, key, (STACK_OF(X509) *)chain, 1);

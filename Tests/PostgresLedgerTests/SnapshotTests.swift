@@ -136,7 +136,7 @@ import Testing
         let all = try await self.snapshot(database, account, among: [now] + old.reversed()).get()
         #expect(Set(all.settled.map(\.hold)) == Set(old + [now]))
         // Spend counts when it was posted, of holds that are not older than two days.
-        #expect(all.spentToday == Millicredits(5))
+        #expect(all.spentLastHour == Millicredits(5))
     }
 
     private static let days = """

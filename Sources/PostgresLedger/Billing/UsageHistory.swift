@@ -7,24 +7,29 @@ extension PostgresLedger {
     }
 
     private static let lastHold = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
-    private static let recentMilliseconds: Int64 = 2 * 86_400_000
+    /// How far back is looked at once, in days, before everything.
+    private static let stepsBack: [Int64] = [2, 32]
+    private static let dayMilliseconds: Int64 = 86_400_000
 
     /// The newest days are asked first, and alone: the server plans every day between the bounds, and a whole ledger has
     /// years of them.
     static func usage(_ query: UsageQuery, on connection: PostgresConnection) throws -> [UsageLine] {
         let now = try connection.run("SELECT (extract(epoch FROM now()) * 1000)::bigint").one().int(0)
-        var (recent, earlier) = (query, query)
+        let (first, behind) = (query.from ?? 0, query.before.map { Int64($0.millisecondsSinceEpoch) + 1 })
         // `settle` takes no hold of a day after tomorrow.
-        let end = min(query.to ?? .max, now + Self.recentMilliseconds, query.before.map(Self.behind) ?? .max)
-        let start = max(query.from ?? 0, min(end, now) - Self.recentMilliseconds)
-        (recent.from, recent.to, earlier.to) = (start, end, start)
-        let newest = try Self.page(recent, on: connection)
-        earlier.limit -= Int64(newest.count)
-        guard earlier.limit > 0, start > query.from ?? 0 else { return newest }
-        return newest + (try Self.page(earlier, on: connection))
+        var part = query
+        part.to = min(query.to ?? .max, behind ?? .max, now + 2 * Self.dayMilliseconds)
+        let newest = min(part.to ?? now, now)
+        var lines: [UsageLine] = []
+        for start in Self.stepsBack.map({ max(first, newest - $0 * Self.dayMilliseconds) }) + [first] {
+            part.from = start
+            part.limit = query.limit - Int64(lines.count)
+            lines += try Self.page(part, on: connection)
+            if lines.count >= query.limit || start == first { break }
+            part.to = start
+        }
+        return lines
     }
-
-    private static func behind(_ hold: HoldID) -> Int64 { Int64(hold.millisecondsSinceEpoch) + 1 }
 
     /// A page is a range of the key; times are bounds of hold ids, which spares partitions.
     private static func page(_ query: UsageQuery, on connection: PostgresConnection) throws -> [UsageLine] {

@@ -15,7 +15,7 @@ final class SpareBuffers {
 
     init() { self.offered.reserveCapacity(Self.countMax) }
 
-    /// An empty buffer with room for so many bytes, and not for very many more: it may be kept for long.
+    /// An empty buffer with room for so many bytes, and for less than twice as many: it may be kept for long.
     func take(_ bytes: Int) -> ByteBuffer {
         let wanted = max(bytes, Self.bytesMin)
         for index in self.offered.indices.reversed() where self.fits(index, wanted) && self.clear(index) {
@@ -26,7 +26,7 @@ final class SpareBuffers {
 
     private func fits(_ index: Int, _ wanted: Int) -> Bool {
         let bytes = self.offered[index].storageCapacity
-        return bytes >= wanted && bytes <= 4 * wanted
+        return bytes >= wanted && bytes < 2 * wanted
     }
 
     /// false: somebody reads it still.

@@ -40,6 +40,8 @@ struct HTTP2ReplyBytes {
             guard self.step(&frames, isHead: isHead) else { return nil }
             if self.inbox.readableBytes == before { break }
         }
+        // Between two chunks a stream keeps no memory for them.
+        if self.inbox.readableBytes == 0 { self.inbox = ByteBuffer() }
         return frames
     }
 

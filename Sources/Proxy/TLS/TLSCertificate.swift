@@ -95,7 +95,7 @@ final class TLSCertificate: Sendable {
         defer { ERR_clear_error() }
         guard let file = BIO_new_file(path, "r") else { return nil }
         defer { BIO_free(file) }
-        return copenssl_read_key(file)
+        return PEM_read_bio_PrivateKey(file, nil, copenssl_no_passphrase, nil)
     }
 
     private static func names(of certificate: OpaquePointer) -> [String] {

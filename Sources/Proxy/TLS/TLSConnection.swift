@@ -164,10 +164,12 @@ final class TLSConnection {
     }
 
     /// What the peer must be sent, if anything.
-    func takeOutgoing(_ buffers: SpareBuffers) -> ByteBuffer? {
+    ///
+    /// In a buffer of its own: of a peer that does not read, thousands of small records may wait.
+    func takeOutgoing(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
         let waiting = self.wire.pointee.out_count
         guard waiting > 0 else { return nil }
-        var buffer = buffers.take(waiting)
+        var buffer = allocator.buffer(capacity: waiting)
         buffer.writeBytes(UnsafeRawBufferPointer(start: self.wire.pointee.out, count: waiting))
         copenssl_wire_clear(self.wire)
         return buffer

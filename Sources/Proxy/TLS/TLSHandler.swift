@@ -238,9 +238,8 @@ final class TLSHandler: ChannelDuplexHandler {
                 promise?.fail(TLSFault.refused)
                 return
             }
-            let sealed = self.connection.takeOutgoing(self.buffers) ?? ByteBuffer()
+            let sealed = self.connection.takeOutgoing(context.channel.allocator) ?? ByteBuffer()
             context.write(self.wrapOutboundOut(sealed), promise: bytes.readableBytes == 0 ? promise : nil)
-            self.buffers.offer(sealed)
         } while bytes.readableBytes > 0
     }
 
@@ -255,7 +254,9 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func sendOutgoing(_ context: ChannelHandlerContext) {
-        guard !self.isCut, let sealed = self.connection.takeOutgoing(self.buffers) else { return }
+        guard !self.isCut, let sealed = self.connection.takeOutgoing(context.channel.allocator) else {
+            return
+        }
         context.writeAndFlush(self.wrapOutboundOut(sealed), promise: nil)
     }
 
