@@ -251,19 +251,25 @@ import Testing
         let month = try Self.month(PostgresLedgerClock.now - 40 * Self.day)
         let read = try await database.pool.run { connection in
             try connection.transaction(.readSnapshot) { connection in
+                // The server counts what this session has read and not reported yet: VACUUM's reading, too.
+                let before = try Self.linesRead(connection)
                 let reader = try StatementReader(month: month, on: connection, timeout: .seconds(60))
                 _ = try reader.drafts(after: account - 1, upTo: account)
-                return try connection.run(
-                    """
-                    SELECT sum(pg_stat_get_xact_tuples_returned(o) + pg_stat_get_xact_tuples_fetched(o))::bigint
-                    FROM (SELECT 'credit_ledger'::regclass::oid AS o UNION ALL
-                          SELECT indexrelid FROM pg_index WHERE indrelid = 'credit_ledger'::regclass) t
-                    """
-                ).one().int(0)
+                return try Self.linesRead(connection) - before
             }
         }
         // At most three months of thirteen.
-        #expect(read < 20_000, "\(read) lines")
+        #expect(read > 0 && read < 20_000, "\(read) lines")
+    }
+
+    private static func linesRead(_ connection: PostgresConnection) throws -> Int64 {
+        try connection.run(
+            """
+            SELECT sum(pg_stat_get_xact_tuples_returned(o) + pg_stat_get_xact_tuples_fetched(o))::bigint
+            FROM (SELECT 'credit_ledger'::regclass::oid AS o UNION ALL
+                  SELECT indexrelid FROM pg_index WHERE indrelid = 'credit_ledger'::regclass) t
+            """
+        ).one().int(0)
     }
 
     // MARK: Ledger
