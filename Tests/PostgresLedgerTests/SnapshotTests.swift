@@ -113,17 +113,13 @@ import Testing
         let now = Outcomes.hold()
         _ = try await database.ledger.settle((old + [now]).map { outcomes.final(account, 5, hold: $0) })
         let (days, spend, holds) = try await database.pool.run { connection in
-            let days = try connection.run("SELECT count(*) FROM (\(Self.days)) d").one().int(0)
+            let days = try connection.run(
+                "SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_events'::regclass"
+            ).one().int(0)
             func locked(_ holds: [HoldID]) throws -> (Int64, Int) {
                 try connection.transaction { connection in
                     let found = try SnapshotStatement.run([(account, holds)], on: connection)
-                    let locks = try connection.run(
-                        """
-                        SELECT count(DISTINCT l.relation) FROM pg_locks l JOIN (\(Self.days)) d ON d.day = l.relation
-                        WHERE l.pid = pg_backend_pid()
-                        """
-                    ).one().int(0)
-                    return (locks, found[0]?.settled.count ?? -1)
+                    return (try connection.usageDaysLocked(), found[0]?.settled.count ?? -1)
                 }
             }
             return (days, try locked([]), try locked(old))
@@ -138,10 +134,6 @@ import Testing
         // Spend counts when it was posted, of holds that are not older than two days.
         #expect(all.spentLastHour == Millicredits(5))
     }
-
-    private static let days = """
-        SELECT inhrelid AS day FROM pg_inherits WHERE inhparent = 'usage_events'::regclass
-        """
 
     @Test func anUnknownAccountIsNotAnOutage() async throws {
         let database = try await TestDatabase.migrated()

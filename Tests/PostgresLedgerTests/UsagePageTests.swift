@@ -62,16 +62,22 @@ import Testing
             try connection.transaction { connection in
                 let query = UsageQuery(account: account, limit: limit)
                 let found = try PostgresLedger.usage(query, on: connection)
-                let days = try connection.run(
-                    """
-                    SELECT count(DISTINCT l.relation) FROM pg_locks l JOIN pg_inherits i ON i.inhrelid = l.relation
-                    WHERE l.pid = pg_backend_pid() AND i.inhparent = 'usage_events'::regclass
-                    """
-                ).one().int(0)
-                return (found.map(\.hold), days)
+                return (found.map(\.hold), try connection.usageDaysLocked())
             }
         }
         #expect(found == Array(holds.prefix(Int(limit))))
         #expect(touched.contains(days), "\(days)")
+    }
+}
+
+extension PostgresConnection {
+    /// Day partitions that the transaction has locked: those that its statements were planned for.
+    func usageDaysLocked() throws -> Int64 {
+        try self.run(
+            """
+            SELECT count(DISTINCT l.relation) FROM pg_locks l JOIN pg_inherits i ON i.inhrelid = l.relation
+            WHERE l.pid = pg_backend_pid() AND i.inhparent = 'usage_events'::regclass
+            """
+        ).one().int(0)
     }
 }

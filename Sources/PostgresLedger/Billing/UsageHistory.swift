@@ -9,7 +9,6 @@ extension PostgresLedger {
     private static let lastHold = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
     /// How far back is looked at once, in days, before everything.
     private static let stepsBack: [Int64] = [2, 32]
-    private static let dayMilliseconds: Int64 = 86_400_000
 
     /// The newest days are asked first, and alone: the server plans every day between the bounds, and a whole ledger has
     /// years of them.
@@ -18,10 +17,11 @@ extension PostgresLedger {
         let (first, behind) = (query.from ?? 0, query.before.map { Int64($0.millisecondsSinceEpoch) + 1 })
         // `settle` takes no hold of a day after tomorrow.
         var part = query
-        part.to = min(query.to ?? .max, behind ?? .max, now + 2 * Self.dayMilliseconds)
+        part.to = min(query.to ?? .max, behind ?? .max, now + 2 * UsageHistory.dayMilliseconds)
         let newest = min(part.to ?? now, now)
         var lines: [UsageLine] = []
-        for start in Self.stepsBack.map({ max(first, newest - $0 * Self.dayMilliseconds) }) + [first] {
+        for start in Self.stepsBack.map({ max(first, newest - $0 * UsageHistory.dayMilliseconds) }) + [first]
+        {
             part.from = start
             part.limit = query.limit - Int64(lines.count)
             lines += try Self.page(part, on: connection)
