@@ -30,8 +30,8 @@ final class LoopContext {
     private var isClosed = false
     private var date = HTTPDate()
     private var random = KernelRandom()
-    private var exchanges = Rounds<Exchange>()
-    private var connections = Rounds<ClientConnection>()
+    private var exchanges: [ObjectIdentifier: Exchange] = [:]
+    private var connections: [ObjectIdentifier: ClientConnection] = [:]
     /// What else must be told of a shutdown: connections that carry streams.
     private var sessions: [ObjectIdentifier: any ClientSession] = [:]
     private var turns = CircularBuffer<ClientConnection>()
@@ -39,9 +39,9 @@ final class LoopContext {
     private var refusalsOpen = 0
     private static let refusalsMax = 64
     private var sweep: RepeatedTask?
-    /// Of the round that it is in.
-    private var sweepStep = 0
+    private var sweeps = 0
     private var ebb = MemoryEbb()
+    private static let sweepsPerSecond = 4
 
     init(
         eventLoop: any EventLoop, configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
@@ -106,22 +106,24 @@ final class LoopContext {
     func startSweeping() {
         let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
         self.sweep = self.eventLoop.scheduleRepeatedTask(
-            initialDelay: Rounds<Exchange>.stepTime, delay: Rounds<Exchange>.stepTime
+            initialDelay: .milliseconds(250), delay: .milliseconds(250)
         ) { _ in selfOnLoop.value.checkDeadlines() }
     }
 
     private func checkDeadlines() {
         let now = NIODeadline.now()
-        let step = self.sweepStep
-        self.sweepStep = (step + 1) % Rounds<Exchange>.steps
-        for exchange in self.exchanges.oncePerRound(at: step) { exchange.tellProgress() }
-        for exchange in self.exchanges.due(at: step) { exchange.checkDeadline(now) }
-        if step == 0 {
+        self.sweeps += 1
+        let isFullSecond = self.sweeps % Self.sweepsPerSecond == 0
+        for exchange in Array(self.exchanges.values) {
+            if isFullSecond { exchange.tellProgress() }
+            exchange.checkDeadline(now)
+        }
+        if isFullSecond {
             self.runEnds.tellAgain()
             self.giveBackMemory()
         }
-        for connection in self.connections.due(at: step) { connection.checkDeadline(now) }
-        if step % Rounds<Exchange>.stepsPerLook == 0 { self.accessLog.flush() }
+        for connection in Array(self.connections.values) { connection.checkDeadline(now) }
+        self.accessLog.flush()
     }
 
     /// What closed connections had stays with the allocator, in pieces; when most of them are gone it goes back to the
@@ -147,22 +149,22 @@ final class LoopContext {
     }
 
     func register(_ exchange: Exchange) {
-        self.exchanges.insert(exchange)
+        self.exchanges[ObjectIdentifier(exchange)] = exchange
         self.metrics.exchangesRunning.wrappingAdd(1, ordering: .relaxed)
     }
 
     func unregister(_ exchange: Exchange) {
-        guard self.exchanges.remove(exchange) else { return }
+        guard self.exchanges.removeValue(forKey: ObjectIdentifier(exchange)) != nil else { return }
         self.metrics.exchangesRunning.wrappingSubtract(1, ordering: .relaxed)
     }
 
     func register(_ connection: ClientConnection) {
-        self.connections.insert(connection)
+        self.connections[ObjectIdentifier(connection)] = connection
         self.metrics.connectionsOpen.wrappingAdd(1, ordering: .relaxed)
     }
 
     func unregister(_ connection: ClientConnection) {
-        guard self.connections.remove(connection) else { return }
+        guard self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
         self.metrics.connectionsOpen.wrappingSubtract(1, ordering: .relaxed)
     }
 
@@ -207,7 +209,7 @@ final class LoopContext {
     /// Exchanges, replies whose last bytes are on their way, and ends that the ledger has not heard of.
     var unfinishedCount: Int {
         self.exchanges.count + self.runEnds.count
-            + self.connections.all.count { $0.isAnswering && $0.exchange == nil }
+            + self.connections.values.count { $0.isAnswering && $0.exchange == nil }
     }
 
     // MARK: Shutting down, in this order
@@ -223,13 +225,13 @@ final class LoopContext {
     /// No new exchanges; idle connections close, busy ones after their reply.
     func close() {
         self.isClosed = true
-        for connection in self.connections.all { connection.quiesce() }
+        for connection in Array(self.connections.values) { connection.quiesce() }
     }
 
     /// Ends whatever still runs; every exchange is settled with what it knows.
     func stopNow() {
-        for exchange in self.exchanges.all { exchange.shutDown() }
-        for connection in self.connections.all { connection.abort() }
+        for exchange in Array(self.exchanges.values) { exchange.shutDown() }
+        for connection in Array(self.connections.values) { connection.abort() }
         for session in Array(self.sessions.values) { session.abort() }
         self.sweep?.cancel()
         self.pool.shutdown()

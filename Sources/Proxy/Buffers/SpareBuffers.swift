@@ -18,8 +18,10 @@ final class SpareBuffers {
     /// An empty buffer with room for so many bytes, and for less than twice as many: it may be kept for long.
     func take(_ bytes: Int) -> ByteBuffer {
         let wanted = max(bytes, Self.bytesMin)
-        for index in self.offered.indices.reversed() where self.fits(index, wanted) && self.clear(index) {
-            return self.offered.remove(at: index)
+        var index = self.offered.count
+        while index > 0 {
+            index -= 1
+            if self.fits(index, wanted), self.clear(index) { return self.offered.remove(at: index) }
         }
         return self.allocator.buffer(capacity: wanted)
     }
