@@ -103,6 +103,21 @@ enum ByteSearch {
         return at
     }
 
+    /// Whether both are the same; the caller has compared the lengths.
+    @inline(__always)
+    static func equal(_ bytes: UnsafeRawBufferPointer, _ others: UnsafeRawBufferPointer) -> Bool {
+        var at = 0
+        while at &+ 8 <= bytes.count {
+            guard self.word(bytes, at) == self.word(others, at) else { return false }
+            at &+= 8
+        }
+        while at < bytes.count {
+            guard bytes[at] == others[at] else { return false }
+            at &+= 1
+        }
+        return true
+    }
+
     /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.
     @inline(__always)
     static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ wanted: StaticString) -> Bool {

@@ -1,7 +1,14 @@
 /// Numbers, and the three words of JSON.
 extension ReplyScanner {
-    /// false: the byte belongs to what follows.
-    mutating func takeDigit(_ byte: UInt8) -> Bool {
+    /// Takes a digit, or ends the number: then the byte belongs to what follows.
+    mutating func takeNumber(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
+        let isSequence = self.slot == .sequence
+        if self.takeDigit(bytes[at]) { return at &+ 1 }
+        if isSequence, !self.numberIsBad { self.last.noteSequence(bytes, endingAt: at) }
+        return at
+    }
+
+    private mutating func takeDigit(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"):
             if self.fraction.isOpen { self.fraction.digits &+= 1 }

@@ -13,6 +13,7 @@ extension ReplyScanner {
 
     /// Takes the string up to the next byte that is not plain text, or to the end of the piece.
     mutating func takeString(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        if self.textIsWhole { self.stringStart = start }
         let stop = ByteSearch.stringStop(bytes, start)
         let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<stop])
         guard stop < bytes.count, bytes[stop] == UInt8(ascii: "\"") else {
@@ -26,6 +27,9 @@ extension ReplyScanner {
             return stop &+ 1
         }
         if self.highSurrogate != 0 { self.takeReplacement() }
+        if !self.stringIsKey {
+            self.last.note(self.slot, isDelta: self.node == .root, self.stringStart, stop)
+        }
         if !self.textIsWhole {
             self.takeText(piece)
             self.endString(nil)

@@ -67,6 +67,10 @@ struct ReplyScanner: Sendable {
     /// A key, or a value to keep, that came in pieces or with escapes.
     var text = ShortText()
     var textIsWhole = true
+    /// Where the string begins, if it is in this piece.
+    var stringStart = 0
+    /// The document before this one, or this one as far as it was read.
+    var last = RepeatedDocument()
     var hexDigitsLeft = 0
     var escapedUnit: UInt32 = 0
     var highSurrogate: UInt32 = 0
@@ -109,6 +113,7 @@ struct ReplyScanner: Sendable {
         self.sequenceNumber = nil
         self.toolCalls = ReplyToolCalls()
         self.emptyKept()
+        self.last.begin()
     }
 
     mutating func feed(_ bytes: UnsafeRawBufferPointer) {
@@ -121,7 +126,7 @@ struct ReplyScanner: Sendable {
                 self.takeEscape(bytes[at])
                 at &+= 1
             case .number:
-                if self.takeDigit(bytes[at]) { at &+= 1 }
+                at = self.takeNumber(bytes, at)
             case .literal:
                 self.takeLiteral(bytes[at])
                 at &+= 1
@@ -149,8 +154,9 @@ struct ReplyScanner: Sendable {
     // MARK: Output
 
     /// Output that the client sees.
-    mutating func see(_ piece: UnsafeRawBufferPointer) {
-        let isDelta = self.node == .root
+    mutating func see(_ piece: UnsafeRawBufferPointer) { self.see(piece, isDelta: self.node == .root) }
+
+    mutating func see(_ piece: UnsafeRawBufferPointer, isDelta: Bool) {
         if isDelta {
             self.deltaBytes &+= piece.count
         } else {

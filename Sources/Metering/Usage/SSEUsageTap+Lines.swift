@@ -32,9 +32,7 @@ extension SSEUsageTap {
                 } else if bytes[at] == 0x20 || bytes[at] == 0x09 {
                     at += 1
                 } else if bytes[at] == UInt8(ascii: "{") {
-                    self.document.begin()
-                    self.documentIsOpen = true
-                    self.line = .json
+                    return self.beginDocument(UnsafeRawBufferPointer(rebasing: bytes[at...]))
                 } else {
                     self.line = .done(matched: 0)
                 }
@@ -48,6 +46,16 @@ extension SSEUsageTap {
                 return
             }
         }
+    }
+
+    /// The beginning of a document, which is all of it most times.
+    private mutating func beginDocument(_ bytes: UnsafeRawBufferPointer) {
+        self.documentIsOpen = true
+        self.line = .json
+        guard !self.document.takeRepeated(bytes) else { return }
+        self.document.begin()
+        self.document.feed(bytes)
+        self.document.remember(bytes)
     }
 
     private mutating func matchField(_ byte: UInt8, _ matched: Int) {

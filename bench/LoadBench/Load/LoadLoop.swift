@@ -36,9 +36,9 @@ final class LoadLoop {
         func holds(_ time: NIODeadline) -> Bool { self.opens <= time && time < self.closes }
     }
 
-    /// New connections of a closed loop, and the least pause after so many: a backlog has its bounds.
+    /// New connections of a closed loop; of more, the least pause between two on average, in ns: a backlog has its bounds.
     private static let dialsAtOnce = 64
-    private static let dialPause = TimeAmount.milliseconds(2)
+    private static let dialPauseMin: Int64 = 30_000
     /// After a failure: whoever refuses is not asked a hundred thousand times a second.
     private static let pauseAfterFailure = TimeAmount.milliseconds(10)
 
@@ -57,7 +57,7 @@ final class LoadLoop {
     /// - Returns: done when the measured part is over and what ran has ended.
     func run() -> EventLoopFuture<Void> {
         switch self.plan.arrivals {
-        case .connections(let count): self.dial(count, pause: self.pause(among: count))
+        case .connections(let count): self.dial(count)
         case .rate(let perSecond, let pattern, _):
             self.nextDue = self.start + self.plan.firstPause(perSecond, pattern, &self.random)
             self.arrive()
@@ -140,17 +140,18 @@ final class LoadLoop {
 
     // MARK: Connections
 
-    private func dial(_ count: Int, pause: TimeAmount) {
-        let now = min(count, Self.dialsAtOnce)
-        for _ in 0..<now { self.dial() }
-        if count > now { self.schedule(in: pause) { self.dial(count - now, pause: pause) } }
+    /// A crowd comes one by one, at moments that are random: did it come at once, its tokens would do so ever after.
+    private func dial(_ count: Int) {
+        guard count > Self.dialsAtOnce else { return (0..<count).forEach { _ in self.dial() } }
+        let span = (self.gate.opens - self.start).nanoseconds / 2
+        self.dialCrowd(count, meanPause: max(Self.dialPauseMin, span / Int64(count)))
     }
 
-    /// A crowd comes over the first half of the warm-up, not all at once.
-    private func pause(among count: Int) -> TimeAmount {
-        let pauses = Int64((count - 1) / Self.dialsAtOnce)
-        let warmUp = (self.gate.opens - self.start).nanoseconds
-        return max(Self.dialPause, .nanoseconds(warmUp / 2 / max(1, pauses)))
+    private func dialCrowd(_ count: Int, meanPause: Int64) {
+        self.dial()
+        guard count > 1 else { return }
+        let pause = Int64(2 * self.random.share() * Double(meanPause))
+        self.schedule(in: .nanoseconds(pause)) { self.dialCrowd(count - 1, meanPause: meanPause) }
     }
 
     private func dial() {
