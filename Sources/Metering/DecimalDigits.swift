@@ -7,9 +7,9 @@ public enum DecimalDigits {
     public static func count(of number: Int64) -> Int {
         var count = number < 0 ? 2 : 1
         var bound: UInt64 = 10
-        // 10^19 is the last power of ten that is below 2^64, and above every magnitude.
-        while number.magnitude >= bound, count < Self.bytesMax {
-            bound &*= 10
+        // It ends at 10^19, which is below 2^64 and above every magnitude.
+        while number.magnitude >= bound {
+            bound *= 10
             count += 1
         }
         return count

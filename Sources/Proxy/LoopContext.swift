@@ -12,7 +12,7 @@ final class LoopContext {
     let holds: any HoldSession
     let pool: UpstreamPool
     let metrics: ProxyMetrics
-    let buffers: SpareBuffers
+    var buffers: SpareBuffers { self.pool.buffers }
     /// What all loops hold in memory together.
     let budget: ByteBudget
     let inputCounter: InputCounter
@@ -39,9 +39,8 @@ final class LoopContext {
     private var refusalsOpen = 0
     private static let refusalsMax = 64
     private var sweep: RepeatedTask?
-    private var sweeps = 0
+    private var turn = SweepTurn()
     private var ebb = MemoryEbb()
-    private static let sweepsPerSecond = 4
 
     init(
         eventLoop: any EventLoop, configuration: DataPlaneConfiguration, dependencies: DataPlaneDependencies,
@@ -53,7 +52,6 @@ final class LoopContext {
         self.dependencies = dependencies
         self.holds = holds
         self.pool = pool
-        self.buffers = pool.buffers
         self.metrics = metrics
         self.keyHasher = dependencies.keyHasher
         self.budget = budget
@@ -106,22 +104,24 @@ final class LoopContext {
     func startSweeping() {
         let selfOnLoop = NIOLoopBound(self, eventLoop: self.eventLoop)
         self.sweep = self.eventLoop.scheduleRepeatedTask(
-            initialDelay: .milliseconds(250), delay: .milliseconds(250)
-        ) { _ in selfOnLoop.value.checkDeadlines() }
+            initialDelay: SweepTurn.time, delay: SweepTurn.time
+        ) { _ in selfOnLoop.value.sweepExchanges() }
+    }
+
+    private func sweepExchanges() {
+        self.turn = self.turn.next
+        for exchange in Array(self.exchanges.values) where self.turn.isOf(exchange) {
+            exchange.tellProgress()
+        }
+        if self.turn.looksAtDeadlines { self.checkDeadlines() }
+        guard self.turn.beginsSecond else { return }
+        self.runEnds.tellAgain()
+        self.giveBackMemory()
     }
 
     private func checkDeadlines() {
         let now = NIODeadline.now()
-        self.sweeps += 1
-        let isFullSecond = self.sweeps % Self.sweepsPerSecond == 0
-        for exchange in Array(self.exchanges.values) {
-            if isFullSecond { exchange.tellProgress() }
-            exchange.checkDeadline(now)
-        }
-        if isFullSecond {
-            self.runEnds.tellAgain()
-            self.giveBackMemory()
-        }
+        for exchange in Array(self.exchanges.values) { exchange.checkDeadline(now) }
         for connection in Array(self.connections.values) { connection.checkDeadline(now) }
         self.accessLog.flush()
     }

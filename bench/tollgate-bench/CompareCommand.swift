@@ -57,7 +57,10 @@ struct CompareCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try self.scenarios.map(ScenarioFile.read).map(self.withAccounts)
+        let files = try self.scenarios.map(ScenarioFile.read).map {
+            $0.played(with: "accounts", self.accounts, at: \.accounts)
+                .played(with: "duration", self.duration, at: \.durationSeconds)
+        }
         let bar = ProgressBar()
         let setup = try self.setup()
         let lanes = try self.namedLanes().filter { lane in
@@ -75,18 +78,10 @@ struct CompareCommand: AsyncParsableCommand {
         Interruption.watch()
         try setup.layout.pinThisProcess()
         let machine = Machine.read(layout: setup.layout, versions: setup.versions(lanes))
-        let played = await Played.play(files, duration: self.duration, on: machine, bar) { file in
+        let played = await Played.play(files, on: machine, bar) { file in
             try await suite.play(file.scenario, yaml: file.yaml) { bar.show($0) }
         }
         try played.writeAndJudge(self.outputs, baseline: self.baseline)
-    }
-
-    private func withAccounts(_ file: ScenarioFile) -> ScenarioFile {
-        guard let accounts = self.accounts else { return file }
-        var file = file
-        file.scenario.accounts = accounts
-        file.yaml = "# played with --accounts \(accounts)\n" + file.yaml
-        return file
     }
 
     private func setup() throws -> StackSetup {

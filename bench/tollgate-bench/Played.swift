@@ -8,20 +8,14 @@ struct Played {
     private var failure: (any Error)?
 
     /// Plays one after the other, until one cannot be played.
-    ///
-    /// - Parameter duration: seconds to measure instead of what the scenarios say.
     static func play(
-        _ files: [ScenarioFile], duration: Double?, on machine: Machine, _ bar: ProgressBar,
+        _ files: [ScenarioFile], on machine: Machine, _ bar: ProgressBar,
         _ play: (ScenarioFile) async throws -> ScenarioResult
     ) async -> Played {
         var played = Played(
             suite: SuiteResult(startedAt: Date().ISO8601Format(), machine: machine, scenarios: []))
-        for var file in files {
+        for file in files {
             bar.say("==> \(file.scenario.name): \(file.scenario.summary)")
-            if let duration {
-                file.scenario.durationSeconds = duration
-                file.yaml = "# played with --duration \(duration)\n" + file.yaml
-            }
             do { played.suite.scenarios.append(try await play(file)) } catch {
                 played.failure = error
                 break

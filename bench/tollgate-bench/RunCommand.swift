@@ -45,7 +45,9 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let files = try self.scenarios.map(ScenarioFile.read)
+        let files = try self.scenarios.map(ScenarioFile.read).map {
+            $0.played(with: "duration", self.duration, at: \.durationSeconds)
+        }
         let credentials = try self.credentials()
         for file in files where file.scenario.misbehaviour.shortOfMoney > 0 && credentials.emptyKeys.isEmpty {
             throw ValidationError("\(file.scenario.name) has clients without credits: give --empty-key")
@@ -61,7 +63,7 @@ struct RunCommand: AsyncParsableCommand {
         let bar = ProgressBar()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.threads)
         let machine = Machine.read(layout: .unpinned, versions: [])
-        let played = await Played.play(files, duration: self.duration, on: machine, bar) { file in
+        let played = await Played.play(files, on: machine, bar) { file in
             try await suite.play(file.scenario, yaml: file.yaml, on: group) { bar.show($0) }
         }
         try await group.shutdownGracefully()

@@ -7,6 +7,17 @@ struct ScenarioFile {
     var scenario: Scenario
     var yaml: String
 
+    /// With what an option of the command line says of a field instead of the file, which then says so; nil: as it is.
+    func played<Value>(
+        with option: String, _ value: Value?, at field: WritableKeyPath<Scenario, Value>
+    ) -> ScenarioFile {
+        guard let value else { return self }
+        var file = self
+        file.scenario[keyPath: field] = value
+        file.yaml = "# played with --\(option) \(value)\n" + file.yaml
+        return file
+    }
+
     /// Shipped ones stand below `bench/scenarios` of the working directory, or of the directory of the program's checkout.
     static func directory() -> URL? {
         let program = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()

@@ -4,9 +4,5 @@ public indirect enum KeptSettlement: Sendable {
     case none
     case some(Settlement)
 
-    public init(_ settlement: Settlement?) {
-        if let settlement { self = .some(settlement) } else { self = .none }
-    }
-
     public var value: Settlement? { if case .some(let settlement) = self { settlement } else { nil } }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Metering
 
 /// The parameters of one statement, in PostgreSQL's text format, in one buffer.
@@ -25,19 +24,7 @@ public struct PostgresParameters: Sendable, ExpressibleByArrayLiteral {
     }
 
     /// NUL ends a value, so one inside a value would cut it short without a word.
-    var containsNul: Bool {
-        self.bytes.withUnsafeBytes { bytes in
-            guard let start = bytes.baseAddress else { return false }
-            let ends = self.offsets.lazy.compactMap { $0 }.dropFirst()
-            for (offset, end) in zip(self.offsets.lazy.compactMap { $0 }, Array(ends) + [bytes.count]) {
-                let end = UnsafeRawPointer(start + end - 1)
-                if memchr(start + offset, 0, bytes.count - offset).map(UnsafeRawPointer.init) != end {
-                    return true
-                }
-            }
-            return false
-        }
-    }
+    var containsNul: Bool { self.bytes.count { $0 == 0 } != self.offsets.count { $0 != nil } }
 }
 
 /// One parameter. The statement names the type where the server cannot infer it (`$1::uuid`).
