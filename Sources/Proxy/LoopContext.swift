@@ -111,7 +111,7 @@ final class LoopContext {
     private func sweepExchanges() {
         self.turn = self.turn.next
         for exchange in Array(self.exchanges.values) where self.turn.isOf(exchange) {
-            exchange.tellProgress()
+            exchange.secondPassed()
         }
         if self.turn.looksAtDeadlines { self.checkDeadlines() }
         guard self.turn.beginsSecond else { return }

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// Whose turn it is on a loop. What each of its exchanges has to tell once a second takes microseconds; did a thousand of them
-/// tell it one after the other, the tokens of all streams would wait for milliseconds.
+/// Whose turn it is on a loop. What each of its exchanges has to do once a second takes microseconds; did a
+/// thousand of them do it one after the other, the tokens of all streams would wait for milliseconds.
 struct SweepTurn: Equatable {
     static let perSecond: UInt = 20
     static let time = TimeAmount.milliseconds(1000 / Int64(Self.perSecond))

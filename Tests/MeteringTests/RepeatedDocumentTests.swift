@@ -10,10 +10,12 @@ import Testing
         var plain: ReplyScanner
         var repeats = 0
 
-        init(_ shape: ReplyShape) {
+        /// - Parameter isQuick: so much came already that documents are kept.
+        init(_ shape: ReplyShape, isQuick: Bool = true) {
             let keeps: ReplyScanner.Kept = shape == .completions ? .texts : .deltas
             self.quick = ReplyScanner(shape: shape, keeps: keeps)
             self.plain = ReplyScanner(shape: shape, keeps: keeps)
+            if isQuick { for _ in 1..<RepeatedDocument.worthwhile { self.quick.begin() } }
         }
 
         /// - Parameter tail: follows in another piece.
@@ -132,6 +134,41 @@ import Testing
         }
     }
 
+    /// The last member counts, also when it is no number.
+    @Test(arguments: ["-1", "1.5", "7", "99999999999999999999"])
+    func aSecondNumberIsNotOverlooked(_ second: String) {
+        var pair = Pair(.responses)
+        for number in 5...8 {
+            let isSame = pair.read(
+                #"{"type":"response.output_text.delta","sequence_number":\#(number),"sequence_number":\#(second),"delta":"a"}"#
+            )
+            #expect(isSame, "\(number)")
+        }
+    }
+
+    /// A token each second: nothing is kept. Three a second: it is, for as long as it goes on.
+    @Test func aSlowStreamKeepsNothing() {
+        let document = Self.filled(Self.shapes[0].1, text: "a")
+        var slow = Pair(.completions, isQuick: false)
+        for _ in 0..<5 {
+            let isSame = slow.read(document)
+            #expect(isSame && slow.repeats == 0)
+            slow.quick.last.secondPassed()
+        }
+        var quick = Pair(.completions, isQuick: false)
+        for second in 1...3 {
+            for _ in 0..<RepeatedDocument.worthwhile {
+                let isSame = quick.read(document)
+                #expect(isSame)
+            }
+            #expect(quick.repeats == (second - 1) * RepeatedDocument.worthwhile)
+            quick.quick.last.secondPassed()
+        }
+        quick.quick.last.secondPassed()
+        let isSame = quick.read(document)
+        #expect(isSame && quick.repeats == 2 * RepeatedDocument.worthwhile)
+    }
+
     @Test func randomDocumentsSayTheSame() {
         let seed = UInt64.random(in: .min ... .max)
         print("repeated documents, seed \(seed)")
@@ -143,6 +180,7 @@ import Testing
             for _ in 0..<20 {
                 let next = Self.mutated(document, &dice)
                 let tail = ["", "", "", " ", "}", ",", "\"", "\n"].randomElement(using: &dice) ?? ""
+                if Int.random(in: 0..<8, using: &dice) == 0 { pair.quick.last.secondPassed() }
                 guard pair.read(next, tail: tail) else {
                     Issue.record("seed \(seed): \(next) + \(tail)")
                     return
@@ -166,7 +204,8 @@ import Testing
         case 0:
             let more = [
                 #"{"error":{"message":"no"},"#, #"{"usage":{"prompt_tokens":1,"completion_tokens":2},"#,
-                #"{"model":"gpt-4","#, #"{"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],"#,
+                #"{"model":"gpt-4","#, #"{"sequence_number":3,"#, #"{"sequence_number":-3,"#,
+                #"{"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}],"#,
             ]
             document.replaceSubrange(...document.startIndex, with: more.randomElement(using: &dice) ?? "{")
         case 1:

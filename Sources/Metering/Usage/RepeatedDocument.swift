@@ -1,5 +1,5 @@
-/// A JSON document, and the places in which the next one may differ and yet be read in the same way: the chunks of a stream
-/// are alike but for a few letters, and what is alike need not be read twice.
+/// A JSON document, and the places in which the next one may differ and yet be read in the same way: the chunks
+/// of a stream are alike but for a few letters, and what is alike need not be read twice.
 struct RepeatedDocument: Sendable {
     /// A value that may be another one.
     struct Hole: Sendable {
@@ -26,6 +26,9 @@ struct RepeatedDocument: Sendable {
     /// Longer documents would be no small part of the memory of a stream that waits.
     static let bytesMax = 1 << 10
     private static let holesMax = 5
+    /// Documents of a second. Where fewer come none is kept: reading them costs little, and there may be
+    /// thousands of such streams.
+    static let worthwhile = 3
     /// Fewer than an `Int64` can have, so that none overflows.
     private static let digitsMax = 18
 
@@ -38,9 +41,12 @@ struct RepeatedDocument: Sendable {
     private var sequenceCount = 0
     /// The text is the event's own `delta`.
     private(set) var textIsDelta = false
+    /// Documents since the second began.
+    private var count = 0
 
     /// Another document is read, which may be worth to be kept.
     mutating func begin() {
+        self.count += 1
         self.bytes.removeAll(keepingCapacity: true)
         self.holeCount = 0
         self.shownCount = 0
@@ -60,11 +66,12 @@ struct RepeatedDocument: Sendable {
         }
     }
 
-    /// The sequence number, a whole one, ended in front of `end`.
-    mutating func noteSequence(_ bytes: UnsafeRawBufferPointer, endingAt end: Int) {
+    /// A sequence number ended in front of `end`; one that is not whole stays as it is.
+    mutating func noteSequence(_ bytes: UnsafeRawBufferPointer, endingAt end: Int, isWhole: Bool) {
+        self.sequenceCount += 1
+        guard isWhole else { return }
         var start = end
         while start > 0, Self.isDigit(bytes[start - 1]) { start -= 1 }
-        self.sequenceCount += 1
         self.add(.sequence, start, end)
     }
 
@@ -78,13 +85,24 @@ struct RepeatedDocument: Sendable {
 
     /// The document whose values were noted, whole and read in one piece.
     mutating func keep(_ bytes: UnsafeRawBufferPointer) {
-        guard self.shownCount == 1, self.sequenceCount <= 1, bytes.count <= Self.bytesMax else { return }
+        guard self.count >= Self.worthwhile, self.shownCount == 1, self.sequenceCount <= 1,
+            bytes.count <= Self.bytesMax
+        else { return }
         self.bytes.append(contentsOf: bytes)
+    }
+
+    /// The document came again.
+    mutating func countRepeat() { self.count += 1 }
+
+    mutating func secondPassed() {
+        if self.count < Self.worthwhile { self.bytes = [] }
+        self.count = 0
     }
 
     // MARK: Another document
 
-    /// What stands in its holes, when it is the kept one but for them; else nil. Texts with escapes are no matter of ours.
+    /// What stands in its holes, when it is the kept one but for them; else nil. Texts with escapes have to be
+    /// read.
     func values(of other: UnsafeRawBufferPointer) -> Values? {
         guard !self.bytes.isEmpty else { return nil }
         return self.bytes.withUnsafeBytes { kept in

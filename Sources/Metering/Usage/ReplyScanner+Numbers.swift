@@ -4,7 +4,7 @@ extension ReplyScanner {
     mutating func takeNumber(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
         let isSequence = self.slot == .sequence
         if self.takeDigit(bytes[at]) { return at &+ 1 }
-        if isSequence, !self.numberIsBad { self.last.noteSequence(bytes, endingAt: at) }
+        if isSequence { self.last.noteSequence(bytes, endingAt: at, isWhole: !self.numberIsBad) }
         return at
     }
 

@@ -4,6 +4,7 @@ extension ReplyScanner {
     /// `feed` would have brought it. false: it is another one, and nothing was done.
     mutating func takeRepeated(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard self.isComplete, let values = self.last.values(of: bytes) else { return false }
+        self.last.countRepeat()
         self.visibleChoices = 0
         self.visibleBytes = 0
         self.deltaBytes = 0

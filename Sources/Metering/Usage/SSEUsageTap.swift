@@ -156,6 +156,9 @@ public struct SSEUsageTap: Sendable {
         return released
     }
 
+    /// A second passed, about: a stream in which little comes keeps less of it. What it reports does not change.
+    public mutating func secondPassed() { self.document.last.secondPassed() }
+
     /// The stream ended: whatever was held back goes on, since upstream meant it so; unless it is not paid for.
     public mutating func finish(_ tokenizer: Tokenizer? = nil) -> Released {
         var released = Released()

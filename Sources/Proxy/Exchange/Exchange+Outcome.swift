@@ -105,7 +105,12 @@ extension Exchange {
     }
 
     /// To be called once per second: what passed meanwhile is told.
-    func tellProgress() {
+    func secondPassed() {
+        self.relay?.secondPassed()
+        self.tellProgress()
+    }
+
+    private func tellProgress() {
         guard self.isOpened, !self.machine.isSettled, let plan = self.plan, let relay = self.relay else {
             return
         }

@@ -149,6 +149,10 @@ final class Relay {
         }
     }
 
+    func secondPassed() {
+        if case .stream(let reading) = self.mode { reading.look { $0.secondPassed() } }
+    }
+
     /// Tokens that must be paid for before a stream that stands still can go on; 0: it does not stand still.
     var neededOutput: Int64 {
         guard case .stream(let reading) = self.mode else { return 0 }

@@ -15,6 +15,8 @@ final class LoadLoop {
     let plan: LoadPlan
     private(set) var tally = Tally()
     private var random: SeededRandom
+    /// Of its own: when connections come depends on the clock, and what is asked should not.
+    private var dialRandom: SeededRandom
     private let start: NIODeadline
     private let gate: Gate
 
@@ -49,6 +51,7 @@ final class LoadLoop {
         self.plan = plan
         self.gate = gate
         self.random = SeededRandom(seed: seed)
+        self.dialRandom = SeededRandom(seed: ~seed)
         self.finished = loop.makePromise()
     }
 
@@ -150,7 +153,7 @@ final class LoadLoop {
     private func dialCrowd(_ count: Int, meanPause: Int64) {
         self.dial()
         guard count > 1 else { return }
-        let pause = Int64(2 * self.random.share() * Double(meanPause))
+        let pause = Int64(2 * self.dialRandom.share() * Double(meanPause))
         self.schedule(in: .nanoseconds(pause)) { self.dialCrowd(count - 1, meanPause: meanPause) }
     }
 
