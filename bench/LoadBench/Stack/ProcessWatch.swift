@@ -87,11 +87,12 @@ public struct ProcessWatch: Sendable {
     ///
     /// - Returns: what was used, in the order given to `init`.
     public mutating func settle() throws(StackError) -> [ProcessUse] {
-        try self.sample()
         for index in self.uses.indices {
             let (process, use) = self.uses[index]
+            let resident = try process.residentBytes()
             self.uses[index].use.cpuSecondsAfter = max(0, try process.cpuSeconds() - use.cpuSecondsAfter)
-            self.uses[index].use.residentAfter = try process.residentBytes()
+            self.uses[index].use.residentAfter = resident
+            self.uses[index].use.residentPeak = max(use.residentPeak, resident)
         }
         return self.uses.map(\.use)
     }
