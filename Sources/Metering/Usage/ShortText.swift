@@ -3,11 +3,14 @@ struct ShortText: Sendable {
     private static let capacity = 128
 
     private var bytes: InlineArray<128, UInt8> = .init(repeating: 0)
-    private var count = 0
+    /// In a byte: thousands of streams keep a handful of texts each.
+    private var length: UInt8 = 0
     private var isTooLong = false
 
+    private var count: Int { Int(self.length) }
+
     mutating func clear() {
-        self.count = 0
+        self.length = 0
         self.isTooLong = false
     }
 
@@ -20,7 +23,7 @@ struct ShortText: Sendable {
         withUnsafeMutableBytes(of: &self.bytes) { buffer in
             UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(from: more)
         }
-        self.count = start + more.count
+        self.length = UInt8(start + more.count)
     }
 
     mutating func set(_ text: UnsafeRawBufferPointer) {
