@@ -110,9 +110,7 @@ final class LoopContext {
 
     private func sweepExchanges() {
         self.turn = self.turn.next
-        for exchange in Array(self.exchanges.values) where self.turn.isOf(exchange) {
-            exchange.secondPassed()
-        }
+        for exchange in self.exchanges.values.filter(self.turn.isOf) { exchange.secondPassed() }
         if self.turn.looksAtDeadlines { self.checkDeadlines() }
         guard self.turn.beginsSecond else { return }
         self.runEnds.tellAgain()

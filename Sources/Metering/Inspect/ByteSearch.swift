@@ -103,19 +103,29 @@ enum ByteSearch {
         return at
     }
 
-    /// Whether both are the same; the caller has compared the lengths.
+    /// Whether `count` bytes here and there are the same.
     @inline(__always)
-    static func equal(_ bytes: UnsafeRawBufferPointer, _ others: UnsafeRawBufferPointer) -> Bool {
+    static func equal(_ left: UnsafeRawPointer, _ right: UnsafeRawPointer, _ count: Int) -> Bool {
+        @inline(__always)
+        func isSame(_ at: Int) -> Bool {
+            left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                == right.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+        }
+        guard count >= 8 else {
+            for at in 0..<count
+            where left.load(fromByteOffset: at, as: UInt8.self)
+                != right.load(fromByteOffset: at, as: UInt8.self)
+            {
+                return false
+            }
+            return true
+        }
         var at = 0
-        while at &+ 8 <= bytes.count {
-            guard self.word(bytes, at) == self.word(others, at) else { return false }
+        while at &+ 8 <= count {
+            guard isSame(at) else { return false }
             at &+= 8
         }
-        while at < bytes.count {
-            guard bytes[at] == others[at] else { return false }
-            at &+= 1
-        }
-        return true
+        return isSame(count &- 8)
     }
 
     /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.

@@ -82,29 +82,13 @@ struct TokenSections: @unchecked Sendable {
             let record = self.longSlots[Int(truncatingIfNeeded: slot)]
             if record == TokenTableFormat.none { return record }
             let place = self.longRecords[Int(record) &* 2 &+ 1]
-            if Int(place >> 24) == count, Self.equal(self.longBytes + Int(place & 0xff_ffff), bytes, count) {
+            if Int(place >> 24) == count,
+                ByteSearch.equal(self.longBytes + Int(place & 0xff_ffff), bytes, count)
+            {
                 return self.longRecords[Int(record) &* 2]
             }
             slot = (slot &+ 1) & self.longMask
         }
-    }
-
-    private static func equal(
-        _ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        let left = UnsafeRawPointer(left)
-        let right = UnsafeRawPointer(right)
-        var at = 0
-        while at &+ 8 <= count {
-            if left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-                != right.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-            {
-                return false
-            }
-            at &+= 8
-        }
-        return left.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
-            == right.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
     }
 
     // MARK: Records

@@ -25,7 +25,6 @@ struct RepeatedDocument: Sendable {
 
     /// Longer documents would be no small part of the memory of a stream that waits.
     static let bytesMax = 1 << 10
-    private static let holesMax = 5
     /// Documents of a second. Where fewer come none is kept: reading them costs little, and there may be
     /// thousands of such streams.
     static let worthwhile = 3
@@ -77,7 +76,7 @@ struct RepeatedDocument: Sendable {
 
     private mutating func add(_ kind: Hole.Kind, _ start: Int, _ end: Int) {
         // One place is left to a number behind the text.
-        let isRoom = self.holeCount < (kind == .ignored ? Self.holesMax - 1 : Self.holesMax)
+        let isRoom = self.holeCount < (kind == .ignored ? self.holes.count - 1 : self.holes.count)
         guard isRoom, start <= end, end <= Self.bytesMax else { return }
         self.holes[self.holeCount] = Hole(kind: kind, start: UInt16(start), end: UInt16(end))
         self.holeCount += 1
@@ -124,9 +123,8 @@ struct RepeatedDocument: Sendable {
         _ literal: Slice<UnsafeRawBufferPointer>, _ other: UnsafeRawBufferPointer, _ at: Int
     ) -> Int? {
         let end = at + literal.count
-        guard end <= other.count,
-            ByteSearch.equal(
-                UnsafeRawBufferPointer(rebasing: literal), UnsafeRawBufferPointer(rebasing: other[at..<end]))
+        guard let left = UnsafeRawBufferPointer(rebasing: literal).baseAddress, let right = other.baseAddress,
+            end <= other.count, ByteSearch.equal(left, right + at, literal.count)
         else { return nil }
         return end
     }

@@ -1,7 +1,7 @@
 /// Documents that are like the one before.
 extension ReplyScanner {
-    /// Takes a whole document that is the one before but for its text and its number: the scanner is then where `begin` and
-    /// `feed` would have brought it. false: it is another one, and nothing was done.
+    /// Takes a whole document that is the one before but for its text and its number: the scanner is then where
+    /// `begin` and `feed` would have brought it. false: it is another one, and nothing was done.
     mutating func takeRepeated(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard self.isComplete, let values = self.last.values(of: bytes) else { return false }
         self.last.countRepeat()
@@ -17,7 +17,8 @@ extension ReplyScanner {
         return true
     }
 
-    /// Keeps a document that was fed in one piece, if the next one may be like it: one with a text, of one choice.
+    /// Keeps a document that was fed in one piece, if the next one may be like it: one with a text, of one
+    /// choice.
     mutating func remember(_ bytes: UnsafeRawBufferPointer) {
         let isPlain = self.last.textIsDelta ? self.deltaBytes > 0 : self.visibleChoices == 1
         guard self.isComplete, isPlain, !self.choiceIsVisible else { return }

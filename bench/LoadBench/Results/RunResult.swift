@@ -111,6 +111,12 @@ public struct ProcessUse: Codable, Sendable, Equatable {
         self.residentAfter = residentAfter
         self.residentPeak = residentPeak
     }
+
+    /// Another look at its memory, behind the last exchange.
+    mutating func isLeft(residentBytes: Int) {
+        self.residentAfter = residentBytes
+        self.residentPeak = max(self.residentPeak, residentBytes)
+    }
 }
 
 /// Whether what was charged is what was used, to the last millicredit.

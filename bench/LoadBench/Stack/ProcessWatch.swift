@@ -91,8 +91,7 @@ public struct ProcessWatch: Sendable {
             let (process, use) = self.uses[index]
             let resident = try process.residentBytes()
             self.uses[index].use.cpuSecondsAfter = max(0, try process.cpuSeconds() - use.cpuSecondsAfter)
-            self.uses[index].use.residentAfter = resident
-            self.uses[index].use.residentPeak = max(use.residentPeak, resident)
+            self.uses[index].use.isLeft(residentBytes: resident)
         }
         return self.uses.map(\.use)
     }

@@ -120,7 +120,7 @@ public struct LocalSuite: Sendable {
             guard let growth = result.memoryGrowth(lane: lane.rawValue), !growth.isWithin else { return }
             if second == 0 { tell(.step("waiting for \(lane.rawValue) to give its memory back")) }
             try await Task.sleep(for: .seconds(1))
-            result.runs[run].processes[use].residentAfter = try proxy.residentBytes()
+            result.runs[run].processes[use].isLeft(residentBytes: try proxy.residentBytes())
         }
     }
 
