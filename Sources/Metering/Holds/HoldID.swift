@@ -18,6 +18,16 @@ public struct HoldID: Sendable, Hashable {
         self.low = 0x8000_0000_0000_0000 | randomB & 0x3fff_ffff_ffff_ffff
     }
 
+    /// Nobody outside chooses an id, and most of one is random: mixing it is enough, and tables of holds are asked a
+    /// dozen times for each exchange.
+    @inlinable
+    public func _rawHashValue(seed: Int) -> Int {
+        let mixed =
+            (self.low ^ self.high &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(bitPattern: Int64(seed)))
+            &* 0xff51_afd7_ed55_8ccd
+        return Int(truncatingIfNeeded: mixed ^ mixed >> 32)
+    }
+
     /// Milliseconds since 1970 that the id carries.
     public var millisecondsSinceEpoch: UInt64 { self.high >> 16 }
 

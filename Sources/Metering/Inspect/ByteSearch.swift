@@ -72,6 +72,19 @@ enum ByteSearch {
         return at
     }
 
+    /// Whether one of the eight bytes from `at` on may be a control character, `;`, `%`, `~` or DEL. Never false when one is;
+    /// true for some bytes beyond ASCII too.
+    @inline(__always)
+    static func mayNeedEscape(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Bool {
+        let word = self.word(bytes, at)
+        // The last bit aside, `~` and DEL are one.
+        let last = word | self.ones
+        let marks =
+            self.mark(word, below: 0x20) | self.mark(word, equalTo: 0x3b) | self.mark(word, equalTo: 0x25)
+            | self.mark(last, equalTo: 0x7f)
+        return marks != 0
+    }
+
     /// The first line feed or carriage return at or behind `start`; nil when there is none.
     @inline(__always)
     static func lineEnd(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int? {
@@ -99,6 +112,12 @@ enum ByteSearch {
                 return at
             }
             at &+= 1
+            // Behind a line feed stands what the line is indented by.
+            while byte == 0x0a, at &+ 8 <= bytes.count {
+                let others = self.word(bytes, at) ^ self.ones &* 0x20
+                at &+= others.trailingZeroBitCount >> 3
+                if others != 0 { break }
+            }
         }
         return at
     }
@@ -111,7 +130,13 @@ enum ByteSearch {
             left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
                 == right.loadUnaligned(fromByteOffset: at, as: UInt64.self)
         }
+        @inline(__always)
+        func isHalfSame(_ at: Int) -> Bool {
+            left.loadUnaligned(fromByteOffset: at, as: UInt32.self)
+                == right.loadUnaligned(fromByteOffset: at, as: UInt32.self)
+        }
         guard count >= 8 else {
+            if count >= 4 { return isHalfSame(0) && isHalfSame(count &- 4) }
             for at in 0..<count
             where left.load(fromByteOffset: at, as: UInt8.self)
                 != right.load(fromByteOffset: at, as: UInt8.self)
@@ -128,12 +153,15 @@ enum ByteSearch {
         return isSame(count &- 8)
     }
 
+    @inline(__always)
+    static func equals(_ bytes: UnsafeRawBufferPointer, _ wanted: StaticString) -> Bool {
+        bytes.count == wanted.utf8CodeUnitCount && self.matches(bytes, 0, wanted)
+    }
+
     /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.
     @inline(__always)
     static func matches(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ wanted: StaticString) -> Bool {
-        for index in 0..<wanted.utf8CodeUnitCount where bytes[start &+ index] != wanted.utf8Start[index] {
-            return false
-        }
-        return true
+        guard let base = bytes.baseAddress else { return wanted.utf8CodeUnitCount == 0 }
+        return self.equal(base + start, wanted.utf8Start, wanted.utf8CodeUnitCount)
     }
 }

@@ -64,37 +64,46 @@ extension InspectedRequest {
 /// Gathers edits, and the members that are to stand in front of all others.
 private struct EditList {
     private var edits: [BodyEdit] = []
-    private var added: [String] = []
+    /// Members, each with a comma behind it.
+    private var added: [UInt8] = []
 
-    mutating func replace(_ range: Range<Int>, _ text: String) {
-        self.edits.append(BodyEdit(range: range, replacement: Array(text.utf8)))
+    private mutating func replace(_ range: Range<Int>, _ text: some Collection<UInt8>) {
+        self.edits.append(BodyEdit(range: range, replacement: Array(text)))
     }
 
     /// A second member of the same name would leave it to upstream which of the two counts, so a null is
     /// replaced.
     mutating func put(_ name: String, _ value: String, over null: Range<Int>?) {
         if let null {
-            self.replace(null, value)
+            self.replace(null, value.utf8)
         } else {
-            self.added.append("\"\(name)\":\(value)")
+            self.added.reserveCapacity(48)
+            self.added.append(UInt8(ascii: "\""))
+            self.added.append(contentsOf: name.utf8)
+            self.added.append(UInt8(ascii: "\""))
+            self.added.append(UInt8(ascii: ":"))
+            self.added.append(contentsOf: value.utf8)
+            self.added.append(UInt8(ascii: ","))
         }
     }
 
     mutating func askForUsage(_ options: InspectedRequest.StreamOptions) {
+        let usage = "\"include_usage\":true"
         switch options {
-        case .absent: self.added.append("\"stream_options\":{\"include_usage\":true}")
-        case .null(let range): self.replace(range, "{\"include_usage\":true}")
+        case .absent: self.put("stream_options", "{\(usage)}", over: nil)
+        case .null(let range): self.replace(range, "{\(usage)}".utf8)
         case .object(let start, let hasMembers):
-            self.replace(start..<start, hasMembers ? "\"include_usage\":true," : "\"include_usage\":true")
-        case .includeUsage(let range): self.replace(range, "true")
+            self.replace(start..<start, (hasMembers ? usage + "," : usage).utf8)
+        case .includeUsage(let range): self.replace(range, "true".utf8)
         }
     }
 
     /// Every inspected body has a member, `model` or `input`, so a comma always follows.
     consuming func finish(objectStart: Int) -> [BodyEdit] {
         if !self.added.isEmpty {
-            self.replace(objectStart..<objectStart, self.added.joined(separator: ",") + ",")
+            self.edits.append(BodyEdit(range: objectStart..<objectStart, replacement: self.added))
         }
+        guard self.edits.count > 1 else { return self.edits }
         return self.edits.sorted { $0.range.lowerBound < $1.range.lowerBound }
     }
 }

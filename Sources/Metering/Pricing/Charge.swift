@@ -121,15 +121,17 @@ extension ModelPrice {
         let (output, overflow) = capped.addingReportingOverflow(bounds.extraOutputTokens)
         guard !tooMany, !overflow else { throw .amountTooLarge }
         var worst: Int128 = 0
-        for rates in self.possibleRates(bounds.permittedTiers, inputTokens: input) {
+        var isExact = true
+        self.forEachPossibleRate(bounds.permittedTiers, inputTokens: input) { rates in
             var sum = ExactSum()
             sum.add(input, at: rates.dearestInput(bounds.media))
             sum.add(output, at: rates.dearestOutput(bounds.media))
             self.units.price.add(
                 bounds.inputMillisecondsMax, bounds.charactersMax, bounds.tools, to: &sum)
-            guard sum.isExact else { throw .amountTooLarge }
+            isExact = isExact && sum.isExact
             worst = max(worst, sum.value)
         }
+        guard isExact else { throw .amountTooLarge }
         return try Millicredits(roundingUp: AttoUSD(worst), mode: mode)
     }
 
@@ -167,18 +169,24 @@ extension ModelPrice {
         return low
     }
 
-    private func possibleRates(_ tiers: [ServiceTier], inputTokens: Int64) -> [TokenRates] {
-        var all: [TokenRates] = []
+    private func forEachPossibleRate(
+        _ tiers: [ServiceTier], inputTokens: Int64, _ body: (TokenRates) -> Void
+    ) {
+        var isPriced = false
         for tier in tiers {
-            if let short = self.tiers[tier] { all.append(short.price) }
-            if let long = self.rates(tier, inputTokens: inputTokens) { all.append(long.price) }
+            guard let short = self.tiers[tier] else { continue }
+            isPriced = true
+            body(short.price)
+            guard let long = self.longContext, inputTokens > long.threshold,
+                let rates = self.rates(tier, inputTokens: inputTokens)
+            else { continue }
+            body(rates.price)
         }
         // `charge` falls back to the default tier when none of the permitted ones has a price; so must the
         // hold.
-        if all.isEmpty && tiers != [.default] {
-            return self.possibleRates([.default], inputTokens: inputTokens)
+        if !isPriced && tiers != [.default] {
+            self.forEachPossibleRate([.default], inputTokens: inputTokens, body)
         }
-        return all
     }
 }
 

@@ -13,6 +13,19 @@ public enum ServiceTier: String, Sendable, Hashable, CaseIterable {
         default: return nil
         }
     }
+
+    /// By its place, not by its name: prices are looked up by it several times for each exchange.
+    public func hash(into hasher: inout Hasher) { hasher.combine(self.ordinal) }
+
+    private var ordinal: UInt8 {
+        switch self {
+        case .default: 0
+        case .flex: 1
+        case .priority: 2
+        case .batch: 3
+        case .ultrafast: 4
+        }
+    }
 }
 
 /// Amounts per token, in one unit (atto-USD for prices, pico-USD scaled to atto-USD for costs).
@@ -216,6 +229,8 @@ public final class ModelPrice: Sendable {
     public let holds: HoldPolicy?
     /// Tokens are billed that a stream does not show: only its end tells what it costs.
     public let hidesReasoning: Bool
+    private let pricesAudio: Bool
+    private let pricesLongWrites: Bool
 
     public init(
         priceID: String, model: String, endpoints: Set<Endpoint>, context: Int64, outputMax: Int64,
@@ -235,16 +250,18 @@ public final class ModelPrice: Sendable {
         self.onDisconnect = onDisconnect
         self.holds = holds
         self.hidesReasoning = hidesReasoning
+        let all = Array(tiers.values) + Array((longContext?.tiers ?? [:]).values)
+        self.pricesAudio = all.allSatisfy { $0.price.audio != nil && $0.cost.audio != nil }
+        self.pricesLongWrites = all.allSatisfy {
+            $0.price.cacheWriteLong != nil && $0.cost.cacheWriteLong != nil
+        }
     }
 
     /// Whether tokens of a kind have a price at every tier and length.
     public func prices(_ kind: PricedKind) -> Bool {
-        let all = Array(self.tiers.values) + Array((self.longContext?.tiers ?? [:]).values)
-        return all.allSatisfy { tier in
-            switch kind {
-            case .audio: tier.price.audio != nil && tier.cost.audio != nil
-            case .longWrites: tier.price.cacheWriteLong != nil && tier.cost.cacheWriteLong != nil
-            }
+        switch kind {
+        case .audio: self.pricesAudio
+        case .longWrites: self.pricesLongWrites
         }
     }
 

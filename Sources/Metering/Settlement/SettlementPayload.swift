@@ -180,7 +180,7 @@ private struct PayloadWriter {
             let bytes = UnsafeRawBufferPointer(
                 rebasing: UnsafeRawBufferPointer(bytes)[..<Self.bounded(bytes)])
             // Names seldom need an escape.
-            if bytes.contains(where: Self.needsEscape) {
+            if Self.needsEscape(bytes) {
                 for byte in bytes { self.put(escaped: byte) }
             } else {
                 self.put(bytes)
@@ -199,6 +199,20 @@ private struct PayloadWriter {
     @inline(__always)
     private static func needsEscape(_ byte: UInt8) -> Bool {
         byte < 32 || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "%") || byte >= 126 && byte <= 127
+    }
+
+    /// Eight at once; what that finds too much of is looked at one by one.
+    private static func needsEscape(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var at = 0
+        while at < bytes.count {
+            if at + 8 <= bytes.count, !ByteSearch.mayNeedEscape(bytes, at) {
+                at += 8
+                continue
+            }
+            if Self.needsEscape(bytes[at]) { return true }
+            at += 1
+        }
+        return false
     }
 
     private mutating func put(escaped byte: UInt8) {

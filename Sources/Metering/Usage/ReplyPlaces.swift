@@ -116,7 +116,7 @@ enum ReplySlot: UInt8, Sendable {
 
     @inline(__always)
     private static func equal(_ key: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
-        key.count == name.utf8CodeUnitCount && ByteSearch.matches(key, 0, name)
+        ByteSearch.equals(key, name)
     }
 
     private static func ofRoot(_ key: UnsafeRawBufferPointer) -> Self {

@@ -1,22 +1,37 @@
 /// Numbers, and the three words of JSON.
 extension ReplyScanner {
-    /// Takes a digit, or ends the number: then the byte belongs to what follows.
-    mutating func takeNumber(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
+    /// Takes what there is of a number, or ends it: then the byte belongs to what follows.
+    @inline(__always)
+    mutating func takeNumber(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        let at = self.takeDigits(bytes, start)
+        guard at < bytes.count else { return at }
         let isSequence = self.slot == .sequence
-        if self.takeDigit(bytes[at]) { return at &+ 1 }
+        if self.takeMark(bytes[at]) { return at &+ 1 }
         if isSequence { self.last.noteSequence(bytes, endingAt: at, isWhole: !self.numberIsBad) }
+        self.endNumber()
+        self.endScalar()
         return at
     }
 
-    private mutating func takeDigit(_ byte: UInt8) -> Bool {
+    private mutating func takeDigits(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var (at, number, isBad) = (start, self.number, self.numberIsBad)
+        while at < bytes.count {
+            let digit = bytes[at] &- 0x30
+            guard digit <= 9 else { break }
+            let (scaled, overflow) = number.multipliedReportingOverflow(by: 10)
+            let (next, carry) = scaled.addingReportingOverflow(Int64(digit))
+            isBad = isBad || overflow || carry
+            number = overflow || carry ? 0 : next
+            at &+= 1
+        }
+        if self.fraction.isOpen { self.fraction.digits &+= at &- start }
+        (self.number, self.numberIsBad) = (number, isBad)
+        return at
+    }
+
+    /// false: the byte is no part of a number.
+    private mutating func takeMark(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"):
-            if self.fraction.isOpen { self.fraction.digits &+= 1 }
-            let (scaled, overflow) = self.number.multipliedReportingOverflow(by: 10)
-            let (next, carry) = scaled.addingReportingOverflow(Int64(byte &- 0x30))
-            self.numberIsBad = self.numberIsBad || overflow || carry
-            self.number = overflow || carry ? 0 : next
-            return true
         case UInt8(ascii: ".") where self.slot == .seconds && !self.fraction.isOpen:
             self.fraction.isOpen = true
             return true
@@ -24,8 +39,6 @@ extension ReplyScanner {
             self.numberIsBad = true
             return true
         default:
-            self.endNumber()
-            self.endScalar()
             return false
         }
     }
@@ -92,9 +105,21 @@ extension ReplyScanner {
         self.state = .literal
     }
 
-    mutating func takeLiteral(_ byte: UInt8) {
-        guard byte == self.literal.utf8Start[self.literalMatched] else { return self.breakOff() }
-        self.literalMatched &+= 1
-        if self.literalMatched == self.literal.utf8CodeUnitCount { self.endScalar() }
+    /// Takes what there is of the word, or stops at the byte that it does not have.
+    mutating func takeLiteral(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int {
+        var at = start
+        while at < bytes.count {
+            guard bytes[at] == self.literal.utf8Start[self.literalMatched] else {
+                self.breakOff()
+                return at
+            }
+            at &+= 1
+            self.literalMatched &+= 1
+            if self.literalMatched == self.literal.utf8CodeUnitCount {
+                self.endScalar()
+                break
+            }
+        }
+        return at
     }
 }

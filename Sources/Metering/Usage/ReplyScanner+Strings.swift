@@ -1,5 +1,9 @@
 /// Keys and texts, as far as anything is kept or counted of them.
 extension ReplyScanner {
+    /// No key and no text that is kept is longer.
+    private static let textBytesMax = 128
+
+    @inline(__always)
     mutating func beginString() {
         if self.state == .key || self.state == .keyOrEnd {
             self.stringIsKey = true
@@ -30,38 +34,33 @@ extension ReplyScanner {
         if !self.stringIsKey {
             self.last.note(self.slot, isDelta: self.node == .root, self.stringStart, stop)
         }
-        if !self.textIsWhole {
-            self.takeText(piece)
-            self.endString(nil)
-        } else {
-            self.endString(piece)
-        }
+        if !self.textIsWhole { self.takeText(piece) }
+        self.endString(self.textIsWhole ? piece : nil)
         return stop &+ 1
     }
 
     /// Part of a string; more follows.
     mutating func takeText(_ piece: UnsafeRawBufferPointer) {
         if self.highSurrogate != 0, !piece.isEmpty { self.takeReplacement() }
-        if self.textIsWhole { self.text.clear() }
+        if self.textIsWhole { self.text = [] }
         self.textIsWhole = false
         guard !piece.isEmpty else { return }
         if self.stringIsKey || self.slot.keepsText {
-            self.text.append(piece)
+            let isRoom = (self.text?.count ?? 0) &+ piece.count <= Self.textBytesMax
+            if isRoom { self.text?.append(contentsOf: piece) } else { self.text = nil }
         } else if self.slot == .visibleText {
             self.see(piece)
         }
     }
 
     /// The end of a string; `whole` when it came in one piece, otherwise it was taken already.
+    @inline(__always)
     mutating func endString(_ whole: UnsafeRawBufferPointer?) {
         if self.stringIsKey {
             if let whole {
                 self.slot = ReplySlot(key: whole, in: self.node, shape: self.shape)
             } else {
-                let (node, shape) = (self.node, self.shape)
-                self.slot = self.text.withBytes {
-                    $0.map { ReplySlot(key: $0, in: node, shape: shape) } ?? .none
-                }
+                self.endCutKey()
             }
             self.state = .colon
             return
@@ -69,21 +68,31 @@ extension ReplyScanner {
         if self.slot == .visibleText {
             if let whole, !whole.isEmpty { self.see(whole) }
         } else if self.slot.keepsText {
-            if let whole { self.text.set(whole) }
-            self.keepText()
+            if let whole { self.keep(whole) } else { self.keepCutText() }
         }
         self.endScalar()
     }
 
-    mutating func keepText() {
+    private mutating func endCutKey() {
+        let (node, shape) = (self.node, self.shape)
+        self.slot = self.text?.withUnsafeBytes { ReplySlot(key: $0, in: node, shape: shape) } ?? .none
+    }
+
+    private mutating func keepCutText() {
+        guard let text = self.text else { return self.keep(nil) }
+        text.withUnsafeBytes { self.keep($0) }
+    }
+
+    /// - Parameter text: nil: it is too long.
+    private mutating func keep(_ text: UnsafeRawBufferPointer?) {
         switch self.slot {
-        case .model: self.model = self.text
-        case .tier: self.serviceTier = self.text
-        case .identifier: self.identifier = self.text
-        case .type: self.type = self.text
-        case .status: self.status = self.text
-        case .itemType: self.toolCalls.itemIs(self.text)
-        case .actionType: self.toolCalls.actionIs(self.text)
+        case .model: self.model.set(text)
+        case .tier: self.serviceTier.set(text)
+        case .identifier: self.identifier.set(text)
+        case .type: self.type.set(text)
+        case .status: self.status.set(text)
+        case .itemType: self.toolCalls.itemIs(text)
+        case .actionType: self.toolCalls.actionIs(text)
         default: break
         }
     }

@@ -1,5 +1,6 @@
 /// Containers, and which value may stand where.
 extension ReplyScanner {
+    @inline(__always)
     mutating func takeStructure(_ byte: UInt8) {
         switch byte {
         case 0x20, 0x09, 0x0a, 0x0d:

@@ -23,14 +23,14 @@ struct ReplyScanner: Sendable {
     var visibleBytes = 0
     var finishReasons = 0
     /// The last that a document named; `begin` keeps them.
-    var model = ShortText()
-    var serviceTier = ShortText()
+    var model = ShortText<128>()
+    var serviceTier = ShortText<64>()
     /// `id` of the response object, or of the document; kept as well.
-    var identifier = ShortText()
+    var identifier = ShortText<128>()
     /// `type` of an event.
-    var type = ShortText()
+    var type = ShortText<128>()
     /// `status` of the response object.
-    var status = ShortText()
+    var status = ShortText<32>()
     /// Bytes of the event's own `delta`.
     var deltaBytes = 0
     /// `sequence_number` of an event.
@@ -64,8 +64,8 @@ struct ReplyScanner: Sendable {
     /// What the next value, or the one being read, is.
     var slot: ReplySlot = .none
     var stringIsKey = false
-    /// A key, or a value to keep, that came in pieces or with escapes.
-    var text = ShortText()
+    /// A key, or a value to keep, that came in pieces or with escapes; nil: it is too long to be one of ours.
+    var text: [UInt8]? = []
     var textIsWhole = true
     /// Where the string begins, if it is in this piece.
     var stringStart = 0
@@ -128,8 +128,7 @@ struct ReplyScanner: Sendable {
             case .number:
                 at = self.takeNumber(bytes, at)
             case .literal:
-                self.takeLiteral(bytes[at])
-                at &+= 1
+                at = self.takeLiteral(bytes, at)
             case .broken:
                 return
             case .value, .valueOrEnd, .key, .keyOrEnd, .colon, .afterValue, .complete:

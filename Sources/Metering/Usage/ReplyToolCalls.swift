@@ -23,14 +23,16 @@ struct ReplyToolCalls: Sendable {
 
     mutating func beginItem() { (self.item, self.searchIsBillable) = (.other, true) }
 
-    mutating func itemIs(_ type: ShortText) {
-        self.item =
-            type.equals("web_search_call")
-            ? .webSearch : type.equals("file_search_call") ? .fileSearch : .other
+    /// - Parameter type: nil: it is too long to be one that is known.
+    mutating func itemIs(_ type: UnsafeRawBufferPointer?) {
+        func equals(_ name: StaticString) -> Bool { type.map { ByteSearch.equals($0, name) } ?? false }
+        self.item = equals("web_search_call") ? .webSearch : equals("file_search_call") ? .fileSearch : .other
     }
 
     /// A call without an action is one that is billed.
-    mutating func actionIs(_ type: ShortText) { self.searchIsBillable = type.equals("search") }
+    mutating func actionIs(_ type: UnsafeRawBufferPointer?) {
+        self.searchIsBillable = type.map { ByteSearch.equals($0, "search") } ?? false
+    }
 
     mutating func endItem() {
         switch self.item {

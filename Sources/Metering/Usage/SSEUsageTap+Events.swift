@@ -91,7 +91,7 @@ extension SSEUsageTap {
             steps: &self.stepsLeft)
     }
 
-    private static func isLast(_ type: ShortText) -> Bool {
+    private static func isLast(_ type: ShortText<128>) -> Bool {
         type.equals("response.completed") || type.equals("response.incomplete")
             || type.equals("response.failed") || type.equals("image_generation.completed")
             || type.equals("transcript.text.done") || type.equals("speech.audio.done")

@@ -1,9 +1,8 @@
-/// The bytes of a string of at most 128 bytes, kept in place: no heap allocation until the string is wanted.
-struct ShortText: Sendable {
-    private static let capacity = 128
-
-    private var bytes: InlineArray<128, UInt8> = .init(repeating: 0)
-    /// In a byte: thousands of streams keep a handful of texts each.
+/// The bytes of a string of at most `capacity` bytes, kept in place: no heap allocation until the string is wanted.
+///
+/// Thousands of streams keep a handful of texts each, so each is as long as what it is for, and its length a byte.
+struct ShortText<let capacity: Int>: Sendable {
+    private var bytes: InlineArray<capacity, UInt8> = .init(repeating: 0)
     private var length: UInt8 = 0
     private var isTooLong = false
 
@@ -14,34 +13,31 @@ struct ShortText: Sendable {
         self.isTooLong = false
     }
 
-    mutating func append(_ more: UnsafeRawBufferPointer) {
-        let start = self.count
-        guard !self.isTooLong, more.count <= Self.capacity - start else {
+    /// - Parameter text: nil when it is known to be too long.
+    @inline(__always)
+    mutating func set(_ text: UnsafeRawBufferPointer?) {
+        self.clear()
+        guard let text, text.count <= min(capacity, Int(UInt8.max)) else {
             self.isTooLong = true
             return
         }
-        withUnsafeMutableBytes(of: &self.bytes) { buffer in
-            UnsafeMutableRawBufferPointer(rebasing: buffer[start...]).copyMemory(from: more)
-        }
-        self.length = UInt8(start + more.count)
-    }
-
-    mutating func set(_ text: UnsafeRawBufferPointer) {
-        self.clear()
-        self.append(text)
+        withUnsafeMutableBytes(of: &self.bytes) { $0.copyMemory(from: text) }
+        self.length = UInt8(truncatingIfNeeded: text.count)
     }
 
     /// Hands over the bytes; nil when they were too many to keep.
+    @inline(__always)
     func withBytes<R>(_ body: (UnsafeRawBufferPointer?) -> R) -> R {
         guard !self.isTooLong else { return body(nil) }
         return withUnsafeBytes(of: self.bytes) { body(UnsafeRawBufferPointer(rebasing: $0[..<self.count])) }
     }
 
+    @inline(__always)
     func equals(_ wanted: StaticString) -> Bool {
-        self.count == wanted.utf8CodeUnitCount
-            && self.withBytes { bytes in bytes.map { ByteSearch.matches($0, 0, wanted) } ?? false }
+        self.withBytes { bytes in bytes.map { ByteSearch.equals($0, wanted) } ?? false }
     }
 
+    @inline(__always)
     func ends(with wanted: StaticString) -> Bool {
         let start = self.count - wanted.utf8CodeUnitCount
         return start >= 0

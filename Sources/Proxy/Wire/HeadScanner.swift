@@ -70,8 +70,7 @@ struct FieldScan {
     private mutating func line(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ end: Int) -> HeadFault? {
         guard start < end else { return .badFieldName }
         if bytes[start] == 0x20 || bytes[start] == 0x09 { return .obsoleteFold }
-        var colon = start
-        while colon < end, Characters.isToken(bytes[colon]) { colon += 1 }
+        let colon = Characters.tokenEnd(bytes, start, end)
         guard colon < end, colon > start, bytes[colon] == UInt8(ascii: ":") else {
             let isSpace = colon < end && colon > start && (bytes[colon] == 0x20 || bytes[colon] == 0x09)
             return isSpace ? .spaceBeforeColon : .badFieldName
@@ -164,7 +163,37 @@ enum Characters {
     @inline(__always)
     static func isFieldValue(_ byte: UInt8) -> Bool { byte >= 0x20 && byte != 0x7f || byte == 0x09 }
 
+    /// The first byte of `bytes[low..<high]` that no token may have; `high` when there is none.
+    @inline(__always)
+    static func tokenEnd(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
+        var at = low
+        while at + 8 <= high {
+            let plain = Self.plainTokenBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+            at += plain
+            guard plain == 8 else { break }
+        }
+        while at < high, Self.isToken(bytes[at]) { at += 1 }
+        return at
+    }
+
+    /// How many of the eight bytes, from the first on, are letters, digits or hyphens: nearly all of every name.
+    @inline(__always)
+    private static func plainTokenBytes(_ bytes: UInt64) -> Int {
+        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+        let word = UInt64(littleEndian: bytes)
+        // Without its top bit no byte carries into the next.
+        let low = word & ~tops
+        func isAtLeast(_ bound: UInt64, _ word: UInt64) -> UInt64 { word &+ ones &* (0x80 - bound) }
+        let lower = low | ones &* 0x20
+        let letters = isAtLeast(0x61, lower) & ~isAtLeast(0x7b, lower)
+        let digits = isAtLeast(0x30, low) & ~isAtLeast(0x3a, low)
+        let hyphens = isAtLeast(0x2d, low) & ~isAtLeast(0x2e, low)
+        let others = (~(letters | digits | hyphens) | word) & tops
+        return others.trailingZeroBitCount >> 3
+    }
+
     /// The first byte of `bytes[low..<high]` that no value may have; `high` when there is none.
+    @inline(__always)
     static func firstOutsideFieldValue(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
         let (ones, highBits): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
         var at = low
