@@ -64,6 +64,23 @@ import Testing
         }
     }
 
+    /// Which texts have no need of escapes is found eight bytes at a time.
+    @Test func everyCharacterInEveryPlaceComesBack() throws {
+        for length in 1...18 {
+            for place in 0..<length {
+                for code in UInt8.min...0xff {
+                    var text = [Character](repeating: "z", count: length)
+                    text[place] = Character(Unicode.Scalar(code))
+                    var settlement = Self.plain
+                    settlement.modelServed = String(text)
+                    let bytes = settlement.encode()
+                    #expect(try Settlement(decoding: bytes) == settlement, "\(code) at \(place) of \(length)")
+                    #expect(bytes.count { $0 == UInt8(ascii: ";") } == 21)
+                }
+            }
+        }
+    }
+
     /// Two different outcomes of one hold must not look the same to the conflict check.
     @Test func theDigestSeesEveryField() {
         var digests: Set<Int64> = [Self.plain.digest]

@@ -201,18 +201,16 @@ private struct PayloadWriter {
         byte < 32 || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "%") || byte >= 126 && byte <= 127
     }
 
-    /// Eight at once; what that finds too much of is looked at one by one.
+    /// Eight at once, the last eight twice in part; what that finds too much of is looked at one by one.
     private static func needsEscape(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count >= 8 else { return bytes.contains(where: Self.needsEscape) }
         var at = 0
-        while at < bytes.count {
-            if at + 8 <= bytes.count, !ByteSearch.mayNeedEscape(bytes, at) {
-                at += 8
-                continue
-            }
-            if Self.needsEscape(bytes[at]) { return true }
-            at += 1
+        var may = ByteSearch.mayNeedEscape(bytes, bytes.count - 8)
+        while !may, at + 8 <= bytes.count {
+            may = ByteSearch.mayNeedEscape(bytes, at)
+            at += 8
         }
-        return false
+        return may && bytes.contains(where: Self.needsEscape)
     }
 
     private mutating func put(escaped byte: UInt8) {

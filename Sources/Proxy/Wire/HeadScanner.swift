@@ -167,13 +167,18 @@ enum Characters {
     @inline(__always)
     static func tokenEnd(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
         var at = low
-        while at + 8 <= high {
-            let plain = Self.plainTokenBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-            at += plain
-            guard plain == 8 else { break }
+        while at < high {
+            if at + 8 <= bytes.count {
+                // Behind `high` more of the head follows, which is not looked at.
+                let plain = Self.plainTokenBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+                at += plain
+                guard plain < 8 else { continue }
+                if at >= high { break }
+            }
+            guard Self.isToken(bytes[at]) else { return at }
+            at += 1
         }
-        while at < high, Self.isToken(bytes[at]) { at += 1 }
-        return at
+        return min(at, high)
     }
 
     /// How many of the eight bytes, from the first on, are letters, digits or hyphens: nearly all of every name.
@@ -195,24 +200,31 @@ enum Characters {
     /// The first byte of `bytes[low..<high]` that no value may have; `high` when there is none.
     @inline(__always)
     static func firstOutsideFieldValue(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
-        let (ones, highBits): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
         var at = low
         while at < high {
-            if at + 8 <= high {
-                // Eight at once: none below 0x20, none 0x7f. What that finds too much of is looked at one by one.
-                let word = bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-                let isControl = (word &- ones &* 0x20) & ~word
-                let deleted = word ^ ones &* 0x7f
-                let isDelete = (deleted &- ones) & ~deleted
-                if (isControl | isDelete) & highBits == 0 {
-                    at += 8
-                    continue
-                }
+            if at + 8 <= bytes.count {
+                // Behind `high` more of the head follows, which is not looked at.
+                let plain = Self.plainValueBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+                at += plain
+                guard plain < 8 else { continue }
+                if at >= high { break }
             }
             guard Self.isFieldValue(bytes[at]) else { return at }
             at += 1
         }
-        return high
+        return min(at, high)
+    }
+
+    /// How many of the eight bytes, from the first on, are neither below 0x20 nor 0x7f.
+    @inline(__always)
+    private static func plainValueBytes(_ bytes: UInt64) -> Int {
+        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+        let word = UInt64(littleEndian: bytes)
+        let controls = (word &- ones &* 0x20) & ~word
+        let deleted = word ^ ones &* 0x7f
+        // A borrow marks a byte falsely only behind one that is marked truly, and the first mark is what counts.
+        let marks = (controls | (deleted &- ones) & ~deleted) & tops
+        return marks.trailingZeroBitCount >> 3
     }
 
     /// Compares without regard to case; `wanted` is lower case.
