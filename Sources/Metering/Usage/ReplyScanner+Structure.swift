@@ -91,7 +91,7 @@ extension ReplyScanner {
         switch node {
         case .usage:
             self.usage = ReportedUsage()
-            self.report = nil
+            self.usageIsWhole = false
             self.hasUsageObject = true
             self.isUsageMalformed = false
         case .choices: self.choices = 0
@@ -104,7 +104,7 @@ extension ReplyScanner {
     mutating func close() {
         switch self.node {
         case .usage:
-            self.report = self.isUsageMalformed ? nil : self.usage
+            self.usageIsWhole = !self.isUsageMalformed
         case .choice:
             if self.choiceIsVisible { self.visibleChoices &+= 1 }
             self.choiceIsVisible = false

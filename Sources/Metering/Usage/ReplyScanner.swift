@@ -10,7 +10,9 @@ struct ReplyScanner: Sendable {
     // MARK: What the document said
 
     /// nil: no usage object, null, or one that could not be read.
-    var report: ReportedUsage?
+    var report: ReportedUsage? { self.usageIsWhole ? self.usage : nil }
+    /// The usage object ended, and can be believed.
+    var usageIsWhole = false
     /// Something stood in the place of the usage object, or of one of its numbers, that cannot be read.
     var isUsageMalformed = false
     var hasUsageObject = false
@@ -78,6 +80,7 @@ struct ReplyScanner: Sendable {
     var numberIsBad = false
     var literal: StaticString = "null"
     var literalMatched = 0
+    /// As far as it was read; only `report` says whether it counts.
     var usage = ReportedUsage()
     var choiceIsVisible = false
     let shape: ReplyShape
@@ -93,7 +96,7 @@ struct ReplyScanner: Sendable {
 
     /// Forgets the document; keeps the model and the tier.
     mutating func begin() {
-        self.report = nil
+        self.usageIsWhole = false
         self.isUsageMalformed = false
         self.hasUsageObject = false
         self.choices = nil
@@ -147,7 +150,7 @@ struct ReplyScanner: Sendable {
         self.choiceIsVisible = false
         guard !self.isComplete else { return }
         if self.hasUsageObject { self.isUsageMalformed = true }
-        self.report = nil
+        self.usageIsWhole = false
     }
 
     // MARK: Output

@@ -54,10 +54,10 @@ extension SSEUsageTap {
         if self.document.hasError { self.sawErrorFrame = true }
         if self.document.isUsageMalformed {
             self.malformedUsage = true
-            self.report = nil
+            self.told = .nothing
         } else if let report = self.document.report {
             self.malformedUsage = false
-            self.report = report
+            self.told = .usage(report)
         }
         return self.document.isComplete && self.document.choices == 0 && self.document.hasUsageObject
             && !self.document.hasError && !spansLines

@@ -6,7 +6,7 @@
 /// comes. O(1) memory, and the same bytes and the same report for any split.
 public struct SSEUsageTap: Sendable {
     /// The last usage object seen; nil: absent, null, or unreadable.
-    public internal(set) var report: ReportedUsage?
+    public var report: ReportedUsage? { if case .usage(let report) = self.told { report } else { nil } }
     /// The last usage object could not be read.
     public internal(set) var malformedUsage = false
     /// So many tokens may go on; what has the next is withheld, and nothing behind it is looked at. nil: all.
@@ -41,6 +41,13 @@ public struct SSEUsageTap: Sendable {
         }
     }
 
+    /// A usage object, behind a reference as well: it comes with the last chunk.
+    indirect enum Told: Sendable {
+        case nothing
+        case usage(ReportedUsage)
+    }
+
+    var told = Told.nothing
     var passed: Passed
     /// What it was in front of the last document, if that may be more than can go on.
     var passedBefore = Spare.none
