@@ -47,7 +47,7 @@ import Testing
                 "\(document.report as Any)", "\(document.isUsageMalformed)", "\(document.hasUsageObject)",
                 "\(document.choices as Any)", "\(document.hasError)", "\(document.visibleChoices)",
                 "\(document.visibleBytes)", "\(document.finishReasons)", "\(document.model.string as Any)",
-                "\(document.serviceTier.string as Any)", "\(document.identifier.string as Any)",
+                "\(document.serviceTier as Any)", "\(document.identifier.string as Any)",
                 "\(document.type.string as Any)", "\(document.status.string as Any)",
                 "\(document.deltaBytes)",
                 "\(document.sequenceNumber as Any)", "\(document.toolCalls)", "\(document.keptOutput)",

@@ -72,10 +72,9 @@ enum ByteSearch {
         return at
     }
 
-    /// Whether one of the eight bytes from `at` on may be a control character, `;`, `%`, `~` or DEL. Never false when one is;
-    /// true for some bytes beyond ASCII too.
+    /// Whether one of the eight bytes from `at` on is a control character, `;`, `%`, `~` or DEL.
     @inline(__always)
-    static func mayNeedEscape(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Bool {
+    static func needsEscape(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Bool {
         let word = self.word(bytes, at)
         // The last bit aside, `~` and DEL are one.
         let last = word | self.ones

@@ -201,16 +201,15 @@ private struct PayloadWriter {
         byte < 32 || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "%") || byte >= 126 && byte <= 127
     }
 
-    /// Eight at once, the last eight twice in part; what that finds too much of is looked at one by one.
+    /// Eight at once; the last eight may overlap those in front of them.
     private static func needsEscape(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard bytes.count >= 8 else { return bytes.contains(where: Self.needsEscape) }
         var at = 0
-        var may = ByteSearch.mayNeedEscape(bytes, bytes.count - 8)
-        while !may, at + 8 <= bytes.count {
-            may = ByteSearch.mayNeedEscape(bytes, at)
+        while at + 8 <= bytes.count {
+            if ByteSearch.needsEscape(bytes, at) { return true }
             at += 8
         }
-        return may && bytes.contains(where: Self.needsEscape)
+        return ByteSearch.needsEscape(bytes, bytes.count - 8)
     }
 
     private mutating func put(escaped byte: UInt8) {

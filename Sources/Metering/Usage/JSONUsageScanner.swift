@@ -58,7 +58,7 @@ public struct JSONUsageScanner: Sendable {
     }
     /// As the reply names it.
     public var model: String? { self.document.model.string }
-    public var serviceTier: String? { self.document.serviceTier.string }
+    public var serviceTier: String? { self.document.serviceTier }
     /// `id` of the response.
     public var identifier: String? { self.document.identifier.string }
     /// Calls of hosted tools with a fee.

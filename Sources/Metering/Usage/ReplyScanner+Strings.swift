@@ -1,8 +1,5 @@
 /// Keys and texts, as far as anything is kept or counted of them.
 extension ReplyScanner {
-    /// No key and no text that is kept is longer.
-    private static let textBytesMax = 128
-
     @inline(__always)
     mutating func beginString() {
         if self.state == .key || self.state == .keyOrEnd {
@@ -87,7 +84,7 @@ extension ReplyScanner {
     private mutating func keep(_ text: UnsafeRawBufferPointer?) {
         switch self.slot {
         case .model: self.model.set(text)
-        case .tier: self.serviceTier.set(text)
+        case .tier: self.tier.set(text)
         case .identifier: self.identifier.set(text)
         case .type: self.type.set(text)
         case .status: self.status.set(text)

@@ -1,10 +1,9 @@
 /// Containers, and which value may stand where.
 extension ReplyScanner {
+    /// - Parameter byte: no blank.
     @inline(__always)
     mutating func takeStructure(_ byte: UInt8) {
         switch byte {
-        case 0x20, 0x09, 0x0a, 0x0d:
-            break
         case UInt8(ascii: "\""):
             self.beginString()
         case UInt8(ascii: ":"):

@@ -11,7 +11,7 @@ struct ReplyScanner: Sendable {
 
     /// nil: no usage object, null, or one that could not be read.
     var report: ReportedUsage? { self.usageIsWhole ? self.usage : nil }
-    /// The usage object ended, and can be believed.
+    /// The usage object ended, and can be believed. No count is taken outside of one, so behind its end it does not change.
     var usageIsWhole = false
     /// Something stood in the place of the usage object, or of one of its numbers, that cannot be read.
     var isUsageMalformed = false
@@ -26,7 +26,7 @@ struct ReplyScanner: Sendable {
     var finishReasons = 0
     /// The last that a document named; `begin` keeps them.
     var model = ShortText<128>()
-    var serviceTier = ShortText<64>()
+    var tier = ShortText<64>()
     /// `id` of the response object, or of the document; kept as well.
     var identifier = ShortText<128>()
     /// `type` of an event.
@@ -66,7 +66,9 @@ struct ReplyScanner: Sendable {
     /// What the next value, or the one being read, is.
     var slot: ReplySlot = .none
     var stringIsKey = false
-    /// A key, or a value to keep, that came in pieces or with escapes; nil: it is too long to be one of ours.
+    /// No key of ours and no `ShortText` here is longer, so that a text is kept or not however it is cut.
+    static let textBytesMax = 128
+    /// A key, or a value to keep, that came in pieces or with escapes; nil: longer than anything that is kept.
     var text: [UInt8]? = []
     var textIsWhole = true
     /// Where the string begins, if it is in this piece.
@@ -93,6 +95,10 @@ struct ReplyScanner: Sendable {
     }
 
     var isComplete: Bool { self.state == .complete }
+
+    /// The tier as the reply names it; nil: it names none. A name that is too long to be kept is one all the same: it has
+    /// no price, and must not pass for silence.
+    var serviceTier: String? { self.tier.isTooLong ? "(too long)" : self.tier.string }
 
     /// Forgets the document; keeps the model and the tier.
     mutating func begin() {

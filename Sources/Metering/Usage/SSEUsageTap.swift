@@ -100,7 +100,7 @@ public struct SSEUsageTap: Sendable {
     /// As the last frame that named it.
     public var model: String? { self.document.model.string }
     /// As the last frame that named it.
-    public var serviceTier: String? { self.document.serviceTier.string }
+    public var serviceTier: String? { self.document.serviceTier }
     /// `id` of the response, or of the chunks.
     public var identifier: String? { self.document.identifier.string }
 

@@ -4,7 +4,8 @@
 struct ShortText<let capacity: Int>: Sendable {
     private var bytes: InlineArray<capacity, UInt8> = .init(repeating: 0)
     private var length: UInt8 = 0
-    private var isTooLong = false
+    /// There was one, which is not kept.
+    private(set) var isTooLong = false
 
     private var count: Int { Int(self.length) }
 

@@ -169,7 +169,7 @@ enum Characters {
         var at = low
         while at < high {
             if at + 8 <= bytes.count {
-                // Behind `high` more of the head follows, which is not looked at.
+                // What it finds behind `high` is cut off at the end.
                 let plain = Self.plainTokenBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
                 at += plain
                 guard plain < 8 else { continue }
@@ -203,7 +203,7 @@ enum Characters {
         var at = low
         while at < high {
             if at + 8 <= bytes.count {
-                // Behind `high` more of the head follows, which is not looked at.
+                // What it finds behind `high` is cut off at the end.
                 let plain = Self.plainValueBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
                 at += plain
                 guard plain < 8 else { continue }
