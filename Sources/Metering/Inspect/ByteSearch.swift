@@ -152,9 +152,11 @@ enum ByteSearch {
         return isSame(count &- 8)
     }
 
+    /// Whether these are the bytes of `wanted`; nil is equal to nothing.
     @inline(__always)
-    static func equals(_ bytes: UnsafeRawBufferPointer, _ wanted: StaticString) -> Bool {
-        bytes.count == wanted.utf8CodeUnitCount && self.matches(bytes, 0, wanted)
+    static func equals(_ bytes: UnsafeRawBufferPointer?, _ wanted: StaticString) -> Bool {
+        guard let bytes else { return false }
+        return bytes.count == wanted.utf8CodeUnitCount && self.matches(bytes, 0, wanted)
     }
 
     /// Whether the bytes from `start` on are exactly `wanted`; the caller has compared the length.

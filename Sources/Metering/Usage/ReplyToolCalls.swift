@@ -25,13 +25,14 @@ struct ReplyToolCalls: Sendable {
 
     /// - Parameter type: nil: it is too long to be one that is known.
     mutating func itemIs(_ type: UnsafeRawBufferPointer?) {
-        func equals(_ name: StaticString) -> Bool { type.map { ByteSearch.equals($0, name) } ?? false }
-        self.item = equals("web_search_call") ? .webSearch : equals("file_search_call") ? .fileSearch : .other
+        self.item =
+            ByteSearch.equals(type, "web_search_call")
+            ? .webSearch : ByteSearch.equals(type, "file_search_call") ? .fileSearch : .other
     }
 
     /// A call without an action is one that is billed.
     mutating func actionIs(_ type: UnsafeRawBufferPointer?) {
-        self.searchIsBillable = type.map { ByteSearch.equals($0, "search") } ?? false
+        self.searchIsBillable = ByteSearch.equals(type, "search")
     }
 
     mutating func endItem() {

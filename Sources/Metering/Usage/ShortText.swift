@@ -35,7 +35,7 @@ struct ShortText<let capacity: Int>: Sendable {
 
     @inline(__always)
     func equals(_ wanted: StaticString) -> Bool {
-        self.withBytes { bytes in bytes.map { ByteSearch.equals($0, wanted) } ?? false }
+        self.withBytes { ByteSearch.equals($0, wanted) }
     }
 
     @inline(__always)

@@ -166,64 +166,65 @@ enum Characters {
     /// The first byte of `bytes[low..<high]` that no token may have; `high` when there is none.
     @inline(__always)
     static func tokenEnd(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
-        var at = low
-        while at < high {
-            if at + 8 <= bytes.count {
-                // What it finds behind `high` is cut off at the end.
-                let plain = Self.plainTokenBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-                at += plain
-                guard plain < 8 else { continue }
-                if at >= high { break }
-            }
-            guard Self.isToken(bytes[at]) else { return at }
-            at += 1
-        }
-        return min(at, high)
-    }
-
-    /// How many of the eight bytes, from the first on, are letters, digits or hyphens: nearly all of every name.
-    @inline(__always)
-    private static func plainTokenBytes(_ bytes: UInt64) -> Int {
-        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
-        let word = UInt64(littleEndian: bytes)
-        // Without its top bit no byte carries into the next.
-        let low = word & ~tops
-        func isAtLeast(_ bound: UInt64, _ word: UInt64) -> UInt64 { word &+ ones &* (0x80 - bound) }
-        let lower = low | ones &* 0x20
-        let letters = isAtLeast(0x61, lower) & ~isAtLeast(0x7b, lower)
-        let digits = isAtLeast(0x30, low) & ~isAtLeast(0x3a, low)
-        let hyphens = isAtLeast(0x2d, low) & ~isAtLeast(0x2e, low)
-        let others = (~(letters | digits | hyphens) | word) & tops
-        return others.trailingZeroBitCount >> 3
+        Self.firstOutside(bytes, low, high, Self.plainTokenBytes, Self.isToken)
     }
 
     /// The first byte of `bytes[low..<high]` that no value may have; `high` when there is none.
     @inline(__always)
     static func firstOutsideFieldValue(_ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int) -> Int {
+        Self.firstOutside(bytes, low, high, Self.plainValueBytes, Self.isFieldValue)
+    }
+
+    /// The first byte of `bytes[low..<high]` that is of no class; `high` when there is none.
+    ///
+    /// - Parameters:
+    ///   - plain: how many of eight bytes, from the first on, are of the class beyond doubt.
+    ///   - isMember: of the class, for a byte that is left in doubt.
+    @inline(__always)
+    private static func firstOutside(
+        _ bytes: UnsafeRawBufferPointer, _ low: Int, _ high: Int, _ plain: (UInt64) -> Int,
+        _ isMember: (UInt8) -> Bool
+    ) -> Int {
         var at = low
         while at < high {
             if at + 8 <= bytes.count {
                 // What it finds behind `high` is cut off at the end.
-                let plain = Self.plainValueBytes(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-                at += plain
-                guard plain < 8 else { continue }
+                let count = plain(
+                    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+                at += count
+                guard count < 8 else { continue }
                 if at >= high { break }
             }
-            guard Self.isFieldValue(bytes[at]) else { return at }
+            guard isMember(bytes[at]) else { return at }
             at += 1
         }
         return min(at, high)
     }
 
+    private static let ones: UInt64 = 0x0101_0101_0101_0101
+    private static let tops: UInt64 = 0x8080_8080_8080_8080
+
+    /// How many of the eight bytes, from the first on, are letters, digits or hyphens: nearly all of every name.
+    @inline(__always)
+    private static func plainTokenBytes(_ word: UInt64) -> Int {
+        // Without its top bit no byte carries into the next.
+        let low = word & ~Self.tops
+        func isAtLeast(_ bound: UInt64, _ word: UInt64) -> UInt64 { word &+ Self.ones &* (0x80 - bound) }
+        let lower = low | Self.ones &* 0x20
+        let letters = isAtLeast(0x61, lower) & ~isAtLeast(0x7b, lower)
+        let digits = isAtLeast(0x30, low) & ~isAtLeast(0x3a, low)
+        let hyphens = isAtLeast(0x2d, low) & ~isAtLeast(0x2e, low)
+        let others = (~(letters | digits | hyphens) | word) & Self.tops
+        return others.trailingZeroBitCount >> 3
+    }
+
     /// How many of the eight bytes, from the first on, are neither below 0x20 nor 0x7f.
     @inline(__always)
-    private static func plainValueBytes(_ bytes: UInt64) -> Int {
-        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
-        let word = UInt64(littleEndian: bytes)
-        let controls = (word &- ones &* 0x20) & ~word
-        let deleted = word ^ ones &* 0x7f
+    private static func plainValueBytes(_ word: UInt64) -> Int {
+        let controls = (word &- Self.ones &* 0x20) & ~word
+        let deleted = word ^ Self.ones &* 0x7f
         // A borrow marks a byte falsely only behind one that is marked truly, and the first mark is what counts.
-        let marks = (controls | (deleted &- ones) & ~deleted) & tops
+        let marks = (controls | (deleted &- Self.ones) & ~deleted) & Self.tops
         return marks.trailingZeroBitCount >> 3
     }
 
