@@ -43,7 +43,7 @@ class SplitCluster(Cluster):
 
 
 def is_held(redis, account):
-    return any(field.startswith("h:") for field in redis.entries().get(account, {}))
+    return redis.count("h:", account) > 0
 
 
 def served_everywhere(load, since, count=1):

@@ -196,6 +196,9 @@ class Cluster:
         made = self.cli("account", "create", "--user", user, "--credits", credits).stdout
         return int(re.match(r"account (\d+)", made)[1])
 
+    def account_of(self, user):
+        return self.postgres.query(f"SELECT account_id FROM credit_balance WHERE user_id = '{user}'")[0][0]
+
     def grant(self, user, millicredits):
         self.cli(
             "account", "adjust", "--user", user, "--millicredits", millicredits, "--reason", "chaos",

@@ -117,9 +117,11 @@ class RedisStore(Store):
         with self.client() as client:
             return {int(key[3:-1]): client.hgetall(key) for key in client.scan_iter("a:{*}", count=1000)}
 
-    def count(self, prefix):
-        """How many fields there are with this prefix: `h:` holds, `u:` captured and not posted."""
-        return sum(field.startswith(prefix) for fields in self.entries().values() for field in fields)
+    def count(self, prefix, account=None):
+        """How many fields with this prefix one account has, or all of them: `h:` holds, `u:` captured and not posted."""
+        entries = self.entries()
+        hashes = entries.values() if account is None else [entries.get(account, {})]
+        return sum(field.startswith(prefix) for fields in hashes for field in fields)
 
     def stop(self):
         if self.is_running:
