@@ -3,10 +3,8 @@
 ARGS ?=
 MINUTES ?= 10
 comma := ,
-# As Package.swift does for the data plane: the libraries below it are without exclusivity checks, too.
-SWIFT_BUILD_RELEASE := swift build -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 
-.PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench tokenizer-check soak chaos fuzz clean
+.PHONY: help bootstrap bootstrap-test build run test test-swift test-integration lint format readme bench tokenizer-check function-order soak chaos fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +17,7 @@ bootstrap-test: ## install what the tests lack, too
 
 build: bootstrap ## release products: .build/release/tollgate and .build/release/mock-openai
 	@echo "==> building release (minutes, the first time)"
-	@$(SWIFT_BUILD_RELEASE)
+	@scripts/build_release.sh
 
 TOKENIZER_DIR ?= var/tokenizer
 
@@ -47,6 +45,7 @@ readme: ## run the commands that README.md shows (after make test)
 
 bench: build ## against nginx, in less than five minutes; ARGS="compare hot-account --rounds 7" says otherwise
 	@scripts/bootstrap.sh bench
+	@bench/function_order.py --check
 	@mkdir -p var/bench
 	@.build/release/tollgate-bench $(or $(ARGS),compare chat-small chat-stream chat-500 --lanes direct$(comma)nginx$(comma)governed \
 	  --rounds 3 --duration 4 --json var/bench/short.json --html var/bench/short.html)
@@ -58,6 +57,9 @@ tokenizer-check: build ## the tokenizer against tiktoken: the same ids, and how 
 	@.build/release/tollgate tokenizer build --dir "$(TOKENIZER_DIR)"
 	@.build/venv/bin/python bench/tokenizer_check.py --vocabulary "$(TOKENIZER_DIR)" --tables "$(TOKENIZER_DIR)" \
 	  --bench .build/release/token-bench identity prompt speed $(ARGS)
+
+function-order: build ## the order of functions in the program, from a profile of it (needs valgrind); then build again
+	@bench/function_order.py $(ARGS)
 
 soak: build ## the traffic of two hours at full speed: memory must not grow
 	@scripts/venv.sh

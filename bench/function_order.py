@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Writes bench/function-order.txt, which the linker follows: the functions of an exchange stand beside each other in the
+program, not on five hundred pages of it. `make function-order` runs it:
+
+    bench/function_order.py [--programs .build/release] [--check]
+
+Loads of the harness run on a proxy under callgrind. What an exchange or a chunk of a stream calls is hot; each hot
+function is put behind the one that calls it most often (call-chain clustering, Ottoni and Maher, CGO 2017).
+`--check` only says whether the program still has the functions that the file names.
+"""
+import argparse
+import collections
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ORDER = ROOT / "bench/function-order.txt"
+# Name of the load, what differs from its scenario, and options of the harness. A proxy under callgrind is fifty times slower.
+LOADS = [
+    ("chat-small", {"connections": 8}, []),
+    ("chat-small", {"connections": 8}, ["--tls", "both"]),
+    ("chat-stream", {"connections": 8, "tokens_per_second": 20, "first_token_ms": 50}, []),
+]
+SECONDS = 30
+# Calls per call of `Exchange.admit` from which on a function is hot.
+HOT = 0.02
+# Names in the file that the program may have lost to a change of the sources.
+LOST_MAX = 0.2
+# A cluster takes no more functions than this: about eight pages.
+CLUSTER_MAX = 400
+
+WRAPPER = """#!/bin/sh
+if [ "$1" != serve ]; then exec {real} "$@"; fi
+exec valgrind --tool=callgrind --demangle=no --separate-threads=yes --callgrind-out-file={out}/profile.%p {real} "$@"
+"""
+
+
+class Profile:
+    """Instructions of functions and calls between them, of one thread."""
+
+    def __init__(self, path):
+        self.cost, self.calls = collections.Counter(), collections.Counter()
+        names, function, called = {}, None, None
+        for line in path.open(errors="replace"):
+            if line.startswith("fn="):
+                function = self.name(line[3:], names)
+            elif line.startswith("cfn="):
+                called = self.name(line[4:], names)
+            elif line.startswith("calls="):
+                self.calls[function, called] += int(line[6:].split()[0])
+            elif line[0] in "+-*0123456789":
+                if called is None:
+                    self.cost[function] += int(line.split()[1])
+                called = None
+
+    @staticmethod
+    def name(text, names):
+        """`(7) name` says what 7 is, `(7)` is it. Recursion has a number behind a mark."""
+        number, _, name = text.strip().partition(" ")
+        if name:
+            names[number] = name.split("'")[0]
+        return names[number]
+
+    def exchanges(self):
+        return sum(count for (_, called), count in self.calls.items() if re.search(r"5Proxy8ExchangeC5admit", called))
+
+
+def record(programs, work, scenario, changes, options):
+    """Runs one load, and returns the profiles of the threads that served exchanges."""
+    text = (ROOT / f"bench/scenarios/{scenario}.yaml").read_text()
+    for key, value in changes.items():
+        text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.M)
+    load = work / f"{scenario}.yaml"
+    load.write_text(text)
+    command = [
+        programs / "tollgate-bench", "compare", load, "--rounds", 1, "--duration", SECONDS, "--lanes", "governed",
+        "--programs", programs, *options]
+    print("==>", scenario, *options, flush=True)
+    said = []
+    running = subprocess.Popen(
+        [str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in running.stdout:
+        said.append(line)
+        if "warm-up  governed" in line:
+            # What came before was the start.
+            subprocess.run(["callgrind_control", "-z"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            threading.Timer(SECONDS * 0.7, dump).start()
+    running.wait()  # Exchanges may fail: what is this slow misses deadlines.
+    dumped = list(work.glob("profile.*.1-*"))
+    profiles = [profile for path in dumped if (profile := Profile(path)).exchanges() > 100]
+    for path in work.glob("profile.*"):
+        path.unlink()
+    if not profiles:
+        sys.exit("".join(said[-20:]) + f"no thread of {len(dumped)} served exchanges")
+    return profiles
+
+
+def dump():
+    subprocess.run(["callgrind_control", "-d"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def clusters(profiles, known):
+    """Functions in the order of the program."""
+    cost, calls = collections.Counter(), collections.Counter()
+    for profile in profiles:
+        exchanges = profile.exchanges()
+        for function, count in profile.cost.items():
+            cost[function] += count / exchanges
+        for edge, count in profile.calls.items():
+            calls[edge] += count / exchanges
+    called = collections.Counter()
+    for (_, function), count in calls.items():
+        called[function] += count
+    hot = sorted((name for name in cost if called[name] >= HOT and name in known), key=lambda name: (-cost[name], name))
+    callers = collections.defaultdict(list)
+    for (caller, function), count in calls.items():
+        if caller in known and caller != function:
+            callers[function].append((count, caller))
+    cluster = {name: [name] for name in hot}
+    for name in hot:
+        wanted = [caller for _, caller in sorted(callers[name], reverse=True)[:1] if caller in cluster]
+        for caller in wanted:
+            into, from_ = cluster[caller], cluster[name]
+            if into is not from_ and len(into) + len(from_) <= CLUSTER_MAX:
+                into.extend(from_)
+                cluster.update((member, into) for member in from_)
+    unique = {id(members): members for members in cluster.values()}.values()
+    by_cost = sorted(unique, key=lambda members: -sum(cost[name] for name in members))
+    return [name for members in by_cost for name in members]
+
+
+def movable(program):
+    """Functions that the linker can move without others: each has a section to itself. Those of Swift's own library have
+    not, and one name would bring all of it."""
+    library = pathlib.Path(shutil.which("swiftc")).resolve().parent.parent / "lib/swift_static/linux"
+    fixed = set()
+    for archive in sorted(library.glob("*.a")):
+        listed = subprocess.run(["objdump", "--syms", archive], capture_output=True, text=True, check=False).stdout
+        fixed.update(re.findall(r" F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, flags=re.M))
+    return functions(program) - fixed
+
+
+def functions(program):
+    listed = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^[0-9a-f]+ [tTwW] (\S+)$", listed, flags=re.M))
+
+
+def check(program):
+    names = ORDER.read_text().split()
+    lost = set(names) - functions(program)
+    print(f"{len(names) - len(lost)} of {len(names)} functions of {ORDER.relative_to(ROOT)} are in the program")
+    if len(lost) > LOST_MAX * len(names):
+        sys.exit("the linker does not find the rest: `make function-order` writes the file again")
+
+
+def write(programs):
+    if shutil.which("valgrind") is None:
+        sys.exit("missing: valgrind")
+    with tempfile.TemporaryDirectory() as place:
+        work = pathlib.Path(place)
+        for program in ("mock-openai", "mock-stripe", "tollgate-bench"):
+            shutil.copy(programs / program, work)
+        # Valgrind would read the debug information for a minute.
+        real = work / "tollgate.real"
+        subprocess.run(["strip", "--strip-debug", "-o", real, programs / "tollgate"], check=True)
+        wrapper = work / "tollgate"
+        wrapper.write_text(WRAPPER.format(real=real, out=work))
+        wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+        profiles = [profile for load in LOADS for profile in record(work, work, *load)]
+    names = clusters(profiles, movable(programs / "tollgate"))
+    ORDER.write_text("".join(f"{name}\n" for name in names))
+    print(f"{len(names)} functions: {ORDER.relative_to(ROOT)}; `make build` links with it")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / ".build/release", help="default: .build/release")
+    parser.add_argument("--check", action="store_true", help="only say whether the file still fits the program")
+    options = parser.parse_args()
+    program = options.programs / "tollgate"
+    if not os.access(program, os.X_OK):
+        sys.exit(f"missing: {program}; `make build` makes it")
+    if options.check:
+        check(program)
+    else:
+        write(options.programs.resolve())
+
+
+if __name__ == "__main__":
+    main()
