@@ -32,17 +32,16 @@ final class InputCounter {
     /// `exchange.admit` follows, at once or in a later turn of the loop, unless the exchange is over by then.
     func count(_ request: InspectedRequest, of exchange: Exchange) {
         guard let encoding = self.encoding(of: request.model),
-            let counting = InputCounting(request, encoding), let tokenizer = self.tokenizer(encoding)
+            var counting = InputCounting(request, encoding), let tokenizer = self.tokenizer(encoding)
         else {
             exchange.admit(request, CountedInput())
             return
         }
-        var job = Job(exchange: exchange, request: request, counting: counting, tokenizer: tokenizer)
-        if Self.slice(&job) {
-            exchange.admit(request, job.counting.counted)
+        if Self.slice(&counting, of: exchange, tokenizer) {
+            exchange.admit(request, counting.counted)
             return
         }
-        self.jobs.append(job)
+        self.jobs.append(Job(exchange: exchange, request: request, counting: counting, tokenizer: tokenizer))
         if self.jobs.count == 1 { self.scheduleTurn() }
     }
 
@@ -64,11 +63,13 @@ final class InputCounter {
     }
 
     /// - Returns: whether all is counted.
-    private static func slice(_ job: inout Job) -> Bool {
+    private static func slice(_ counting: inout InputCounting, of exchange: Exchange, _ tokenizer: Tokenizer)
+        -> Bool
+    {
         let end = NIODeadline.now() + self.sliceMax
-        return job.exchange.request.body.withUnsafeReadableBytes { body in
+        return exchange.request.body.withUnsafeReadableBytes { body in
             repeat {
-                if job.counting.advance(body, steps: self.stepsAtOnce, job.tokenizer) { return true }
+                if counting.advance(body, steps: self.stepsAtOnce, tokenizer) { return true }
             } while NIODeadline.now() < end
             return false
         }
@@ -84,7 +85,7 @@ final class InputCounter {
         // Its place stays taken meanwhile, so that no second turn is scheduled.
         if var job = self.jobs.first {
             let isOver = job.exchange.isOver
-            let isDone = !isOver && Self.slice(&job)
+            let isDone = !isOver && Self.slice(&job.counting, of: job.exchange, job.tokenizer)
             if isDone { job.exchange.admit(job.request, job.counting.counted) }
             self.jobs.removeFirst()
             if !isOver, !isDone { self.jobs.append(job) }

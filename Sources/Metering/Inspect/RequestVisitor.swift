@@ -123,7 +123,9 @@ struct RequestVisitor: JSONVisitor {
             slot = .named(
                 KeyName(bytes: self.body, range: key.range), in: self.scopes.current, of: self.endpoint)
         }
-        return slot == .unknown && self.alsoKnown.contains(self.text(key)) ? .none : slot
+        // Not `&&`, whose right side would be a closure with a copy of the visitor.
+        guard slot == .unknown else { return slot }
+        return self.alsoKnown.contains(self.text(key)) ? .none : .unknown
     }
 
     private mutating func takeSlot() -> InspectSlot {

@@ -72,7 +72,8 @@ extension HoldSessionMachine {
             return self.endRefused(id, reply.refusal, "RELEASE", now: now)
         }
         // A reaper may have had it and the store forgotten so: whoever comes that late says VOID in any case.
-        let isLate = self.look(at: id) { now - $0.placedAt >= self.settings.touchEvery * 2 } ?? false
+        let lateAfter = self.settings.touchEvery * 2
+        let isLate = self.look(at: id) { now - $0.placedAt >= lateAfter } ?? false
         let isGone = answer == 1 || answer == 3 || isLate
         switch self.update(id, { $0.track.releaseAnswered(gone: isGone) }) {
         case .forget?: self.forget(id)

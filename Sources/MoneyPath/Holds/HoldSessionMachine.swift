@@ -96,8 +96,11 @@ public struct HoldSessionMachine {
             self.actionsDone = 0
             return nil
         }
-        defer { self.actionsDone += 1 }
-        return self.actions[self.actionsDone]
+        // Moved out, not copied: a command and what it says are not small.
+        var action = Action.reconnect
+        swap(&action, &self.actions[self.actionsDone])
+        self.actionsDone += 1
+        return action
     }
 
     /// The fence of a command that is sent now.
@@ -191,16 +194,15 @@ public struct HoldSessionMachine {
         return body(&self.live.values[index])
     }
 
-    /// Looks at a hold without a copy of it; nil: no such hold.
+    /// Looks at a hold in its place, which only what may change it can do without a copy; nil: no such hold.
     @inline(__always)
-    func look<Value>(at hold: HoldID, _ body: (borrowing LiveHold) -> Value) -> Value? {
-        guard let index = self.live.index(forKey: hold) else { return nil }
-        return body(self.live.values[index])
+    mutating func look<Value>(at hold: HoldID, _ body: (borrowing LiveHold) -> Value) -> Value? {
+        self.update(hold) { body($0) }
     }
 
     func isLive(_ hold: HoldID) -> Bool { self.live.index(forKey: hold) != nil }
 
-    func phase(of hold: HoldID) -> HoldTrack.Phase? { self.look(at: hold) { $0.track.phase } }
+    func phase(of hold: HoldID) -> HoldTrack.Phase? { self.live[hold]?.track.phase }
 
     var holdsInOrder: [HoldID] { self.live.keys.sorted() }
 

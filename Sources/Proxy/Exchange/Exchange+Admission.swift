@@ -149,7 +149,7 @@ extension Exchange {
             endpoint.takesForm
                 ? self.inspectUpload($0, as: endpoint) : RequestInspector.inspect($0, as: endpoint)
         }
-        switch inspected {
+        switch consume inspected {
         case .failure(let rejection):
             self.refuse(Refusal(rejection))
         case .success(let request):

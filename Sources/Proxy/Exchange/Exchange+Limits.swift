@@ -5,14 +5,13 @@ extension Exchange {
     /// A service key has its limits for each account that it names.
     func limits(of account: AccountRecord, _ plan: AdmissionPlan) -> PlaceLimits {
         guard let key = self.key else { preconditionFailure("authenticated() comes before any account") }
-        let configuration = self.loop.configuration
-        let ofKey = configuration.keyLimits.overridden(by: key.limits)
-        let ofAccount = configuration.accountLimits.overridden(by: account.limits)
+        let ofKey = self.loop.configuration.keyLimits.overridden(by: key.limits)
+        let ofAccount = self.loop.configuration.accountLimits.overridden(by: account.limits)
         let bucket = [ofKey.tokensPerMinute, ofAccount.tokensPerMinute].compactMap { $0 }.min()
         return PlaceLimits(
             keyID: key.keyID, key: ofKey, account: ofAccount,
             tokens: plan.limitTokens(
                 outputCap: plan.request.outputCap,
-                leastOutputTokens: configuration.limits.leastOutputTokens, bucket: bucket))
+                leastOutputTokens: self.loop.configuration.limits.leastOutputTokens, bucket: bucket))
     }
 }

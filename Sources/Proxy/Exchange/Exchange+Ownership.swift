@@ -4,19 +4,13 @@ import NIOCore
 /// Responses that upstream keeps: whose they are is asked before one is used, and told when one is made. To upstream
 /// all of them are the operator's.
 extension Exchange {
-    /// Its texts are counted, once it is known whose the response is that it goes on from.
+    /// Its texts are counted: at once, or when it is known that the response that it goes on from is the client's own.
     func count(_ request: InspectedRequest) {
-        self.findEarlier(of: request) { self.loop.inputCounter.count($0, of: self) }
-    }
-
-    /// Goes on with `request` once the response that it goes on from is known to be the client's own; at once when there
-    /// is none.
-    private func findEarlier(of request: InspectedRequest, _ proceed: @escaping (InspectedRequest) -> Void) {
-        guard let earlier = request.earlier else { return proceed(request) }
+        guard let earlier = request.earlier else { return self.loop.inputCounter.count(request, of: self) }
         self.find(earlier.responseID, or: .noPreviousResponse(earlier.responseID)) { response in
             var request = request
             request.follow(response)
-            proceed(request)
+            self.loop.inputCounter.count(request, of: self)
         }
     }
 
