@@ -10,6 +10,7 @@ function is put behind the one that calls it most often (call-chain clustering, 
 """
 import argparse
 import collections
+import json
 import os
 import pathlib
 import re
@@ -29,11 +30,14 @@ LOADS = [
     ("chat-stream", {"connections": 8, "tokens_per_second": 20, "first_token_ms": 50}, []),
 ]
 SECONDS = 30
-# Calls per call of `Exchange.admit` from which on a function is hot.
+# `Exchange.admit()`, which is called once for each exchange, and the calls for each from which on a function is hot.
+ADMIT = "$s5Proxy8ExchangeC5admityyF"
 HOT = 0.02
 # Share of the functions in the file that the program may have elsewhere or, after a change of the sources, not at all.
 ASTRAY_MAX = 0.2
-# Bytes from a function to the next one in the file: more than any has.
+# Exchanges that make a profile; what a load leaves on other threads is none.
+EXCHANGES_MIN = 20
+# Bytes from a function to the next one in the file.
 NEAR = 1 << 16
 # A cluster takes no more functions than this: about eight pages.
 CLUSTER_MAX = 400
@@ -71,7 +75,7 @@ class Profile:
         return names[number]
 
     def exchanges(self):
-        return sum(count for (_, called), count in self.calls.items() if re.search(r"5Proxy8ExchangeC5admit", called))
+        return sum(count for (_, called), count in self.calls.items() if called == ADMIT)
 
 
 def record(programs, work, scenario, changes, options):
@@ -88,15 +92,18 @@ def record(programs, work, scenario, changes, options):
     said = []
     running = subprocess.Popen(
         [str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for line in running.stdout:
-        said.append(line)
-        if "warm-up  governed" in line:
-            # What came before was the start.
-            subprocess.run(["callgrind_control", "-z"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            threading.Timer(SECONDS * 0.7, dump).start()
-    running.wait()  # Exchanges may fail: what is this slow misses deadlines.
+    try:
+        for line in running.stdout:
+            said.append(line)
+            if "warm-up  governed" in line:
+                # What came before was the start.
+                control(work, "--zero")
+                threading.Timer(SECONDS * 0.7, control, (work, "--dump")).start()
+        running.wait()  # Exchanges may fail: what is this slow misses deadlines.
+    finally:
+        running.terminate()
     dumped = list(work.glob("profile.*.1-*"))
-    profiles = [profile for path in dumped if (profile := Profile(path)).exchanges() > 100]
+    profiles = [profile for path in dumped if (profile := Profile(path)).exchanges() > EXCHANGES_MIN]
     for path in work.glob("profile.*"):
         path.unlink()
     if not profiles:
@@ -104,23 +111,25 @@ def record(programs, work, scenario, changes, options):
     return profiles
 
 
-def dump():
-    subprocess.run(["callgrind_control", "-d"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def control(work, order):
+    """Tells the callgrind that writes to this directory, and no other."""
+    found = subprocess.run(["pgrep", "-f", f"callgrind-out-file={work}"], capture_output=True, text=True, check=True)
+    subprocess.run(["callgrind_control", order, *found.stdout.split()], check=True, capture_output=True)
 
 
 def clusters(profiles, known):
     """Functions in the order of the program."""
-    cost, calls = collections.Counter(), collections.Counter()
+    cost, calls, hot = collections.Counter(), collections.Counter(), set()
     for profile in profiles:
         exchanges = profile.exchanges()
         for function, count in profile.cost.items():
             cost[function] += count / exchanges
-        for edge, count in profile.calls.items():
-            calls[edge] += count / exchanges
-    called = collections.Counter()
-    for (_, function), count in calls.items():
-        called[function] += count
-    hot = sorted((name for name in cost if called[name] >= HOT and name in known), key=lambda name: (-cost[name], name))
+        called = collections.Counter()
+        for (caller, function), count in profile.calls.items():
+            calls[caller, function] += count / exchanges
+            called[function] += count / exchanges
+        hot.update(name for name, count in called.items() if count >= HOT and name in known)
+    hot = sorted(hot, key=lambda name: (-cost[name], name))
     callers = collections.defaultdict(list)
     for (caller, function), count in calls.items():
         if caller in known and caller != function:
@@ -138,21 +147,30 @@ def clusters(profiles, known):
     return [name for members in by_cost for name in members]
 
 
-def movable(program):
-    """Functions that the linker can move without others: each has a section to itself. Those of Swift's own library have
-    not, and one name would bring all of it."""
-    library = pathlib.Path(shutil.which("swiftc")).resolve().parent.parent / "lib/swift_static/linux"
-    fixed = set()
-    for archive in sorted(library.glob("*.a")):
-        listed = subprocess.run(["objdump", "--syms", archive], capture_output=True, text=True, check=False).stdout
-        fixed.update(re.findall(r" F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, flags=re.M))
+def movable(program, fixed):
     return functions(program).keys() - fixed
 
 
+def immovable():
+    """Functions of Swift's own library, which have no sections of their own: one name would bring all of it."""
+    told = json.loads(subprocess.run(["swiftc", "-print-target-info"], capture_output=True, text=True, check=True).stdout)
+    library = pathlib.Path(told["paths"]["runtimeResourcePath"]).with_name("swift_static") / "linux"
+    archives = sorted(library.glob("*.a"))
+    if not archives:
+        sys.exit(f"missing: Swift's static library in {library}")
+    found = set()
+    for archive in archives:
+        listed = subprocess.run(["objdump", "--syms", archive], capture_output=True, text=True, check=False).stdout
+        found.update(re.findall(r" F \.text\t[0-9a-f]+ (?:\.hidden )?(\S+)$", listed, flags=re.M))
+    return found
+
+
 def functions(program):
-    """Function → where it is in the program."""
+    """Function → where it is in the program. Names that are there more than once name none."""
     listed = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-    return {name: int(at, 16) for at, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, flags=re.M)}
+    found = re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, flags=re.M)
+    uses = collections.Counter(name for _, name in found)
+    return {name: int(at, 16) for at, name in found if uses[name] == 1}
 
 
 def check(program):
@@ -163,13 +181,14 @@ def check(program):
     print(f"{following} of {len(names)} functions follow {ORDER.relative_to(ROOT)}, {len(lost)} are not in the program")
     if following < (1 - ASTRAY_MAX) * len(names):
         sys.exit(
-            "`make function-order` writes the file again. When few are lost, what was compiled without -function-sections "
-            "is still there: the compiler keeps an object of the same code whatever its flags; `make clean` first")
+            "`make function-order` writes the file again. When few are lost, objects of a build without "
+            "scripts/build_release.sh are still there: `make clean` first")
 
 
 def write(programs):
     if shutil.which("valgrind") is None:
-        sys.exit("missing: valgrind")
+        sys.exit("missing: valgrind (apt-get install valgrind)")
+    fixed = immovable()
     with tempfile.TemporaryDirectory() as place:
         work = pathlib.Path(place)
         for program in ("mock-openai", "mock-stripe", "tollgate-bench"):
@@ -181,7 +200,7 @@ def write(programs):
         wrapper.write_text(WRAPPER.format(real=real, out=work))
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
         profiles = [profile for load in LOADS for profile in record(work, work, *load)]
-    names = clusters(profiles, movable(programs / "tollgate"))
+    names = clusters(profiles, movable(programs / "tollgate", fixed))
     ORDER.write_text("".join(f"{name}\n" for name in names))
     print(f"{len(names)} functions: {ORDER.relative_to(ROOT)}; `make build` links with it")
 

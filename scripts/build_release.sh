@@ -8,8 +8,22 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-exec swift build -c release --static-swift-stdlib \
-  -Xswiftc -enforce-exclusivity=unchecked \
-  -Xswiftc -Xfrontend -Xswiftc -function-sections \
-  -Xswiftc -use-ld=lld -Xlinker --symbol-ordering-file="$PWD/bench/function-order.txt" -Xlinker --no-warn-symbol-ordering \
-  "$@"
+order=$PWD/bench/function-order.txt
+stamp=.build/release.flags
+flags=(
+  --static-swift-stdlib
+  -Xswiftc -enforce-exclusivity=unchecked
+  -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections -Xcxx -ffunction-sections
+  -Xswiftc -use-ld=lld -Xlinker "--symbol-ordering-file=$order" -Xlinker --no-warn-symbol-ordering
+)
+
+# The compiler keeps an object whose code is the same, whatever flags it was made with.
+if [ "$(cat "$stamp" 2>/dev/null)" != "${flags[*]}" ]; then
+  rm -rf "$(swift build -c release --show-bin-path)"
+  mkdir -p .build
+  echo "${flags[*]}" >"$stamp"
+fi
+# To `swift build` the order is a name on a command line, not a file that changes.
+if [ "$order" -nt .build/release/tollgate ]; then rm -f .build/release/tollgate; fi
+
+exec swift build -c release "${flags[@]}" "$@"

@@ -202,7 +202,7 @@ public struct HoldSessionMachine {
 
     func isLive(_ hold: HoldID) -> Bool { self.live.index(forKey: hold) != nil }
 
-    func phase(of hold: HoldID) -> HoldTrack.Phase? { self.live[hold]?.track.phase }
+    mutating func phase(of hold: HoldID) -> HoldTrack.Phase? { self.look(at: hold) { $0.track.phase } }
 
     var holdsInOrder: [HoldID] { self.live.keys.sorted() }
 

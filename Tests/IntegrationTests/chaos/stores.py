@@ -119,8 +119,11 @@ class RedisStore(Store):
 
     def count(self, prefix, account=None):
         """How many fields with this prefix one account has, or all of them: `h:` holds, `u:` captured and not posted."""
-        entries = self.entries()
-        hashes = entries.values() if account is None else [entries.get(account, {})]
+        if account is None:
+            hashes = self.entries().values()
+        else:
+            with self.client() as client:
+                hashes = [client.hkeys(f"a:{{{account}}}")]
         return sum(field.startswith(prefix) for fields in hashes for field in fields)
 
     def stop(self):
