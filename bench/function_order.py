@@ -39,7 +39,7 @@ ASTRAY_MAX = 0.2
 EXCHANGES_MIN = 20
 # Bytes from a function to the next one in the file.
 NEAR = 1 << 16
-# A cluster takes no more functions than this: about eight pages.
+# A cluster takes no more functions than this: about forty pages, a third of all.
 CLUSTER_MAX = 400
 
 WRAPPER = """#!/bin/sh
@@ -78,16 +78,16 @@ class Profile:
         return sum(count for (_, called), count in self.calls.items() if called == ADMIT)
 
 
-def record(programs, work, scenario, changes, options):
-    """Runs one load, and returns the profiles of the threads that served exchanges."""
+def record(work, scenario, changes, options):
+    """Runs one load with the programs in `work`, and returns the profiles of the threads that served exchanges."""
     text = (ROOT / f"bench/scenarios/{scenario}.yaml").read_text()
     for key, value in changes.items():
         text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.M)
     load = work / f"{scenario}.yaml"
     load.write_text(text)
     command = [
-        programs / "tollgate-bench", "compare", load, "--rounds", 1, "--duration", SECONDS, "--lanes", "governed",
-        "--programs", programs, *options]
+        work / "tollgate-bench", "compare", load, "--rounds", 1, "--duration", SECONDS, "--lanes", "governed",
+        "--programs", work, *options]
     print("==>", scenario, *options, flush=True)
     said = []
     running = subprocess.Popen(
@@ -136,19 +136,16 @@ def clusters(profiles, known):
             callers[function].append((count, caller))
     cluster = {name: [name] for name in hot}
     for name in hot:
-        wanted = [caller for _, caller in sorted(callers[name], reverse=True)[:1] if caller in cluster]
-        for caller in wanted:
-            into, from_ = cluster[caller], cluster[name]
-            if into is not from_ and len(into) + len(from_) <= CLUSTER_MAX:
-                into.extend(from_)
-                cluster.update((member, into) for member in from_)
+        _, caller = max(callers[name], default=(0, None))
+        if caller not in cluster:
+            continue
+        into, from_ = cluster[caller], cluster[name]
+        if into is not from_ and len(into) + len(from_) <= CLUSTER_MAX:
+            into.extend(from_)
+            cluster.update((member, into) for member in from_)
     unique = {id(members): members for members in cluster.values()}.values()
     by_cost = sorted(unique, key=lambda members: -sum(cost[name] for name in members))
     return [name for members in by_cost for name in members]
-
-
-def movable(program, fixed):
-    return functions(program).keys() - fixed
 
 
 def immovable():
@@ -199,8 +196,8 @@ def write(programs):
         wrapper = work / "tollgate"
         wrapper.write_text(WRAPPER.format(real=real, out=work))
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-        profiles = [profile for load in LOADS for profile in record(work, work, *load)]
-    names = clusters(profiles, movable(programs / "tollgate", fixed))
+        profiles = [profile for load in LOADS for profile in record(work, *load)]
+    names = clusters(profiles, functions(programs / "tollgate").keys() - fixed)
     ORDER.write_text("".join(f"{name}\n" for name in names))
     print(f"{len(names)} functions: {ORDER.relative_to(ROOT)}; `make build` links with it")
 

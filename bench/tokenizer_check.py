@@ -218,7 +218,7 @@ def main():
     parser.add_argument("--budget", type=int, default=256, help="steps of a slice")
     options = parser.parse_args()
     if not options.bench.is_file():
-        sys.exit(f"missing: {options.bench}; build it with swift build -c release --product token-bench")
+        sys.exit(f"missing: {options.bench}; build it with scripts/build_release.sh --product token-bench")
     for name in CODES:
         if not (options.tables / f"{name}.tokens").is_file():
             sys.exit(f"missing: {options.tables}/{name}.tokens; build it with tollgate tokenizer build")

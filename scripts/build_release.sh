@@ -23,7 +23,8 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "${flags[*]}" ]; then
   mkdir -p .build
   echo "${flags[*]}" >"$stamp"
 fi
-# To `swift build` the order is a name on a command line, not a file that changes.
-if [ "$order" -nt .build/release/tollgate ]; then rm -f .build/release/tollgate; fi
+# To `swift build` the order is a name on a command line, not a file that changes; the list of objects is one.
+objects=.build/release/tollgate.product/Objects.LinkFileList
+if [ -e "$objects" ] && [ "$order" -nt .build/release/tollgate ]; then touch "$objects"; fi
 
 exec swift build -c release "${flags[@]}" "$@"
