@@ -47,6 +47,7 @@ extension SmugglingCorpus {
         ("LF after the status line", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"),
         ("LF after a field", "HTTP/1.1 200 OK\r\nX: y\nContent-Length: 0\r\n\r\n"),
         ("LF as the blank line", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n"),
+        ("CR twice after the status line", "HTTP/1.1 200 OK\r\r\r\n"),
         ("CR alone", "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n"),
         ("fold", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"),
         ("NUL", "HTTP/1.1 200 OK\r\nX: \u{00}\r\nContent-Length: 0\r\n\r\n"),

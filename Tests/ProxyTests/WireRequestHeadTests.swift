@@ -153,6 +153,9 @@ import Testing
         Bad("\r\n\r\n", .badMethod),
         Bad(fields: "X-A: a\rX-B: b\r\n", .bareCR),
         Bad(fields: "X-A: a\r\r\n", .bareCR),
+        // Ended there, or not: no more of it is waited for.
+        Bad("GET / HTTP/1.1\r\r\r\n", .bareCR),
+        Bad("\r\r\n", .bareCR),
         Bad(fields: "X-A: a\rTransfer-Encoding: chunked\r\n", .bareCR),
         Bad(fields: "X-A: a\r\n b\r\n", .obsoleteFold),
         Bad(fields: "X-A: a\r\n\tb\r\n", .obsoleteFold),

@@ -74,6 +74,7 @@ import Testing
         ("HTTP/1.1 2x0 OK\r\n\r\n", .badStatusLine),
         ("HTTP/1.1 200 O\0K\r\n\r\n", .badStatusLine),
         ("HTTP/1.1 200 O\rK\r\n\r\n", .badStatusLine),
+        ("HTTP/1.1 200 OK\r\r\r\n", .bareCR),
         ("HTTP/1.1\r\n\r\n", .badStatusLine),
         ("\r\n\r\n", .badStatusLine),
         (ok + " folded\r\n\r\n", .obsoleteFold),

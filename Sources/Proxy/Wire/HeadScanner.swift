@@ -1,8 +1,8 @@
 import Glibc
 
 /// Finds the end of a head, remembering how far it looked, so that a head that comes byte by byte is not
-/// read again from its start each time. Refuses a line feed that no carriage return precedes as soon as it
-/// is seen.
+/// read again from its start each time. Refuses a line feed that no carriage return precedes, or that two do, as
+/// soon as it is seen: some readers end a head at `CR CR CR LF`, and waiting for more would leave the rest to them.
 struct HeadSearch {
     private var searched = 0
 
@@ -21,8 +21,11 @@ struct HeadSearch {
             let lineFeed = hit - UnsafeMutableRawPointer(mutating: base)
             guard lineFeed > 0, bytes[lineFeed - 1] == 0x0d else { return .invalid(.bareLF) }
             at = lineFeed + 1
-            if lineFeed >= 3, bytes[lineFeed - 2] == 0x0a {
-                return at <= limits.bytesMax ? .end(at) : .invalid(.headTooLarge)
+            guard lineFeed >= 2 else { continue }
+            switch bytes[lineFeed - 2] {
+            case 0x0a where lineFeed >= 3: return at <= limits.bytesMax ? .end(at) : .invalid(.headTooLarge)
+            case 0x0d: return .invalid(.bareCR)
+            default: break
             }
         }
         // A pair cut between two reads is found by its LF, which looks back at the CR.
