@@ -10,6 +10,7 @@ extension ClientConnection {
             chunkedAllowed: request.head.minorVersion == 1,
             announcesKeepAlive: request.head.announcesKeepAlive)
         self.controlWriter = writer
+        self.direct?.noteWrite()
         let call = request.controlRequest(
             channel: context.channel,
             client: self.loop.configuration.trustedPeers.client(peer: self.peer, of: request))

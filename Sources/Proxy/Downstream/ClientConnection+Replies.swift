@@ -22,6 +22,7 @@ extension ClientConnection {
         }
         self.writeOutbox(context)
         self.bytesSent += buffer.readableBytes
+        self.direct?.noteWrite()
         context.write(self.wrapOutboundOut(buffer), promise: nil)
     }
 
@@ -30,16 +31,35 @@ extension ClientConnection {
             self.outbox.clear()
             return
         }
+        guard !self.sendOutbox(context) else { return }
         self.writeOutbox(context)
         context.flush()
+    }
+
+    /// The short way, for as much of it as the socket takes.
+    ///
+    /// - Returns: nothing is left, here or with NIO.
+    private func sendOutbox(_ context: ChannelHandlerContext) -> Bool {
+        guard self.outbox.readableBytes > 0 else { return self.direct?.isClear ?? false }
+        guard let taken = self.direct?.send(self.outbox, on: context.channel), taken > 0 else { return false }
+        self.bytesSent += taken
+        self.outbox.moveReaderIndex(forwardBy: taken)
+        guard self.outbox.readableBytes == 0 else { return false }
+        self.giveBackOutbox()
+        return true
     }
 
     private func writeOutbox(_ context: ChannelHandlerContext) {
         guard self.outbox.readableBytes > 0 else { return }
         self.bytesSent += self.outbox.readableBytes
+        self.direct?.noteWrite()
         context.write(self.wrapOutboundOut(self.outbox), promise: nil)
+        self.giveBackOutbox()
+    }
+
+    /// Between two chunks a connection keeps no memory for them.
+    private func giveBackOutbox() {
         self.loop.buffers.offer(self.outbox)
-        // Between two chunks a connection keeps no memory for them.
         self.outbox = ByteBuffer()
     }
 

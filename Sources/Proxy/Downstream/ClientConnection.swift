@@ -65,6 +65,8 @@ final class ClientConnection: ChannelInboundHandler {
     var lastAuthorization = AuthorizationMemo()
     /// Bytes on their way out; written once per flush.
     var outbox = ByteBuffer()
+    /// nil: what is sent always goes through the pipeline.
+    var direct: DirectOutput?
     /// Bytes of replies so far, framing included.
     var bytesSent = 0
 
@@ -83,6 +85,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.direct = DirectOutput(of: context.channel)
         self.deadline = .now() + self.loop.configuration.timeouts.clientHead
         self.loop.register(self)
     }

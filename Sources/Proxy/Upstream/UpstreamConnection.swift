@@ -22,6 +22,8 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     /// Of the channel's socket; nil: it has none of its own (a stream of HTTP/2).
     private var descriptor: NIOBSDSocket.Handle?
+    /// nil: what is sent always goes through the pipeline.
+    private var direct: DirectOutput?
     /// Until it releases or drops this connection, or has heard that it is lost.
     private var borrower: (any UpstreamBorrower)?
     private var state: ReadState = .idle
@@ -93,6 +95,18 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.keepsAlive = true
         self.headSearch = ResponseHeadSearch()
         self.requestWritten = .partly
+        var rest = bytes
+        rest.moveReaderIndex(forwardBy: self.direct?.send(bytes, on: context.channel) ?? 0)
+        if rest.readableBytes == 0 {
+            self.requestWritten = .fully
+        } else {
+            self.write(rest, context)
+        }
+        self.pool.buffers.offer(bytes)
+    }
+
+    private func write(_ bytes: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.direct?.noteWrite()
         let written = context.eventLoop.makePromise(of: Void.self)
         let use = self.uses
         written.futureResult.assumeIsolated().whenSuccess {
@@ -100,7 +114,6 @@ final class UpstreamConnection: ChannelInboundHandler {
             self.requestWritten = .fully
         }
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: written)
-        self.pool.buffers.offer(bytes)
     }
 
     func pauseReads() { self.setReads(paused: true) }
@@ -167,6 +180,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.descriptor = TCPState.descriptor(of: context.channel)
+        self.direct = DirectOutput(of: context.channel)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }

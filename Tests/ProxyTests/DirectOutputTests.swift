@@ -1,0 +1,151 @@
+import Glibc
+import NIOCore
+import NIOEmbedded
+import NIOPosix
+import Testing
+
+@testable import Proxy
+
+/// Bytes of two ways into one socket: they must arrive in the order they were sent in, and none of them around TLS.
+struct DirectOutputTests {
+    /// One end of a pair of sockets is a channel's; the other one is read by hand.
+    struct Pair {
+        let channel: any Channel
+        let peer: CInt
+
+        init(bytesSent: CInt = 4 << 10) async throws {
+            var ends: [CInt] = [0, 0]
+            let made = socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+            try #require(made == 0)
+            var size = bytesSent
+            setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+            self.peer = ends[1]
+            self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
+                .withConnectedSocket(ends[0]).get()
+        }
+
+        /// What has come, as it comes: at least one byte, or none when the channel is closed.
+        func read(_ bytesMax: Int) -> [UInt8] {
+            var bytes = [UInt8](repeating: 0, count: bytesMax)
+            let count = Glibc.read(self.peer, &bytes, bytesMax)
+            return Array(bytes.prefix(max(0, count)))
+        }
+
+        func end() async throws {
+            try? await self.channel.close()
+            close(self.peer)
+        }
+    }
+
+    /// Sends by the short way what goes, and the rest by the long one, as connections do.
+    final class Sender {
+        var output: DirectOutput
+        let channel: any Channel
+        private(set) var direct = 0
+        private(set) var queued = 0
+
+        init(_ channel: any Channel) throws {
+            self.output = try #require(DirectOutput(of: channel))
+            self.channel = channel
+        }
+
+        func send(_ bytes: ByteBuffer) {
+            let taken = self.output.send(bytes, on: self.channel)
+            self.direct += taken
+            guard taken < bytes.readableBytes else { return }
+            var rest = bytes
+            rest.moveReaderIndex(forwardBy: taken)
+            self.queued += rest.readableBytes
+            self.output.noteWrite()
+            self.channel.writeAndFlush(rest, promise: nil)
+        }
+    }
+
+    @Test func bytesArriveInOrderByWhicheverWay() async throws {
+        let pair = try await Pair()
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededRandom(seed: seed)
+        let sizes = (0..<400).map { _ in Int.random(in: 1...3000, using: &random) }
+        let loop = pair.channel.eventLoop
+        let sender = try await loop.submit { NIOLoopBound(try Sender(pair.channel), eventLoop: loop) }.get()
+        let expected = (0..<sizes.reduce(0, +)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        var got: [UInt8] = []
+        var sent = 0
+        for (turn, size) in sizes.enumerated() {
+            let piece = ByteBuffer(bytes: expected[sent..<sent + size])
+            try await loop.submit { sender.value.send(piece) }.get()
+            sent += size
+            // A peer that takes all of it for a while, and then falls behind.
+            let isBehind = turn / 20 % 2 == 1
+            while got.count < sent - (isBehind ? 40_000 : 0) { got += pair.read(10_000) }
+        }
+        while got.count < sent { got += pair.read(10_000) }
+        #expect(got == expected, "seed \(seed)")
+        let (direct, queued) = try await loop.submit { (sender.value.direct, sender.value.queued) }.get()
+        #expect(direct > 0 && queued > 0 && direct + queued == sent, "\(direct), \(queued), seed \(seed)")
+        try await pair.end()
+    }
+
+    @Test func nothingPassesWhatWaits() async throws {
+        let pair = try await Pair()
+        let loop = pair.channel.eventLoop
+        let sender = try await loop.submit { NIOLoopBound(try Sender(pair.channel), eventLoop: loop) }.get()
+        func taken(_ count: Int) async throws -> Int {
+            let bytes = ByteBuffer(repeating: 2, count: count)
+            return try await loop.submit { sender.value.output.send(bytes, on: pair.channel) }.get()
+        }
+        let written = pair.channel.eventLoop.makePromise(of: Void.self)
+        try await loop.submit {
+            sender.value.output.noteWrite()
+            // Not flushed: it waits, though the socket would take it.
+            pair.channel.write(ByteBuffer(repeating: 1, count: 10), promise: written)
+        }.get()
+        #expect(try await taken(10) == 0)
+        pair.channel.flush()
+        try await written.futureResult.get()
+        #expect(try await taken(10) == 10)
+        #expect(pair.read(20) == Array(repeating: 1, count: 10) + Array(repeating: 2, count: 10))
+        try await pair.end()
+    }
+
+    /// Its descriptor may be another connection's by now.
+    @Test func aClosedChannelTakesNothing() async throws {
+        let pair = try await Pair()
+        let loop = pair.channel.eventLoop
+        let sender = try await loop.submit { NIOLoopBound(try Sender(pair.channel), eventLoop: loop) }.get()
+        let bytes = ByteBuffer(string: "x")
+        let taken = try await loop.submit {
+            pair.channel.close(promise: nil)
+            return sender.value.output.send(bytes, on: pair.channel)
+        }.get()
+        #expect(taken == 0)
+        try await pair.end()
+    }
+
+    /// NIO finds out by itself, and ends the channel.
+    @Test func aPeerThatIsGoneIsNoSignal() async throws {
+        let pair = try await Pair()
+        let loop = pair.channel.eventLoop
+        let taken = try await loop.submit {
+            let sender = try Sender(pair.channel)
+            shutdown(pair.peer, CInt(SHUT_RDWR))
+            return sender.output.send(ByteBuffer(string: "x"), on: pair.channel)
+        }.get()
+        #expect(taken == 0)
+        try await pair.end()
+    }
+
+    @Test func onlyASocketWithNothingInFrontOfItHasAShortWay() async throws {
+        #expect(DirectOutput(of: EmbeddedChannel()) == nil)
+        let pair = try await Pair()
+        let context = try TLSServerTests.context(try .of("DNS:localhost"))
+        let (plain, sealed) = try await pair.channel.eventLoop.submit {
+            let plain = DirectOutput(of: pair.channel) != nil
+            try pair.channel.pipeline.syncOperations.addHandler(
+                try TLSHandler(context, buffers: SpareBuffers()))
+            return (plain, DirectOutput(of: pair.channel) != nil)
+        }.get()
+        #expect(plain && !sealed)
+        try await pair.end()
+    }
+}
