@@ -15,7 +15,12 @@ extension SSEUsageTap {
         self.shape == .completions ? self.document.visibleBytes : self.document.deltaBytes
     }
 
-    var isBeyondMax: Bool { self.visibleTokensMax.map { self.neededTokens > $0 } ?? false }
+    /// Mutating, so that most lines are answered where the tap stands: whoever only looks at it looks at a copy of a
+    /// kilobyte and a half.
+    mutating func isBeyondMax() -> Bool {
+        guard let most = self.visibleTokensMax, most < .max else { return false }
+        return self.neededTokens > most
+    }
 
     mutating func withhold(_ bytes: Slice<UnsafeRawBufferPointer>, endsLine: Bool) {
         self.withheld = self.carry + bytes
@@ -29,7 +34,7 @@ extension SSEUsageTap {
     /// Returns false when what is withheld must stay.
     mutating func releaseWithheld(into released: inout Released) -> Bool {
         guard self.isExhausted else { return true }
-        guard !self.isBeyondMax else { return false }
+        guard !self.isBeyondMax() else { return false }
         if let passed = self.passedWithheld.take() { self.passed = passed }
         released.carried = self.withheld
         self.withheld = []

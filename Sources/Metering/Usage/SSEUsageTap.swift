@@ -143,7 +143,7 @@ public struct SSEUsageTap: Sendable {
             if bytes[end] == 0x0d, next < bytes.count, bytes[next] == 0x0a { next += 1 }
             let drops = self.endLine(tokenizer)
             let endsInReturn = bytes[end] == 0x0d && next == bytes.count
-            if self.isBeyondMax {
+            if self.isBeyondMax() {
                 self.withhold(bytes[start..<next], endsLine: true)
                 if endsInReturn { self.carriageReturn = true }
                 released.consumed = next
@@ -172,7 +172,7 @@ public struct SSEUsageTap: Sendable {
         self.stepsLeft = TokenCounting.budgetDefault
         if self.lineBytes > 0 {
             let drops = self.endLine(tokenizer)
-            if self.isBeyondMax {
+            if self.isBeyondMax() {
                 if let before = self.passedBefore.value { self.passed = before }
             } else if !drops {
                 released.carried = self.carry
@@ -189,7 +189,7 @@ public struct SSEUsageTap: Sendable {
             self.carry.append(contentsOf: bytes[start...])
             return
         }
-        if self.isBeyondMax {
+        if self.isBeyondMax() {
             self.withhold(bytes[start...], endsLine: false)
             return
         }
