@@ -30,6 +30,8 @@ final class TLSHandler: ChannelDuplexHandler {
         case closed
     }
 
+    /// Bytes of the network that have come here.
+    private(set) var bytesReceived: UInt64 = 0
     private let connection: TLSConnection
     private let buffers: SpareBuffers
     private var state: State = .handshaking
@@ -135,6 +137,7 @@ final class TLSHandler: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let sealed = self.unwrapInboundIn(data)
+        self.bytesReceived &+= UInt64(sealed.readableBytes)
         switch self.state {
         case .handshaking, .open, .closing: self.connection.receive(sealed)
         case .inputClosed, .closed: return

@@ -36,8 +36,13 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// Between two `channelReadComplete`s: more of what was read may follow.
     private var isReading = false
     private var isReleased = false
-    /// What the kernel had taken of upstream's when the connection was given back.
-    private var receivedBefore: UInt64?
+    /// TLS in front of the socket, which has read other bytes than have come here.
+    private var tls: TLSHandler?
+    /// Bytes that have come here.
+    private var bytesRead: UInt64 = 0
+    /// What the kernel had taken of upstream's more than was read, when the connection was first given back: answers
+    /// of a proxy. nil: it was not yet.
+    private var receivedElsewhere: UInt64?
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
     private var isCounted: Bool
@@ -82,8 +87,12 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let state = self.kernelState else { return channel.isActive }
         self.acknowledgedBefore = state.bytesAcknowledged
         // Bytes that nobody asked for would be taken for the answer to the next request.
-        return state.isEstablished && state.bytesReceived == self.receivedBefore ?? state.bytesReceived
+        guard state.isEstablished else { return false }
+        return self.receivedElsewhere.map { state.bytesReceived == self.bytesTaken &+ $0 } ?? true
     }
+
+    /// Bytes that were read of the socket, but for `receivedElsewhere`.
+    private var bytesTaken: UInt64 { self.tls?.bytesReceived ?? self.bytesRead }
 
     /// Sends a whole request. `requestWritten` is `.partly` from here until the socket took its last byte.
     func send(_ bytes: ByteBuffer) {
@@ -158,11 +167,11 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard self.isReleased, !self.isAborted else { return }
         self.isReleased = false
         self.idleSince = .now()
-        guard let channel = self.context?.channel else { return self.pool.takeBack(self, isAlive: false) }
-        let state = self.kernelState
-        self.receivedBefore = state?.bytesReceived
-        self.acknowledgedBefore = state?.bytesAcknowledged
-        self.pool.takeBack(self, isAlive: state?.isEstablished ?? channel.isActive)
+        guard self.context?.channel.isActive == true else { return self.abort() }
+        if self.receivedElsewhere == nil {
+            self.receivedElsewhere = self.kernelState.map { $0.bytesReceived &- self.bytesTaken }
+        }
+        self.pool.takeBack(self)
     }
 
     /// Closes at once: the response is not wanted any more. The pool does not hand it out from here on.
@@ -181,6 +190,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.context = context
         self.descriptor = TCPState.descriptor(of: context.channel)
         self.direct = DirectOutput(of: context.channel)
+        self.tls = try? context.pipeline.syncOperations.handler(type: TLSHandler.self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -195,6 +205,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard !self.isAborted else { return }
         self.isReading = true
         var bytes = self.unwrapInboundIn(data)
+        self.bytesRead &+= UInt64(bytes.readableBytes)
         if self.inbox.readableBytes == 0 { self.inbox = bytes } else { self.inbox.writeBuffer(&bytes) }
         while self.inbox.readableBytes > 0, !self.isAborted {
             guard self.advance() else { break }

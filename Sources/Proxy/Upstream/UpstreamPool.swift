@@ -121,17 +121,14 @@ final class UpstreamPool {
 
     // MARK: For connections
 
-    /// - Parameter isAlive: what the kernel has just said of it.
-    func takeBack(_ connection: UpstreamConnection, isAlive: Bool) {
-        guard !self.isShutDown, isAlive || !self.limits.checksLiveness, self.isYoung(connection) else {
-            connection.abort()
-            return
+    /// One that waits for its next borrower is not asked about now, but when that one comes.
+    func takeBack(_ connection: UpstreamConnection) {
+        guard !self.isShutDown, self.isYoung(connection) else { return connection.abort() }
+        guard self.waiting.count > 0 else { return self.pushIdle(connection) }
+        guard self.isUsable(connection), let next = self.waiting.popFirst() else {
+            return connection.abort()
         }
-        if let next = self.waiting.popFirst() {
-            self.hand(connection, to: next, reused: true)
-        } else {
-            self.pushIdle(connection)
-        }
+        self.hand(connection, to: next, reused: true)
     }
 
     /// The channel is gone. Each connection calls this once.
@@ -216,13 +213,8 @@ final class UpstreamPool {
         return nil
     }
 
-    private static let freshFor: TimeAmount = .milliseconds(1)
-
     private func isUsable(_ connection: UpstreamConnection) -> Bool {
         guard self.isYoung(connection) else { return false }
-        // The kernel has just been asked. Who closes within that moment is found out as one who closes in the next, and
-        // what comes within it unasked for is taken for an answer, as it would be behind the lease.
-        if connection.idleSince + Self.freshFor > .now() { return true }
         // Asked in any case: what upstream had acknowledged by now is remembered.
         let isAlive = connection.isAlive()
         return isAlive || !self.limits.checksLiveness
