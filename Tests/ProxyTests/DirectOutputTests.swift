@@ -2,6 +2,7 @@ import Glibc
 import NIOCore
 import NIOEmbedded
 import NIOPosix
+import NIOSSL
 import Testing
 
 @testable import Proxy
@@ -84,6 +85,74 @@ struct DirectOutputTests {
         let (direct, queued) = try await loop.submit { (sender.value.direct, sender.value.queued) }.get()
         #expect(direct > 0 && queued > 0 && direct + queued == sent, "\(direct), \(queued), seed \(seed)")
         try await pair.end()
+    }
+
+    /// What the client of a TLS connection has read.
+    private final class Reader: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private var wanted: Int
+        private var got: [UInt8] = []
+        private let all: EventLoopPromise<[UInt8]>
+
+        init(_ wanted: Int, _ all: EventLoopPromise<[UInt8]>) {
+            self.wanted = wanted
+            self.all = all
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.got += Array(buffer: self.unwrapInboundIn(data))
+            if self.got.count >= self.wanted { self.all.succeed(self.got) }
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { self.all.fail(error) }
+        func channelInactive(context: ChannelHandlerContext) { self.all.fail(ChannelError.eof) }
+    }
+
+    /// Records of writes of every size, through a socket that takes some of them whole and others in parts.
+    @Test func recordsOfTLSArriveInOrderByWhicheverWay() async throws {
+        let authority = try UpstreamTLSTests.Authority.of("DNS:localhost")
+        let context = try TLSServerTests.context(authority)
+        let pair = try await Pair(bytesSent: 16 << 10)
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededRandom(seed: seed)
+        let sizes = (0..<120).map { turn in
+            Int.random(in: 1...(turn % 10 == 9 ? 300_000 : 2000), using: &random)
+        }
+        let expected = (0..<sizes.reduce(0, +)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        let all = MultiThreadedEventLoopGroup.singleton.any().makePromise(of: [UInt8].self)
+        let server = pair.channel
+        // In front of the client's first byte.
+        try await server.eventLoop.submit {
+            try server.pipeline.syncOperations.addHandler(try TLSHandler(context, buffers: SpareBuffers()))
+        }.get()
+        let client = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    var tls = TLSConfiguration.makeClientConfiguration()
+                    tls.trustRoots = .file(authority.path("ca.pem"))
+                    let handler = try NIOSSLClientHandler(
+                        context: try NIOSSLContext(configuration: tls), serverHostname: "localhost")
+                    try channel.pipeline.syncOperations.addHandlers(handler, Reader(expected.count, all))
+                }
+            }
+            .withConnectedSocket(pair.peer).get()
+        var sent = 0
+        for size in sizes {
+            let piece = ByteBuffer(bytes: expected[sent..<sent + size])
+            sent += size
+            // Now and then two writes are flushed at once, and the promise of a flush means that all is out.
+            if size % 3 == 0 {
+                server.write(piece, promise: nil)
+            } else if size % 3 == 1 {
+                server.writeAndFlush(piece, promise: nil)
+            } else {
+                try await server.writeAndFlush(piece)
+            }
+        }
+        try await server.writeAndFlush(ByteBuffer())
+        #expect(try await all.futureResult.get() == expected, "seed \(seed)")
+        server.close(promise: nil)
+        try? await client.close()
     }
 
     @Test func nothingPassesWhatWaits() async throws {

@@ -15,9 +15,15 @@ struct DirectOutput {
 
     /// nil: the channel has no socket of its own (a stream of HTTP/2), or TLS is in front of it.
     init?(of channel: any Channel) {
-        guard let descriptor = TCPState.descriptor(of: channel),
-            (try? channel.pipeline.syncOperations.context(handlerType: TLSHandler.self)) == nil
-        else { return nil }
+        guard (try? channel.pipeline.syncOperations.context(handlerType: TLSHandler.self)) == nil else {
+            return nil
+        }
+        self.init(behindTLS: channel)
+    }
+
+    /// For TLS itself. nil: the channel has no socket of its own.
+    init?(behindTLS channel: any Channel) {
+        guard let descriptor = TCPState.descriptor(of: channel) else { return nil }
         self.descriptor = descriptor
     }
 
@@ -29,12 +35,13 @@ struct DirectOutput {
     /// - Returns: how many that were; the others must go through NIO, and be noted. None when NIO has others to send first,
     ///   and none on a connection that failed, which NIO will find out.
     mutating func send(_ bytes: ByteBuffer, on channel: any Channel) -> Int {
+        bytes.withUnsafeReadableBytes { self.send($0, on: channel) }
+    }
+
+    mutating func send(_ bytes: UnsafeRawBufferPointer, on channel: any Channel) -> Int {
         guard channel.isActive, self.isClear || self.nothingWaits(on: channel) else { return 0 }
         self.isClear = true
-        let taken = bytes.withUnsafeReadableBytes {
-            Glibc.send(self.descriptor, $0.baseAddress, $0.count, Self.flags)
-        }
-        return max(0, taken)
+        return max(0, Glibc.send(self.descriptor, bytes.baseAddress, bytes.count, Self.flags))
     }
 
     private func nothingWaits(on channel: any Channel) -> Bool {

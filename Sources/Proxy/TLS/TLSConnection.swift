@@ -163,15 +163,24 @@ final class TLSConnection {
         return true
     }
 
+    /// Bytes that the peer must be sent.
+    var outgoingCount: Int { self.wire.pointee.out_count }
+
     /// What the peer must be sent, if anything.
     ///
     /// In a buffer of its own: of a peer that does not read, thousands of small records may wait.
-    func takeOutgoing(_ allocator: ByteBufferAllocator) -> ByteBuffer? {
-        let waiting = self.wire.pointee.out_count
-        guard waiting > 0 else { return nil }
-        var buffer = allocator.buffer(capacity: waiting)
-        buffer.writeBytes(UnsafeRawBufferPointer(start: self.wire.pointee.out, count: waiting))
-        copenssl_wire_clear(self.wire)
+    ///
+    /// - Parameter send: is offered all of it, and says how much it has sent; that is not in the buffer.
+    func takeOutgoing(
+        _ allocator: ByteBufferAllocator, _ send: (UnsafeRawBufferPointer) -> Int = { _ in 0 }
+    ) -> ByteBuffer? {
+        guard self.outgoingCount > 0 else { return nil }
+        defer { copenssl_wire_clear(self.wire) }
+        let outgoing = UnsafeRawBufferPointer(start: self.wire.pointee.out, count: self.outgoingCount)
+        let rest = outgoing[send(outgoing)...]
+        guard !rest.isEmpty else { return nil }
+        var buffer = allocator.buffer(capacity: rest.count)
+        buffer.writeBytes(rest)
         return buffer
     }
 

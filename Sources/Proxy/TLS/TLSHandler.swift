@@ -46,6 +46,10 @@ final class TLSHandler: ChannelDuplexHandler {
     /// So many bytes may still come behind our farewell.
     private var nobodysBytesLeft = 1 << 20
     private var isCut = false
+    /// nil: what is sealed always goes through the pipeline.
+    private var direct: DirectOutput?
+    /// Of what is sealed and not flushed.
+    private var unflushed: [EventLoopPromise<Void>] = []
 
     /// OpenSSL's memory grows to what it is given at once.
     private static let writeBytesMax = 64 << 10
@@ -81,6 +85,7 @@ final class TLSHandler: ChannelDuplexHandler {
     // MARK: Begin and end
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.direct = DirectOutput(behindTLS: context.channel)
         if context.channel.isActive { self.handshake(context) }
     }
 
@@ -131,6 +136,7 @@ final class TLSHandler: ChannelDuplexHandler {
         let waiting = self.waiting
         self.waiting = []
         for (_, promise) in waiting { promise?.fail(ChannelError.ioOnClosedChannel) }
+        self.takeUnflushed()?.fail(ChannelError.ioOnClosedChannel)
     }
 
     // MARK: Inbound
@@ -228,7 +234,9 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     func flush(context: ChannelHandlerContext) {
-        if self.state != .handshaking { context.flush() }
+        guard self.state != .handshaking else { return }
+        self.sendOutgoing(context)
+        if self.direct?.isClear != true { context.flush() }
     }
 
     private func encrypt(
@@ -241,9 +249,9 @@ final class TLSHandler: ChannelDuplexHandler {
                 promise?.fail(TLSFault.refused)
                 return
             }
-            let sealed = self.connection.takeOutgoing(context.channel.allocator) ?? ByteBuffer()
-            context.write(self.wrapOutboundOut(sealed), promise: bytes.readableBytes == 0 ? promise : nil)
+            if self.connection.outgoingCount >= Self.writeBytesMax { self.queueOutgoing(context) }
         } while bytes.readableBytes > 0
+        if let promise { self.unflushed.append(promise) }
     }
 
     private func writeWaiting(_ context: ChannelHandlerContext) {
@@ -253,14 +261,38 @@ final class TLSHandler: ChannelDuplexHandler {
         for (bytes, promise) in waiting {
             self.write(context: context, data: NIOAny(bytes), promise: promise)
         }
-        context.flush()
+        self.flush(context: context)
     }
 
+    /// Sends what is sealed: the short way what the socket takes at once.
     private func sendOutgoing(_ context: ChannelHandlerContext) {
-        guard !self.isCut, let sealed = self.connection.takeOutgoing(context.channel.allocator) else {
-            return
+        guard !self.isCut, self.connection.outgoingCount > 0 || !self.unflushed.isEmpty else { return }
+        let rest = self.connection.takeOutgoing(context.channel.allocator) {
+            self.direct?.send($0, on: context.channel) ?? 0
         }
-        context.writeAndFlush(self.wrapOutboundOut(sealed), promise: nil)
+        let promise = self.takeUnflushed()
+        if rest == nil, self.direct?.isClear == true {
+            promise?.succeed()
+        } else {
+            self.direct?.noteWrite()
+            context.writeAndFlush(self.wrapOutboundOut(rest ?? ByteBuffer()), promise: promise)
+        }
+    }
+
+    /// A large write: what is sealed of it does not wait for the rest.
+    private func queueOutgoing(_ context: ChannelHandlerContext) {
+        guard let sealed = self.connection.takeOutgoing(context.channel.allocator) else { return }
+        self.direct?.noteWrite()
+        context.write(self.wrapOutboundOut(sealed), promise: nil)
+    }
+
+    /// One promise for all writes that are sealed and not flushed.
+    private func takeUnflushed() -> EventLoopPromise<Void>? {
+        let promises = self.unflushed
+        self.unflushed = []
+        guard let last = promises.last else { return nil }
+        for promise in promises.dropLast() { last.futureResult.cascade(to: promise) }
+        return last
     }
 
     // MARK: Closing
