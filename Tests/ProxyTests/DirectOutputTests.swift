@@ -8,7 +8,7 @@ import Testing
 @testable import Proxy
 
 /// Bytes of two ways into one socket: they must arrive in the order they were sent in, and none of them around TLS.
-struct DirectOutputTests {
+@Suite(.timeLimit(.minutes(2))) struct DirectOutputTests {
     /// One end of a pair of sockets is a channel's; the other one is read by hand.
     struct Pair {
         let channel: any Channel
@@ -20,16 +20,20 @@ struct DirectOutputTests {
             try #require(made == 0)
             var size = bytesSent
             setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+            // A byte that is lost must not hang the test.
+            var patience = timeval(tv_sec: 20, tv_usec: 0)
+            setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
             self.peer = ends[1]
             self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
                 .withConnectedSocket(ends[0]).get()
         }
 
-        /// What has come, as it comes: at least one byte, or none when the channel is closed.
-        func read(_ bytesMax: Int) -> [UInt8] {
+        /// What has come, as it comes: at least one byte.
+        func read(_ bytesMax: Int) throws -> [UInt8] {
             var bytes = [UInt8](repeating: 0, count: bytesMax)
             let count = Glibc.read(self.peer, &bytes, bytesMax)
-            return Array(bytes.prefix(max(0, count)))
+            try #require(count > 0, "no more bytes came")
+            return Array(bytes.prefix(count))
         }
 
         func end() async throws {
@@ -78,9 +82,9 @@ struct DirectOutputTests {
             sent += size
             // A peer that takes all of it for a while, and then falls behind.
             let isBehind = turn / 20 % 2 == 1
-            while got.count < sent - (isBehind ? 40_000 : 0) { got += pair.read(10_000) }
+            while got.count < sent - (isBehind ? 40_000 : 0) { got += try pair.read(10_000) }
         }
-        while got.count < sent { got += pair.read(10_000) }
+        while got.count < sent { got += try pair.read(10_000) }
         #expect(got == expected, "seed \(seed)")
         let (direct, queued) = try await loop.submit { (sender.value.direct, sender.value.queued) }.get()
         #expect(direct > 0 && queued > 0 && direct + queued == sent, "\(direct), \(queued), seed \(seed)")
@@ -116,14 +120,16 @@ struct DirectOutputTests {
         let seed = UInt64.random(in: 0...UInt64.max)
         var random = SeededRandom(seed: seed)
         let sizes = (0..<120).map { turn in
-            Int.random(in: 1...(turn % 10 == 9 ? 300_000 : 2000), using: &random)
+            Int.random(in: 1...(turn % 10 == 5 ? 300_000 : 2000), using: &random)
         }
         let expected = (0..<sizes.reduce(0, +)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
         let all = MultiThreadedEventLoopGroup.singleton.any().makePromise(of: [UInt8].self)
         let server = pair.channel
         // In front of the client's first byte.
-        try await server.eventLoop.submit {
-            try server.pipeline.syncOperations.addHandler(try TLSHandler(context, buffers: SpareBuffers()))
+        let handler = try await server.eventLoop.submit {
+            let handler = try TLSHandler(context, buffers: SpareBuffers())
+            try server.pipeline.syncOperations.addHandler(handler)
+            return NIOLoopBound(handler, eventLoop: server.eventLoop)
         }.get()
         let client = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
             .channelInitializer { channel in
@@ -137,7 +143,7 @@ struct DirectOutputTests {
             }
             .withConnectedSocket(pair.peer).get()
         var sent = 0
-        for size in sizes {
+        for size in sizes.dropLast() {
             let piece = ByteBuffer(bytes: expected[sent..<sent + size])
             sent += size
             // Now and then two writes are flushed at once, and the promise of a flush means that all is out.
@@ -150,7 +156,10 @@ struct DirectOutputTests {
             }
         }
         try await server.writeAndFlush(ByteBuffer())
+        try await server.writeAndFlush(ByteBuffer(bytes: expected[sent...]))
         #expect(try await all.futureResult.get() == expected, "seed \(seed)")
+        // Large ones left something to NIO; the last one went the short way again.
+        #expect(try await server.eventLoop.submit { handler.value.direct?.isClear == true }.get())
         server.close(promise: nil)
         try? await client.close()
     }
@@ -173,7 +182,7 @@ struct DirectOutputTests {
         pair.channel.flush()
         try await written.futureResult.get()
         #expect(try await taken(10) == 10)
-        #expect(pair.read(20) == Array(repeating: 1, count: 10) + Array(repeating: 2, count: 10))
+        #expect(try pair.read(20) == Array(repeating: 1, count: 10) + Array(repeating: 2, count: 10))
         try await pair.end()
     }
 
@@ -204,17 +213,5 @@ struct DirectOutputTests {
         try await pair.end()
     }
 
-    @Test func onlyASocketWithNothingInFrontOfItHasAShortWay() async throws {
-        #expect(DirectOutput(of: EmbeddedChannel()) == nil)
-        let pair = try await Pair()
-        let context = try TLSServerTests.context(try .of("DNS:localhost"))
-        let (plain, sealed) = try await pair.channel.eventLoop.submit {
-            let plain = DirectOutput(of: pair.channel) != nil
-            try pair.channel.pipeline.syncOperations.addHandler(
-                try TLSHandler(context, buffers: SpareBuffers()))
-            return (plain, DirectOutput(of: pair.channel) != nil)
-        }.get()
-        #expect(plain && !sealed)
-        try await pair.end()
-    }
+    @Test func withoutASocketThereIsNoShortWay() { #expect(DirectOutput(of: EmbeddedChannel()) == nil) }
 }

@@ -90,6 +90,16 @@ final class ScriptedUpstream: Sendable {
         }
     }
 
+    /// To every connection, as it stands.
+    func writeBelowTLS(_ bytes: [UInt8]) async throws {
+        for channel in self.channels.withLock({ $0 }) {
+            try await channel.eventLoop.submit {
+                let tls = try channel.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+                tls.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
+            }.get()
+        }
+    }
+
     func closeAll() async {
         for channel in self.channels.withLock({ $0 }) { try? await channel.close() }
     }

@@ -252,6 +252,20 @@ struct TLSServerTests {
         wire.end()
     }
 
+    /// Nor does it send what nobody flushed, and whoever waits for that hears of it.
+    @Test func aCutFailsWhatWasNotFlushed() async throws {
+        let wire = try Wire(try .of("DNS:localhost"))
+        let written = [wire.server.eventLoop.makePromise(of: Void.self), wire.server.eventLoop.makePromise()]
+        for promise in written { wire.server.write(ByteBuffer(string: "x"), promise: promise) }
+        wire.server.triggerUserOutboundEvent(TLSHandler.Cut(), promise: nil)
+        wire.server.close(promise: nil)
+        for promise in written {
+            await #expect(throws: ChannelError.self) { try await promise.futureResult.get() }
+        }
+        #expect(try wire.server.readOutbound(as: ByteBuffer.self) == nil)
+        wire.end()
+    }
+
     // MARK: Certificates
 
     @Test func aCertificateThatIsTooWeakIsRefusedWhenItIsRead() throws {

@@ -147,7 +147,7 @@ import Testing
                 connectTimeout: .seconds(10), addresses: .init(), counters: UpstreamCounters(),
                 buffers: SpareBuffers())
             dialer.dial { result in
-                guard case .success(.http1(let channel)) = result else {
+                guard case .success(.http1(let channel, _)) = result else {
                     dialled.fail(NeverHappened("a connection"))
                     return
                 }
@@ -165,6 +165,23 @@ import Testing
     }
 
     // MARK: Through a proxy
+
+    /// What the proxy said is not taken for bytes that nobody asked for.
+    @Test func aConnectionThroughAProxyIsUsedAgain() async throws {
+        let proxy = try await ScriptedUpstream.start([
+            .reply("HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 Open\r\n\r\n"), .reply(Self.five),
+        ])
+        let setting = try #require(UpstreamProxy(parsing: "http://127.0.0.1:\(proxy.port)"))
+        try await UpstreamRig.with("http://upstream", proxy: setting) { rig in
+            for index in 0..<3 {
+                let got = try await rig.run()
+                UpstreamConnectionTests.expectComplete(got, "hello")
+                #expect(got.reused == (index > 0))
+            }
+            #expect(proxy.state.connections == 1)
+        }
+        await proxy.stop()
+    }
 
     /// However the proxy's words are cut into reads.
     @Test(arguments: [true, false]) func interimWordsOfAProxyArePassedOver(atOnce: Bool) async throws {

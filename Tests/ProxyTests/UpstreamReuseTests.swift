@@ -38,6 +38,48 @@ import Testing
         }
     }
 
+    /// The first read of a connection is of 64 bytes: the whole first reply, and nothing of what is behind it.
+    @Test func aReplyBehindTheReplyIsNobodys() async throws {
+        let body = String(repeating: "a", count: 25)
+        let first = UpstreamConnectionTests.ok + "Content-Length: 25\r\n\r\n" + body
+        try #require(first.utf8.count == 64)
+        let forged = UpstreamConnectionTests.ok + "Content-Length: 6\r\n\r\nforged"
+        let limits = UpstreamPoolTests.limits(connectionsMax: 1)
+        try await withUpstream(
+            [.reply(first + forged), .reply(UpstreamConnectionTests.five)], limits: limits
+        ) {
+            rig, _ in
+            let running = [try await rig.begin(), try await rig.begin()]
+            UpstreamConnectionTests.expectComplete(try await running[0].get(), body)
+            let second = try await running[1].get()
+            UpstreamConnectionTests.expectComplete(second, "hello")
+            #expect(second.reused == false)
+        }
+    }
+
+    @Test func whoWaitsForAConnectionThatDiesGetsAnother() async throws {
+        let five = UpstreamConnectionTests.five
+        let limits = UpstreamPoolTests.limits(connectionsMax: 1)
+        try await withUpstream([.replyThenClose(five), .reply(five)], limits: limits) { rig, upstream in
+            let running = [try await rig.begin(), try await rig.begin()]
+            for future in running { UpstreamConnectionTests.expectComplete(try await future.get(), "hello") }
+            #expect(upstream.state.connections == 2)
+        }
+    }
+
+    /// OpenSSL holds the part that came, and the rest would be read as the answer to the next request.
+    @Test func halfARecordThatNobodyAskedForIsTheEnd() async throws {
+        try await UpstreamTLSTests.with([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
+            UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
+            try await upstream.writeBelowTLS([0x17, 3, 3, 0, 200, 1, 2, 3])
+            // Most times the loop has read it by then; if not, the kernel tells of it.
+            try await Task.sleep(for: .milliseconds(100))
+            let got = try await rig.run()
+            UpstreamConnectionTests.expectComplete(got, "hello")
+            #expect(got.reused == false && upstream.state.connections == 2)
+        }
+    }
+
     /// Bytes that upstream has read are upstream's: whatever becomes of the connection, there is no second try.
     @Test func whatWasReadIsNeverSaidToBeUntaken() async throws {
         try await withUpstream([.reply(UpstreamConnectionTests.five), .close], limits: Self.unchecked) {

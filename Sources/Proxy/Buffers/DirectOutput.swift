@@ -13,16 +13,9 @@ struct DirectOutput {
     /// NIO has nothing of this connection's, for sure.
     private(set) var isClear = false
 
-    /// nil: the channel has no socket of its own (a stream of HTTP/2), or TLS is in front of it.
+    /// For whoever speaks to the socket itself: it goes around all that stands between, be it TLS. nil: the channel has no
+    /// socket of its own.
     init?(of channel: any Channel) {
-        guard (try? channel.pipeline.syncOperations.context(handlerType: TLSHandler.self)) == nil else {
-            return nil
-        }
-        self.init(behindTLS: channel)
-    }
-
-    /// For TLS itself. nil: the channel has no socket of its own.
-    init?(behindTLS channel: any Channel) {
         guard let descriptor = TCPState.descriptor(of: channel) else { return nil }
         self.descriptor = descriptor
     }

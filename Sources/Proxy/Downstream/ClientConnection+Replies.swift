@@ -40,6 +40,8 @@ extension ClientConnection {
     ///
     /// - Returns: nothing is left, here or with NIO.
     private func sendOutbox(_ context: ChannelHandlerContext) -> Bool {
+        // A reply of the control plane goes through NIO, by a writer of its own.
+        guard self.controlWriter == nil else { return false }
         guard self.outbox.readableBytes > 0 else { return self.direct?.isClear ?? false }
         guard let taken = self.direct?.send(self.outbox, on: context.channel), taken > 0 else { return false }
         self.bytesSent += taken

@@ -85,7 +85,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.direct = DirectOutput(of: context.channel)
+        if self.transport == .plain { self.direct = DirectOutput(of: context.channel) }
         self.deadline = .now() + self.loop.configuration.timeouts.clientHead
         self.loop.register(self)
     }

@@ -156,6 +156,9 @@ final class TLSConnection {
     /// reads, so nothing waits behind none.
     var readableBytesBound: Int { self.incoming.readableBytes + Int(SSL_pending(self.pointer)) }
 
+    /// Bytes of the network are here that are not read, be it not yet a whole record.
+    var holdsPart: Bool { self.incoming.readableBytes > 0 || SSL_has_pending(self.pointer) == 1 }
+
     /// Lets go of the network's buffer, which can then be read into again; false: there are bytes in it.
     func releaseEmptyBuffer() -> Bool {
         guard self.incoming.readableBytes == 0 else { return false }

@@ -47,7 +47,7 @@ final class TLSHandler: ChannelDuplexHandler {
     private var nobodysBytesLeft = 1 << 20
     private var isCut = false
     /// nil: what is sealed always goes through the pipeline.
-    private var direct: DirectOutput?
+    private(set) var direct: DirectOutput?
     /// Of what is sealed and not flushed.
     private var unflushed: [EventLoopPromise<Void>] = []
 
@@ -79,13 +79,16 @@ final class TLSHandler: ChannelDuplexHandler {
         self.farewellTime = farewellTime
     }
 
+    /// Part of a record came of which nothing could be passed on.
+    var holdsPart: Bool { self.connection.holdsPart }
+
     /// Whether the handshake was a short one.
     var isResumed: Bool { self.connection.isResumed }
 
     // MARK: Begin and end
 
     func handlerAdded(context: ChannelHandlerContext) {
-        self.direct = DirectOutput(behindTLS: context.channel)
+        self.direct = DirectOutput(of: context.channel)
         if context.channel.isActive { self.handshake(context) }
     }
 
@@ -156,9 +159,9 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        // Tickets and key updates may ask for an answer.
-        self.sendOutgoing(context)
         context.fireChannelReadComplete()
+        // Tickets and key updates may ask for an answer, which nobody flushes.
+        self.sendOutgoing(context)
         guard self.owesRead else { return }
         self.owesRead = false
         let autoRead = (try? context.channel.syncOptions?.getOption(.autoRead)) ?? true
@@ -290,9 +293,9 @@ final class TLSHandler: ChannelDuplexHandler {
     private func takeUnflushed() -> EventLoopPromise<Void>? {
         let promises = self.unflushed
         self.unflushed = []
-        guard let last = promises.last else { return nil }
-        for promise in promises.dropLast() { last.futureResult.cascade(to: promise) }
-        return last
+        guard let first = promises.first else { return nil }
+        for promise in promises.dropFirst() { first.futureResult.cascade(to: promise) }
+        return first
     }
 
     // MARK: Closing

@@ -38,11 +38,12 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var isReleased = false
     /// TLS in front of the socket, which has read other bytes than have come here.
     private var tls: TLSHandler?
+    /// Bytes that were read before TLS or this handler was there: the words of a proxy.
+    private let bytesBefore: UInt64
     /// Bytes that have come here.
     private var bytesRead: UInt64 = 0
-    /// What the kernel had taken of upstream's more than was read, when the connection was first given back: answers
-    /// of a proxy. nil: it was not yet.
-    private var receivedElsewhere: UInt64?
+    /// What was read of the socket when the connection was given back; nil: it was not yet.
+    private var bytesAtReturn: UInt64?
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
     private var isCounted: Bool
@@ -64,8 +65,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// Not used again after this.
     let retireAt: NIODeadline
 
-    init(pool: UpstreamPool, isStream: Bool = false) {
+    /// - Parameter bytesBefore: that were read of the socket to open it.
+    init(pool: UpstreamPool, isStream: Bool = false, bytesBefore: UInt64 = 0) {
         self.pool = pool
+        self.bytesBefore = bytesBefore
         self.isStream = isStream
         self.isCounted = !isStream
         self.retireAt = pool.retirement()
@@ -87,12 +90,11 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let state = self.kernelState else { return channel.isActive }
         self.acknowledgedBefore = state.bytesAcknowledged
         // Bytes that nobody asked for would be taken for the answer to the next request.
-        guard state.isEstablished else { return false }
-        return self.receivedElsewhere.map { state.bytesReceived == self.bytesTaken &+ $0 } ?? true
+        return state.isEstablished && state.bytesReceived == self.bytesAtReturn ?? self.bytesTaken
     }
 
-    /// Bytes that were read of the socket, but for `receivedElsewhere`.
-    private var bytesTaken: UInt64 { self.tls?.bytesReceived ?? self.bytesRead }
+    /// Bytes that were read of the socket.
+    private var bytesTaken: UInt64 { self.bytesBefore &+ (self.tls?.bytesReceived ?? self.bytesRead) }
 
     /// Sends a whole request. `requestWritten` is `.partly` from here until the socket took its last byte.
     func send(_ bytes: ByteBuffer) {
@@ -167,10 +169,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard self.isReleased, !self.isAborted else { return }
         self.isReleased = false
         self.idleSince = .now()
-        guard self.context?.channel.isActive == true else { return self.abort() }
-        if self.receivedElsewhere == nil {
-            self.receivedElsewhere = self.kernelState.map { $0.bytesReceived &- self.bytesTaken }
-        }
+        // Half a record of TLS is the beginning of something that nobody asked for.
+        guard self.context?.channel.isActive == true, self.tls?.holdsPart != true else { return self.abort() }
+        self.bytesAtReturn = self.bytesTaken
         self.pool.takeBack(self)
     }
 
@@ -189,8 +190,9 @@ final class UpstreamConnection: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.descriptor = TCPState.descriptor(of: context.channel)
-        self.direct = DirectOutput(of: context.channel)
+        guard !self.isStream else { return }
         self.tls = try? context.pipeline.syncOperations.handler(type: TLSHandler.self)
+        if self.tls == nil { self.direct = DirectOutput(of: context.channel) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }

@@ -7,7 +7,8 @@ import NIOTLS
 final class UpstreamDialer {
     /// What came of a dial.
     enum Dialled {
-        case http1(any Channel)
+        /// - Parameter bytesBefore: that were read of the socket, but for those of TLS.
+        case http1(any Channel, bytesBefore: UInt64)
         case http2(any Channel)
     }
 

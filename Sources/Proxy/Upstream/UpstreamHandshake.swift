@@ -9,6 +9,8 @@ final class UpstreamHandshake {
     private let tls: Security?
     private let deadline: NIODeadline
     private let counters: UpstreamCounters
+    /// Words of a proxy.
+    private var bytesBefore: UInt64 = 0
 
     /// TLS, the sessions of its origin, and the loop's buffers.
     struct Security {
@@ -40,6 +42,7 @@ final class UpstreamHandshake {
             if let failure {
                 self.fail(failure, completion)
             } else {
+                self.bytesBefore = tunnel.bytesRead
                 self.secure(completion)
             }
         }
@@ -47,7 +50,7 @@ final class UpstreamHandshake {
 
     private func secure(_ completion: @escaping UpstreamDialer.Completion) {
         guard let tls = self.tls else {
-            completion(.success(.http1(self.channel)))
+            completion(.success(.http1(self.channel, bytesBefore: self.bytesBefore)))
             return
         }
         let watch = HandshakeWatch()
@@ -64,7 +67,10 @@ final class UpstreamHandshake {
                 self.fail(failure, completion)
             } else {
                 if security.isResumed { self.counters.resumed.wrappingAdd(1, ordering: .relaxed) }
-                completion(.success(watch.negotiated == "h2" ? .http2(self.channel) : .http1(self.channel)))
+                completion(
+                    .success(
+                        watch.negotiated == "h2"
+                            ? .http2(self.channel) : .http1(self.channel, bytesBefore: self.bytesBefore)))
             }
         }
     }
@@ -153,6 +159,7 @@ private final class ProxyTunnel: DialStep {
     let outcome = DialOutcome()
     private let proxy: UpstreamProxy
     private let origin: UpstreamOrigin
+    private(set) var bytesRead: UInt64 = 0
     private var inbox = ByteBuffer()
     private var search = ResponseHeadSearch()
 
@@ -173,6 +180,7 @@ private final class ProxyTunnel: DialStep {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = self.unwrapInboundIn(data)
+        self.bytesRead += UInt64(bytes.readableBytes)
         self.inbox.writeBuffer(&bytes)
         while self.advance() {}
     }

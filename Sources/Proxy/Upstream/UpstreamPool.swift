@@ -292,9 +292,9 @@ final class UpstreamPool {
         let deadline = NIODeadline.now() + self.limits.connectTimeout
         self.dialer.dial { result in
             switch result {
-            case .success(.http1(let channel)):
+            case .success(.http1(let channel, let bytesBefore)):
                 self.dialling -= 1
-                self.dialled(channel)
+                self.dialled(channel, bytesBefore: bytesBefore)
             case .success(.http2(let channel)):
                 self.dialledHTTP2(channel, deadline)
             case .failure(let failure):
@@ -304,8 +304,8 @@ final class UpstreamPool {
         }
     }
 
-    private func dialled(_ channel: any Channel) {
-        let connection = UpstreamConnection(pool: self)
+    private func dialled(_ channel: any Channel, bytesBefore: UInt64) {
+        let connection = UpstreamConnection(pool: self, bytesBefore: bytesBefore)
         guard channel.isActive, (try? channel.pipeline.syncOperations.addHandler(connection)) != nil else {
             channel.close(promise: nil)
             self.dialFailed(.connectFailed)
