@@ -252,6 +252,21 @@ struct TLSServerTests {
         wire.end()
     }
 
+    /// Its header is five bytes, which OpenSSL takes by themselves.
+    @Test(arguments: [1, 4, 5, 6, 25]) func partOfARecordIsHeld(count: Int) throws {
+        let wire = try Wire(try .of("DNS:localhost"))
+        let handler = try wire.server.pipeline.syncOperations.handler(type: TLSHandler.self)
+        #expect(!handler.holdsPart)
+        wire.client.writeAndFlush(ByteBuffer(string: "hello"), promise: nil)
+        var sealed = try #require(try wire.client.readOutbound(as: ByteBuffer.self))
+        let part = sealed.readSlice(length: count) ?? ByteBuffer()
+        wire.server.pipeline.fireChannelRead(part)
+        #expect(handler.holdsPart && wire.heard.bytes.isEmpty)
+        wire.server.pipeline.fireChannelRead(sealed)
+        #expect(!handler.holdsPart && wire.heard.bytes == Array("hello".utf8))
+        wire.end()
+    }
+
     /// Nor does it send what nobody flushed, and whoever waits for that hears of it.
     @Test func aCutFailsWhatWasNotFlushed() async throws {
         let wire = try Wire(try .of("DNS:localhost"))

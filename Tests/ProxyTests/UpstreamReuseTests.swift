@@ -61,17 +61,25 @@ import Testing
         let five = UpstreamConnectionTests.five
         let limits = UpstreamPoolTests.limits(connectionsMax: 1)
         try await withUpstream([.replyThenClose(five), .reply(five)], limits: limits) { rig, upstream in
-            let running = [try await rig.begin(), try await rig.begin()]
-            for future in running { UpstreamConnectionTests.expectComplete(try await future.get(), "hello") }
+            let request = ByteBuffer(string: UpstreamRig.request)
+            let port = upstream.port
+            // The FIN is in the kernel when the connection is given back.
+            let first = try await rig.borrow(request) {
+                $0.onEnd = { KernelSockets.waitUntilNoneIsEstablished(to: port) }
+            }
+            let second = try await rig.begin()
+            for future in [first.done, second] {
+                UpstreamConnectionTests.expectComplete(try await future.get(), "hello")
+            }
             #expect(upstream.state.connections == 2)
         }
     }
 
     /// OpenSSL holds the part that came, and the rest would be read as the answer to the next request.
-    @Test func halfARecordThatNobodyAskedForIsTheEnd() async throws {
+    @Test(arguments: [1, 5, 8]) func halfARecordThatNobodyAskedForIsTheEnd(count: Int) async throws {
         try await UpstreamTLSTests.with([.reply(UpstreamConnectionTests.five)]) { rig, upstream in
             UpstreamConnectionTests.expectComplete(try await rig.run(), "hello")
-            try await upstream.writeBelowTLS([0x17, 3, 3, 0, 200, 1, 2, 3])
+            try await upstream.writeBelowTLS(Array([0x17, 3, 3, 0, 200, 1, 2, 3].prefix(count)))
             // Most times the loop has read it by then; if not, the kernel tells of it.
             try await Task.sleep(for: .milliseconds(100))
             let got = try await rig.run()

@@ -36,6 +36,8 @@ final class RecordingBorrower: UpstreamBorrower {
     var abortsAtBody = false
     /// Called when the connection comes.
     var onReady: (() -> Void)?
+    /// Called at the end of the reply, before the connection is given back.
+    var onEnd: (() -> Void)?
 
     init(_ request: ByteBuffer, done: EventLoopPromise<Transcript>, keepsText: Bool = true) {
         self.request = request
@@ -81,6 +83,7 @@ final class RecordingBorrower: UpstreamBorrower {
 
     func upstreamEnd() {
         self.expect(self.transcript.status != nil, "end")
+        self.onEnd?()
         self.finish(.end)
     }
 

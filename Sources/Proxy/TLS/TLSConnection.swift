@@ -157,7 +157,12 @@ final class TLSConnection {
     var readableBytesBound: Int { self.incoming.readableBytes + Int(SSL_pending(self.pointer)) }
 
     /// Bytes of the network are here that are not read, be it not yet a whole record.
-    var holdsPart: Bool { self.incoming.readableBytes > 0 || SSL_has_pending(self.pointer) == 1 }
+    var holdsPart: Bool {
+        self.incoming.readableBytes > 0 || SSL_has_pending(self.pointer) == 1 || self.awaitsBody
+    }
+
+    /// Of a record nothing but its header has come: "RB". OpenSSL does not count that as pending.
+    private var awaitsBody: Bool { SSL_rstate_string(self.pointer)[1] == CChar(UInt8(ascii: "B")) }
 
     /// Lets go of the network's buffer, which can then be read into again; false: there are bytes in it.
     func releaseEmptyBuffer() -> Bool {

@@ -42,8 +42,6 @@ final class UpstreamConnection: ChannelInboundHandler {
     private let bytesBefore: UInt64
     /// Bytes that have come here.
     private var bytesRead: UInt64 = 0
-    /// What was read of the socket when the connection was given back; nil: it was not yet.
-    private var bytesAtReturn: UInt64?
     private var isAborted = false
     /// Counts in the pool until the channel is inactive.
     private var isCounted: Bool
@@ -90,7 +88,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let state = self.kernelState else { return channel.isActive }
         self.acknowledgedBefore = state.bytesAcknowledged
         // Bytes that nobody asked for would be taken for the answer to the next request.
-        return state.isEstablished && state.bytesReceived == self.bytesAtReturn ?? self.bytesTaken
+        guard state.isEstablished, self.tls?.holdsPart != true else { return false }
+        // Fewer: a kernel that does not count. What is read while the connection is idle is a violation.
+        return state.bytesReceived <= self.bytesTaken
     }
 
     /// Bytes that were read of the socket.
@@ -169,9 +169,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard self.isReleased, !self.isAborted else { return }
         self.isReleased = false
         self.idleSince = .now()
-        // Half a record of TLS is the beginning of something that nobody asked for.
-        guard self.context?.channel.isActive == true, self.tls?.holdsPart != true else { return self.abort() }
-        self.bytesAtReturn = self.bytesTaken
+        guard self.context?.channel.isActive == true else { return self.abort() }
         self.pool.takeBack(self)
     }
 
