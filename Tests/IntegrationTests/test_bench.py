@@ -3,6 +3,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import threading
 
@@ -187,6 +189,41 @@ def test_mistakes_are_named(scenario, tmp_path):
     assert "cannot read" in bench("report", tmp_path / "none.json", code=64).stderr
     done = bench("run", scenario(), "--url", "http://127.0.0.1:1/v1", "--key", "k", code=1)
     assert "connect" in done.stdout
+    # Before anything is started.
+    lost = tmp_path / "none" / "x.json"
+    assert f"--json: cannot write {lost}: there is no directory" in bench("compare", "--json", lost, code=64).stderr
+    assert "--html: cannot write" in bench("compare", "--html", tmp_path, code=64).stderr
+    assert "model: the rate card has no gpt-0" in bench("compare", scenario(model="gpt-0"), code=64).stderr
+
+
+def test_what_was_measured_when_it_is_stopped_is_kept(dev, mocked, scenario, tmp_path):
+    serve, _ = mocked
+    key = dev.account("bench-stopped", 100_000)
+    out, page = tmp_path / "r.json", tmp_path / "r.html"
+    running = subprocess.Popen(
+        [BIN / "tollgate-bench", "run", scenario(), "--url", serve.base, "--mock", "--key", key, "--rounds", "1000",
+         "--json", out, "--html", page], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in running.stderr:
+        if "round 2 " in line:
+            break
+    running.send_signal(signal.SIGINT)
+    said, complained = running.communicate(timeout=60)
+    assert running.returncode == 130, said + complained
+    kept = json.loads(out.read_text())["scenarios"][0]
+    assert [run["round"] for run in kept["runs"]][:2] == [1, 2] and kept["runs"][0]["succeeded"] > 0
+    assert kept["findings"] == ["stopped before its end"] and "stopped before its end" in page.read_text()
+    assert f"written: {out}" in said
+
+
+def test_outside_of_a_checkout_it_says_where_scenarios_are(tmp_path):
+    program = tmp_path / "tollgate-bench"
+    shutil.copy(BIN / "tollgate-bench", program)
+    done = subprocess.run([program, "list"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 64 and "bench/scenarios of a checkout" in done.stderr
+    done = subprocess.run(
+        [program, "run", "chat", "--url", "http://127.0.0.1:1", "--key", "k"], cwd=tmp_path, capture_output=True,
+        text=True)
+    assert done.returncode == 64 and "there is no scenario chat: give the path of a file" in done.stderr
 
 
 def may_trace():

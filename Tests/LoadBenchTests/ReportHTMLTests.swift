@@ -87,10 +87,32 @@ import Testing
         #expect(page.contains("✗ 1 check fails"))
     }
 
+    /// Whoever reads the report and not the exit code is told the same.
+    @Test func whatMakesTheRunFailIsOnThePage() {
+        var run = Fixtures.run("governed", 1)
+        #expect(self.report.text(Fixtures.suite([Fixtures.scenario([run])])).contains("– nothing to check"))
+        run.otherErrors = ["status 503": 7]
+        run.fidelity = FidelityScore(compared: 500, differing: 0)
+        var scenario = Fixtures.scenario([run])
+        scenario.findings = ["I1: an account is short"]
+        let page = self.report.text(Fixtures.suite([scenario]))
+        #expect(page.contains("✗ 2 findings</b>") && !page.contains("✓ 1 check passes"))
+        #expect(page.contains("<b>✗ found</b> I1: an account is short</li>"))
+        #expect(page.contains("before or after the measured part: 7 × status 503</li>"))
+    }
+
+    /// Books that could not be judged are no books that are in order.
+    @Test func booksThatNobodyCouldJudgeAreNamed() {
+        var run = Fixtures.run("governed", 1)
+        run.unpriced = 3
+        let page = self.report.text(Fixtures.suite([Fixtures.scenario([run])]))
+        #expect(page.contains("billing: not judged in rounds with 3 exchanges whose cost nobody"))
+    }
+
     @Test func aScenarioWithoutRunsIsAPageToo() {
         let page = self.report.text(Fixtures.suite([Fixtures.scenario([])]))
         #expect(page.contains("No lane was measured.") && !page.contains("<figure>"))
-        #expect(page.contains("– nothing to check"))
+        #expect(page.contains("✗ 1 finding</b>") && page.contains("nothing was measured"))
         #expect(page.contains("<pre tabindex=\"0\"><code>name: chat-small\n</code>"))
     }
 }

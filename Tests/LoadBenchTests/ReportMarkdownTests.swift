@@ -24,7 +24,8 @@ import Testing
             text.contains("\n| nginx | 100 | 40.0 | 1.00 |")
                 && text.contains("\n| governed | 100 | 50.0 | 0.80 |"))
         #expect(text.contains("\n- governed: **billing: OFF BY +24 millicredits"))
-        #expect(text.hasSuffix("compared)\n"))
+        #expect(text.contains("compared)\n\n- **found: governed, warm-up: charged 600012, due 600000**\n"))
+        #expect(text.contains("\n- **found: governed, round 1: 3 of 1000 exchanges failed**\n"))
     }
 
     @Test func aRatioComesWithItsExtremes() {

@@ -70,6 +70,8 @@ import Testing
         ("summary: x", "name"), ("name: x\nconnections: 0", "connections"), ("name: x", "connections"),
         ("name: x\nconnections: 1\nrate: 2", "connections"),
         ("name: x\nconnections: 1\nconnections_max: 2", "connections_max"),
+        ("name: x\nconnections: 1\narrivals: steady", "arrivals"),
+        ("name: x\nconnections: 1\nprompt_bytes: {uniform: [10, abc, 80]}", "prompt_bytes.uniform"),
         ("name: x\nconnections: 1\nspeed: 2", "speed"), ("name: x\nconnections: 1\nstream: maybe", "stream"),
         ("name: x\nconnections: 1\nmodel: []", "model"),
         ("name: x\nconnections: 1\nendpoint: images", "endpoint"),

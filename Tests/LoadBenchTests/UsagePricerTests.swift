@@ -41,7 +41,7 @@ import Testing
         #expect(UsagePricer.usage(in: Array(audio.utf8)) == nil)
     }
 
-    @Test(arguments: [("other", "no model"), ("own", "prices of its own")])
+    @Test(arguments: [("other", "model: the rate card has no other"), ("own", "prices of its own")])
     func whatItCannotComputeItRefuses(_ model: String, _ said: String) throws {
         let error = try #require(throws: ScenarioError.self) {
             _ = try UsagePricer(rateCard: Self.card, model: model)

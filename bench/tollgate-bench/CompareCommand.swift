@@ -72,14 +72,16 @@ struct CompareCommand: AsyncParsableCommand {
         if !lanes.contains(where: { $0.rawValue == self.baseline }) {
             bar.say("no ratios: \(self.baseline) is none of the lanes")
         }
+        let rateCard = try RateCardFile.read(self.rateCard)
+        try RateCardFile.check(rateCard, prices: files)
         let suite = LocalSuite(
-            setup: setup, lanes: lanes, rounds: self.rounds, rateCard: try RateCardFile.read(self.rateCard),
-            seed: self.seed, threads: self.threads)
-        Interruption.watch()
+            setup: setup, lanes: lanes, rounds: self.rounds, rateCard: rateCard, seed: self.seed,
+            threads: self.threads)
+        Interruption.watch { [outputs, baseline] in try outputs.write($0, baseline: baseline) }
         try setup.layout.pinThisProcess()
         let machine = Machine.read(layout: setup.layout, versions: setup.versions(lanes))
-        let played = await Played.play(files, on: machine, bar) { file in
-            try await suite.play(file.scenario, yaml: file.yaml) { bar.show($0) }
+        let played = await Played.play(files, on: machine, bar) { file, tell in
+            try await suite.play(file.scenario, yaml: file.yaml, tell: tell)
         }
         try played.writeAndJudge(self.outputs, baseline: self.baseline)
     }
@@ -113,6 +115,15 @@ enum RateCardFile {
             let text = try? String(contentsOf: file, encoding: .utf8)
         else { throw ValidationError("--rate-card: cannot read \(path ?? "ratecards/openai-*.yaml")") }
         return text
+    }
+
+    /// Before anything is started.
+    static func check(_ rateCard: String, prices files: [ScenarioFile]) throws {
+        for file in files {
+            do { _ = try UsagePricer(rateCard: rateCard, model: file.scenario.model) } catch {
+                throw ValidationError("\(file.scenario.name): \(error)")
+            }
+        }
     }
 
     /// `openai@2026-11-12` of the file `openai-2026-11-12.yaml`.

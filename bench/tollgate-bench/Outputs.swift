@@ -8,6 +8,26 @@ struct Outputs: ParsableArguments {
     @Option(help: "Write a report with plots to this file; it opens without a network.") var html: String?
     @Option(help: "Write the tables to this file, for bench/results.") var markdown: String?
 
+    /// Before anything is measured: what could not be written would be lost at the end.
+    func validate() throws {
+        for (option, path) in [("--json", self.json), ("--html", self.html), ("--markdown", self.markdown)] {
+            guard let path, let problem = Self.problem(of: path) else { continue }
+            throw ValidationError("\(option): cannot write \(path): \(problem)")
+        }
+    }
+
+    private static func problem(of path: String) -> String? {
+        let files = FileManager.default
+        var isDirectory: ObjCBool = false
+        if files.fileExists(atPath: path, isDirectory: &isDirectory) {
+            if isDirectory.boolValue { return "it is a directory" }
+            return files.isWritableFile(atPath: path) ? nil : "no permission"
+        }
+        let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        guard files.fileExists(atPath: parent) else { return "there is no directory \(parent)" }
+        return files.isWritableFile(atPath: parent) ? nil : "no permission in \(parent)"
+    }
+
     func write(_ suite: SuiteResult, baseline: String?) throws {
         print(TextReport(baseline: baseline).text(suite), terminator: "")
         if let json {
@@ -30,40 +50,8 @@ struct Outputs: ParsableArguments {
 extension SuiteResult {
     /// - Throws: an exit code of 1 when something was found, which is told on standard error.
     func passOrFail() throws {
-        let findings = self.findings
+        let findings = self.failures
         for finding in findings { FileHandle.standardError.write(Data("failed: \(finding)\n".utf8)) }
         if !findings.isEmpty { throw ExitCode(1) }
-    }
-
-    /// What makes the exit code 1, a line each. Times of a warm-up do not count; its money and its replies do.
-    var findings: [String] {
-        self.scenarios.flatMap { scenario in
-            (scenario.runs.isEmpty ? ["\(scenario.name): nothing was measured"] : [])
-                + scenario.findings.map { "\(scenario.name): \($0)" }
-                + scenario.runs.flatMap { run in
-                    run.findings.map { "\(scenario.name), \(run.lane), \(run.place): \($0)" }
-                }
-        }
-    }
-}
-
-extension RunResult {
-    var place: String { self.round == 0 ? "warm-up" : "round \(self.round)" }
-
-    fileprivate var findings: [String] {
-        var found: [String] = []
-        if self.round > 0, self.failed > 0 {
-            found.append("\(self.failed) of \(self.started) exchanges failed")
-        }
-        if self.round > 0, !self.otherErrors.isEmpty {
-            let errors = self.otherErrors.map { "\($0.value) × \($0.key)" }.sorted().joined(separator: ", ")
-            found.append("exchanges failed that began before or after the measured part: \(errors)")
-        }
-        if self.fidelity?.isExact == false { found.append("replies are not the upstream's") }
-        if let billing = self.billing, billing.difference != 0 {
-            found.append("charged \(billing.charged), due \(billing.due)")
-        }
-        if self.units == 0 { found.append("nothing was served") }
-        return found
     }
 }

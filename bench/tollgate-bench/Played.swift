@@ -10,13 +10,24 @@ struct Played {
     /// Plays one after the other, until one cannot be played.
     static func play(
         _ files: [ScenarioFile], on machine: Machine, _ bar: ProgressBar,
-        _ play: (ScenarioFile) async throws -> ScenarioResult
+        _ play: (ScenarioFile, (LocalSuite.Progress) -> Void) async throws -> ScenarioResult
     ) async -> Played {
         var played = Played(
             suite: SuiteResult(startedAt: Date().ISO8601Format(), machine: machine, scenarios: []))
         for file in files {
             bar.say("==> \(file.scenario.name): \(file.scenario.summary)")
-            do { played.suite.scenarios.append(try await play(file)) } catch {
+            var soFar = played.suite
+            soFar.scenarios.append(file.begun)
+            do {
+                let result = try await play(file) { progress in
+                    bar.show(progress)
+                    guard case .done(let run) = progress else { return }
+                    soFar.scenarios[soFar.scenarios.count - 1].runs.append(run)
+                    Interruption.keep(soFar)
+                }
+                played.suite.scenarios.append(result)
+                Interruption.keep(played.suite)
+            } catch {
                 played.failure = error
                 break
             }
@@ -30,5 +41,14 @@ struct Played {
         try outputs.write(self.suite, baseline: baseline)
         if let failure { throw failure }
         try self.suite.passOrFail()
+    }
+}
+
+extension ScenarioFile {
+    /// A result that says of itself that it is not whole.
+    fileprivate var begun: ScenarioResult {
+        var result = ScenarioResult(name: self.scenario.name, summary: self.scenario.summary, yaml: self.yaml)
+        result.findings = ["stopped before its end"]
+        return result
     }
 }

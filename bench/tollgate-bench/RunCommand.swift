@@ -52,19 +52,22 @@ struct RunCommand: AsyncParsableCommand {
         for file in files where file.scenario.misbehaviour.shortOfMoney > 0 && credentials.emptyKeys.isEmpty {
             throw ValidationError("\(file.scenario.name) has clients without credits: give --empty-key")
         }
+        let rateCard = try self.rateCard.map(RateCardFile.read)
+        if let rateCard { try RateCardFile.check(rateCard, prices: files) }
         let suite = RemoteSuite(
             target: try self.target(self.url), credentials: credentials,
             reference: try self.referenceURL.map { url in
                 (try self.target(url), self.referenceKey)
             },
-            isMock: self.mock, rateCard: try self.rateCard.map(RateCardFile.read), rounds: self.rounds,
+            isMock: self.mock, rateCard: rateCard, rounds: self.rounds,
             seed: self.seed)
+        Interruption.watch { [outputs] in try outputs.write($0, baseline: nil) }
         DescriptorLimit.raise()
         let bar = ProgressBar()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.threads)
         let machine = Machine.read(layout: .unpinned, versions: [])
-        let played = await Played.play(files, on: machine, bar) { file in
-            try await suite.play(file.scenario, yaml: file.yaml, on: group) { bar.show($0) }
+        let played = await Played.play(files, on: machine, bar) { file, tell in
+            try await suite.play(file.scenario, yaml: file.yaml, on: group, tell: tell)
         }
         try await group.shutdownGracefully()
         try played.writeAndJudge(self.outputs, baseline: nil)

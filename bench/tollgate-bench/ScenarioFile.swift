@@ -44,7 +44,9 @@ struct ScenarioFile {
         let file = name.contains("/") || name.hasSuffix(".yaml") ? URL(filePath: name) : shipped
         guard let file, let yaml = try? String(contentsOf: file, encoding: .utf8) else {
             let known = self.shipped().joined(separator: ", ")
-            throw ValidationError("there is no scenario \(name): name one of \(known), or the path of a file")
+            let hint =
+                known.isEmpty ? "give the path of a file" : "name one of \(known), or the path of a file"
+            throw ValidationError("there is no scenario \(name): \(hint)")
         }
         do { return ScenarioFile(scenario: try Scenario(yaml: yaml), yaml: yaml) } catch {
             throw ValidationError("\(file.path): \(error)")

@@ -25,7 +25,9 @@ public struct UsagePricer: Sendable {
     public init(rateCard yaml: String, model: String) throws(ScenarioError) {
         let field = "rate card"
         guard let root = (try? Yams.compose(yaml: yaml)) ?? nil else { throw ScenarioError(field, "no YAML") }
-        guard let row = root["models"]?[model] else { throw ScenarioError(field, "has no model \(model)") }
+        guard let row = root["models"]?[model] else {
+            throw ScenarioError("model", "the rate card has no \(model)")
+        }
         guard row["price"] == nil else {
             throw ScenarioError(field, "\(model) has prices of its own, which this does not compute")
         }

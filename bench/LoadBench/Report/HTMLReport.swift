@@ -71,18 +71,21 @@ public struct HTMLReport: Sendable {
             return """
                 <li><a href="#s\(index + 1)">\(summary.scenario.name)</a>
                 <span>\(Figures.count(failed, "failed exchange", "failed exchanges"))</span>
-                \(Self.badge(summary.verdicts))</li>
+                \(Self.badge(summary))</li>
                 """
         }
         return "<nav aria-label=\"Scenarios\"><ul class=\"overview\">\(rows)</ul></nav>"
     }
 
     /// The worst of them.
-    private static func badge(_ verdicts: [Verdict]) -> Markup {
+    private static func badge(_ summary: ScenarioSummary) -> Markup {
+        let verdicts = summary.verdicts
         let failing = verdicts.filter { $0.standing == .fail }.count
         if failing > 0 {
             return "<b class=\"fail\">✗ \(Figures.count(failing, "check fails", "checks fail"))</b>"
         }
+        let found = summary.scenario.failures.count
+        if found > 0 { return "<b class=\"fail\">✗ \(Figures.count(found, "finding", "findings"))</b>" }
         let passing = verdicts.filter { $0.standing == .pass }.count
         return passing > 0
             ? "<b class=\"pass\">✓ \(Figures.count(passing, "check passes", "checks pass"))</b>"

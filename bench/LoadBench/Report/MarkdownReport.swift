@@ -37,6 +37,8 @@ public struct MarkdownReport: Sendable {
                 summary.verdicts.map { "- \(Self.escaped($0.lane)): \(Self.emphasized($0))" }.joined(
                     separator: "\n"))
         }
+        let failures = scenario.failures.map { "- **found: \(Self.escaped($0.text))**" }
+        if !failures.isEmpty { parts.append(failures.joined(separator: "\n")) }
         return parts.joined(separator: "\n\n")
     }
 

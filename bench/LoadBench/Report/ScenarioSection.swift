@@ -14,6 +14,7 @@ struct ScenarioSection: Sendable {
             <h2 id="s\(self.number)-h">\(scenario.name)</h2>
             <p class="summary">\(scenario.summary)</p>
             \(self.verdicts)
+            \(self.failures)
             \(self.table)
             \(figures)
             \(self.errors)
@@ -39,6 +40,14 @@ struct ScenarioSection: Sendable {
             return "<li class=\"\(kind)\"><b>\(word)</b> <span>\(verdict.lane)</span> \(verdict.text)</li>"
         }
         return lines.isEmpty ? "" : "<ul class=\"verdicts\" aria-label=\"Billing and fidelity\">\(lines)</ul>"
+    }
+
+    /// Why the run failed.
+    private var failures: Markup {
+        let lines = self.summary.scenario.failures.map {
+            "<li class=\"fail\"><b>✗ found</b> \($0.text)</li>" as Markup
+        }
+        return lines.isEmpty ? "" : "<ul class=\"verdicts\" aria-label=\"Findings\">\(lines)</ul>"
     }
 
     private var figures: [Markup] {

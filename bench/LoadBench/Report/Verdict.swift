@@ -15,7 +15,7 @@ struct Verdict: Sendable, Equatable {
     static func all(of comparison: LaneComparison) -> [Verdict] {
         [
             comparison.billing.map { Self.billing($0, lane: comparison.lane) },
-            comparison.unpriced > 0 && comparison.billing != nil
+            comparison.unpriced > 0
                 ? Self.unjudged(comparison.unpriced, lane: comparison.lane) : nil,
             comparison.fidelity.map { Self.fidelity($0, lane: comparison.lane) },
             comparison.memory.map { Self.memory($0, lane: comparison.lane) },

@@ -19,7 +19,7 @@ public struct RunResult: Codable, Sendable, Equatable {
     /// Of exchanges that began before or after the measured part.
     public var otherErrors: [String: Int]
     /// Exchanges whose cost nobody but the proxy knows: cut off without being drained, or failed on the way. The books are
-    /// not judged then.
+    /// not judged then. 0 where nobody looks at books.
     public var unpriced: Int
     /// Reply heads by status.
     public var statuses: [Int: Int]

@@ -62,7 +62,13 @@ struct FieldReader {
     mutating func choice<Value: RawRepresentable & CaseIterable>(
         _ name: String, default standard: Value
     ) throws(ScenarioError) -> Value where Value.RawValue == String {
-        guard let text = try self.text(name) else { return standard }
+        try self.choice(name) ?? standard
+    }
+
+    mutating func choice<Value: RawRepresentable & CaseIterable>(
+        _ name: String
+    ) throws(ScenarioError) -> Value? where Value.RawValue == String {
+        guard let text = try self.text(name) else { return nil }
         guard let value = Value(rawValue: text) else {
             let known = Value.allCases.map(\.rawValue).joined(separator: ", ")
             throw ScenarioError(self.full(name), "\(text) is none of \(known)")
@@ -91,10 +97,10 @@ struct FieldReader {
 
     private mutating func spread(in range: ClosedRange<Int>) throws(ScenarioError) -> Distribution {
         if let node = self.node("uniform") {
-            let ends = (node.sequence.map(Array.init) ?? []).compactMap {
-                $0.scalar.flatMap { Int($0.string) }
-            }
-            guard ends.count == 2, ends[0] <= ends[1], ends.allSatisfy(range.contains) else {
+            let parts = node.sequence.map(Array.init) ?? []
+            let ends = parts.compactMap { $0.scalar.flatMap { Int($0.string) } }
+            guard parts.count == 2, ends.count == 2, ends[0] <= ends[1], ends.allSatisfy(range.contains)
+            else {
                 throw ScenarioError(
                     self.full("uniform"),
                     "is to be [LOW, HIGH] with whole numbers from \(range.lowerBound) to \(range.upperBound)")

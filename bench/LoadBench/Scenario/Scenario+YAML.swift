@@ -46,14 +46,15 @@ extension Scenario {
     private static func arrivals(_ fields: inout FieldReader) throws(ScenarioError) -> Arrivals {
         let connections = try fields.whole("connections", in: 1...60_000)
         let rate = try fields.number("rate", in: 0.01...1_000_000)
-        let pattern: Arrivals.Pattern = try fields.choice("arrivals", default: .poisson)
+        let pattern: Arrivals.Pattern? = try fields.choice("arrivals")
         let most = try fields.whole("connections_max", in: 1...60_000)
         switch (connections, rate) {
         case (let connections?, nil):
             guard most == nil else { throw ScenarioError("connections_max", "goes with rate") }
+            guard pattern == nil else { throw ScenarioError("arrivals", "goes with rate") }
             return .connections(connections)
         case (nil, let rate?):
-            return .rate(perSecond: rate, pattern: pattern, connectionsMax: most ?? 1024)
+            return .rate(perSecond: rate, pattern: pattern ?? .poisson, connectionsMax: most ?? 1024)
         default:
             throw ScenarioError(
                 "connections", "a scenario has either connections (closed loop) or rate (open loop)")

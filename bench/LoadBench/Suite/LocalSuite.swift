@@ -225,9 +225,13 @@ public struct LocalSuite: Sendable {
         if lane.isOurs {
             let charged = try books.charged()
             let due = lane == .governed ? outcome.dueMillicredits : 0
-            if result.unpriced == 0 || lane == .plain {
+            // What does not charge owes nothing, whatever it was.
+            if lane == .plain { result.unpriced = 0 }
+            if result.unpriced == 0 {
                 result.billing = BillingScore(charged: charged, due: due, exchanges: outcome.chargeable)
             }
+        } else {
+            result.unpriced = 0
         }
         result.processes = try watch.settle()
         tell(.done(result))

@@ -78,6 +78,8 @@ public struct RemoteSuite: Sendable {
                 result.billing = BillingScore(
                     charged: before - after, due: outcome.dueMillicredits, exchanges: outcome.chargeable)
             }
+        } else {
+            result.unpriced = 0
         }
         result.processes = try watch.settle()
         tell(.done(result))
