@@ -188,7 +188,9 @@ def test_mistakes_are_named(scenario, tmp_path):
     assert "ftp://x" in wrong
     assert "cannot read" in bench("report", tmp_path / "none.json", code=64).stderr
     done = bench("run", scenario(), "--url", "http://127.0.0.1:1/v1", "--key", "k", code=1)
-    assert "connect" in done.stdout
+    assert "connect: Connection refused" in done.stdout
+    done = bench("run", scenario(), "--url", "http://no-such-host.invalid/v1", "--key", "k", code=1)
+    assert "connect: no such host" in done.stdout + done.stderr
     # Before anything is started.
     lost = tmp_path / "none" / "x.json"
     assert f"--json: cannot write {lost}: there is no directory" in bench("compare", "--json", lost, code=64).stderr

@@ -152,7 +152,7 @@ import Testing
             target: .init(host: "127.0.0.1", port: 1), credentials: Credentials(keys: ["sk"]), seed: 1)
         let result = try await run.run(on: Self.group, lane: "x", round: 1) { _ in
         }.result
-        #expect(result.succeeded == 0 && result.errors.keys.elementsEqual(["connect"]))
+        #expect(result.succeeded == 0 && result.errors.keys.elementsEqual(["connect: Connection refused"]))
     }
 
     @Test(arguments: [1, 2, 3, 7])

@@ -76,7 +76,7 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if self.exchange != nil { self.end(.failed("connection")) }
+        if self.exchange != nil { self.end(.failed(FaultName.open(error))) }
         context.close(promise: nil)
     }
 

@@ -171,15 +171,16 @@ final class LoadLoop {
                 }
             }
             .connect(host: target.host, port: target.port)
-            .whenFailure { _ in bound.value.couldNotConnect() }
+            .whenFailure { bound.value.couldNotConnect($0) }
     }
 
-    private func couldNotConnect() {
+    private func couldNotConnect(_ error: any Error) {
+        let fault = FaultName.connecting(error)
         self.connectionCount -= 1
         if let due = self.waiting.popFirst() {
-            self.fail(due, "connect")
+            self.fail(due, fault)
         } else if !self.isOver, case .connections = self.plan.arrivals {
-            self.fail(.now(), "connect")
+            self.fail(.now(), fault)
         }
         self.replace()
         self.finishIfQuiet()
