@@ -21,6 +21,8 @@ import Testing
     @Test func theWholeTextOfAnEventfulScenarioIsAsReviewed() {
         let text = self.report.text(Fixtures.eventful)
         #expect(text.contains("governed  cut                 2\n"), "\(text)")
+        // CPU seconds for 1,000 exchanges, and memory before, after and at its peak.
+        #expect(text.contains(/governed  proxy +0\.050 +10\.0 +11\.0 +12\.0\n/), "\(text)")
         #expect(text.contains("governed  status 503          4\n"), "\(text)")
         let billing =
             "billing: OFF BY +24 millicredits (charged 1,200,024, due 1,200,000, 2,000 exchanges), verify clean"

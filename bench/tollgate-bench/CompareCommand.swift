@@ -7,14 +7,16 @@ struct CompareCommand: AsyncParsableCommand {
         commandName: "compare",
         abstract: "Tollgate and other proxies on this machine, on the same mock, in turns.",
         discussion: """
-            Lanes: direct (no proxy), nginx, haproxy, litellm (where bench/.venv-litellm has it), plain (Tollgate, charging \
-            off), governed (Tollgate as it is shipped). Each round plays every lane once. Proxies have one core, \
+            Lanes: direct (no proxy), nginx, haproxy, litellm (where bench/.venv-litellm has it: python3 -m venv \
+            bench/.venv-litellm && bench/.venv-litellm/bin/pip install 'litellm[proxy]'), plain (Tollgate, charging off), \
+            governed (Tollgate as it is shipped). Each round plays every lane once. Proxies have one core, \
             one thread, and the load in turns; everything else shares the other cores.
             """)
 
     @Argument(help: "Scenarios: names ('tollgate-bench list'), or paths of files.") var scenarios: [String] =
         ["chat-small"]
-    @Option(help: "Lanes, comma-separated.") var lanes = "direct,nginx,haproxy,plain,governed"
+    @Option(help: "Lanes, comma-separated, in the order of their turns; default: all that are installed.")
+    var lanes: String?
     @Option(help: "Rounds that count, behind one of warm-up.") var rounds = 5
     @Option(help: "The lane that ratios are over.") var baseline = "nginx"
     @Option(help: "Seconds to measure instead of the scenario's.") var duration: Double?
@@ -47,7 +49,8 @@ struct CompareCommand: AsyncParsableCommand {
     }
 
     private func namedLanes() throws -> [StackLane] {
-        try self.lanes.split(separator: ",").map { name in
+        guard let lanes = self.lanes else { return [.direct, .nginx, .haproxy, .litellm, .plain, .governed] }
+        return try lanes.split(separator: ",").map { name in
             guard let lane = StackLane(rawValue: String(name)) else {
                 let known = StackLane.allCases.map(\.rawValue).joined(separator: ", ")
                 throw ValidationError("--lanes: \(name) is none of \(known)")
@@ -65,7 +68,10 @@ struct CompareCommand: AsyncParsableCommand {
         let setup = try self.setup()
         let lanes = try self.namedLanes().filter { lane in
             let isThere = setup.canStart(lane)
-            if !isThere { bar.say("left out: \(lane.rawValue) is not installed") }
+            // Few have it, and those who did not name it do not miss it.
+            if !isThere, lane != .litellm || self.lanes != nil {
+                bar.say("left out: \(lane.rawValue) is not installed (see compare --help)")
+            }
             return isThere
         }
         guard !lanes.isEmpty else { throw ValidationError("--lanes: none of them is here") }

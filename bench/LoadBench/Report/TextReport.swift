@@ -13,13 +13,15 @@ public struct TextReport: Sendable {
         suite.scenarios.map(self.text).joined(separator: "\n")
     }
 
-    /// A table; below it errors by kind where there are some, then billing and fidelity. For one scenario as it ends.
+    /// A table; below it CPU and memory by process, errors by kind where there are some, then billing and fidelity. For one
+    /// scenario as it ends.
     public func text(_ scenario: ScenarioResult) -> String {
         let summary = ScenarioSummary(scenario, baseline: self.baseline, direct: self.direct)
         var lines = [
             [scenario.name, scenario.summary].filter { !$0.isEmpty }.joined(separator: ": ").onOneLine
         ]
         lines += summary.lanes.isEmpty ? ["no lane was measured"] : Self.lines(summary.table)
+        lines += summary.processes.rows.isEmpty ? [] : [""] + Self.lines(summary.processes)
         lines += summary.errors.rows.isEmpty ? [] : [""] + Self.lines(summary.errors)
         lines += summary.verdicts.isEmpty ? [] : [""] + Self.lines(summary.verdicts)
         return lines.joined(separator: "\n") + "\n"
