@@ -3,6 +3,7 @@ import concurrent.futures
 import json
 import re
 import secrets
+import time
 
 import openai
 import pytest
@@ -128,11 +129,14 @@ def test_two_instances_share_one_limit(dev):
         def ask(user):
             # Made with its limit: whoever knows the key knows it, and no instance has to hear of it later.
             key, _ = make(dev, user, "--rpm", 6)
+            began.append(time.monotonic())
             return list(pool.map(lambda base: answer(base, key), [dev.baseURL, other.base] * 10))
 
+        began = []
         got = undisturbed(ask)
     # One every ten seconds flows in again.
-    assert set(got) == {200, 429} and 6 <= got.count(200) <= 8
+    seconds = time.monotonic() - began[-1]
+    assert set(got) == {200, 429} and 6 <= got.count(200) <= 7 + seconds // 10, (got, seconds)
 
 
 def test_configured_limits_hold_where_a_key_has_none(dev):
