@@ -15,8 +15,12 @@ enum Interruption {
         while self.isOver.withLock({ $0 }) { sleep(1) }
     }
 
-    /// What there is so far; the last scenario may be under way.
-    static func keep(_ suite: SuiteResult) { self.measured.withLock { $0 = suite } }
+    /// What there is so far; the last scenario may be under way. What comes of a load whose stack is being stopped is no
+    /// result.
+    static func keep(_ suite: SuiteResult) {
+        guard !self.isOver.withLock({ $0 }) else { return }
+        self.measured.withLock { $0 = suite }
+    }
 
     /// Until the program ends. A second signal ends it at once; what it started ends with it.
     static func watch(write: @escaping @Sendable (SuiteResult) throws -> Void = { _ in }) {
@@ -38,10 +42,7 @@ enum Interruption {
     }
 
     private static func writeMeasured(_ write: (SuiteResult) throws -> Void) {
-        guard var suite = self.measured.withLock({ $0 }),
-            let last = suite.scenarios.indices.last(where: { !suite.scenarios[$0].runs.isEmpty })
-        else { return }
-        suite.scenarios.removeSubrange((last + 1)...)
+        guard let suite = self.measured.withLock({ $0 }) else { return }
         do { try write(suite) } catch { self.say("\(error)") }
     }
 

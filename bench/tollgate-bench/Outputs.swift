@@ -50,8 +50,8 @@ struct Outputs: ParsableArguments {
 extension SuiteResult {
     /// - Throws: an exit code of 1 when something was found, which is told on standard error.
     func passOrFail() throws {
-        let findings = self.failures
-        for finding in findings { FileHandle.standardError.write(Data("failed: \(finding)\n".utf8)) }
-        if !findings.isEmpty { throw ExitCode(1) }
+        let failures = self.failures
+        for failure in failures { FileHandle.standardError.write(Data("failed: \(failure)\n".utf8)) }
+        if !failures.isEmpty { throw ExitCode(1) }
     }
 }

@@ -88,11 +88,10 @@ enum ByteSearch {
     @inline(__always)
     static func lineEnd(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int? {
         var at = start
-        // Hardly a byte of a line is below both.
+        // Hardly a byte of a line is as low as either.
         while at &+ 16 <= bytes.count {
             let (word, next) = (self.word(bytes, at), self.word(bytes, at &+ 8))
-            let low = self.ones &* 0x0e
-            guard ((word &- low) & ~word | (next &- low) & ~next) & self.tops == 0 else { break }
+            guard self.mark(word, below: 0x0e) | self.mark(next, below: 0x0e) == 0 else { break }
             at &+= 16
         }
         while at &+ 8 <= bytes.count {

@@ -81,7 +81,7 @@ extension SSEUsageTap {
 
     /// Output that goes on, unless it is more than may.
     private mutating func show(deltas: Int, bytes: Int, _ tokenizer: Tokenizer?) {
-        if let most = self.visibleTokensMax, most < .max,
+        if let most = self.visibleTokensMax,
             self.passed.output.couldExceed(most, deltas: deltas, bytes: bytes)
         {
             self.passedBefore = .some(self.passed)

@@ -13,11 +13,13 @@ struct DirectOutput {
     /// NIO has nothing of this connection's, for sure.
     private(set) var isClear = false
 
-    /// For whoever speaks to the socket itself: it goes around all that stands between, be it TLS. nil: the channel has no
-    /// socket of its own.
+    /// For whoever speaks to the socket itself: it goes around all that stands between, be it TLS.
+    init(_ descriptor: NIOBSDSocket.Handle) { self.descriptor = descriptor }
+
+    /// nil: the channel has no socket of its own.
     init?(of channel: any Channel) {
         guard let descriptor = TCPState.descriptor(of: channel) else { return nil }
-        self.descriptor = descriptor
+        self.init(descriptor)
     }
 
     /// Something was, or will be, written through NIO.

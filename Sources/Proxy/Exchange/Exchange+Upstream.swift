@@ -131,7 +131,7 @@ extension Exchange: UpstreamBorrower {
     /// The next bytes of a stream. Returns how many of them were looked at: the others wait for credits.
     @discardableResult
     func relayStream(_ bytes: ByteBuffer) -> Int {
-        let most = self.rolling.map { $0.coversAll ? .max : $0.allowance }
+        let most = self.rolling.flatMap { $0.coversAll ? nil : $0.allowance }
         guard let relay = self.relay, let released = relay.feedStream(bytes, tokensMax: most) else {
             return bytes.readableBytes
         }

@@ -190,7 +190,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.descriptor = TCPState.descriptor(of: context.channel)
         guard !self.isStream else { return }
         self.tls = try? context.pipeline.syncOperations.handler(type: TLSHandler.self)
-        if self.tls == nil { self.direct = DirectOutput(of: context.channel) }
+        if self.tls == nil { self.direct = self.descriptor.map(DirectOutput.init) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }

@@ -123,12 +123,15 @@ final class UpstreamPool {
 
     /// One that waits for its next borrower is not asked about now, but when that one comes.
     func takeBack(_ connection: UpstreamConnection) {
-        guard !self.isShutDown, self.isYoung(connection) else { return connection.abort() }
-        guard self.waiting.count > 0 else { return self.pushIdle(connection) }
-        guard self.isUsable(connection), let next = self.waiting.popFirst() else {
+        let isWaitedFor = self.waiting.count > 0
+        guard !self.isShutDown, isWaitedFor ? self.isUsable(connection) : self.isYoung(connection) else {
             return connection.abort()
         }
-        self.hand(connection, to: next, reused: true)
+        if let next = self.waiting.popFirst() {
+            self.hand(connection, to: next, reused: true)
+        } else {
+            self.pushIdle(connection)
+        }
     }
 
     /// The channel is gone. Each connection calls this once.

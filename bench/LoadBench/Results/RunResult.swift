@@ -14,7 +14,8 @@ public struct RunResult: Codable, Sendable, Equatable {
     /// Ended as the scenario wants it in the measured part, whenever they began: what rate and CPU are counted by. More than
     /// a lane can serve does not make it faster.
     public var completed: Int
-    /// All others of the measured part, by what went wrong (`connect: Connection refused`, `status 503`, `cut`, `differs`, `timeout`, …).
+    /// All others of the measured part, by what went wrong (`connect: Connection refused`, `status 503`, `cut`, `differs`,
+    /// `timeout`, …).
     public var errors: [String: Int]
     /// Of exchanges that began before or after the measured part.
     public var otherErrors: [String: Int]
